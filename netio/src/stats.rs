@@ -1,0 +1,16 @@
+//! Counters of one core, read by the program each time it reports.
+
+/// Totals since start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub turns: u64,
+    /// `io_uring_enter` calls.
+    pub enters: u64,
+    pub submitted: u64,
+    pub completions: u64,
+    pub parks: u64,
+    pub busy_ns: u64,
+    pub accepted: u64,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+}
