@@ -1,0 +1,112 @@
+//! Provisioning of foreign tool chains: what is there, what is fetched once, where it is kept.
+//!
+//! Everything fetched lies under `target/clients`, next to a stamp that holds the manifest it
+//! was made from: a second run does nothing, a changed manifest starts over.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// A tool chain's product, or what is missing for it.
+#[derive(Debug)]
+pub(crate) enum Tool<T> {
+    Ready(T),
+    Absent(String),
+}
+
+/// Where things lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Dirs {
+    /// The work tree.
+    pub(crate) root: PathBuf,
+    /// `clients/`: manifests and programs, committed.
+    pub(crate) clients: PathBuf,
+    /// `target/clients/`: fetched and built things, results, logs.
+    pub(crate) cache: PathBuf,
+}
+
+impl Dirs {
+    pub(crate) fn find() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here
+            .parent()
+            .context("xtask has no parent directory")?
+            .to_owned();
+        let cache = root.join("target/clients");
+        fs::create_dir_all(&cache)?;
+        Ok(Self {
+            clients: root.join("clients"),
+            cache,
+            root,
+        })
+    }
+}
+
+/// The first of `programs` that is not on the PATH.
+pub(crate) fn missing(programs: &[&str]) -> Option<String> {
+    programs
+        .iter()
+        .find(|name| !on_path(name))
+        .map(|name| format!("no `{name}` on the PATH"))
+}
+
+pub(crate) fn on_path(program: &str) -> bool {
+    let Some(path) = std::env::var_os("PATH") else {
+        return false;
+    };
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Runs `make` unless `stamp` says that it was done with these very `inputs`.
+pub(crate) fn once(
+    stamp: &Path,
+    inputs: &[&Path],
+    what: &str,
+    make: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let mut key = Vec::new();
+    for input in inputs {
+        key.extend(fs::read(input).with_context(|| format!("cannot read {}", input.display()))?);
+    }
+    if fs::read(stamp).is_ok_and(|old| old == key) {
+        return Ok(());
+    }
+    println!("  {what} ...");
+    let start = Instant::now();
+    if let Some(parent) = stamp.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let _ = fs::remove_file(stamp);
+    make().with_context(|| what.to_owned())?;
+    fs::write(stamp, key)?;
+    println!("  {what}: done in {:.1} s", start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// Runs a command with its output in `log`; an error shows the end of the log.
+pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
+    if let Some(parent) = log.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let out = File::create(log)?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .status()
+        .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    if !status.success() {
+        let text = fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(25);
+        bail!(
+            "{command:?} ended with {status}:\n{}",
+            lines[from..].join("\n")
+        );
+    }
+    Ok(())
+}
