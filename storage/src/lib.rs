@@ -13,8 +13,10 @@
 //! * `checkpoint`, `recover`  what a start reads.
 //! * `retention`  plans as pure functions.
 pub mod error;
+pub mod leader_epoch;
 pub mod log;
 pub mod options;
+pub mod producer_state;
 pub mod store;
 pub mod watermarks;
 
