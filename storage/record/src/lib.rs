@@ -11,7 +11,8 @@
 //! * [`batches`]: back-to-back batches in a slice
 //! * [`record`]: the records of one uncompressed batch
 //! * [`builder`], [`control`]: making batches
-//! * [`compress`]: gzip, snappy, lz4 and zstd, capped
+//! * [`mod@compress`]: gzip, snappy, lz4 and zstd, capped
+//! * [`mod@validate`]: what a broker checks of a produced batch
 //! * [`error`]: what can be wrong with bytes
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -27,11 +28,13 @@ pub mod header;
 pub mod ids;
 pub mod offsets;
 pub mod record;
+pub mod validate;
 pub mod varint;
 
 pub use batches::{Batches, Tail};
 pub use builder::{BatchBuilder, BuildError};
 pub use checksum::{Checksum, checksum};
+pub use compress::Decompressor;
 pub use control::{ControlRecord, EndTxnMarker, end_txn_batch};
 pub use error::{Error, RecordError};
 pub use header::{
@@ -42,3 +45,6 @@ pub use header::{
 pub use ids::{LeaderEpoch, NodeId, Partition, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 pub use offsets::{Offset, Position, Timestamp};
 pub use record::{Header, Headers, Record, Records};
+pub use validate::{
+    Invalid, InvalidRecord, InvalidTimestamp, Restamp, ValidateOptions, Validated, validate,
+};
