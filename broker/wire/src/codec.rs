@@ -1,0 +1,179 @@
+//! The traits of messages, and whole frames made from them.
+
+use bytes::Bytes;
+
+use crate::{ApiKey, Error, Reader, RequestHeader, ResponseHeader, Writer, types::Uuid};
+
+/// Something that a version of the protocol can carry, read from a slice and borrowing from it.
+pub trait Decode<'a>: Sized {
+    /// Least number of bytes that a value takes in any version: bounds the length of lists.
+    const MIN_SIZE: usize;
+
+    /// Reads one value. Fields that `version` does not carry have their defaults; tagged fields that
+    /// nobody knows are skipped. A message refuses versions that it does not have; for a struct
+    /// inside a message the version is that of the message, and is not checked again.
+    fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error>;
+}
+
+/// Something that a version of the protocol can carry, written to a list of slices.
+pub trait Encode {
+    /// Writes the value. A field that `version` does not carry must have its default, or be ignorable
+    /// by Kafka's schema: then it is dropped.
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error>;
+}
+
+/// The versions of a message, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionRange {
+    pub min: i16,
+    pub max: i16,
+}
+
+impl VersionRange {
+    pub const fn contains(self, version: i16) -> bool {
+        self.min <= version && version <= self.max
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = i16> {
+        self.min..=self.max
+    }
+}
+
+/// A message as a whole, by Kafka's schema for it.
+pub trait Message: Encode {
+    const NAME: &'static str;
+    /// Every version that Kafka 4.3 has, unstable ones included.
+    const VERSIONS: VersionRange;
+    /// First version in the encoding of KIP-482; `i16::MAX` if there is none.
+    const FLEXIBLE_FROM: i16;
+
+    fn is_flexible(version: i16) -> bool {
+        version >= Self::FLEXIBLE_FROM
+    }
+
+    /// Whether the message has this version at all.
+    fn check_version(version: i16) -> Result<(), Error> {
+        if Self::VERSIONS.contains(version) {
+            Ok(())
+        } else {
+            Err(Error::Unsupported {
+                message: Self::NAME,
+                version,
+            })
+        }
+    }
+}
+
+/// A request or a response.
+pub trait ApiMessage: Message {
+    const API_KEY: ApiKey;
+    /// The latest version is not final: Kafka does not offer it by default.
+    const LATEST_UNSTABLE: bool;
+
+    /// The latest version that Kafka offers.
+    fn latest_stable() -> i16 {
+        Self::VERSIONS.max - i16::from(Self::LATEST_UNSTABLE)
+    }
+
+    /// Version of the header in front of this version of the message.
+    fn header_version(version: i16) -> i16;
+}
+
+/// A request, with the response that answers it.
+pub trait Request: ApiMessage {
+    type Response<'a>: ApiMessage + Decode<'a>;
+}
+
+/// A record in one of Kafka's own topics; keys and values of coordinators have a number each.
+pub trait RecordMessage: Message {
+    /// Kafka's number for the type of record.
+    const ID: i16;
+}
+
+/// A message and nothing behind it.
+pub fn decode<'a, T: Decode<'a>>(bytes: &'a [u8], version: i16) -> Result<T, Error> {
+    let mut reader = Reader::new(bytes);
+    let message = T::decode(&mut reader, version)?;
+    reader.expect_end()?;
+    Ok(message)
+}
+
+/// A response's frame: size, header, message, in order, as slices to be sent one after the other.
+///
+/// The first slice begins with the frame's size. Record batches are slices of their own.
+pub fn encode_response<T: ApiMessage>(
+    message: &T,
+    correlation_id: i32,
+    version: i16,
+) -> Result<Vec<Bytes>, Error> {
+    let mut writer = frame();
+    ResponseHeader { correlation_id }.encode(&mut writer, T::header_version(version))?;
+    message.encode(&mut writer, version)?;
+    finish_frame(writer)
+}
+
+/// A request's frame: size, header, message.
+pub fn encode_request<T: Request>(
+    message: &T,
+    correlation_id: i32,
+    client_id: Option<&str>,
+    version: i16,
+) -> Result<Vec<Bytes>, Error> {
+    let mut writer = frame();
+    let header = RequestHeader {
+        api_key: T::API_KEY.code(),
+        api_version: version,
+        correlation_id,
+        client_id: client_id.map(Into::into),
+    };
+    header.encode(&mut writer, T::header_version(version))?;
+    message.encode(&mut writer, version)?;
+    finish_frame(writer)
+}
+
+fn frame() -> Writer {
+    let mut writer = Writer::with_buffer(Vec::with_capacity(256));
+    writer.i32(0);
+    writer
+}
+
+fn finish_frame(mut writer: Writer) -> Result<Vec<Bytes>, Error> {
+    let size =
+        i32::try_from(writer.len() - crate::frame::SIZE_BYTES).map_err(|_| Error::Misuse {
+            field: "the frame",
+            version: -1,
+            problem: "longer than 2 GiB",
+        })?;
+    writer.patch_i32(0, size);
+    Ok(writer.into_slices())
+}
+
+macro_rules! fixed_width {
+    ($($type:ty, $bytes:literal, $method:ident;)*) => {$(
+        impl Decode<'_> for $type {
+            const MIN_SIZE: usize = $bytes;
+            fn decode(r: &mut Reader<'_>, _: i16) -> Result<Self, Error> {
+                r.$method()
+            }
+        }
+        impl Encode for $type {
+            fn encode(&self, w: &mut Writer, _: i16) -> Result<(), Error> {
+                w.$method(*self);
+                Ok(())
+            }
+        }
+    )*};
+}
+
+fixed_width! {
+    bool, 1, bool;
+    i8, 1, i8;
+    i16, 2, i16;
+    u16, 2, u16;
+    i32, 4, i32;
+    u32, 4, u32;
+    i64, 8, i64;
+    f64, 8, f64;
+    Uuid, 16, uuid;
+}
