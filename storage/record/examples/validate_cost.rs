@@ -6,7 +6,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use record::{BatchBuilder, Compression, Timestamp, ValidateOptions, checksum, validate};
+use record::{
+    BatchBuilder, Compression, Scratch, Timestamp, ValidateOptions, checksum, validate_with,
+};
 
 const ROUNDS: usize = 200;
 const PER_ROUND: u32 = 100;
@@ -16,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let value: Vec<u8> = (0..1000u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 27).to_le_bytes()[0])
         .collect();
+    let mut scratch = Scratch::new();
     println!("{:30} {:>9} {:>10} {:>8}", "batch", "bytes", "ns", "ns/B");
     for (records, size) in [(64, 1000), (1, 100), (640, 100)] {
         for codec in Compression::ALL {
@@ -32,7 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     deep,
                     ..ValidateOptions::default()
                 };
-                let ns = best(|| validate(black_box(&bytes), &options, now).is_ok());
+                let ns =
+                    best(|| validate_with(&mut scratch, black_box(&bytes), &options, now).is_ok());
                 let kind = if deep { " deep" } else { "" };
                 let what = format!("{records} x {size} {}{kind}", codec.name());
                 report(&what, bytes.len(), ns);

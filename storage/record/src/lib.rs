@@ -34,7 +34,7 @@ pub mod varint;
 pub use batches::{Batches, Tail};
 pub use builder::{BatchBuilder, BuildError};
 pub use checksum::{Checksum, checksum};
-pub use compress::Decompressor;
+pub use compress::{Decompressor, Scratch};
 pub use control::{ControlRecord, EndTxnMarker, end_txn_batch};
 pub use error::{Error, RecordError};
 pub use header::{
@@ -47,4 +47,5 @@ pub use offsets::{Offset, Position, Timestamp};
 pub use record::{Header, Headers, Record, Records};
 pub use validate::{
     Invalid, InvalidRecord, InvalidTimestamp, Restamp, ValidateOptions, Validated, validate,
+    validate_with,
 };

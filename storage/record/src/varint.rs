@@ -143,7 +143,7 @@ pub(crate) fn next_byte(input: &mut &[u8]) -> Result<u8, Error> {
     Ok(first)
 }
 
-#[inline]
+#[inline(always)] // in the walk over a batch's records, seven times a record
 pub(crate) fn decode_32<E: From<Error>>(mut next: impl FnMut() -> Result<u8, E>) -> Result<u32, E> {
     let first = next()?;
     if first < 0x80 {
@@ -164,7 +164,7 @@ pub(crate) fn decode_32<E: From<Error>>(mut next: impl FnMut() -> Result<u8, E>)
     Ok(value | u32::from(last) << 28)
 }
 
-#[inline]
+#[inline(always)] // in the walk over a batch's records, seven times a record
 pub(crate) fn decode_64<E: From<Error>>(mut next: impl FnMut() -> Result<u8, E>) -> Result<u64, E> {
     let first = next()?;
     if first < 0x80 {

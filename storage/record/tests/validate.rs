@@ -10,8 +10,8 @@ use record::header::refresh_crc;
 use record::varint::{put_varint, put_varlong};
 use record::{
     BatchBuilder, BatchView, Compression, Error, Invalid, InvalidRecord, InvalidTimestamp, Offset,
-    ProducerEpoch, ProducerId, RecordError, Restamp, Timestamp, TimestampType, ValidateOptions,
-    validate,
+    ProducerEpoch, ProducerId, RecordError, Restamp, Scratch, Timestamp, TimestampType,
+    ValidateOptions, validate, validate_with,
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_500);
@@ -98,6 +98,37 @@ fn good_batches_are_kept() {
             assert_eq!(valid.restamp, Restamp::Keep);
             assert_eq!(valid.header, *BatchView::parse(&bytes).unwrap().header());
         }
+    }
+}
+
+/// What a batch left in the codecs' state says nothing about the next.
+#[test]
+fn scratch_forgets() {
+    let mut scratch = Scratch::new();
+    let options = ValidateOptions::default();
+    let deep = ValidateOptions {
+        deep: true,
+        max_decompressed: 300,
+        ..options
+    };
+    let bytes = small_batch(Compression::Zstd);
+    let mut damaged = bytes[..bytes.len() - 5].to_vec();
+    let length = damaged.len() as i32 - 12;
+    damaged[8..12].copy_from_slice(&length.to_be_bytes());
+    refresh_crc(&mut damaged);
+    for _ in 0..3 {
+        // The first leaves a frame half read, the second fails in it.
+        assert_eq!(
+            validate_with(&mut scratch, &bytes, &options, NOW),
+            check(&bytes)
+        );
+        assert!(validate_with(&mut scratch, &damaged, &deep, NOW).is_err());
+        assert_eq!(
+            validate_with(&mut scratch, &bytes, &deep, NOW),
+            check(&bytes)
+        );
+        let lz4 = small_batch(Compression::Lz4);
+        assert_eq!(validate_with(&mut scratch, &lz4, &deep, NOW), check(&lz4));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records out of a decompressor, walked and not kept.
 
-use crate::compress::{self, Decompressor};
+use crate::compress::{self, Decompressor, Scratch};
 use crate::record::{Body, RawRecord, body_size, read_body};
 use crate::{Compression, RecordError, varint};
 
@@ -43,9 +43,14 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(codec: Compression, payload: &'a [u8], cap: usize) -> Result<Self, Fault> {
+    pub(super) fn new(
+        codec: Compression,
+        payload: &'a [u8],
+        cap: usize,
+        scratch: &'a mut Scratch,
+    ) -> Result<Self, Fault> {
         Ok(Self {
-            source: Decompressor::new(codec, payload, cap)?,
+            source: Decompressor::with_scratch(codec, payload, cap, scratch)?,
             buffer: [0; BUFFER],
             position: 0,
             filled: 0,
