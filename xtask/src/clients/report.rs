@@ -181,10 +181,10 @@ mod tests {
         let mut report = Report::default();
         for line in [
             "CLIENT x 1.0",
-            "PLAN headers",
+            "PLAN timestamps",
             "PLAN seek",
             "noise",
-            "CASE headers ok 12",
+            "CASE timestamps ok 12",
             "CASE nobody_knows_this ok 1",
         ] {
             report.line(line);
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(
             got,
             [
-                ("headers", Status::Ok, ""),
+                ("timestamps", Status::Ok, ""),
                 (
                     "nobody_knows_this",
                     Status::Fail,
