@@ -109,6 +109,9 @@ final class Kit {
             word = "fail";
             Throwable error = cause(thrown[0]);
             text = error + where(error.getStackTrace());
+            if (error.getCause() != null) {
+                text += ", because " + error.getCause();
+            }
         }
         long millis = (System.nanoTime() - start) / 1_000_000;
         text = text.replaceAll("\\s+", " ");
@@ -186,6 +189,7 @@ final class Kit {
         Map<String, Object> config = new HashMap<>();
         config.put("bootstrap.servers", BOOTSTRAP);
         config.put("enable.metrics.push", "false");
+        config.put("request.timeout.ms", "15000");
         config.put("default.api.timeout.ms", "20000");
         return Admin.create(config);
     }
