@@ -16,7 +16,8 @@ use super::{
     notation::{Field, Kind, Message, Struct, Type, Versions},
 };
 
-const KAFKA: &str = "4.3.1";
+/// The version of Kafka whose schemas these are.
+pub(crate) const KAFKA: &str = "4.3.1";
 
 /// A jar, where its schemas lie in it, which of them are wanted, and the directory they go to.
 struct Source {

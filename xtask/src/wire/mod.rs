@@ -5,6 +5,7 @@
 
 mod generate;
 mod import;
+mod judge;
 mod names;
 mod notation;
 
@@ -31,6 +32,9 @@ enum Step {
     Generate,
     /// Fail unless the committed Rust is what `generate` would write.
     Check,
+    /// Have Kafka's own classes (by Maven and Java) read and write samples of every message, and
+    /// keep what they wrote as golden bytes.
+    Judge,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -45,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             report(write_tree(&home, RUST_ROOTS, &files)?);
         }
         Step::Check => check(&home)?,
+        Step::Judge => judge::run(&home, &home.join("target/kafka-judge"))?,
     }
     Ok(())
 }
