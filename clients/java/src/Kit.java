@@ -19,6 +19,7 @@ import java.util.function.BooleanSupplier;
 
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -225,7 +226,7 @@ final class Kit {
 
     // topics and records
 
-    /** Creates a topic and waits until every partition has a leader. */
+    /** Creates a topic and waits until every partition has a leader that serves it. */
     static String topic(Admin admin, String what, int partitions, String... configs)
             throws Exception {
         Map<String, String> map = new HashMap<>();
@@ -244,8 +245,14 @@ final class Kit {
             try {
                 TopicDescription is =
                         admin.describeTopics(List.of(name)).allTopicNames().get().get(name);
-                return is.partitions().size() == partitions && is.partitions().stream()
-                        .allMatch(one -> one.leader() != null && one.leader().id() >= 0);
+                if (is.partitions().size() != partitions) {
+                    return false;
+                }
+                Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+                for (TopicPartition partition : partitions(name, partitions)) {
+                    ends.put(partition, OffsetSpec.latest());
+                }
+                return admin.listOffsets(ends).all().get().size() == partitions;
             } catch (Exception error) {
                 return false;
             }
