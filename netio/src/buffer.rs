@@ -3,87 +3,372 @@
 //! [`AlignedBuf`] is a plain owned buffer. [`ArenaBuf`] is the writable tail of a large chunk: what has been written is
 //! split off as immutable [`Bytes`] without a copy, so that a WAL group is at once the disk's input and the tail cache.
 use bytes::Bytes;
+use std::{
+    alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error},
+    fmt,
+    ptr::NonNull,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// Alignment of memory, length and offset of every direct read and write.
 pub const BLOCK: usize = 4096;
 
+/// `bytes` rounded up to a multiple of [`BLOCK`].
+const fn blocks(bytes: usize) -> usize {
+    bytes.next_multiple_of(BLOCK)
+}
+
+/// Page-aligned heap memory of a fixed size: the one owner of a raw allocation here.
+struct Memory {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: Memory owns its allocation like a Box<[u8]>; the pointer is never shared except through its owner.
+unsafe impl Send for Memory {}
+// SAFETY: as above; shared access goes through `&self` methods that only read.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn layout(bytes: usize) -> Layout {
+        // At least one block, so that an empty buffer needs no special case.
+        Layout::from_size_align(bytes.max(BLOCK), BLOCK).expect("size below isize::MAX")
+    }
+    fn zeroed(bytes: usize) -> Self {
+        let layout = Self::layout(bytes);
+        // SAFETY: the layout's size is never 0.
+        let start = unsafe { alloc_zeroed(layout) };
+        let Some(start) = NonNull::new(start) else {
+            handle_alloc_error(layout)
+        };
+        Self { start, bytes }
+    }
+    /// Memory for reads: every byte is written once here, so that it is never uninitialized.
+    fn filled(bytes: usize) -> Self {
+        let layout = Self::layout(bytes);
+        // SAFETY: the layout's size is never 0.
+        let start = unsafe { alloc(layout) };
+        let Some(start) = NonNull::new(start) else {
+            handle_alloc_error(layout)
+        };
+        // SAFETY: `start` is valid for the layout's size.
+        unsafe { start.as_ptr().write_bytes(0, layout.size()) };
+        Self { start, bytes }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `zeroed` or `filled` with the same layout, and dropped once.
+        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.bytes)) }
+    }
+}
+
 /// Owned memory, aligned to [`BLOCK`], of a length that is a multiple of [`BLOCK`]. Zeroed when made.
-#[derive(Debug)]
-pub struct AlignedBuf;
+pub struct AlignedBuf(Memory);
 
 impl AlignedBuf {
     /// `bytes` is rounded up to a multiple of [`BLOCK`].
-    pub fn zeroed(_bytes: usize) -> Self {
-        todo!()
+    pub fn zeroed(bytes: usize) -> Self {
+        Self(Memory::zeroed(blocks(bytes)))
     }
     pub fn len(&self) -> usize {
-        todo!()
+        self.0.bytes
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
     /// Makes it immutable and shareable without a copy.
     pub fn freeze(self) -> Bytes {
-        todo!()
+        Bytes::from_owner(self)
     }
 }
 impl std::ops::Deref for AlignedBuf {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        todo!()
+        // SAFETY: the memory is initialized (zeroed when made), owned, and `bytes` long.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.bytes) }
     }
 }
 impl std::ops::DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        todo!()
+        // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.start.as_ptr(), self.0.bytes) }
+    }
+}
+impl AsRef<[u8]> for AlignedBuf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+impl fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuf")
+            .field("len", &self.len())
+            .finish()
     }
 }
 
 /// A pool of chunks of one size; a chunk returns to it when the last [`Bytes`] of it is dropped, on whichever core.
 #[derive(Clone, Debug)]
-pub struct Arena;
+pub struct Arena {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    chunk_bytes: usize,
+    keep: usize,
+    free: Mutex<Vec<Memory>>,
+    alive: AtomicUsize,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("chunk_bytes", &self.chunk_bytes)
+            .field("alive", &self.alive)
+            .finish()
+    }
+}
 
 impl Arena {
     /// Chunks of `chunk_bytes` (multiple of [`BLOCK`]); up to `keep` free chunks are kept, more are given back to the system.
-    pub fn new(_chunk_bytes: usize, _keep: usize) -> Self {
-        todo!()
+    pub fn new(chunk_bytes: usize, keep: usize) -> Self {
+        assert!(
+            chunk_bytes > 0 && chunk_bytes.is_multiple_of(BLOCK),
+            "chunk of {chunk_bytes} bytes is not a multiple of {BLOCK}"
+        );
+        let shared = Shared {
+            chunk_bytes,
+            keep,
+            free: Mutex::new(Vec::new()),
+            alive: AtomicUsize::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
     /// A writable buffer over a whole chunk.
     pub fn chunk(&self) -> ArenaBuf {
-        todo!()
+        let recycled = self
+            .shared
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let memory = recycled.unwrap_or_else(|| {
+            self.shared
+                .alive
+                .fetch_add(self.shared.chunk_bytes, Ordering::Relaxed);
+            Memory::filled(self.shared.chunk_bytes)
+        });
+        ArenaBuf {
+            chunk: Arc::new(Chunk {
+                memory: Some(memory),
+                arena: self.shared.clone(),
+            }),
+            start: 0,
+            end: 0,
+        }
     }
     /// Bytes of chunks alive now (free or in use).
     pub fn bytes_alive(&self) -> usize {
-        todo!()
+        self.shared.alive.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.free
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// One chunk, shared by its writable tail and all slices split from it.
+struct Chunk {
+    memory: Option<Memory>,
+    arena: Arc<Shared>,
+}
+
+impl Chunk {
+    fn start(&self) -> *mut u8 {
+        self.memory
+            .as_ref()
+            .map_or(std::ptr::null_mut(), |m| m.start.as_ptr())
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let memory = self.memory.take();
+        let mut free = self
+            .arena
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.arena.keep {
+            free.extend(memory);
+        } else {
+            drop(free);
+            self.arena
+                .alive
+                .fetch_sub(self.arena.chunk_bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An immutable part of a chunk; what the `Bytes` of a split own.
+struct Part {
+    chunk: Arc<Chunk>,
+    start: usize,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: start + len lies in the chunk, its bytes are initialized, and nothing writes below the `start` of the one
+        // ArenaBuf of the chunk, which is at or above our end.
+        unsafe { std::slice::from_raw_parts(self.chunk.start().add(self.start), self.len) }
     }
 }
 
 /// The writable tail of a chunk. Starts on a [`BLOCK`] boundary.
-#[derive(Debug)]
-pub struct ArenaBuf;
+///
+/// ```text
+/// 0        start      end            chunk_bytes
+/// |  split  | written  |    spare     |
+/// ```
+pub struct ArenaBuf {
+    chunk: Arc<Chunk>,
+    start: usize,
+    end: usize,
+}
+
+impl fmt::Debug for ArenaBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArenaBuf")
+            .field("start", &self.start)
+            .field("end", &self.end)
+            .finish()
+    }
+}
 
 impl ArenaBuf {
     /// Bytes written since the last split.
     pub fn len(&self) -> usize {
-        todo!()
+        self.end - self.start
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
     /// Bytes that can still be written into this chunk.
     pub fn spare(&self) -> usize {
-        todo!()
+        self.chunk.arena.chunk_bytes - self.end
     }
     /// Appends; panics if `bytes` is longer than [`Self::spare`].
-    pub fn put(&mut self, _bytes: &[u8]) {
-        todo!()
+    pub fn put(&mut self, bytes: &[u8]) {
+        assert!(
+            bytes.len() <= self.spare(),
+            "{} bytes put into a chunk with {} spare",
+            bytes.len(),
+            self.spare()
+        );
+        // SAFETY: end + bytes.len() lies in the chunk (asserted). No other reference covers memory at or above `start`: Parts
+        // end at or below it, and this is the chunk's only ArenaBuf. `bytes` cannot overlap, as it would have to be `written_mut`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.chunk.start().add(self.end),
+                bytes.len(),
+            )
+        };
+        self.end += bytes.len();
     }
     /// What has been written since the last split, for patching headers.
     pub fn written_mut(&mut self) -> &mut [u8] {
-        todo!()
+        // SAFETY: start..end lies in the chunk, was written by `put`, and is exclusively ours (see `put`).
+        unsafe { std::slice::from_raw_parts_mut(self.chunk.start().add(self.start), self.len()) }
     }
     /// Pads with zeros to the next [`BLOCK`], splits off what was written, leaves the rest of the chunk writable.
     pub fn split(&mut self) -> Bytes {
-        todo!()
+        let end = blocks(self.end);
+        // SAFETY: the chunk's size is a multiple of BLOCK, so `end` is in it; exclusively ours (see `put`). A recycled chunk
+        // holds old bytes, hence the explicit zeros.
+        unsafe {
+            self.chunk
+                .start()
+                .add(self.end)
+                .write_bytes(0, end - self.end)
+        };
+        let part = Part {
+            chunk: self.chunk.clone(),
+            start: self.start,
+            len: end - self.start,
+        };
+        self.start = end;
+        self.end = end;
+        Bytes::from_owner(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_rounds_up_and_is_zero() {
+        let mut buf = AlignedBuf::zeroed(5000);
+        assert_eq!(buf.len(), 8192);
+        assert_eq!(buf.as_ptr() as usize % BLOCK, 0);
+        assert!(buf.iter().all(|&b| b == 0));
+        buf[8191] = 7;
+        let bytes = buf.freeze();
+        assert_eq!((bytes.len(), bytes[8191]), (8192, 7));
+        assert!(AlignedBuf::zeroed(0).is_empty());
+    }
+
+    #[test]
+    fn split_pads_with_zeros_and_keeps_the_rest() {
+        let arena = Arena::new(4 * BLOCK, 1);
+        let mut buf = arena.chunk();
+        buf.put(&[1; 5000]);
+        buf.written_mut()[0] = 9;
+        let first = buf.split();
+        assert_eq!(first.len(), 2 * BLOCK);
+        assert_eq!(
+            (first[0], first[4999], first[5000], first[8191]),
+            (9, 1, 0, 0)
+        );
+        assert_eq!((buf.len(), buf.spare()), (0, 2 * BLOCK));
+        buf.put(&[2; 2 * BLOCK]);
+        assert_eq!(buf.spare(), 0);
+        let second = buf.split();
+        assert!(second.iter().all(|&b| b == 2));
+        assert_eq!(first[4999], 1);
+    }
+
+    #[test]
+    fn chunks_return_when_the_last_slice_is_dropped_anywhere() {
+        let arena = Arena::new(BLOCK, 1);
+        let (mut a, mut b) = (arena.chunk(), arena.chunk());
+        assert_eq!(arena.bytes_alive(), 2 * BLOCK);
+        a.put(b"x");
+        b.put(b"y");
+        let (x, y) = (a.split(), b.split());
+        drop((a, b));
+        assert_eq!(arena.bytes_alive(), 2 * BLOCK);
+        std::thread::spawn(move || drop(x)).join().unwrap();
+        assert_eq!(arena.bytes_alive(), 2 * BLOCK, "one free chunk is kept");
+        drop(y);
+        assert_eq!(arena.bytes_alive(), BLOCK, "the second is given back");
+        let mut again = arena.chunk();
+        assert_eq!(arena.bytes_alive(), BLOCK);
+        again.put(b"z");
+        assert_eq!(&again.split()[..2], b"z\0");
     }
 }

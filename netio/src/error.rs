@@ -18,14 +18,22 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = std::io::Error::from_raw_os_error(self.errno);
-        if self.on.is_empty() { write!(f, "{}: {text}", self.op) } else { write!(f, "{} {}: {text}", self.op, self.on) }
+        if self.on.is_empty() {
+            write!(f, "{}: {text}", self.op)
+        } else {
+            write!(f, "{} {}: {text}", self.op, self.on)
+        }
     }
 }
 
 impl Error {
     /// An error of operation `op` on `on` with a positive errno.
     pub fn new(op: &'static str, on: impl Into<String>, errno: i32) -> Self {
-        Self { op, on: on.into(), errno }
+        Self {
+            op,
+            on: on.into(),
+            errno,
+        }
     }
     /// The device or quota is full (ENOSPC, EDQUOT): not a fault of the device.
     pub fn is_full(&self) -> bool {

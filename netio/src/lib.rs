@@ -38,3 +38,7 @@ pub use file::{DirEntry, File, Open};
 pub use io::Io;
 pub use net::{CloseReason, ConnId, ListenerId, Received};
 pub use options::Options;
+pub use ring::{
+    probe::{Features, probe},
+    start::{Running, start},
+};

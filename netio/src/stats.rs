@@ -3,6 +3,9 @@
 /// Totals since start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
+    /// Passes of the core's loop.
+    pub steps: u64,
+    /// Turns of the program.
     pub turns: u64,
     /// `io_uring_enter` calls.
     pub enters: u64,
@@ -11,6 +14,8 @@ pub struct Stats {
     pub parks: u64,
     pub busy_ns: u64,
     pub accepted: u64,
+    /// Connections closed at once because `Options::connections_max` were open.
+    pub refused: u64,
     pub received_bytes: u64,
     pub sent_bytes: u64,
 }

@@ -11,7 +11,11 @@ pub struct CoreId(pub u16);
 #[derive(Debug)]
 pub enum Event {
     /// A new connection; nothing is received before the program asks (first [`Io::put_back`] or [`Io::start_receiving`]).
-    Accepted { listener: ListenerId, conn: ConnId, peer: SocketAddr },
+    Accepted {
+        listener: ListenerId,
+        conn: ConnId,
+        peer: SocketAddr,
+    },
     /// A connection made by [`Io::connect`] stands.
     Connected { conn: ConnId },
     /// Bytes arrived: take them with [`Io::take`].
@@ -46,4 +50,5 @@ pub trait Program: 'static {
 }
 
 /// Makes the program of a core, on that core. The future may use the core's disk (recovery); events queue until it is ready.
-pub type Boot<M> = Box<dyn FnOnce(Io, Mesh<M>) -> Pin<Box<dyn Future<Output = Box<dyn Program>>>> + Send>;
+pub type Boot<M> =
+    Box<dyn FnOnce(Io, Mesh<M>) -> Pin<Box<dyn Future<Output = Box<dyn Program>>>> + Send>;

@@ -1,0 +1,127 @@
+//! The ordered output of one connection: small pieces are copied together, large ones are passed by reference.
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// Slices below this are gathered by copy when several follow each other: an iovec costs more than the copy.
+const SMALL_BYTES: usize = 512;
+/// Slices of one send.
+const SLICES_MAX: usize = 64;
+/// A send is ended above this, so that progress becomes visible (and counts against the bound of the queue).
+const SEND_BYTES: usize = 1 << 20;
+
+/// Output that no send is in flight for, and the count of all output.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    slices: VecDeque<Bytes>,
+    /// Of `slices` and of the send in flight.
+    bytes: usize,
+}
+
+impl Output {
+    pub(crate) fn push(&mut self, slice: Bytes) {
+        if !slice.is_empty() {
+            self.bytes += slice.len();
+            self.slices.push_back(slice);
+        }
+    }
+    /// Bytes not yet taken by the kernel.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+    pub(crate) fn is_queue_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+    /// The kernel took `bytes`.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        assert!(bytes <= self.bytes, "{bytes} bytes sent of {}", self.bytes);
+        self.bytes -= bytes;
+    }
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes the slices of the next send.
+    pub(crate) fn next_send(&mut self) -> Vec<Bytes> {
+        let mut send = Vec::with_capacity(self.slices.len().min(SLICES_MAX));
+        let mut bytes = 0;
+        while send.len() < SLICES_MAX && bytes < SEND_BYTES {
+            let slice = match self.small_run() {
+                Some(run_bytes) => self.gather(run_bytes),
+                None => match self.slices.pop_front() {
+                    Some(slice) => slice,
+                    None => break,
+                },
+            };
+            bytes += slice.len();
+            send.push(slice);
+        }
+        if self.slices.is_empty() {
+            // A connection at rest keeps no queue memory that a burst has left.
+            self.slices.shrink_to(16);
+        }
+        send
+    }
+
+    /// Bytes of the small slices at the front, if they are at least two.
+    fn small_run(&self) -> Option<usize> {
+        let small = self
+            .slices
+            .iter()
+            .take_while(|slice| slice.len() < SMALL_BYTES);
+        let (count, bytes) = small.fold((0, 0), |(count, bytes), slice| {
+            (count + 1, bytes + slice.len())
+        });
+        (count >= 2).then_some(bytes)
+    }
+
+    fn gather(&mut self, bytes: usize) -> Bytes {
+        let mut gathered = Vec::with_capacity(bytes);
+        while let Some(slice) = self.slices.pop_front_if(|slice| slice.len() < SMALL_BYTES) {
+            gathered.extend_from_slice(&slice);
+        }
+        Bytes::from(gathered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_slices_are_gathered_and_large_ones_are_not_copied() {
+        let mut output = Output::default();
+        let large = Bytes::from(vec![7; 600]);
+        for slice in [&b"ab"[..], b"", b"cd"] {
+            output.push(Bytes::copy_from_slice(slice));
+        }
+        output.push(large.clone());
+        output.push(Bytes::from_static(b"e"));
+        let send = output.next_send();
+        assert_eq!(
+            send,
+            [
+                Bytes::from_static(b"abcd"),
+                large.clone(),
+                Bytes::from_static(b"e")
+            ]
+        );
+        assert_eq!(send[1].as_ptr(), large.as_ptr());
+        assert_eq!(output.bytes(), 605);
+        output.sent(605);
+        assert!(output.is_queue_empty() && output.bytes() == 0 && output.next_send().is_empty());
+    }
+
+    #[test]
+    fn a_send_is_bounded() {
+        let mut output = Output::default();
+        for _ in 0..100 {
+            output.push(Bytes::from(vec![1; 600]));
+        }
+        assert_eq!(output.next_send().len(), SLICES_MAX);
+        assert_eq!(output.next_send().len(), 36);
+        for _ in 0..3 {
+            output.push(Bytes::from(vec![1; 700 << 10]));
+        }
+        assert_eq!((output.next_send().len(), output.next_send().len()), (2, 1));
+    }
+}

@@ -1,0 +1,144 @@
+//! One thread per process for the few file operations that the ring cannot do: listing, statvfs, and ftruncate on kernels
+//! before 6.9. It is started when it is first needed. A core never waits for it; answers come back through the ring's wake-up.
+use super::wake::RingWake;
+use crate::{
+    DirEntry, Error, Result,
+    core::mesh::Wake,
+    driver::{Outcome, Slot},
+    file::Space,
+};
+use std::{
+    ffi::CString,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
+
+#[derive(Debug)]
+pub(crate) enum Job {
+    ReadDir(PathBuf),
+    Space(PathBuf),
+    /// The descriptor stays open until the answer is there.
+    Truncate(RawFd, u64),
+}
+
+#[derive(Debug)]
+enum Answer {
+    Dir(Result<Vec<DirEntry>>),
+    Space(Result<Space>),
+    Done(Result<()>),
+}
+
+/// Where a ring's answers arrive.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    any: AtomicBool,
+    list: Mutex<Vec<(Slot, Answer)>>,
+    wake: Arc<RingWake>,
+}
+
+impl Answers {
+    pub(crate) fn new(wake: Arc<RingWake>) -> Arc<Self> {
+        Arc::new(Self {
+            any: AtomicBool::new(false),
+            list: Mutex::default(),
+            wake,
+        })
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::SeqCst)
+    }
+    pub(crate) fn take(&self) -> Vec<(Slot, Outcome)> {
+        self.any.store(false, Ordering::SeqCst);
+        let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
+        let outcome = |answer| match answer {
+            Answer::Dir(result) => Outcome::Dir(result),
+            Answer::Space(result) => Outcome::Space(result),
+            Answer::Done(result) => Outcome::Done(result),
+        };
+        list.into_iter()
+            .map(|(slot, answer)| (slot, outcome(answer)))
+            .collect()
+    }
+    fn push(&self, slot: Slot, answer: Answer) {
+        self.list
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((slot, answer));
+        self.any.store(true, Ordering::SeqCst);
+        self.wake.wake();
+    }
+}
+
+type Request = (Slot, Job, Arc<Answers>);
+
+/// Hands a job to the thread.
+pub(crate) fn submit(slot: Slot, job: Job, answers: &Arc<Answers>) {
+    static THREAD: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
+    let sender = THREAD.get_or_init(|| {
+        let (sender, requests) = mpsc::channel::<Request>();
+        let run = move || {
+            requests
+                .iter()
+                .for_each(|(slot, job, answers)| answers.push(slot, perform(&job)))
+        };
+        std::thread::Builder::new()
+            .name("files".into())
+            .spawn(run)
+            .expect("a thread for blocking file operations");
+        sender
+    });
+    sender
+        .send((slot, job, answers.clone()))
+        .expect("the file thread lives as long as the process");
+}
+
+fn perform(job: &Job) -> Answer {
+    match job {
+        Job::ReadDir(path) => Answer::Dir(read_dir(path).map_err(|e| failed("readdir", &e))),
+        Job::Space(path) => Answer::Space(space(path).map_err(|e| failed("statvfs", &e))),
+        Job::Truncate(fd, len) => {
+            // SAFETY: no pointers; the driver keeps the descriptor open.
+            let result = unsafe { libc::ftruncate(*fd, *len as libc::off_t) };
+            let error = std::io::Error::last_os_error();
+            Answer::Done(if result == 0 {
+                Ok(())
+            } else {
+                Err(failed("ftruncate", &error))
+            })
+        }
+    }
+}
+
+fn failed(op: &'static str, error: &std::io::Error) -> Error {
+    Error::new(op, "", error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn read_dir(path: &Path) -> std::io::Result<Vec<DirEntry>> {
+    let entry = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry?;
+        Ok(DirEntry {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            is_dir: entry.file_type()?.is_dir(),
+        })
+    };
+    std::fs::read_dir(path)?.map(entry).collect()
+}
+
+fn space(path: &Path) -> std::io::Result<Space> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: plain integers, for which zeros are valid.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a terminated string and a valid struct.
+    if unsafe { libc::statvfs(path.as_ptr(), &mut stat) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(Space {
+        total_bytes: stat.f_blocks * stat.f_frsize,
+        available_bytes: stat.f_bavail * stat.f_frsize,
+    })
+}

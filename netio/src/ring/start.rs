@@ -1,0 +1,184 @@
+//! One thread per core: start, the loop that spins and parks, and the end.
+use super::{Ring, RingWake, probe, sys};
+use crate::{
+    Boot, Error, Options, Result,
+    core::{
+        mesh::{self, Sender, Wake},
+        turn::{Core, Step},
+    },
+    driver::Driver,
+};
+use probe::Features;
+use std::{os::fd::OwnedFd, sync::Arc, sync::mpsc, thread::JoinHandle};
+
+/// A core spins no longer than this at first, until it has learned what pays.
+const SPIN_START_US: u64 = 5;
+/// Looks at the flags between two looks at the clock.
+const SPIN_LOOKS: u32 = 16;
+
+/// The cores of this process.
+#[derive(Debug)]
+pub struct Running<M> {
+    sender: Sender<M>,
+    threads: Vec<JoinHandle<()>>,
+    features: Features,
+    _lock: Option<Arc<OwnedFd>>,
+}
+
+impl<M: Send + 'static> Running<M> {
+    /// For threads that are not cores.
+    pub fn sender(&self) -> Sender<M> {
+        self.sender.clone()
+    }
+    /// Asks every core to stop: each gets [`crate::Event::Stop`].
+    pub fn stop(&self) {
+        self.sender.stop();
+    }
+    /// What of the kernel is in use.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+    /// Waits until every core has ended. An error names the core that panicked.
+    pub fn join(self) -> Result<()> {
+        let mut first = Ok(());
+        for thread in self.threads {
+            let name = thread.thread().name().unwrap_or("core").to_string();
+            if thread.join().is_err() && first.is_ok() {
+                first = Err(Error::new(
+                    "join",
+                    format!("{name} panicked"),
+                    libc::ECANCELED,
+                ));
+            }
+        }
+        first
+    }
+}
+
+/// Starts one core per entry of `options.cpus`, each with its boot. Returns when every core has its ring, or with the first
+/// error, whose text names the cure.
+pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result<Running<M>> {
+    assert_eq!(options.cpus.len(), boots.len(), "one boot per core");
+    let features = probe::probe()?;
+    let lock = options
+        .lock_file
+        .as_deref()
+        .map(sys::lock)
+        .transpose()?
+        .map(Arc::new);
+    let failed =
+        |e: std::io::Error| Error::new("eventfd", "", e.raw_os_error().unwrap_or(libc::EIO));
+    let wakes = boots
+        .iter()
+        .map(|_| RingWake::new().map(Arc::new).map_err(failed))
+        .collect::<Result<Vec<_>>>()?;
+    let (meshes, sender) = mesh::create(
+        wakes
+            .iter()
+            .map(|wake| wake.clone() as Arc<dyn Wake>)
+            .collect(),
+        options.lane_slots,
+    );
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let spin_us_max = if cpus < 2 || options.cpus.len() > cpus {
+        0
+    } else {
+        options.spin_us_max
+    };
+
+    let (report, reports) = mpsc::channel::<Result<()>>();
+    let mut threads = Vec::new();
+    for ((index, (boot, mesh)), wake) in boots.into_iter().zip(meshes).enumerate().zip(wakes) {
+        let (options, features, lock, report) = (
+            options.clone(),
+            features.clone(),
+            lock.clone(),
+            report.clone(),
+        );
+        let body = move || {
+            let made = options.cpus[index]
+                .map_or(Ok(()), sys::pin_to)
+                .and_then(|()| Ring::new(&options, features, wake, lock));
+            let ring = match made {
+                Ok(ring) => ring,
+                Err(error) => return drop(report.send(Err(error))),
+            };
+            let core = Core::new(Driver::Ring(Box::new(ring)), &options, mesh, boot);
+            // The starter may have given up because of another core; then a stop follows.
+            drop(report.send(Ok(())));
+            drop(report);
+            run(core, spin_us_max);
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("core-{index}"))
+            .spawn(body);
+        threads.push(thread.map_err(|e| {
+            Error::new(
+                "spawn",
+                format!("core-{index}"),
+                e.raw_os_error().unwrap_or(libc::EAGAIN),
+            )
+        })?);
+    }
+    drop(report);
+    let outcome: Result<()> = threads.iter().try_for_each(|_| {
+        reports.recv().unwrap_or_else(|_| {
+            Err(Error::new(
+                "start",
+                "a core panicked while it started",
+                libc::ECANCELED,
+            ))
+        })
+    });
+    if let Err(error) = outcome {
+        // Cores that did start end when their program sees the stop.
+        sender.stop();
+        return Err(error);
+    }
+    Ok(Running {
+        sender,
+        threads,
+        features,
+        _lock: lock,
+    })
+}
+
+/// Steps a core until it ends. At rest it spins for as long as that has paid lately, then parks.
+fn run(mut core: Core, spin_us_max: u64) {
+    let spin_ns_max = spin_us_max * 1_000;
+    let mut spin_ns = spin_ns_max.min(SPIN_START_US * 1_000);
+    let mut busy_since = core.now();
+    loop {
+        let until = match core.step() {
+            Step::Again => continue,
+            Step::Ended => return,
+            Step::Rest(until) => until,
+        };
+        let rest_from = core.now();
+        core.add_busy(rest_from.since(busy_since));
+        let due = |now| until.is_some_and(|at| at <= now);
+        let mut now = rest_from;
+        if spin_ns > 0 {
+            if core.has_queued() {
+                // It has to be submitted before anything can come of it, which the next step does; a park does so by itself.
+                busy_since = rest_from;
+                continue;
+            }
+            while now.since(rest_from) < spin_ns && !core.is_ready() && !due(now) {
+                (0..SPIN_LOOKS).for_each(|_| std::hint::spin_loop());
+                now = core.now();
+            }
+        }
+        if !core.is_ready() && !due(now) {
+            core.park(until);
+            let parked_ns = core.now().since(now);
+            // A park that was shorter than a spin may be would have been spared by spinning; a longer one wasted the spin.
+            spin_ns = if parked_ns < spin_ns_max {
+                spin_ns_max.min(spin_ns * 2 + 1_000)
+            } else {
+                spin_ns / 2
+            };
+        }
+        busy_since = core.now();
+    }
+}

@@ -1,0 +1,281 @@
+//! The plain system calls around a ring: sockets, addresses, limits, CPUs, the lock file.
+use crate::{Error, Result};
+use std::{
+    io, mem,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    time::Duration,
+};
+
+/// A dead process's ring holds its port for some milliseconds after the process is gone.
+const BIND_TRIES: u32 = 200;
+const BIND_PAUSE: Duration = Duration::from_millis(5);
+/// ... and its flock until its last write has ended.
+const LOCK_TRIES: u32 = 400;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const BACKLOG: i32 = 1024;
+
+pub(crate) fn last_errno() -> i32 {
+    io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
+}
+
+/// An address in the kernel's form.
+#[repr(C)]
+pub(crate) struct SockAddr {
+    storage: libc::sockaddr_storage,
+    pub(crate) len: libc::socklen_t,
+}
+
+impl SockAddr {
+    fn empty() -> Self {
+        // SAFETY: plain integers, for which zeros are valid.
+        Self {
+            storage: unsafe { mem::zeroed() },
+            len: size_of::<libc::sockaddr_storage>() as libc::socklen_t,
+        }
+    }
+    pub(crate) fn new(addr: SocketAddr) -> Self {
+        let mut this = Self::empty();
+        match addr {
+            SocketAddr::V4(v4) => {
+                let sin = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(v4.ip().octets()),
+                    },
+                    sin_zero: [0; 8],
+                };
+                // SAFETY: sockaddr_storage is larger than, and aligned for, every address type.
+                unsafe {
+                    (&raw mut this.storage)
+                        .cast::<libc::sockaddr_in>()
+                        .write(sin)
+                };
+                this.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            }
+            SocketAddr::V6(v6) => {
+                let sin6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: v6.ip().octets(),
+                    },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                // SAFETY: as above.
+                unsafe {
+                    (&raw mut this.storage)
+                        .cast::<libc::sockaddr_in6>()
+                        .write(sin6)
+                };
+                this.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            }
+        }
+        this
+    }
+    pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
+        (&raw const self.storage).cast()
+    }
+    fn get(&self) -> Option<SocketAddr> {
+        match i32::from(self.storage.ss_family) {
+            libc::AF_INET => {
+                // SAFETY: the family says which type it is.
+                let sin = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in>().read() };
+                let ip = Ipv4Addr::from(sin.sin_addr.s_addr.to_ne_bytes());
+                Some(SocketAddr::V4(SocketAddrV4::new(
+                    ip,
+                    u16::from_be(sin.sin_port),
+                )))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: as above.
+                let sin6 = unsafe {
+                    (&raw const self.storage)
+                        .cast::<libc::sockaddr_in6>()
+                        .read()
+                };
+                let ip = Ipv6Addr::from(sin6.sin6_addr.s6_addr);
+                Some(SocketAddr::V6(SocketAddrV6::new(
+                    ip,
+                    u16::from_be(sin6.sin6_port),
+                    sin6.sin6_flowinfo,
+                    sin6.sin6_scope_id,
+                )))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn set_option(fd: RawFd, level: i32, name: i32) {
+    let on: i32 = 1;
+    // SAFETY: a valid integer of the given size. A failure costs speed only.
+    unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            name,
+            (&raw const on).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+}
+
+/// A TCP socket without Nagle's delay.
+pub(crate) fn tcp_socket(addr: SocketAddr) -> std::result::Result<OwnedFd, i32> {
+    let family = if addr.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    // SAFETY: no pointers.
+    let fd = unsafe {
+        libc::socket(
+            family,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            libc::IPPROTO_TCP,
+        )
+    };
+    if fd < 0 {
+        return Err(last_errno());
+    }
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY);
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Binds and listens; waits a moment when the port is still held by a dead process. Accepted sockets inherit TCP_NODELAY.
+pub(crate) fn listen(addr: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
+    let failed = |op| move |errno| Error::new(op, addr.to_string(), errno);
+    let socket = tcp_socket(addr).map_err(failed("socket"))?;
+    let fd = socket.as_raw_fd();
+    set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    let address = SockAddr::new(addr);
+    for tries in 1.. {
+        // SAFETY: a valid address of the given length.
+        if unsafe { libc::bind(fd, address.as_ptr(), address.len) } == 0 {
+            break;
+        }
+        let errno = last_errno();
+        if errno != libc::EADDRINUSE || tries == BIND_TRIES {
+            return Err(failed("bind")(errno));
+        }
+        std::thread::sleep(BIND_PAUSE);
+    }
+    // SAFETY: no pointers.
+    if unsafe { libc::listen(fd, BACKLOG) } != 0 {
+        return Err(failed("listen")(last_errno()));
+    }
+    let mut bound = SockAddr::empty();
+    // SAFETY: valid memory of the length that `len` says.
+    if unsafe { libc::getsockname(fd, (&raw mut bound.storage).cast(), &mut bound.len) } != 0 {
+        return Err(failed("getsockname")(last_errno()));
+    }
+    Ok((socket, bound.get().unwrap_or(addr)))
+}
+
+/// `None` when the peer is gone already.
+pub(crate) fn peer_of(fd: RawFd) -> Option<SocketAddr> {
+    let mut peer = SockAddr::empty();
+    // SAFETY: valid memory of the length that `len` says.
+    let result = unsafe { libc::getpeername(fd, (&raw mut peer.storage).cast(), &mut peer.len) };
+    if result == 0 { peer.get() } else { None }
+}
+
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: the caller owns the descriptor and gives it up.
+    unsafe { libc::close(fd) };
+}
+
+/// Runs this thread on one CPU.
+pub(crate) fn pin_to(cpu: usize) -> Result<()> {
+    let set = cpu_set(&[cpu]);
+    // SAFETY: a valid set of the given size.
+    if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } != 0 {
+        return Err(Error::new(
+            "sched_setaffinity",
+            format!("CPU {cpu}; choose CPUs this process may run on"),
+            last_errno(),
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn cpu_set(cpus: &[usize]) -> libc::cpu_set_t {
+    // SAFETY: plain integers, for which zeros are valid.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    for &cpu in cpus.iter().filter(|&&cpu| cpu < libc::CPU_SETSIZE as usize) {
+        // SAFETY: cpu is in the set's range.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    set
+}
+
+/// Raises the soft limit of open files to the hard one; returns what now holds.
+pub(crate) fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a valid struct.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return 0;
+    }
+    let wanted = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        rlim_max: limit.rlim_max,
+    };
+    // SAFETY: a valid struct.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) } == 0 {
+        limit.rlim_max
+    } else {
+        limit.rlim_cur
+    }
+}
+
+/// Creates, opens and locks the lock file, for as long as the descriptor or a ring that it is registered with lives.
+///
+/// After SIGKILL the dead process's ring still writes: its flock, being registered with the ring, outlasts its last write. So it
+/// is waited for, for about two seconds; then a living process must hold it.
+pub(crate) fn lock(path: &Path) -> Result<OwnedFd> {
+    let name = path.to_string_lossy();
+    let c_path = std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::new("lock", &*name, libc::EINVAL))?;
+    // SAFETY: a terminated string.
+    let fd = unsafe {
+        libc::open(
+            c_path.as_ptr(),
+            libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC,
+            0o644,
+        )
+    };
+    if fd < 0 {
+        return Err(Error::new("open", &*name, last_errno()));
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    let file = unsafe { OwnedFd::from_raw_fd(fd) };
+    for _ in 0..LOCK_TRIES {
+        // SAFETY: no pointers.
+        if unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Ok(file);
+        }
+        let errno = last_errno();
+        if errno != libc::EWOULDBLOCK && errno != libc::EINTR {
+            return Err(Error::new("flock", &*name, errno));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(Error::new(
+        "flock",
+        format!("{name} (another process uses this directory: stop it, or choose another)"),
+        libc::EWOULDBLOCK,
+    ))
+}
