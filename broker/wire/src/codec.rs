@@ -99,7 +99,39 @@ pub fn decode<'a, T: Decode<'a>>(bytes: &'a [u8], version: i16) -> Result<T, Err
     Ok(message)
 }
 
-/// A response's frame: size, header, message, in order, as slices to be sent one after the other.
+/// A response's frame - size, header, message - behind what `w` holds already.
+///
+/// After an error `w` is as it was before, so that an error response can follow.
+pub fn write_response<T: ApiMessage>(
+    w: &mut Writer,
+    message: &T,
+    correlation_id: i32,
+    version: i16,
+) -> Result<(), Error> {
+    let header = ResponseHeader { correlation_id };
+    write_frame(w, &header, T::header_version(version), message, version)
+}
+
+/// A request's frame - size, header, message - behind what `w` holds already.
+///
+/// After an error `w` is as it was before.
+pub fn write_request<T: Request>(
+    w: &mut Writer,
+    message: &T,
+    correlation_id: i32,
+    client_id: Option<&str>,
+    version: i16,
+) -> Result<(), Error> {
+    let header = RequestHeader {
+        api_key: T::API_KEY.code(),
+        api_version: version,
+        correlation_id,
+        client_id: client_id.map(Into::into),
+    };
+    write_frame(w, &header, T::header_version(version), message, version)
+}
+
+/// A response's frame by itself: slices to be sent one after the other.
 ///
 /// The first slice begins with the frame's size. Record batches are slices of their own.
 pub fn encode_response<T: ApiMessage>(
@@ -107,46 +139,35 @@ pub fn encode_response<T: ApiMessage>(
     correlation_id: i32,
     version: i16,
 ) -> Result<Vec<Bytes>, Error> {
-    let mut writer = frame();
-    ResponseHeader { correlation_id }.encode(&mut writer, T::header_version(version))?;
-    message.encode(&mut writer, version)?;
-    finish_frame(writer)
+    let mut writer = Writer::with_buffer(Vec::with_capacity(256));
+    write_response(&mut writer, message, correlation_id, version)?;
+    Ok(writer.into_slices())
 }
 
-/// A request's frame: size, header, message.
+/// A request's frame by itself: slices to be sent one after the other.
 pub fn encode_request<T: Request>(
     message: &T,
     correlation_id: i32,
     client_id: Option<&str>,
     version: i16,
 ) -> Result<Vec<Bytes>, Error> {
-    let mut writer = frame();
-    let header = RequestHeader {
-        api_key: T::API_KEY.code(),
-        api_version: version,
-        correlation_id,
-        client_id: client_id.map(Into::into),
-    };
-    header.encode(&mut writer, T::header_version(version))?;
-    message.encode(&mut writer, version)?;
-    finish_frame(writer)
-}
-
-fn frame() -> Writer {
     let mut writer = Writer::with_buffer(Vec::with_capacity(256));
-    writer.i32(0);
-    writer
+    write_request(&mut writer, message, correlation_id, client_id, version)?;
+    Ok(writer.into_slices())
 }
 
-fn finish_frame(mut writer: Writer) -> Result<Vec<Bytes>, Error> {
-    let size =
-        i32::try_from(writer.len() - crate::frame::SIZE_BYTES).map_err(|_| Error::Misuse {
-            field: "the frame",
-            version: -1,
-            problem: "longer than 2 GiB",
-        })?;
-    writer.patch_i32(0, size);
-    Ok(writer.into_slices())
+fn write_frame(
+    w: &mut Writer,
+    header: &impl Encode,
+    header_version: i16,
+    message: &impl Encode,
+    version: i16,
+) -> Result<(), Error> {
+    let frame = w.begin_frame();
+    let written = header
+        .encode(w, header_version)
+        .and_then(|()| message.encode(w, version));
+    w.end_frame(frame, written)
 }
 
 macro_rules! fixed_width {

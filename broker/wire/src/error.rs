@@ -9,7 +9,8 @@ pub enum Error {
     /// The peer asks for a version that does not exist.
     #[error("{message} has no version {version}")]
     Unsupported { message: &'static str, version: i16 },
-    /// We asked for something that the version cannot carry.
+    /// We asked for something that the version cannot carry. Where only the writer noticed, which
+    /// knows neither field nor version, the field is what was written and the version is -1.
     #[error("misuse: {field} in version {version}: {problem}")]
     Misuse {
         field: &'static str,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     Encode, Error,
+    frame::SIZE_BYTES,
     types::{Records, Str, Uuid},
 };
 
@@ -25,6 +26,14 @@ pub struct Writer {
 /// Where a tagged field's value began.
 #[derive(Debug)]
 pub(crate) struct TagStart(usize);
+
+/// What the output was before a frame.
+#[derive(Debug)]
+pub(crate) struct FrameStart {
+    at: usize,
+    inserts: usize,
+    inserted: usize,
+}
 
 #[cold]
 fn too_long(field: &'static str) -> Error {
@@ -92,12 +101,40 @@ impl Writer {
         self.into_slices().concat()
     }
 
-    /// Overwrites 4 bytes at `at` of the buffer, which must have been written.
-    pub(crate) fn patch_i32(&mut self, at: usize, value: i32) {
-        let Some(place) = self.buffer.get_mut(at..at + 4) else {
-            unreachable!("patch at {at} of {} bytes", self.buffer.len());
+    /// Begins a frame with room for its size.
+    pub(crate) fn begin_frame(&mut self) -> FrameStart {
+        let start = FrameStart {
+            at: self.buffer.len(),
+            inserts: self.inserts.len(),
+            inserted: self.inserted,
         };
-        place.copy_from_slice(&value.to_be_bytes());
+        self.i32(0);
+        start
+    }
+
+    /// Ends the frame that began at `start`: puts its size in front, or takes it back if it was not
+    /// `written`.
+    pub(crate) fn end_frame(
+        &mut self,
+        start: FrameStart,
+        written: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let inserted = self.inserted - start.inserted;
+        let body = self.buffer.len() - start.at - SIZE_BYTES + inserted;
+        let size = written.and_then(|()| i32::try_from(body).map_err(|_| too_long("a frame")));
+        match (size, self.buffer.get_mut(start.at..start.at + SIZE_BYTES)) {
+            (Ok(size), Some(place)) => {
+                place.copy_from_slice(&size.to_be_bytes());
+                Ok(())
+            }
+            (Ok(_), None) => unreachable!("frame at {} of {}", start.at, self.buffer.len()),
+            (Err(error), _) => {
+                self.buffer.truncate(start.at);
+                self.inserts.truncate(start.inserts);
+                self.inserted = start.inserted;
+                Err(error)
+            }
+        }
     }
 
     pub fn bool(&mut self, value: bool) {

@@ -66,6 +66,8 @@ pub(crate) struct Sampler<'m> {
     pub(crate) unknown_tags: bool,
     /// Uses its own numbers, so that the message is the same with and without unknown tags.
     pub(crate) tag_random: Random,
+    /// Strings and blobs are empty, tags are absent: elements as short as they can be.
+    terse: bool,
 }
 
 impl<'m> Sampler<'m> {
@@ -77,6 +79,7 @@ impl<'m> Sampler<'m> {
             values: Values::Random,
             unknown_tags: false,
             tag_random: Random(!seed),
+            terse: seed % 4 == 3,
         }
     }
 
@@ -107,6 +110,7 @@ impl<'m> Sampler<'m> {
         for field in carried {
             if let Some(tag) = field.tag
                 && self.values == Values::Random
+                && !self.terse
                 && !self.random.one_in(3)
             {
                 let mut value = Vec::new();
@@ -178,6 +182,7 @@ impl<'m> Sampler<'m> {
             Type::Bytes | Type::Records => {
                 let size = match self.values {
                     Values::Default => 0,
+                    Values::Random if self.terse => 0,
                     Values::Random => self.random.below(40),
                 };
                 length(out, (!null).then_some(size), flex);
@@ -239,7 +244,7 @@ impl<'m> Sampler<'m> {
 
     fn text(&mut self) -> String {
         const LETTERS: &[char] = &['a', 'Z', '-', '.', '\0', 'é', '語', '🦀'];
-        if self.values == Values::Default {
+        if self.values == Values::Default || self.terse {
             return String::new();
         }
         // Now and then one whose compact length takes two bytes.

@@ -11,6 +11,7 @@ use wire::{
     frame, header,
     init_producer_id::InitProducerIdRequest,
     metadata::MetadataRequest,
+    write_response,
 };
 
 fn encode(message: &impl Message, version: i16) -> Result<Vec<u8>, Error> {
@@ -94,6 +95,40 @@ fn a_fetch_response_frame_keeps_records_as_they_are() {
     assert_eq!(header.correlation_id, 42);
     assert_eq!(FetchResponse::decode(&mut reader, 13), Ok(response));
     reader.expect_end().unwrap();
+}
+
+#[test]
+fn a_frame_that_fails_leaves_nothing_behind() {
+    let good = ApiVersionsResponse::default();
+    let bad = FetchResponse {
+        responses: vec![FetchableTopicResponse {
+            partitions: vec![PartitionData {
+                records: Some(Records::from(Bytes::from_static(b"batch"))),
+                ..PartitionData::default()
+            }],
+            ..FetchableTopicResponse::default()
+        }],
+        // Not in version 4, and not to be dropped.
+        session_id: 1,
+        ..FetchResponse::default()
+    };
+    let mut writer = Writer::new();
+    write_response(&mut writer, &good, 1, 3).unwrap();
+    let before = writer.len();
+    assert!(write_response(&mut writer, &bad, 2, 4).is_err());
+    assert_eq!(writer.len(), before);
+    write_response(&mut writer, &bad, 3, 12).unwrap();
+    write_response(&mut writer, &good, 4, 3).unwrap();
+
+    let bytes = writer.into_slices().concat();
+    let mut left = bytes.as_slice();
+    let mut ids = Vec::new();
+    while let Some(frame) = frame::parse(left, 1000).unwrap() {
+        ids.push(Reader::new(frame.body).i32().unwrap());
+        left = frame.rest;
+    }
+    assert!(left.is_empty());
+    assert_eq!(ids, [1, 3, 4]);
 }
 
 #[test]
