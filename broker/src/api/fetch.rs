@@ -1,0 +1,89 @@
+//! Fetch (key 1): what is asked, by request and session; the work is in `crate::fetch`.
+use crate::{
+    fetch::{
+        op::FetchOp,
+        session::{Refused, TopicKey, Wanted},
+    },
+    shard::{
+        Shard,
+        message::FetchPart,
+        reply::{Request, Stage},
+    },
+};
+use record::TopicId;
+use wire::{
+    Decode, ErrorCode, Reader, Str, Uuid,
+    fetch::{FetchRequest, FetchResponse},
+};
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = FetchRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    let by_id = request.version() >= 13;
+    let key = |name: &Str<'_>, id: Uuid| if by_id { TopicKey::Id(TopicId(id.0)) } else { TopicKey::Name(name.as_ref().into()) };
+    let mut wanted = Vec::with_capacity(body.topics.iter().map(|t| t.partitions.len()).sum());
+    for topic in &body.topics {
+        for p in &topic.partitions {
+            wanted.push(Wanted {
+                topic: key(&topic.topic, topic.topic_id),
+                partition: p.partition,
+                current_leader_epoch: p.current_leader_epoch,
+                fetch_offset: p.fetch_offset,
+                last_fetched_epoch: p.last_fetched_epoch,
+                log_start_offset: p.log_start_offset,
+                max_bytes: p.partition_max_bytes,
+            });
+        }
+    }
+    let mut forgotten = Vec::new();
+    for topic in &body.forgotten_topics_data {
+        forgotten.extend(topic.partitions.iter().map(|&p| (key(&topic.topic, topic.topic_id), p)));
+    }
+    let (now, random) = (shard.now, shard.io.random());
+    // Before version 7 there are no sessions: the schema's defaults say so (id 0, final epoch).
+    let session = (body.session_id, body.session_epoch);
+    let opened = match shard.fetch_sessions.open(session, by_id, wanted, forgotten, now, random) {
+        Ok(opened) => opened,
+        Err(refused) => {
+            let error = match refused {
+                Refused::SessionIdNotFound => ErrorCode::FetchSessionIdNotFound,
+                Refused::InvalidSessionEpoch => ErrorCode::InvalidFetchSessionEpoch,
+                Refused::TopicIdError => ErrorCode::FetchSessionTopicIdError,
+            };
+            shard.stats.error(error);
+            return request.answer(&FetchResponse { error_code: error.code(), ..Default::default() });
+        }
+    };
+    let parts: Vec<FetchPart> = opened
+        .wanted
+        .into_iter()
+        .enumerate()
+        .map(|(index, w)| FetchPart {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            topic: w.topic,
+            partition: w.partition,
+            current_leader_epoch: w.current_leader_epoch,
+            last_fetched_epoch: w.last_fetched_epoch,
+            offset: w.fetch_offset,
+            max_bytes: w.max_bytes,
+        })
+        .collect();
+    let max_bytes = usize::try_from(body.max_bytes).unwrap_or(0).min(shard.settings.limits.fetch_bytes_max);
+    let wait_ms = u64::try_from(body.max_wait_ms).unwrap_or(0);
+    shard.begin_fetch(FetchOp {
+        pending: request.pending,
+        session_id: opened.session_id,
+        incremental: opened.incremental,
+        read_committed: body.isolation_level == 1,
+        min_bytes: usize::try_from(body.min_bytes).unwrap_or(0),
+        max_bytes,
+        deadline: shard.now.after_ms(wait_ms),
+        parts,
+        found: Vec::new(),
+        missing: 0,
+        waiting: false,
+        timer: None,
+        watched_at: Vec::new(),
+    });
+    Ok(Stage::Later)
+}

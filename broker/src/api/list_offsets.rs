@@ -1,0 +1,90 @@
+//! ListOffsets (key 2): the first and last offsets, and offsets by time.
+//!
+//! Times may need a look at the disk: the answer then waits for it (`crate::time_lookup`).
+use super::split::{merged, must_split, scatter_topics};
+use crate::{
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
+    time_lookup::Lookup,
+};
+use record::Offset;
+use wire::{
+    Decode, ErrorCode, Reader,
+    list_offsets::{
+        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
+    },
+};
+
+/// `ListOffsetsRequest.LATEST_TIMESTAMP` and its like.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = ListOffsetsRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    if must_split(shard, request) {
+        let (replica_id, isolation_level, timeout_ms) = (body.replica_id, body.isolation_level, body.timeout_ms);
+        let part = move |topics| ListOffsetsRequest { replica_id, isolation_level, topics, timeout_ms };
+        return scatter_topics::<_, _, ListOffsetsRequest<'static>>(shard, request, body.topics, part, |answers| {
+            ListOffsetsResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+        });
+    }
+    let mut lookup = Lookup::new(request.pending);
+    for (t, topic) in body.topics.iter().enumerate() {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (p, asked) in topic.partitions.iter().enumerate() {
+            let mut answer = ListOffsetsPartitionResponse {
+                partition_index: asked.partition_index,
+                timestamp: -1,
+                offset: -1,
+                leader_epoch: -1,
+                error_code: 0,
+            };
+            match look(shard, &topic.name, asked, body.isolation_level == 1, request.version()) {
+                Ok(Found::Now { offset, leader_epoch }) => {
+                    answer.offset = offset;
+                    answer.leader_epoch = leader_epoch;
+                }
+                Ok(Found::Nothing) => {}
+                Ok(Found::Later { token }) => lookup.wait_for(token, t, p),
+                Err(error) => {
+                    shard.stats.error(error);
+                    answer.error_code = error.code();
+                }
+            }
+            partitions.push(answer);
+        }
+        lookup.topics.push(ListOffsetsTopicResponse { name: topic.name.clone().into_owned().into(), partitions });
+    }
+    shard.begin_lookup(lookup)
+}
+
+enum Found {
+    Now { offset: i64, leader_epoch: i32 },
+    Nothing,
+    Later { token: u64 },
+}
+
+fn look(shard: &mut Shard, topic: &str, asked: &ListOffsetsPartition, committed: bool, version: i16) -> Result<Found, ErrorCode> {
+    let (slot, epoch) = shard.led(topic, asked.partition_index, asked.current_leader_epoch)?;
+    let offsets = shard.store.offsets(slot);
+    let at = |shard: &Shard, offset: Offset| Found::Now {
+        offset: offset.0,
+        leader_epoch: shard.store.epoch_at(slot, offset).map_or(epoch, |e| e.0),
+    };
+    Ok(match asked.timestamp {
+        LATEST => Found::Now { offset: if committed { offsets.last_stable.0 } else { offsets.high_watermark.0 }, leader_epoch: epoch },
+        EARLIEST | EARLIEST_LOCAL => at(shard, offsets.log_start),
+        MAX_TIMESTAMP if version >= 7 => Found::Later { token: shard.store.offset_of_max_timestamp(slot) },
+        // Nothing is tiered.
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Found::Nothing,
+        timestamp if timestamp >= 0 => Found::Later { token: shard.store.offset_for_time(slot, timestamp) },
+        _ => return Err(ErrorCode::InvalidRequest),
+    })
+}

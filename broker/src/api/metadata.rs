@@ -1,0 +1,152 @@
+//! Metadata (key 3): brokers of the cluster (one per core, or one per host in single-port mode), topics, leaders.
+use crate::{
+    metadata::TopicImage,
+    shard::{
+        Shard,
+        metadata::OFFSETS_TOPIC,
+        reply::{Request, Stage},
+        route::core_of,
+    },
+};
+use netio::CoreId;
+use record::TopicId;
+use wire::{
+    Decode, ErrorCode, Reader, Uuid,
+    metadata::{MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+};
+
+/// "Not asked for": the value of authorized operations when they were not.
+const NO_OPERATIONS: i32 = i32::MIN;
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = MetadataRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    let version = request.version();
+    // In version 0 an empty list means all topics; later, null does.
+    let all = body.topics.as_ref().is_none_or(|t| version == 0 && t.is_empty());
+    let wanted: Vec<Wanted> = match body.topics {
+        Some(topics) if !all => topics
+            .into_iter()
+            .map(|t| match t.name {
+                Some(name) if t.topic_id == Uuid::default() => Wanted::Name(name.into_owned()),
+                name => Wanted::Id(TopicId(t.topic_id.0), name.is_some()),
+            })
+            .collect(),
+        _ => shard.image.topics().map(|t| Wanted::Name(t.name.to_string())).collect(),
+    };
+    let operations = (body.include_cluster_authorized_operations, body.include_topic_authorized_operations);
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter_map(|w| match w {
+            Wanted::Name(name) if shard.image.topic(name).is_none() => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    let create = !all && !missing.is_empty() && body.allow_auto_topic_creation && shard.auto_create_topics();
+    if !create {
+        let response = answer(shard, &wanted, operations);
+        return request.answer(&response);
+    }
+    if shard.me != CoreId(0) {
+        return Ok(shard.forward(request, CoreId(0)));
+    }
+    let records = shard.auto_create(&missing);
+    let pending = request.pending;
+    shard.propose_then(pending, records, move |shard| {
+        let response = answer(shard, &wanted, operations);
+        shard.finish(&pending, &response);
+    });
+    Ok(Stage::Later)
+}
+
+enum Wanted {
+    Name(String),
+    /// By id; whether a name was given too, which is an error.
+    Id(TopicId, bool),
+}
+
+fn answer(shard: &Shard, wanted: &[Wanted], (cluster_operations, topic_operations): (bool, bool)) -> MetadataResponse<'static> {
+    let settings = &shard.settings;
+    let brokers = settings
+        .endpoints()
+        .into_iter()
+        .map(|e| MetadataResponseBroker {
+            node_id: e.id,
+            host: e.host.into(),
+            port: e.port.into(),
+            rack: settings.rack.clone().map(Into::into),
+        })
+        .collect();
+    let topics = wanted
+        .iter()
+        .map(|w| {
+            let mut topic = match w {
+                Wanted::Name(name) => match shard.image.topic(name) {
+                    Some(topic) => describe(shard, topic),
+                    None => {
+                        let valid = crate::controller::topics::is_valid_name(name);
+                        let error = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
+                        unknown(Some(name.clone()), TopicId::ZERO, error)
+                    }
+                },
+                Wanted::Id(id, true) => unknown(None, *id, ErrorCode::InvalidRequest),
+                Wanted::Id(id, false) => match shard.image.topic_by_id(*id) {
+                    Some(topic) => describe(shard, topic),
+                    None => unknown(None, *id, ErrorCode::UnknownTopicId),
+                },
+            };
+            topic.topic_authorized_operations = if topic_operations { ALL_TOPIC_OPERATIONS } else { NO_OPERATIONS };
+            topic
+        })
+        .collect();
+    MetadataResponse {
+        brokers,
+        cluster_id: Some(shard.cluster_id.to_string().into()),
+        controller_id: settings.client_id_of(CoreId(0)),
+        topics,
+        cluster_authorized_operations: if cluster_operations { ALL_CLUSTER_OPERATIONS } else { NO_OPERATIONS },
+        ..Default::default()
+    }
+}
+
+fn unknown(name: Option<String>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic<'static> {
+    MetadataResponseTopic { error_code: error.code(), name: name.map(Into::into), topic_id: Uuid(id.0), ..Default::default() }
+}
+
+fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static> {
+    let settings = &shard.settings;
+    let partitions = topic
+        .partitions
+        .iter()
+        .enumerate()
+        .map(|(index, p)| {
+            let partition_index = i32::try_from(index).unwrap_or(i32::MAX);
+            let core = core_of(topic.id, partition_index, settings.cores);
+            // Records speak of hosts; clients see the host's leading core.
+            let visible = |host: &i32| if *host == settings.node_id { settings.client_id_of(core) } else { *host };
+            MetadataResponsePartition {
+                error_code: 0,
+                partition_index,
+                leader_id: visible(&p.leader),
+                leader_epoch: p.leader_epoch,
+                replica_nodes: p.replicas.iter().map(visible).collect(),
+                isr_nodes: p.isr.iter().map(visible).collect(),
+                offline_replicas: Vec::new(),
+            }
+        })
+        .collect();
+    MetadataResponseTopic {
+        error_code: 0,
+        name: Some(topic.name.to_string().into()),
+        topic_id: Uuid(topic.id.0),
+        is_internal: &*topic.name == OFFSETS_TOPIC,
+        partitions,
+        ..Default::default()
+    }
+}
+
+/// Bits of `AclOperation` codes that Kafka answers without an authorizer: all that exist for the resource.
+/// Topic: READ 3, WRITE 4, CREATE 5, DELETE 6, ALTER 7, DESCRIBE 8, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11.
+pub const ALL_TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+/// Cluster: CREATE 5, ALTER 7, DESCRIBE 8, CLUSTER_ACTION 9, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11, IDEMPOTENT_WRITE 12.
+pub const ALL_CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;

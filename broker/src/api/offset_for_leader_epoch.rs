@@ -1,0 +1,50 @@
+//! OffsetForLeaderEpoch (key 23): where an epoch ended, for the detection of truncation (KIP-320).
+use super::split::{merged, must_split, scatter_topics};
+use crate::shard::{
+    Shard,
+    reply::{Request, Stage},
+};
+use record::LeaderEpoch;
+use wire::{
+    Decode, Reader,
+    offset_for_leader_epoch::{
+        EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
+    },
+};
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = OffsetForLeaderEpochRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    if must_split(shard, request) {
+        let replica_id = body.replica_id;
+        let part = move |topics| OffsetForLeaderEpochRequest { replica_id, topics };
+        return scatter_topics::<_, _, OffsetForLeaderEpochRequest<'static>>(shard, request, body.topics, part, |answers| {
+            OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+        });
+    }
+    let mut topics = Vec::with_capacity(body.topics.len());
+    for topic in &body.topics {
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|p| {
+                let mut answer = EpochEndOffset { partition: p.partition, leader_epoch: -1, end_offset: -1, error_code: 0 };
+                match shard.led(&topic.topic, p.partition, p.current_leader_epoch) {
+                    Ok((slot, _)) => {
+                        if let Some((epoch, end)) = shard.store.end_of_epoch(slot, LeaderEpoch(p.leader_epoch)) {
+                            answer.leader_epoch = epoch.0;
+                            answer.end_offset = end.0;
+                        }
+                    }
+                    Err(error) => {
+                        shard.stats.error(error);
+                        answer.error_code = error.code();
+                    }
+                }
+                answer
+            })
+            .collect();
+        topics.push(OffsetForLeaderTopicResult { topic: topic.topic.clone().into_owned().into(), partitions });
+    }
+    request.answer(&OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics })
+}

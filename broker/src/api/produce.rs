@@ -1,0 +1,204 @@
+//! Produce (key 0): batches to their partitions' logs.
+//!
+//! Each partition carries exactly one batch of format v2. It is checked (crate `record`, module `validate`), given its place
+//! in the idempotent producer's sequence and its offsets, and copied into the open group of the write-ahead log. The answer
+//! goes when every partition's high watermark covers its batch: acks=1 and acks=all mean the same on one replica.
+//!
+//! acks=0 has no answer; an error then closes the connection (wire rule 18).
+use super::{
+    error_map::append_error,
+    split::{merged, must_split, scatter_topics},
+};
+use crate::{
+    partition::{leader::Role, waiters::AckWaiter},
+    produce::ProduceAnswer,
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+        route::core_of,
+    },
+};
+use record::{
+    Timestamp, TopicId,
+    validate::{Restamp, validate_with},
+};
+use std::borrow::Cow;
+use wire::{
+    Decode, ErrorCode, Reader,
+    produce::{LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse},
+};
+
+/// A refusal of one partition's batch.
+struct Refusal {
+    error: ErrorCode,
+    message: Option<Cow<'static, str>>,
+    leader: Option<LeaderIdAndEpoch>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(error: ErrorCode) -> Self {
+        Self { error, message: None, leader: None }
+    }
+}
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = ProduceRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    if must_split(shard, request) {
+        let (acks, timeout_ms) = (body.acks, body.timeout_ms);
+        let transactional_id = body.transactional_id.clone();
+        let part = move |topic_data| ProduceRequest { transactional_id: transactional_id.clone(), acks, timeout_ms, topic_data };
+        return scatter_topics::<_, _, ProduceRequest<'static>>(shard, request, body.topic_data, part, |answers| {
+            let node_endpoints = answers.iter().find(|a| !a.node_endpoints.is_empty()).map(|a| a.node_endpoints.clone());
+            ProduceResponse {
+                node_endpoints: node_endpoints.unwrap_or_default(),
+                responses: merged(answers.into_iter().map(|a| a.responses)),
+                throttle_time_ms: 0,
+            }
+        });
+    }
+    let wall = shard.io.wall();
+    let op = shard.produces.next_id();
+    let mut answer = ProduceAnswer { topics: Vec::with_capacity(body.topic_data.len()), tell_endpoints: false };
+    let (mut index, mut missing, mut failed) = (0, 0, false);
+    for topic in &body.topic_data {
+        let id = topic_id(shard, topic, request.version());
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for partition in &topic.partition_data {
+            let records = partition.records.as_ref().map(wire::Records::contiguous).unwrap_or_default();
+            let appended = match acceptable(&body) {
+                Ok(()) => match id {
+                    Ok(id) => append(shard, (id, partition.index), &records, body.acks, wall),
+                    Err(error) => Err(error.into()),
+                },
+                Err(error) => Err(error.into()),
+            };
+            let mut response = PartitionProduceResponse { index: partition.index, ..Default::default() };
+            match appended {
+                Ok((slot, appended)) => {
+                    response.base_offset = appended.base_offset.0;
+                    response.log_append_time_ms = appended.log_append_time;
+                    response.log_start_offset = appended.log_start.0;
+                    if body.acks != 0 && shard.store.offsets(slot).high_watermark < appended.end_offset {
+                        let leader = shard.partitions.at_mut(slot).expect("a partition just appended to");
+                        leader.acks.push(AckWaiter { end_offset: appended.end_offset.0, op, index });
+                        missing += 1;
+                    }
+                }
+                Err(refusal) => {
+                    failed = true;
+                    shard.stats.error(refusal.error);
+                    response.error_code = refusal.error.code();
+                    response.base_offset = -1;
+                    response.error_message = refusal.message.map(|m| m.into_owned().into());
+                    if let Some(leader) = refusal.leader {
+                        response.current_leader = leader;
+                        answer.tell_endpoints = true;
+                    }
+                }
+            }
+            partitions.push(response);
+            index += 1;
+        }
+        answer.topics.push(TopicProduceResponse {
+            name: topic.name.clone().into_owned().into(),
+            topic_id: topic.topic_id,
+            partition_responses: partitions,
+        });
+    }
+    let pending = request.pending;
+    if body.acks == 0 {
+        return Ok(if failed { Stage::Close("a produce request with acks=0 that failed") } else { Stage::Silent });
+    }
+    if missing == 0 {
+        return Ok(Stage::Reply(shard.encode_produce(&pending, answer)));
+    }
+    let timeout_ms = u64::try_from(body.timeout_ms).unwrap_or(0).max(1);
+    shard.produces.add(pending, answer, missing, shard.now.after_ms(timeout_ms));
+    Ok(Stage::Later)
+}
+
+fn acceptable(body: &ProduceRequest<'_>) -> Result<(), ErrorCode> {
+    if !(-1..=1).contains(&body.acks) {
+        return Err(ErrorCode::InvalidRequiredAcks);
+    }
+    // Transactions are refused when the client asks for a transactional producer id; one that gets here anyway has none.
+    if body.transactional_id.is_some() {
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed);
+    }
+    Ok(())
+}
+
+fn topic_id(shard: &Shard, topic: &TopicProduceData<'_>, version: i16) -> Result<TopicId, ErrorCode> {
+    if version >= 13 {
+        let id = TopicId(topic.topic_id.0);
+        return if shard.image.topic_by_id(id).is_some() { Ok(id) } else { Err(ErrorCode::UnknownTopicId) };
+    }
+    shard.image.topic(&topic.name).map(|t| t.id).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+fn append(
+    shard: &mut Shard,
+    (topic, partition): (TopicId, i32),
+    batch: &[u8],
+    acks: i16,
+    wall: i64,
+) -> Result<(storage::LogSlot, storage::Appended), Refusal> {
+    let slot = leader_of(shard, topic, partition)?;
+    let leader = shard.partitions.at(slot).expect("a partition just found");
+    if leader.role != Role::User {
+        return Err(ErrorCode::InvalidTopicException.into());
+    }
+    if leader.failed.is_some() {
+        return Err(ErrorCode::KafkaStorageError.into());
+    }
+    let config = leader.config.clone();
+    if acks == -1 && config.min_insync_replicas > 1 {
+        return Err(ErrorCode::NotEnoughReplicas.into());
+    }
+    if batch.len() > config.max_message_bytes {
+        return Err(Refusal {
+            error: ErrorCode::MessageTooLarge,
+            message: Some(format!("a batch of {} bytes, max.message.bytes is {}", batch.len(), config.max_message_bytes).into()),
+            leader: None,
+        });
+    }
+    let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall)).map_err(|invalid| {
+        let (error, message) = super::error_map::invalid_batch(&invalid);
+        Refusal { error, message: Some(message.into()), leader: None }
+    })?;
+    let append = |store: &mut storage::Store| match validated.restamp {
+        Restamp::Keep => store.append(slot, batch, None),
+        Restamp::LogAppendTime(stamp) => store.append(slot, batch, Some(stamp.0)),
+        // The header's maximum is not that of the records: rare enough for a copy.
+        Restamp::MaxTimestamp(_) => {
+            let mut mended = batch.to_vec();
+            validated.apply(&mut mended);
+            store.append(slot, &mended, None)
+        }
+    };
+    let appended = append(&mut shard.store).map_err(|error| {
+        let (code, message) = append_error(&error);
+        Refusal { error: code, message: Some(message.into()), leader: None }
+    })?;
+    shard.stats.produced_bytes += batch.len() as u64;
+    Ok((slot, appended))
+}
+
+/// The partition's log, if this core leads it; else what the client needs to find the leader.
+fn leader_of(shard: &Shard, topic: TopicId, partition: i32) -> Result<storage::LogSlot, Refusal> {
+    if let Some(slot) = shard.partitions.slot(topic, partition) {
+        return Ok(slot);
+    }
+    let known = shard.image.topic_by_id(topic).and_then(|t| t.partitions.get(usize::try_from(partition).ok()?));
+    let Some(known) = known else { return Err(ErrorCode::UnknownTopicOrPartition.into()) };
+    let core = core_of(topic, partition, shard.settings.cores);
+    Err(Refusal {
+        error: ErrorCode::NotLeaderOrFollower,
+        message: None,
+        leader: Some(LeaderIdAndEpoch {
+            leader_id: shard.settings.client_id_of(core),
+            leader_epoch: known.leader_epoch,
+        }),
+    })
+}

@@ -1,0 +1,135 @@
+//! Requests that name partitions, split by the core that owns each (single-port mode), and their answers put together.
+use crate::shard::{
+    Shard,
+    reply::{Request, Stage},
+    route::core_of,
+};
+use netio::CoreId;
+use record::TopicId;
+use std::collections::BTreeMap;
+
+/// A topic of a request, with its partitions.
+pub(crate) trait Topic: Clone {
+    type Partition;
+    fn id(&self, shard: &Shard, version: i16) -> Option<TopicId>;
+    fn index(partition: &Self::Partition) -> i32;
+    fn partitions(&mut self) -> &mut Vec<Self::Partition>;
+}
+
+/// A topic of an answer, with its partitions.
+pub(crate) trait Answered {
+    fn same_topic(&self, other: &Self) -> bool;
+    fn append(&mut self, other: &mut Self);
+}
+
+macro_rules! topic {
+    ($request:ty, $name:ident, $partitions:ident, $partition:ty, $index:expr, $response:ty, $answer_name:ident, $answers:ident) => {
+        impl Topic for $request {
+            type Partition = $partition;
+            fn id(&self, shard: &Shard, _: i16) -> Option<TopicId> {
+                shard.image.topic(&self.$name).map(|t| t.id)
+            }
+            fn index(partition: &Self::Partition) -> i32 {
+                $index(partition)
+            }
+            fn partitions(&mut self) -> &mut Vec<Self::Partition> {
+                &mut self.$partitions
+            }
+        }
+        impl Answered for $response {
+            fn same_topic(&self, other: &Self) -> bool {
+                self.$answer_name == other.$answer_name
+            }
+            fn append(&mut self, other: &mut Self) {
+                self.$answers.append(&mut other.$answers);
+            }
+        }
+    };
+}
+
+use wire::{delete_records as dr, describe_producers as dp, list_offsets as lo, offset_for_leader_epoch as oe, produce as pr};
+
+topic!(lo::ListOffsetsTopic<'_>, name, partitions, lo::ListOffsetsPartition, |p: &lo::ListOffsetsPartition| p.partition_index, lo::ListOffsetsTopicResponse<'_>, name, partitions);
+topic!(dr::DeleteRecordsTopic<'_>, name, partitions, dr::DeleteRecordsPartition, |p: &dr::DeleteRecordsPartition| p.partition_index, dr::DeleteRecordsTopicResult<'_>, name, partitions);
+topic!(oe::OffsetForLeaderTopic<'_>, topic, partitions, oe::OffsetForLeaderPartition, |p: &oe::OffsetForLeaderPartition| p.partition, oe::OffsetForLeaderTopicResult<'_>, topic, partitions);
+topic!(dp::TopicRequest<'_>, name, partition_indexes, i32, |p: &i32| *p, dp::TopicResponse<'_>, name, partitions);
+
+impl<'a> Topic for pr::TopicProduceData<'a> {
+    type Partition = pr::PartitionProduceData<'a>;
+    fn id(&self, shard: &Shard, version: i16) -> Option<TopicId> {
+        if version >= 13 { Some(TopicId(self.topic_id.0)) } else { shard.image.topic(&self.name).map(|t| t.id) }
+    }
+    fn index(partition: &Self::Partition) -> i32 {
+        partition.index
+    }
+    fn partitions(&mut self) -> &mut Vec<Self::Partition> {
+        &mut self.partition_data
+    }
+}
+
+impl Answered for pr::TopicProduceResponse<'_> {
+    fn same_topic(&self, other: &Self) -> bool {
+        self.name == other.name && self.topic_id == other.topic_id
+    }
+    fn append(&mut self, other: &mut Self) {
+        self.partition_responses.append(&mut other.partition_responses);
+    }
+}
+
+/// Whether this core must split the request: it came from a client, and a client sees one node for all cores.
+pub(crate) fn must_split(shard: &Shard, request: &Request<'_>) -> bool {
+    shard.settings.single_port && shard.settings.cores > 1 && !request.forwarded
+}
+
+/// Topics by the core that owns their partitions, in request order; what nobody owns stays here.
+pub(crate) fn by_owner<T: Topic>(shard: &Shard, version: i16, topics: Vec<T>) -> BTreeMap<CoreId, Vec<T>> {
+    let mut split: BTreeMap<CoreId, Vec<T>> = BTreeMap::new();
+    for mut topic in topics {
+        let id = topic.id(shard, version);
+        let partitions = std::mem::take(topic.partitions());
+        let mut mine: BTreeMap<CoreId, T> = BTreeMap::new();
+        for partition in partitions {
+            let core = id.map_or(shard.me, |id| core_of(id, T::index(&partition), shard.settings.cores));
+            mine.entry(core).or_insert_with(|| topic.clone()).partitions().push(partition);
+        }
+        for (core, topic) in mine {
+            split.entry(core).or_default().push(topic);
+        }
+    }
+    split
+}
+
+/// Sends each owner its part. `body` makes a request of some topics.
+pub(crate) fn scatter_topics<T, Q, K>(
+    shard: &mut Shard,
+    request: &Request<'_>,
+    topics: Vec<T>,
+    body: impl Fn(Vec<T>) -> Q,
+    merge: for<'r> fn(Vec<K::Response<'r>>) -> K::Response<'r>,
+) -> Result<Stage, wire::Error>
+where
+    T: Topic,
+    Q: wire::Request,
+    K: wire::Request + 'static,
+{
+    let mut parts: Vec<(CoreId, Q)> = by_owner(shard, request.version(), topics).into_iter().map(|(core, topics)| (core, body(topics))).collect();
+    if parts.is_empty() {
+        parts.push((shard.me, body(Vec::new())));
+    }
+    if let [(core, _)] = parts.as_slice() {
+        return Ok(shard.forward(request, *core));
+    }
+    shard.scatter::<Q, K>(request, parts, merge)
+}
+
+/// Topics of several answers, partitions of the same topic together.
+pub(crate) fn merged<T: Answered>(answers: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
+    let mut all: Vec<T> = Vec::new();
+    for mut topic in answers.into_iter().flatten() {
+        match all.iter_mut().find(|t| t.same_topic(&topic)) {
+            Some(known) => known.append(&mut topic),
+            None => all.push(topic),
+        }
+    }
+    all
+}

@@ -1,0 +1,301 @@
+//! A fetch of a connection: rounds of looking until there is enough, or its time is over.
+use super::serve::Origin;
+use crate::{
+    fetch::session::{News, TopicKey},
+    partition::waiters::Watcher,
+    shard::{
+        Shard,
+        message::{FetchPart, FetchedPart, Message},
+        reply::{Pending, ReplyTo},
+        tick::{Timer, token},
+    },
+};
+use bytes::Bytes;
+use netio::{ConnId, CoreId, Instant};
+use record::TopicId;
+use std::collections::BTreeMap;
+use storage::LogId;
+use wire::{
+    ErrorCode,
+    fetch::{EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData},
+};
+
+/// A fetch under way.
+#[derive(Debug)]
+pub struct FetchOp {
+    pub pending: Pending,
+    pub session_id: i32,
+    pub incremental: bool,
+    pub read_committed: bool,
+    pub min_bytes: usize,
+    pub max_bytes: usize,
+    pub deadline: Instant,
+    /// In the order of the answer; `index` is the place.
+    pub parts: Vec<FetchPart>,
+    pub found: Vec<Option<FetchedPart>>,
+    /// Cores that have not answered in this round.
+    pub missing: usize,
+    /// It watches its partitions.
+    pub waiting: bool,
+    /// The deadline's timer.
+    pub timer: Option<u64>,
+    /// Cores that were told to watch.
+    pub watched_at: Vec<CoreId>,
+}
+
+impl Shard {
+    /// Begins a fetch: the first look. It may be answered before this returns.
+    pub(crate) fn begin_fetch(&mut self, op: FetchOp) {
+        let id = self.fetches.next;
+        self.fetches.next += 1;
+        self.fetches.ops.insert(id, op);
+        self.look_again(id);
+    }
+
+    /// A round: every core that has partitions of the fetch looks at them.
+    fn look_again(&mut self, id: u64) {
+        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        op.found.clear();
+        op.found.resize_with(op.parts.len(), || None);
+        op.waiting = false;
+        let (parts, max_bytes) = (op.parts.clone(), op.max_bytes);
+        if parts.is_empty() {
+            self.judge(id);
+            return;
+        }
+        let mut by_core: BTreeMap<CoreId, Vec<FetchPart>> = BTreeMap::new();
+        for part in parts {
+            let (core, _) = self.home_of(&part.topic, part.partition);
+            by_core.entry(core).or_default().push(part);
+        }
+        if let Some(op) = self.fetches.ops.get_mut(&id) {
+            op.missing = by_core.len();
+        }
+        // Each core may fill the whole answer: it is cut when it is put together only by what cores do not have.
+        let share = max_bytes / by_core.len().max(1);
+        for (core, parts) in by_core {
+            if core == self.me {
+                self.serve_fetch(Origin::Local { op: id }, parts, share, true);
+            } else {
+                let from = self.me;
+                self.tell(core, Message::FetchPart { from, id, parts, max_bytes: share, at_least_one: true });
+            }
+        }
+    }
+
+    /// What a core found.
+    pub(crate) fn on_fetched(&mut self, id: u64, parts: Vec<FetchedPart>) {
+        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        for part in parts {
+            let at = part.index as usize;
+            op.found[at] = Some(part);
+        }
+        op.missing -= 1;
+        if op.missing == 0 {
+            self.judge(id);
+        }
+    }
+
+    /// A round is complete: answer, or wait for news.
+    fn judge(&mut self, id: u64) {
+        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        let mut bytes = 0;
+        let mut tell_now = op.parts.is_empty() || op.deadline <= self.now;
+        for part in op.found.iter().flatten() {
+            bytes += part.records.iter().map(Bytes::len).sum::<usize>();
+            tell_now |= part.error != 0 || part.diverging.is_some();
+        }
+        if tell_now || bytes >= op.min_bytes {
+            self.answer_fetch(id);
+            return;
+        }
+        op.waiting = true;
+        if op.timer.is_none() {
+            op.timer = Some(self.io.timer(op.deadline, token(Timer::Fetch, id)));
+        }
+        let watched: Vec<_> = op.parts.iter().zip(&op.found).map(|(part, found)| {
+            // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few.
+            let past = found.as_ref().map_or(part.offset, |f| f.high_watermark.max(part.offset));
+            (part.topic.clone(), part.partition, past)
+        }).collect();
+        self.watch(id, &watched);
+    }
+
+    fn watch(&mut self, id: u64, watched: &[(TopicKey, i32, i64)]) {
+        let mut remote: BTreeMap<CoreId, Vec<(LogId, i64)>> = BTreeMap::new();
+        for (topic, partition, past) in watched {
+            let (core, topic) = self.home_of(topic, *partition);
+            let Some(topic): Option<TopicId> = topic else { continue };
+            if core == self.me {
+                if let Some(leader) = self.partitions.slot(topic, *partition).and_then(|s| self.partitions.at_mut(s)) {
+                    leader.watchers.push(*past, Watcher::Local(id));
+                }
+            } else {
+                remote.entry(core).or_default().push((LogId { topic, partition: *partition }, *past));
+            }
+        }
+        if let Some(op) = self.fetches.ops.get_mut(&id) {
+            op.watched_at = remote.keys().copied().collect();
+        }
+        for (core, watched) in remote {
+            let from = self.me;
+            self.tell(core, Message::Watch { from, id, watched });
+        }
+    }
+
+    fn stop_watching(&mut self, id: u64) {
+        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        if !op.waiting {
+            return;
+        }
+        op.waiting = false;
+        let cores = std::mem::take(&mut op.watched_at);
+        let parts: Vec<_> = op.parts.iter().map(|p| (p.topic.clone(), p.partition)).collect();
+        for (topic, partition) in parts {
+            let (core, topic) = self.home_of(&topic, partition);
+            if core == self.me {
+                let slot = topic.and_then(|t| self.partitions.slot(t, partition));
+                if let Some(leader) = slot.and_then(|s| self.partitions.at_mut(s)) {
+                    leader.watchers.remove(Watcher::Local(id));
+                }
+            }
+        }
+        for core in cores {
+            let from = self.me;
+            self.tell(core, Message::Unwatch { from, id });
+        }
+    }
+
+    /// A partition of the fetch advanced. It looks again when the turn settles, once for all that happened.
+    pub(crate) fn on_woken(&mut self, id: u64) {
+        if self.fetches.ops.get(&id).is_some_and(|op| op.waiting) && !self.fetches.woken.contains(&id) {
+            self.fetches.woken.push(id);
+        }
+    }
+
+    /// False when none was woken.
+    pub(crate) fn run_woken_fetches(&mut self) -> bool {
+        let woken = std::mem::take(&mut self.fetches.woken);
+        for &id in &woken {
+            self.stop_watching(id);
+            self.look_again(id);
+        }
+        !woken.is_empty()
+    }
+
+    /// The fetch's time is over: it answers what it has.
+    pub(crate) fn on_fetch_deadline(&mut self, id: u64) {
+        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        op.timer = None;
+        if op.waiting {
+            self.answer_fetch(id);
+        }
+        // Else a round is under way; it will see that the deadline has passed.
+    }
+
+    /// Fetches of a connection that is gone.
+    pub(crate) fn forget_fetches_of(&mut self, conn: ConnId) {
+        let mut ids: Vec<u64> = self.fetches.ops.iter().filter(|(_, op)| matches!(op.pending.reply, ReplyTo::Session { conn: c, .. } if c == conn)).map(|(&id, _)| id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.end_fetch(id);
+        }
+    }
+
+    /// Every waiting fetch answers what it has: the server stops.
+    pub(crate) fn answer_all_fetches(&mut self) {
+        let mut ids: Vec<u64> = self.fetches.ops.iter().filter(|(_, op)| op.waiting).map(|(&id, _)| id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.answer_fetch(id);
+        }
+    }
+
+    fn end_fetch(&mut self, id: u64) -> Option<FetchOp> {
+        self.stop_watching(id);
+        let op = self.fetches.ops.remove(&id)?;
+        if let Some(timer) = op.timer {
+            self.io.cancel_timer(timer);
+        }
+        Some(op)
+    }
+
+    fn answer_fetch(&mut self, id: u64) {
+        let Some(op) = self.end_fetch(id) else { return };
+        let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
+        let mut tell_endpoints = false;
+        for (part, found) in op.parts.iter().zip(op.found) {
+            let Some(found) = found else { continue };
+            let news = News {
+                error: found.error,
+                high_watermark: found.high_watermark,
+                log_start: found.log_start,
+                has_records: !found.records.is_empty(),
+                must_tell: found.diverging.is_some(),
+            };
+            if !self.fetch_sessions.tell(op.session_id, op.incremental, &part.topic, part.partition, news) {
+                continue;
+            }
+            if let Some(error) = ErrorCode::from_code(found.error).filter(|_| found.error != 0) {
+                self.stats.error(error);
+            }
+            let data = self.partition_data(&op.pending, part, found, op.read_committed, &mut tell_endpoints);
+            let (name, topic_id) = match &part.topic {
+                TopicKey::Id(id) => (String::new(), *id),
+                TopicKey::Name(name) => (name.to_string(), TopicId::ZERO),
+            };
+            let topic_id = wire::Uuid(topic_id.0);
+            match responses.last_mut() {
+                Some(last) if last.topic == name && last.topic_id == topic_id => last.partitions.push(data),
+                _ => responses.push(FetchableTopicResponse { topic: name.into(), topic_id, partitions: vec![data] }),
+            }
+        }
+        let node_endpoints = if tell_endpoints {
+            let rack = self.settings.rack.clone();
+            self.settings.endpoints().into_iter().map(|e| NodeEndpoint {
+                node_id: e.id,
+                host: e.host.into(),
+                port: e.port.into(),
+                rack: rack.clone().map(Into::into),
+            }).collect()
+        } else {
+            Vec::new()
+        };
+        let response = FetchResponse { session_id: op.session_id, responses, node_endpoints, ..Default::default() };
+        let slices = self.encode_or_log(&op.pending, &response);
+        self.stats.fetched_bytes += slices.iter().map(Bytes::len).sum::<usize>() as u64;
+        self.reply(op.pending.reply, slices);
+    }
+
+    fn partition_data(
+        &self,
+        pending: &Pending,
+        part: &FetchPart,
+        found: FetchedPart,
+        read_committed: bool,
+        tell_endpoints: &mut bool,
+    ) -> PartitionData<'static> {
+        let mut data = PartitionData {
+            partition_index: part.partition,
+            error_code: found.error,
+            high_watermark: found.high_watermark,
+            last_stable_offset: found.last_stable,
+            log_start_offset: found.log_start,
+            aborted_transactions: read_committed.then(Vec::new),
+            records: Some(found.records.into()),
+            ..Default::default()
+        };
+        if let Some((epoch, end_offset)) = found.diverging {
+            data.diverging_epoch = EpochEndOffset { epoch, end_offset };
+        }
+        if found.error == ErrorCode::NotLeaderOrFollower.code() && pending.version >= 12 {
+            if let (_, Some(topic)) = self.home_of(&part.topic, part.partition) {
+                let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);
+                let leader_id = self.settings.client_id_of(core);
+                data.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: found.leader_epoch };
+                *tell_endpoints = pending.version >= 16;
+            }
+        }
+        data
+    }
+}

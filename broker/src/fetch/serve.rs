@@ -1,0 +1,218 @@
+//! One look at partitions of this core, for a fetch of this core or of another.
+use crate::{
+    fetch::session::TopicKey,
+    partition::waiters::Watcher,
+    shard::{
+        Shard,
+        message::{FetchPart, FetchedPart, Message},
+        route::core_of,
+    },
+};
+use bytes::Bytes;
+use netio::CoreId;
+use record::{LeaderEpoch, Offset, TopicId};
+use storage::{LogId, LogSlot, Read, ReadError};
+use wire::ErrorCode;
+
+/// Who asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin {
+    Local { op: u64 },
+    Core { core: CoreId, id: u64 },
+}
+
+/// A look that waits for reads from disk.
+#[derive(Debug)]
+pub struct Serving {
+    origin: Origin,
+    found: Vec<FetchedPart>,
+    reads: usize,
+}
+
+/// The answer for a partition that cannot be read: no offsets are told.
+pub fn failed(index: u32, error: ErrorCode) -> FetchedPart {
+    FetchedPart {
+        index,
+        error: error.code(),
+        high_watermark: -1,
+        last_stable: -1,
+        log_start: -1,
+        leader_epoch: -1,
+        ..Default::default()
+    }
+}
+
+impl Shard {
+    /// Looks at `parts` now; what comes from disk comes later. The origin gets all of them at once.
+    pub(crate) fn serve_fetch(&mut self, origin: Origin, parts: Vec<FetchPart>, max_bytes: usize, at_least_one: bool) {
+        let id = self.fetches.next_serving;
+        self.fetches.next_serving += 1;
+        let (mut left, mut first, mut reads) = (max_bytes, at_least_one, 0);
+        let mut found = Vec::with_capacity(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            let (mut fetched, pending) = self.look(part, left, first);
+            let mut bytes: usize = fetched.records.iter().map(Bytes::len).sum();
+            if let Some(token) = pending {
+                self.fetches.reads.insert(token, (id, at));
+                reads += 1;
+                bytes = usize::try_from(part.max_bytes).unwrap_or(0);
+            }
+            if bytes > 0 {
+                first = false;
+            }
+            left = left.saturating_sub(bytes);
+            fetched.index = part.index;
+            found.push(fetched);
+        }
+        if reads == 0 {
+            self.served(origin, found);
+        } else {
+            self.fetches.serving.insert(id, Serving { origin, found, reads });
+        }
+    }
+
+    fn served(&mut self, origin: Origin, found: Vec<FetchedPart>) {
+        match origin {
+            Origin::Local { op } => self.on_fetched(op, found),
+            Origin::Core { core, id } => self.tell(core, Message::FetchedPart { id, parts: found }),
+        }
+    }
+
+    /// One partition: what its log has now, or the token of a read from disk.
+    fn look(&mut self, part: &FetchPart, left: usize, at_least_one: bool) -> (FetchedPart, Option<u64>) {
+        let (slot, epoch) = match self.readable(part) {
+            Ok(found) => found,
+            Err(fetched) => return (fetched, None),
+        };
+        let offsets = self.store.offsets(slot);
+        let mut fetched = FetchedPart {
+            index: part.index,
+            high_watermark: offsets.high_watermark.0,
+            last_stable: offsets.last_stable.0,
+            log_start: offsets.log_start.0,
+            leader_epoch: epoch,
+            ..Default::default()
+        };
+        if part.last_fetched_epoch >= 0 {
+            let end = self.store.end_of_epoch(slot, LeaderEpoch(part.last_fetched_epoch));
+            match end {
+                Some((e, end)) if e.0 < part.last_fetched_epoch || end.0 < part.offset => {
+                    fetched.diverging = Some((e.0, end.0));
+                    return (fetched, None);
+                }
+                Some(_) => {}
+                None => return (failed(part.index, ErrorCode::OffsetOutOfRange), None),
+            }
+        }
+        if part.offset < offsets.log_start.0 || part.offset > offsets.log_end.0 {
+            return (failed(part.index, ErrorCode::OffsetOutOfRange), None);
+        }
+        if part.offset >= offsets.high_watermark.0 || (left == 0 && !at_least_one) {
+            return (fetched, None);
+        }
+        let max = usize::try_from(part.max_bytes).unwrap_or(0).min(left);
+        match self.store.read(slot, Offset(part.offset), offsets.high_watermark, max, at_least_one) {
+            Ok(Read::Ready(records)) => {
+                fetched.records = records;
+                (fetched, None)
+            }
+            Ok(Read::Pending(token)) => (fetched, Some(token)),
+            Err(error) => (failed(part.index, self.read_failed(&error)), None),
+        }
+    }
+
+    fn read_failed(&mut self, error: &ReadError) -> ErrorCode {
+        let code = crate::api::error_map::read_error(error);
+        if code != ErrorCode::OffsetOutOfRange {
+            self.refusals.log(self.now, "read", || error.to_string());
+        }
+        code
+    }
+
+    fn readable(&self, part: &FetchPart) -> Result<(LogSlot, i32), FetchedPart> {
+        let topic = match &part.topic {
+            TopicKey::Id(id) => match self.image.topic_by_id(*id) {
+                Some(topic) => topic,
+                None => return Err(failed(part.index, ErrorCode::UnknownTopicId)),
+            },
+            TopicKey::Name(name) => match self.image.topic(name) {
+                Some(topic) => topic,
+                None => return Err(failed(part.index, ErrorCode::UnknownTopicOrPartition)),
+            },
+        };
+        let Some(known) = usize::try_from(part.partition).ok().and_then(|p| topic.partitions.get(p)) else {
+            return Err(failed(part.index, ErrorCode::UnknownTopicOrPartition));
+        };
+        let Some(leader) = self.partitions.get(topic.id, part.partition) else {
+            let mut fetched = failed(part.index, ErrorCode::NotLeaderOrFollower);
+            fetched.leader_epoch = known.leader_epoch;
+            return Err(fetched);
+        };
+        if part.current_leader_epoch >= 0 && part.current_leader_epoch != leader.epoch {
+            let error = if part.current_leader_epoch < leader.epoch {
+                ErrorCode::FencedLeaderEpoch
+            } else {
+                ErrorCode::UnknownLeaderEpoch
+            };
+            return Err(failed(part.index, error));
+        }
+        Ok((leader.slot, leader.epoch))
+    }
+
+    /// A read from disk has ended. False when it was not for a fetch.
+    pub(crate) fn on_read_done(&mut self, token: u64, result: Result<Vec<Bytes>, ReadError>) -> bool {
+        let Some((id, at)) = self.fetches.reads.remove(&token) else { return false };
+        let error = result.as_ref().err().map(|e| self.read_failed(e));
+        let Some(serving) = self.fetches.serving.get_mut(&id) else { return true };
+        match (result, error) {
+            (Ok(records), _) => serving.found[at].records = records,
+            (Err(_), error) => {
+                let index = serving.found[at].index;
+                serving.found[at] = failed(index, error.unwrap_or(ErrorCode::UnknownServerError));
+            }
+        }
+        serving.reads -= 1;
+        if serving.reads == 0 {
+            if let Some(done) = self.fetches.serving.remove(&id) {
+                self.served(done.origin, done.found);
+            }
+        }
+        true
+    }
+
+    /// Another core's fetch waits for these partitions.
+    pub(crate) fn on_watch(&mut self, core: CoreId, id: u64, watched: &[(LogId, i64)]) {
+        let watcher = Watcher::Remote { core, id };
+        for &(log, past) in watched {
+            let slot = self.partitions.slot(log.topic, log.partition);
+            let advanced = slot.is_none_or(|slot| self.store.offsets(slot).high_watermark.0 > past);
+            if advanced {
+                self.on_unwatch(core, id);
+                self.tell(core, Message::Woken { id });
+                return;
+            }
+            if let Some(leader) = slot.and_then(|slot| self.partitions.at_mut(slot)) {
+                leader.watchers.push(past, watcher);
+            }
+        }
+    }
+
+    pub(crate) fn on_unwatch(&mut self, core: CoreId, id: u64) {
+        let watcher = Watcher::Remote { core, id };
+        for leader in self.partitions.iter_mut() {
+            leader.watchers.remove(watcher);
+        }
+    }
+
+    /// The core that has a partition of a fetch; this one for what nobody knows.
+    pub(crate) fn home_of(&self, topic: &TopicKey, partition: i32) -> (CoreId, Option<TopicId>) {
+        let id = match topic {
+            TopicKey::Id(id) => Some(*id),
+            TopicKey::Name(name) => self.image.topic(name).map(|t| t.id),
+        };
+        match id {
+            Some(id) if self.settings.single_port => (core_of(id, partition, self.settings.cores), Some(id)),
+            id => (self.me, id),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The Millrace server.
+//!
+//! One [`shard::Shard`] per core owns everything of its core: connections, partitions, coordinators, and on core 0 the
+//! controller. A turn gathers a bounded batch of events, applies each with `&mut self`, and settles.
+//!
+//! In reading order:
+//! * [`settings`]    what the server runs with, after configuration; [`limits`] what bounds it.
+//! * [`shard`]       a core: its turn, the closed set of events, the messages between cores, who owns what.
+//! * [`session`]     a connection: framing, admission, order of replies.
+//! * [`api`]         the table of Kafka's APIs, and one file per API.
+//! * [`partition`]   leaders and those who wait for their watermarks.
+//! * [`metadata`]    the image that every core holds, and the records that make it.
+//! * [`controller`]  requests in, records out.
+//! * [`coordinator`], [`group`]  consumer groups as replicated state machines.
+//! * [`config`]      keys, files, environment, command line.
+//! * [`admin`]       health and metrics, on the control thread.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod controller;
+pub mod coordinator;
+pub mod fetch;
+pub mod group;
+pub mod limits;
+pub mod metadata;
+pub mod partition;
+pub mod produce;
+pub mod session;
+pub mod settings;
+pub mod shard;
+pub mod start;
+pub mod time_lookup;

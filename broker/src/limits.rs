@@ -1,0 +1,48 @@
+//! What bounds a core: every table in the server has its size here, related to the others.
+
+/// Limits of one core. Exceeding one is back-pressure or a refusal, never growth.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections of a core, and from one address.
+    pub connections_max: usize,
+    pub connections_per_ip_max: usize,
+    /// Requests of one connection that wait for their answers.
+    pub requests_in_flight_max: usize,
+    /// `socket.request.max.bytes`
+    pub frame_bytes_max: usize,
+    /// Bytes of requests being received or waiting, over all connections of the core.
+    pub request_bytes_max: usize,
+    /// `fetch.max.bytes` of the broker.
+    pub fetch_bytes_max: usize,
+    /// Fetch sessions of a core (`max.incremental.fetch.session.cache.slots`).
+    pub fetch_sessions_max: usize,
+    /// Partitions of this host.
+    pub partitions_max: usize,
+    /// `connections.max.idle.ms`
+    pub connection_idle_ms: u64,
+    /// A frame's four length bytes, and its body, must be complete this long after they began.
+    pub frame_header_ms: u64,
+    pub frame_body_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_ip_max: 10_000,
+            requests_in_flight_max: REQUESTS_IN_FLIGHT,
+            frame_bytes_max: 100 << 20,
+            request_bytes_max: 256 << 20,
+            fetch_bytes_max: 55 << 20,
+            fetch_sessions_max: 1_000,
+            partitions_max: 100_000,
+            connection_idle_ms: 600_000,
+            frame_header_ms: 30_000,
+            frame_body_ms: 60_000,
+        }
+    }
+}
+
+const REQUESTS_IN_FLIGHT: usize = 128;
+// A client that pipelines as Kafka's producer does by default (5 in flight) must never meet the bound.
+const _: () = assert!(REQUESTS_IN_FLIGHT > 5);

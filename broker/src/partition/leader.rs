@@ -1,0 +1,32 @@
+//! A partition that this core leads: what the broker knows of it beside its log.
+use super::waiters::{AckWaiters, Watchers};
+use crate::config::topic::TopicConfig;
+use record::TopicId;
+use std::rc::Rc;
+use storage::LogSlot;
+
+/// What a partition is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    User,
+    /// `__consumer_offsets`: a group coordinator stands behind it.
+    Offsets,
+    /// `__cluster_metadata`: the controller stands behind it. Clients do not see it.
+    Metadata,
+}
+
+/// A led partition.
+#[derive(Debug)]
+pub struct Leader {
+    pub topic: TopicId,
+    pub name: Rc<str>,
+    pub partition: i32,
+    pub slot: LogSlot,
+    pub role: Role,
+    pub epoch: i32,
+    pub config: Rc<TopicConfig>,
+    pub acks: AckWaiters,
+    pub watchers: Watchers,
+    /// The first fault of its log: it takes no appends since.
+    pub failed: Option<Rc<str>>,
+}

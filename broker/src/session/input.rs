@@ -1,0 +1,224 @@
+//! From bytes to requests: framing, admission, hand-over to the API table.
+use super::{Held, Session};
+use crate::{
+    api,
+    shard::{Shard, reply::{Pending, ReplyTo, Request, Stage}},
+};
+use bytes::Bytes;
+use netio::{ConnId, Instant};
+use std::net::{IpAddr, SocketAddr};
+use wire::{ApiKey, Reader, RequestHeader, frame};
+
+/// Frames above this size are received in one shot, after memory was taken for them.
+const LARGE_FRAME: usize = 32 << 10;
+
+/// What became of one frame.
+enum Taken {
+    Done,
+    /// It stays where it is until the reason is gone.
+    Hold(Held),
+    Close,
+}
+
+impl Shard {
+    pub(crate) fn on_accepted(&mut self, conn: ConnId, peer: SocketAddr) {
+        let limits = &self.settings.limits;
+        let full = self.sessions.len() >= limits.connections_max;
+        if full || !self.hosts.enter(peer.ip(), limits.connections_per_ip_max) {
+            self.stats.connections_refused += 1;
+            self.refusals.log(self.now, "connection", || {
+                format!("connection of {peer} refused: {} are open on this core (max.connections, max.connections.per.ip)", self.sessions.len())
+            });
+            self.io.close(conn, false);
+            return;
+        }
+        self.stats.connections_accepted += 1;
+        self.sessions.insert(Session::new(conn, peer.ip(), self.now));
+        self.io.start_receiving(conn);
+    }
+
+    pub(crate) fn on_closed(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.remove(conn) else { return };
+        self.hosts.leave(session.host);
+        self.give_back_memory(session.reserved);
+        self.forget_fetches_of(conn);
+    }
+
+    /// Consumes what has arrived on `conn`, as far as it may be now.
+    pub(crate) fn on_readable(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if session.closing {
+            return;
+        }
+        session.held = None;
+        let (host, mut reserved) = (session.host, std::mem::take(&mut session.reserved));
+        let Some(received) = self.io.take(conn) else {
+            session.reserved = reserved;
+            return;
+        };
+        let bytes = received.bytes();
+        self.stats.received_bytes += bytes.len() as u64;
+        let max = self.settings.limits.frame_bytes_max;
+        let (mut consumed, mut want) = (0, 0);
+        let taken = loop {
+            let rest = &bytes[consumed..];
+            match frame::parse(rest, max) {
+                Ok(Some(whole)) => {
+                    let taken = self.take_frame(conn, host, whole.body);
+                    if !matches!(taken, Taken::Done) {
+                        break taken;
+                    }
+                    consumed += frame::SIZE_BYTES + whole.body.len();
+                    self.give_back_memory(std::mem::take(&mut reserved));
+                }
+                Ok(None) => {
+                    want = match frame::body_size(rest, max) {
+                        Ok(Some(body)) => frame::SIZE_BYTES + body,
+                        _ => 0,
+                    };
+                    break Taken::Done;
+                }
+                Err(error) => {
+                    self.stats.malformed += 1;
+                    self.refusals.log(self.now, "frame", || format!("{host}: {error}; connection closed"));
+                    break Taken::Close;
+                }
+            }
+        };
+        let partial = bytes.len() > consumed;
+        let mut hold = match taken {
+            Taken::Done => None,
+            Taken::Hold(why) => Some(why),
+            Taken::Close => {
+                self.give_back_memory(reserved);
+                self.io.put_back(conn, received, consumed, 0, true);
+                self.close(conn);
+                return;
+            }
+        };
+        if hold.is_none() && want > LARGE_FRAME && reserved == 0 {
+            if self.memory.take(want) {
+                reserved = want;
+            } else {
+                self.stats.memory_waits += 1;
+                hold = Some(Held::Memory);
+            }
+        }
+        self.io.put_back(conn, received, consumed, want, hold.is_some());
+        let now = self.now;
+        // A handler may have closed the connection.
+        let Some(session) = self.sessions.get_mut(conn) else {
+            self.give_back_memory(reserved);
+            return;
+        };
+        session.reserved = reserved;
+        session.held = hold;
+        if consumed > 0 {
+            session.active = now;
+        }
+        session.partial = match (partial && hold.is_none(), session.partial) {
+            (false, _) => None,
+            (true, Some((since, _))) if consumed == 0 => Some((since, want > 0)),
+            (true, _) => Some((now, want > 0)),
+        };
+    }
+
+    fn take_frame(&mut self, conn: ConnId, host: IpAddr, body: &[u8]) -> Taken {
+        let in_flight_max = self.settings.limits.requests_in_flight_max;
+        let Some(session) = self.sessions.get_mut(conn) else { return Taken::Close };
+        if session.order.len() >= in_flight_max {
+            return Taken::Hold(Held::InFlight);
+        }
+        if self.io.is_congested(conn) {
+            return Taken::Hold(Held::Output);
+        }
+        let appends = body.first_chunk::<2>().is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
+        if appends && !self.store.has_room(body.len()) {
+            self.stats.log_waits += 1;
+            return Taken::Hold(Held::Log);
+        }
+        let seq = session.order.reserve();
+        let stage = self.handle(ReplyTo::Session { conn, seq }, host, self.now, body, false);
+        match stage {
+            Stage::Reply(slices) => self.reply(ReplyTo::Session { conn, seq }, slices),
+            Stage::Silent => self.reply(ReplyTo::Session { conn, seq }, Vec::new()),
+            Stage::Later => {}
+            Stage::Close(why) => {
+                self.stats.malformed += 1;
+                self.refusals.log(self.now, "request", || format!("{host}: {why}; connection closed"));
+                return Taken::Close;
+            }
+        }
+        Taken::Done
+    }
+
+    /// Decodes a frame's header and gives it to its API's handler. Errors of the peer close the connection.
+    pub(crate) fn handle(&mut self, reply: ReplyTo, host: IpAddr, at: Instant, body: &[u8], forwarded: bool) -> Stage {
+        let mut reader = Reader::new(body);
+        let header = match RequestHeader::parse(&mut reader) {
+            Ok(header) => header,
+            Err(_) => return Stage::Close("a request header that cannot be read, or of an unknown API"),
+        };
+        let Some(key) = ApiKey::from_code(header.api_key) else { return Stage::Close("unknown API") };
+        let version = header.api_version;
+        let pending = Pending { reply, key, version, correlation_id: header.correlation_id, at };
+        let request = Request { pending, client_id: header.client_id.as_deref(), host, frame: body, forwarded };
+        match api::dispatch(self, &request, &mut reader) {
+            Ok(stage) => stage,
+            Err(error) => {
+                self.stats.malformed += 1;
+                self.refusals.log(self.now, "request", || format!("{host}: {key:?} version {version}: {error}; connection closed"));
+                Stage::Close("a request that cannot be read")
+            }
+        }
+    }
+
+    pub(crate) fn close(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.closing = true;
+            session.held = None;
+        }
+        self.io.close(conn, true);
+    }
+
+    pub(crate) fn give_back_memory(&mut self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.memory.give_back(bytes);
+        self.memory_freed = true;
+    }
+
+    /// Continues connections that were held for `why`.
+    pub(crate) fn resume(&mut self, why: Held) {
+        for conn in self.sessions.held(why) {
+            self.on_readable(conn);
+        }
+    }
+
+    /// Puts a reply in its place and sends what may leave.
+    pub(crate) fn reply(&mut self, to: ReplyTo, slices: Vec<Bytes>) {
+        match to {
+            ReplyTo::Nobody => {}
+            ReplyTo::Core { core, id } => self.tell(core, crate::shard::message::Message::Reply { id, slices }),
+            ReplyTo::Session { conn, seq } => {
+                let Some(session) = self.sessions.get_mut(conn) else { return };
+                session.order.fill(seq, slices);
+                let mut sent = 0;
+                while let Some(slices) = session.order.pop() {
+                    sent += slices.iter().map(Bytes::len).sum::<usize>();
+                    if !slices.is_empty() {
+                        self.io.send(conn, slices);
+                    }
+                }
+                self.stats.sent_bytes += sent as u64;
+                if sent > 0 {
+                    session.active = self.now;
+                }
+                if session.held == Some(Held::InFlight) {
+                    self.resume_later.push(conn);
+                }
+            }
+        }
+    }
+}

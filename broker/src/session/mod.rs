@@ -1,0 +1,95 @@
+//! A connection: what is kept of it between its bytes. Framing and admission are in [`input`], the order of replies in
+//! [`order`], the bounds of a core's connections in [`admission`].
+pub mod admission;
+pub mod input;
+pub mod order;
+
+use netio::{ConnId, Instant};
+use order::Order;
+use std::net::IpAddr;
+
+/// Why a connection's input is not consumed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// As many requests wait for answers as may.
+    InFlight,
+    /// Its output is above the high-water mark.
+    Output,
+    /// The write-ahead log has no room.
+    Log,
+    /// The core has no memory for the next frame.
+    Memory,
+}
+
+/// A connection of this core.
+#[derive(Debug)]
+pub struct Session {
+    pub conn: ConnId,
+    pub host: IpAddr,
+    pub order: Order,
+    pub held: Option<Held>,
+    /// Bytes of the core's request memory that its unfinished frame holds.
+    pub reserved: usize,
+    /// When the last whole frame came, or a reply left.
+    pub active: Instant,
+    /// When the unfinished frame began, and whether its length is known.
+    pub partial: Option<(Instant, bool)>,
+    /// It is being closed: nothing more is read.
+    pub closing: bool,
+}
+
+impl Session {
+    pub fn new(conn: ConnId, host: IpAddr, now: Instant) -> Self {
+        Self { conn, host, order: Order::default(), held: None, reserved: 0, active: now, partial: None, closing: false }
+    }
+}
+
+/// The connections of a core, by the slot of their id.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_slot: Vec<Option<Session>>,
+    len: usize,
+}
+
+impl Sessions {
+    pub fn insert(&mut self, session: Session) {
+        let at = session.conn.slot as usize;
+        if self.by_slot.len() <= at {
+            self.by_slot.resize_with(at + 1, || None);
+        }
+        assert!(self.by_slot[at].is_none(), "{:?} takes a slot in use", session.conn);
+        self.by_slot[at] = Some(session);
+        self.len += 1;
+    }
+
+    pub fn remove(&mut self, conn: ConnId) -> Option<Session> {
+        let place = self.by_slot.get_mut(conn.slot as usize)?;
+        if place.as_ref()?.conn != conn {
+            return None;
+        }
+        self.len -= 1;
+        place.take()
+    }
+
+    /// `None` when the connection has gone, also if its slot has another one now.
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.by_slot.get_mut(conn.slot as usize)?.as_mut().filter(|s| s.conn == conn)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_slot.iter().flatten()
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Connections that are held for this reason.
+    pub fn held(&self, why: Held) -> Vec<ConnId> {
+        self.iter().filter(|s| s.held == Some(why)).map(|s| s.conn).collect()
+    }
+}

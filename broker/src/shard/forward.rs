@@ -1,0 +1,218 @@
+//! Requests that another core answers: whole, or split by owner and merged.
+//!
+//! Controller requests always go to core 0. In single-port mode a connection is on any core, so requests that name partitions
+//! or groups are split by owning core: each core handles its part like a request of its own ([`ReplyTo::Core`]), and the
+//! parts' answers are merged where the connection is.
+use super::{
+    Shard,
+    message::{Forwarded, Message},
+    reply::{Pending, ReplyTo, Request, Stage},
+};
+use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
+use netio::CoreId;
+use std::net::{IpAddr, Ipv4Addr};
+use wire::{ApiMessage, Decode, Reader, ResponseHeader};
+
+/// Puts the answers of all parts (frames without their length, in core order) into one answer.
+type Merge = Box<dyn FnOnce(&Pending, Vec<Bytes>) -> Result<Vec<Bytes>, wire::Error>>;
+
+/// What waits for another core's answer.
+enum Waiting {
+    Whole(Pending),
+    /// One part of a split request: its place among the parts of `gather`.
+    Part { gather: u64, at: usize },
+}
+
+struct Gather {
+    pending: Pending,
+    parts: Vec<Option<Bytes>>,
+    missing: usize,
+    merge: Merge,
+}
+
+/// Requests that wait for answers of other cores.
+#[derive(Default)]
+pub struct Forwards {
+    next: u64,
+    waiting: HashMap<u64, Waiting, foldhash::fast::FixedState>,
+    gathers: HashMap<u64, Gather, foldhash::fast::FixedState>,
+}
+
+impl std::fmt::Debug for Forwards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forwards").field("waiting", &self.waiting.len()).field("gathers", &self.gathers.len()).finish()
+    }
+}
+
+impl Forwards {
+    fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+impl Shard {
+    /// Hands a request over to `core`, which answers it.
+    pub(crate) fn forward(&mut self, request: &Request<'_>, core: CoreId) -> Stage {
+        assert!(!request.forwarded, "{:?} forwarded twice", request.pending);
+        let id = self.forwards.id();
+        self.forwards.waiting.insert(id, Waiting::Whole(request.pending));
+        let frame = Bytes::copy_from_slice(request.frame);
+        self.send_forward(core, id, frame, request.host, request.pending.at);
+        Stage::Later
+    }
+
+    fn send_forward(&mut self, core: CoreId, id: u64, frame: Bytes, host: IpAddr, at: netio::Instant) {
+        let from = self.me;
+        self.stats.forwarded += 1;
+        self.tell(core, Message::Forward { id, request: Forwarded { from, frame, host, at } });
+    }
+
+    /// Gives each core its part of a request and merges their answers. `merge` gets the decoded answers in the order of the parts. `K` is `Q`'s API without a borrow.
+    pub(crate) fn scatter<Q, K>(
+        &mut self,
+        request: &Request<'_>,
+        parts: Vec<(CoreId, Q)>,
+        merge: for<'r> fn(Vec<K::Response<'r>>) -> K::Response<'r>,
+    ) -> Result<Stage, wire::Error>
+    where
+        Q: wire::Request,
+        K: wire::Request + 'static,
+    {
+        let gather = self.forwards.id();
+        let version = request.version();
+        let merge: Merge = Box::new(move |pending, frames| {
+            let mut answers = Vec::with_capacity(frames.len());
+            for frame in &frames {
+                let mut reader = Reader::new(frame);
+                ResponseHeader::decode(&mut reader, <K::Response<'_> as ApiMessage>::header_version(version))?;
+                answers.push(<K::Response<'_> as Decode<'_>>::decode(&mut reader, version)?);
+            }
+            pending.encode(&merge(answers))
+        });
+        let missing = parts.len();
+        assert!(missing > 0, "a request split into nothing");
+        self.forwards.gathers.insert(gather, Gather { pending: request.pending, parts: vec![None; missing], missing, merge });
+        for (at, (core, part)) in parts.into_iter().enumerate() {
+            let slices = wire::encode_request(&part, request.pending.correlation_id, request.client_id, version)?;
+            let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
+            let id = self.forwards.id();
+            self.forwards.waiting.insert(id, Waiting::Part { gather, at });
+            self.send_forward(core, id, frame, request.host, request.pending.at);
+        }
+        Ok(Stage::Later)
+    }
+
+    /// A request that another core received.
+    pub(crate) fn on_forwarded(&mut self, id: u64, request: Forwarded) {
+        let to = ReplyTo::Core { core: request.from, id };
+        match self.handle(to, request.host, request.at, &request.frame, true) {
+            Stage::Reply(slices) => self.reply(to, slices),
+            Stage::Later => {}
+            Stage::Silent => self.reply(to, Vec::new()),
+            // The core of the connection has checked the bytes already; what fails here is answered with nothing, and the
+            // connection is closed there.
+            Stage::Close(_) => self.tell(request.from, Message::ForwardFailed { id }),
+        }
+    }
+
+    /// The answer of another core.
+    pub(crate) fn on_forward_reply(&mut self, id: u64, slices: Vec<Bytes>) {
+        match self.forwards.waiting.remove(&id) {
+            None => unreachable!("an answer {id} that nobody waits for"),
+            Some(Waiting::Whole(pending)) => self.reply(pending.reply, slices),
+            Some(Waiting::Part { gather, at }) => {
+                let Some(waiting) = self.forwards.gathers.get_mut(&gather) else { return };
+                waiting.parts[at] = Some(joined(&slices));
+                waiting.missing -= 1;
+                if waiting.missing == 0 {
+                    self.merge(gather);
+                }
+            }
+        }
+    }
+
+    fn merge(&mut self, gather: u64) {
+        let Some(gather) = self.forwards.gathers.remove(&gather) else { return };
+        let pending = gather.pending;
+        // acks=0: the parts have no answers, nor has the whole.
+        if gather.parts.iter().flatten().all(Bytes::is_empty) {
+            self.reply(pending.reply, Vec::new());
+            return;
+        }
+        let frames = gather.parts.into_iter().flatten().map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..)).collect();
+        match (gather.merge)(&pending, frames) {
+            Ok(slices) => self.reply(pending.reply, slices),
+            Err(error) => self.fail_reply(pending, &error.to_string()),
+        }
+    }
+
+    /// Another core could not answer: the connection is closed, since its request has no answer.
+    pub(crate) fn on_forward_failed(&mut self, id: u64) {
+        match self.forwards.waiting.remove(&id) {
+            None => {}
+            Some(Waiting::Whole(pending)) => self.fail_reply(pending, "another core could not handle it"),
+            Some(Waiting::Part { gather, .. }) => {
+                if let Some(gather) = self.forwards.gathers.remove(&gather) {
+                    self.fail_reply(gather.pending, "another core could not handle its part");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn fail_reply(&mut self, pending: Pending, why: &str) {
+        self.refusals.log(self.now, "forward", || format!("{:?} version {}: {why}", pending.key, pending.version));
+        match pending.reply {
+            ReplyTo::Session { conn, .. } => self.close(conn),
+            ReplyTo::Core { core, id } => self.tell(core, Message::ForwardFailed { id }),
+            ReplyTo::Nobody => {}
+        }
+    }
+
+    /// Encodes an answer of ours. A failure is our mistake: it is logged, and the connection is closed.
+    pub(crate) fn encode_or_log<T: ApiMessage>(&self, pending: &Pending, response: &T) -> Vec<Bytes> {
+        match pending.encode(response) {
+            Ok(slices) => slices,
+            Err(error) => panic!("{:?} version {} cannot carry our answer: {error}", pending.key, pending.version),
+        }
+    }
+
+    /// Answers a request that waited.
+    pub(crate) fn finish<T: ApiMessage>(&mut self, pending: &Pending, response: &T) {
+        let slices = self.encode_or_log(pending, response);
+        self.reply(pending.reply, slices);
+    }
+
+    /// A request that the server makes of itself.
+    pub(crate) fn own_request<Q: wire::Request>(&mut self, body: &Q, version: i16, core: CoreId) {
+        if let Ok(slices) = wire::encode_request(body, 0, Some("millrace"), version) {
+            let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
+            let id = self.forwards.id();
+            let pending = Pending { reply: ReplyTo::Nobody, key: Q::API_KEY, version, correlation_id: 0, at: self.now };
+            self.forwards.waiting.insert(id, Waiting::Whole(pending));
+            self.send_forward(core, id, frame, IpAddr::V4(Ipv4Addr::LOCALHOST), self.now);
+        }
+    }
+}
+
+fn joined(slices: &[Bytes]) -> Bytes {
+    match slices {
+        [one] => one.clone(),
+        many => {
+            let mut all = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
+            for slice in many {
+                all.extend_from_slice(slice);
+            }
+            all.freeze()
+        }
+    }
+}

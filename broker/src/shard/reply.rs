@@ -1,0 +1,70 @@
+//! A request under way: where its answer goes, and in which form.
+use bytes::Bytes;
+use netio::{ConnId, CoreId, Instant};
+use std::net::IpAddr;
+use wire::{ApiKey, ApiMessage};
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyTo {
+    /// Into the order of a connection of this core.
+    Session { conn: ConnId, seq: u64 },
+    /// Back to the core that forwarded the request, which holds its place under `id`.
+    Core { core: CoreId, id: u64 },
+    /// To nobody: a request that the server made of itself.
+    Nobody,
+}
+
+/// What is needed to answer later. Small and copied freely; every one of them is answered exactly once.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    pub reply: ReplyTo,
+    pub key: ApiKey,
+    pub version: i16,
+    pub correlation_id: i32,
+    /// When the request's bytes were complete.
+    pub at: Instant,
+}
+
+/// A request as its handler sees it.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub pending: Pending,
+    pub client_id: Option<&'a str>,
+    pub host: IpAddr,
+    /// Header and body, for forwarding.
+    pub frame: &'a [u8],
+    /// It came from another core: it is not forwarded or split again.
+    pub forwarded: bool,
+}
+
+/// What a handler's first stage did.
+#[derive(Debug)]
+pub enum Stage {
+    /// The answer, as slices for one send.
+    Reply(Vec<Bytes>),
+    /// The answer comes later, through [`Pending`].
+    Later,
+    /// This request has no answer (acks=0).
+    Silent,
+    /// The connection is closed: the request cannot be answered (wire rule 18).
+    Close(&'static str),
+}
+
+impl Pending {
+    /// The answer as slices.
+    pub fn encode<T: ApiMessage>(&self, response: &T) -> Result<Vec<Bytes>, wire::Error> {
+        wire::encode_response(response, self.correlation_id, self.version)
+    }
+}
+
+impl Request<'_> {
+    pub fn version(&self) -> i16 {
+        self.pending.version
+    }
+
+    /// Answers at once.
+    pub fn answer<T: ApiMessage>(&self, response: &T) -> Result<Stage, wire::Error> {
+        Ok(Stage::Reply(self.pending.encode(response)?))
+    }
+}

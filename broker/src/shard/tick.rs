@@ -1,0 +1,77 @@
+//! Timers of a core: their tokens, and what is done once a second.
+use super::Shard;
+use crate::session::Held;
+
+/// What a timer is for. The top bit of a token is the store's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Once a second.
+    Housekeeping,
+    /// A fetch's time is over.
+    Fetch,
+    /// A coordinator has something to expire.
+    Coordinators,
+    /// Stopping takes too long.
+    Stop,
+}
+
+const KIND_SHIFT: u32 = 56;
+const TICK_MS: u64 = 1_000;
+
+/// The token of a timer for `id`.
+pub fn token(kind: Timer, id: u64) -> u64 {
+    assert!(id < 1 << KIND_SHIFT, "timer id {id:#x}");
+    (kind as u64) << KIND_SHIFT | id
+}
+
+impl Shard {
+    pub(crate) fn on_timer(&mut self, token: u64) {
+        if self.store.on_timer(token) {
+            return;
+        }
+        let id = token & ((1 << KIND_SHIFT) - 1);
+        match token >> KIND_SHIFT {
+            k if k == Timer::Housekeeping as u64 => self.on_tick(),
+            k if k == Timer::Fetch as u64 => self.on_fetch_deadline(id),
+            k if k == Timer::Coordinators as u64 => self.on_coordinators_due(),
+            k if k == Timer::Stop as u64 => self.on_stop_deadline(),
+            kind => unreachable!("a timer of kind {kind}"),
+        }
+    }
+
+    pub(crate) fn arm_tick(&self) {
+        self.io.timer(self.now.after_ms(TICK_MS), token(Timer::Housekeeping, 0));
+    }
+
+    fn on_tick(&mut self) {
+        self.arm_tick();
+        self.expire_produces();
+        self.expire_connections();
+        self.resume(Held::Log);
+    }
+
+    /// Closes connections that are idle for too long, and those that take too long over a frame (slow senders hold memory).
+    fn expire_connections(&mut self) {
+        let limits = &self.settings.limits;
+        let mut late = Vec::new();
+        for session in self.sessions.iter() {
+            let idle = session.order.is_empty() && session.held.is_none() && self.now.since(session.active) > limits.connection_idle_ms * 1_000_000;
+            let slow = session.partial.is_some_and(|(since, has_length)| {
+                let ms = if has_length { limits.frame_body_ms } else { limits.frame_header_ms };
+                self.now.since(since) > ms * 1_000_000
+            });
+            if idle || slow {
+                late.push((session.conn, session.host, slow));
+            }
+        }
+        for (conn, host, slow) in late {
+            if slow {
+                self.stats.slow_closed += 1;
+                self.refusals.log(self.now, "slow", || format!("{host}: a frame took too long; connection closed"));
+            } else {
+                self.stats.idle_closed += 1;
+            }
+            self.close(conn);
+        }
+    }
+}

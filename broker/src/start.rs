@@ -1,0 +1,103 @@
+//! Starts the cores and the control thread, and waits for the end.
+use crate::{
+    admin::{self, Admin},
+    shard::{
+        boot::{self, Plan, Progress},
+        message::Message,
+    },
+};
+use anyhow::{Context, bail};
+use netio::{Boot, Event, Program, Turn};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::watch;
+
+/// What a process runs.
+#[derive(Debug)]
+pub struct Server {
+    pub plan: Plan,
+    pub netio: netio::Options,
+    pub admin: SocketAddr,
+    /// Lines about where things are, printed once the server is ready.
+    pub banner: fn(&Progress, &Server, &netio::Features) -> String,
+}
+
+/// A core that could not start.
+struct NotStarted;
+
+impl Program for NotStarted {
+    fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
+        events.clear();
+        Turn::Done
+    }
+}
+
+/// Runs until SIGTERM, SIGINT, or a core's end.
+pub fn run(server: Server) -> anyhow::Result<()> {
+    let cores = server.plan.settings.cores;
+    let admin_listener = std::net::TcpListener::bind(server.admin)
+        .with_context(|| format!("cannot listen on {} for health and metrics; choose another with --admin HOST:PORT", server.admin))?;
+    let mut progress = server.plan.ready.subscribe();
+    let boots = (0..cores).map(|_| boot_of(server.plan.clone())).collect();
+    let running = netio::start(server.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let features = running.features().clone();
+    let (ready, is_ready) = watch::channel(false);
+    let admin = Admin {
+        cores: running.sender(),
+        core_count: cores,
+        ready: is_ready,
+        info: Arc::from([
+            ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("kernel".to_owned(), features.kernel.clone()),
+            ("features".to_owned(), features.to_string()),
+        ]),
+    };
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let failed = control.block_on(async {
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut http = std::pin::pin!(admin::serve(admin_listener, admin));
+        let mut announced = false;
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = tokio::signal::ctrl_c() => break,
+                ended = &mut http => { ended?; }
+                changed = progress.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let now = progress.borrow_and_update().clone();
+                    if let Some(reason) = now.failed {
+                        return anyhow::Ok(Some(reason));
+                    }
+                    if now.ready && !announced {
+                        announced = true;
+                        ready.send_replace(true);
+                        println!("{}", (server.banner)(&now, &server, &features));
+                    }
+                }
+            }
+        }
+        anyhow::Ok(None)
+    })?;
+    running.stop();
+    let joined = running.join();
+    if let Some(reason) = failed {
+        bail!("{reason}");
+    }
+    joined.map_err(|e| anyhow::anyhow!("{e}"))
+}
+
+fn boot_of(plan: Plan) -> Boot<Message> {
+    Box::new(move |io, mesh| {
+        Box::pin(async move {
+            let progress = plan.ready.clone();
+            match boot::boot(plan, io, mesh).await {
+                Ok(shard) => Box::new(shard) as Box<dyn Program>,
+                Err(reason) => {
+                    progress.send_modify(|p| p.failed = Some(reason));
+                    Box::new(NotStarted) as Box<dyn Program>
+                }
+            }
+        })
+    })
+}
