@@ -1,0 +1,383 @@
+//! Cold reads: index look-up, direct reads with bounded read-ahead, every batch checked.
+use super::{CURSORS, Cursor, DiskLog, Fence, Place, scan};
+use crate::{
+    Error, ReadError,
+    files::{INDEX, TIME_INDEX},
+    index::{self, Entry, OffsetEntry, TimeEntry, lookup},
+    leader_epoch::EpochHistory,
+    segment::reader::{At, Expected, Piece, READ_BYTES_MIN, Reader, SCAN_BYTES},
+};
+use bytes::Bytes;
+use record::Offset;
+
+/// Where a search begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) position: u64,
+    /// The batch there must end with this offset, if the place comes from an index.
+    pub(super) last_offset: Option<Offset>,
+    /// Least base offset there.
+    pub(super) next: Offset,
+}
+
+impl DiskLog {
+    /// Whole batches from the one that holds `from` (or the next, where compaction left a gap), all below `upto`, at most
+    /// `max_bytes` in all, but the first one in any case with `at_least_one`. Neighbours come as one slice. Ends at the end of a
+    /// segment; empty when there is nothing in the range.
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] below the log start; [`ReadError::Damaged`] when the first batch is damaged: `next` is the
+    /// first offset behind that can be read. Damage further on ends the read before it.
+    pub async fn read(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let mut base = {
+            let state = self.inner.state.borrow();
+            if from < state.log_start {
+                return Err(ReadError::OutOfRange {
+                    offset: from,
+                    log_start: state.log_start,
+                    high_watermark: state.active.flushed,
+                });
+            }
+            if from >= state.active.flushed.min(upto) {
+                return Ok(Vec::new());
+            }
+            if let Some(fence) = state.fence_at(from) {
+                return Err(ReadError::Damaged {
+                    offset: from,
+                    next: fence.next,
+                });
+            }
+            state.base_of(from)
+        };
+        while let Some(segment) = base {
+            let generation = self.inner.state.borrow().generation;
+            let Some(place) = self.place_of(segment).await? else {
+                break;
+            };
+            let pieces = self
+                .read_segment(place, from, upto.min(place.end), max_bytes, at_least_one)
+                .await;
+            if self.inner.state.borrow().generation != generation {
+                // Truncated under the read: what it saw may be half gone.
+                base = self.inner.state.borrow().base_of(from);
+                if from >= self.flushed() {
+                    break;
+                }
+                continue;
+            }
+            let pieces = pieces?;
+            if !pieces.is_empty() || !place.closed || place.end >= upto {
+                return Ok(pieces.into_iter().map(Piece::into_bytes).collect());
+            }
+            // The rest of this segment was compacted away.
+            base = Some(place.end);
+        }
+        Ok(Vec::new())
+    }
+
+    async fn read_segment(
+        &self,
+        place: Place,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Vec<Piece>, ReadError> {
+        let epochs = self.inner.state.borrow().epochs.clone();
+        let mut reader = self
+            .reader(
+                place.base,
+                place.size,
+                max_bytes.clamp(READ_BYTES_MIN, SCAN_BYTES),
+            )
+            .await?;
+        let start = match self.cursor(place.base, from) {
+            Some(start) => start,
+            None => self.start_for(&mut reader, &place, from, &epochs).await?,
+        };
+        let mut walk = Walk::new(self, place, start, epochs);
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut total = 0;
+        loop {
+            // Nothing but the first batch is worth a read of its own that ends the answer's budget.
+            match walk.step(&mut reader).await? {
+                Step::End => break,
+                Step::Damage(fence) if fence.next <= from => {}
+                Step::Damage(_) if total > 0 => break,
+                Step::Damage(fence) => {
+                    return Err(ReadError::Damaged {
+                        offset: from,
+                        next: fence.next,
+                    });
+                }
+                Step::Batch(header, piece) => {
+                    if header.next_offset() <= from {
+                        continue;
+                    }
+                    let fits = total + piece.len() <= max_bytes || (total == 0 && at_least_one);
+                    if header.next_offset() > upto || !fits {
+                        break;
+                    }
+                    total += piece.len();
+                    walk.taken();
+                    if !pieces.last_mut().is_some_and(|last| last.join(&piece)) {
+                        pieces.push(piece);
+                    }
+                    if total >= max_bytes {
+                        break;
+                    }
+                }
+            }
+        }
+        if total > 0 {
+            self.remember(Cursor {
+                offset: walk.taken_next,
+                base: place.base,
+                position: walk.taken_position,
+            });
+        }
+        Ok(pieces)
+    }
+
+    // ---- where to begin --------------------------------------------------------------------------------------------------
+    fn cursor(&self, base: Offset, from: Offset) -> Option<Start> {
+        let state = self.inner.state.borrow();
+        let cursor = state
+            .cursors
+            .iter()
+            .find(|cursor| cursor.offset == from && cursor.base == base)?;
+        Some(Start {
+            position: cursor.position,
+            last_offset: None,
+            next: from,
+        })
+    }
+
+    fn remember(&self, cursor: Cursor) {
+        let cursors = &mut self.inner.state.borrow_mut().cursors;
+        cursors.retain(|other| other.offset != cursor.offset);
+        if cursors.len() == CURSORS {
+            cursors.remove(0);
+        }
+        cursors.push(cursor);
+    }
+
+    /// The last place at or before the batch of `offset` that the index knows and that holds what the index says. An entry that
+    /// is wrong, or names a damaged batch, is passed over for the one before: positions that are reached by walking are right.
+    pub(super) async fn start_for(
+        &self,
+        reader: &mut Reader,
+        place: &Place,
+        offset: Offset,
+        epochs: &EpochHistory,
+    ) -> Result<Start, Error> {
+        let mut key = offset;
+        loop {
+            let Some(entry) = self.offset_floor(place, key).await? else {
+                return Ok(Start {
+                    position: 0,
+                    last_offset: None,
+                    next: place.base,
+                });
+            };
+            if entry.position < place.size
+                && let At::Batch(header, _) = reader.batch_at(entry.position).await?
+                && header.last_offset() == entry.last_offset
+                && (Expected {
+                    next: place.base,
+                    end: place.end,
+                })
+                .judge(&header, None, epochs)
+                .is_ok()
+            {
+                return Ok(Start {
+                    position: entry.position,
+                    last_offset: Some(entry.last_offset),
+                    next: header.base_offset,
+                });
+            }
+            key = entry.last_offset.min(key).saturating_sub(1);
+            if key < place.base {
+                return Ok(Start {
+                    position: 0,
+                    last_offset: None,
+                    next: place.base,
+                });
+            }
+        }
+    }
+
+    /// Last entry of the offset index for a batch that ends at or before `offset`.
+    async fn offset_floor(
+        &self,
+        place: &Place,
+        offset: Offset,
+    ) -> Result<Option<OffsetEntry>, Error> {
+        let pending = self.pending(place, |active| index::floor(&active.offsets, offset.0));
+        self.floor(place, INDEX, place.index_entries, offset.0, pending)
+            .await
+    }
+
+    /// Last entry of the time index with a timestamp <= `timestamp`.
+    pub(super) async fn time_floor(
+        &self,
+        place: &Place,
+        timestamp: i64,
+    ) -> Result<Option<TimeEntry>, Error> {
+        let pending = self.pending(place, |active| index::floor(&active.times, timestamp));
+        self.floor(place, TIME_INDEX, place.time_entries, timestamp, pending)
+            .await
+    }
+
+    fn pending<E>(
+        &self,
+        place: &Place,
+        look: impl FnOnce(&super::Active) -> Option<E>,
+    ) -> Option<E> {
+        let state = self.inner.state.borrow();
+        if place.closed || state.active.base() != place.base {
+            None
+        } else {
+            look(&state.active)
+        }
+    }
+
+    async fn floor<E: Entry>(
+        &self,
+        place: &Place,
+        suffix: &'static str,
+        count: u64,
+        key: i64,
+        pending: Option<E>,
+    ) -> Result<Option<E>, Error> {
+        if pending.is_some() || count == 0 {
+            return Ok(pending);
+        }
+        if place.closed {
+            self.check_indexes(place.base).await?;
+        }
+        let file = match self.index_file(place.base, suffix).await {
+            // Without an index everything is found by walking.
+            Err(Error::Io(error)) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        Ok(lookup::floor::<E>(&file, place.base, count, key)
+            .await?
+            .map(|(_, entry)| entry))
+    }
+}
+
+/// What a walk comes to.
+#[derive(Debug)]
+pub(super) enum Step {
+    Batch(record::BatchHeader, Piece),
+    /// Fenced; the walk goes on behind it.
+    Damage(Fence),
+    End,
+}
+
+/// A walk over the batches of one segment, each checked by its bytes and its place, around damage.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    log: &'a DiskLog,
+    place: Place,
+    epochs: EpochHistory,
+    position: u64,
+    next: Offset,
+    last_offset: Option<Offset>,
+    /// Behind the last batch that was [`Self::taken`].
+    pub(super) taken_next: Offset,
+    pub(super) taken_position: u64,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(log: &'a DiskLog, place: Place, start: Start, epochs: EpochHistory) -> Self {
+        let Start {
+            position,
+            last_offset,
+            next,
+        } = start;
+        Self {
+            log,
+            place,
+            epochs,
+            position,
+            next,
+            last_offset,
+            taken_next: next,
+            taken_position: position,
+        }
+    }
+
+    /// The batch of the last step is used.
+    pub(super) fn taken(&mut self) {
+        (self.taken_next, self.taken_position) = (self.next, self.position);
+    }
+
+    pub(super) async fn step(&mut self, reader: &mut Reader) -> Result<Step, Error> {
+        let expected = Expected {
+            next: self.next,
+            end: self.place.end,
+        };
+        let (why, length) = match reader.batch_at(self.position).await? {
+            At::End => return Ok(Step::End),
+            At::Bad { why, length } => (why, length),
+            At::Batch(header, piece) => {
+                let length = piece.len() as u64;
+                match scan::judge(reader, &expected, &header, self.position, &self.epochs).await? {
+                    Ok(())
+                        if self
+                            .last_offset
+                            .is_none_or(|last| last == header.last_offset()) =>
+                    {
+                        self.last_offset = None;
+                        self.position += length;
+                        self.next = header.next_offset();
+                        return Ok(Step::Batch(header, piece));
+                    }
+                    Ok(()) => (
+                        format!("ends at {}, not where the index says", header.last_offset()),
+                        Some(length),
+                    ),
+                    Err(why) => (why, Some(length)),
+                }
+            }
+        };
+        let known = {
+            let state = self.log.inner.state.borrow();
+            let known = state.fences.values().find(|fence| {
+                fence.segment_base == self.place.base && fence.position == self.position
+            });
+            known.cloned()
+        };
+        let fence = match known {
+            Some(fence) => fence,
+            None => {
+                let (next, resume) = self
+                    .log
+                    .resume(reader, self.place.base, self.position, expected, length, 0)
+                    .await?;
+                let fence = Fence {
+                    from: self.next,
+                    next,
+                    segment_base: self.place.base,
+                    position: self.position,
+                    resume,
+                    why,
+                };
+                self.log.add_fence(fence.clone());
+                fence
+            }
+        };
+        self.position = fence.resume;
+        self.next = fence.next;
+        self.last_offset = None;
+        Ok(Step::Damage(fence))
+    }
+}

@@ -1,0 +1,395 @@
+//! The small files of a Kafka log directory, their names, and the open files of a core.
+//!
+//! Kafka names a partition's files by the base offset of their segment, 20 digits, and tells them by suffix. Files that are
+//! small and replaced as a whole (`leader-epoch-checkpoint`, `partition.metadata`, `meta.properties`, `.snapshot`) go through
+//! [`Disk::replace`]: a temporary file, synced, renamed over the old one, directory synced; a crash leaves the old or the new.
+use crate::Error;
+use bytes::Bytes;
+use netio::{File, Io, Open};
+use record::{Offset, TopicId};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+/// The batches of a segment.
+pub const LOG: &str = "log";
+/// Offset index of a segment.
+pub const INDEX: &str = "index";
+/// Time index of a segment.
+pub const TIME_INDEX: &str = "timeindex";
+/// Producer state at an offset.
+pub const SNAPSHOT: &str = "snapshot";
+/// Our seal of a closed segment. Kafka leaves files of unknown suffix in a partition directory alone.
+pub const SEAL: &str = "seal";
+/// Suffix of a file that waits for its removal (`file.delete.delay.ms`); Kafka removes what it finds of them at a start.
+pub const DELETED: &str = ".deleted";
+/// Suffix of a partition directory that is being removed.
+pub const DELETE_DIR: &str = "-delete";
+/// First offsets of leader epochs.
+pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+/// Topic id of a partition directory.
+pub const PARTITION_METADATA: &str = "partition.metadata";
+/// Identity of a log directory.
+pub const META_PROPERTIES: &str = "meta.properties";
+
+/// `00000000000000000042.log`
+pub fn name(base: Offset, suffix: &str) -> String {
+    format!("{:020}.{suffix}", base.0)
+}
+
+/// Base offset and suffix of a segment's file; `None` for any other name.
+pub fn parse_name(name: &str) -> Option<(Offset, &str)> {
+    let (digits, suffix) = name.split_once('.')?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(())?;
+    Some((Offset(digits.parse().ok()?), suffix))
+}
+
+/// Text of `partition.metadata`.
+pub fn partition_metadata(topic: TopicId) -> String {
+    format!("version: 0\ntopic_id: {topic}")
+}
+
+/// Topic id in the text of `partition.metadata`; `None` if it is not one of version 0.
+pub fn parse_partition_metadata(text: &str) -> Option<TopicId> {
+    let mut version = None;
+    let mut topic = None;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let (key, value) = line.split_once(':')?;
+        match key.trim() {
+            "version" => version = Some(value.trim().to_owned()),
+            "topic_id" => topic = Some(value.trim().parse().ok()?),
+            _ => return None,
+        }
+    }
+    (version.as_deref() == Some("0")).then_some(topic?)
+}
+
+/// What `meta.properties` of a log directory says (KIP-858, version 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetaProperties {
+    pub cluster_id: String,
+    pub node_id: i32,
+    /// Id of the directory itself.
+    pub directory_id: TopicId,
+}
+
+impl MetaProperties {
+    /// The text, as Java's `Properties` reads it.
+    pub fn to_text(&self) -> String {
+        format!(
+            "#\nversion=1\ncluster.id={}\nnode.id={}\ndirectory.id={}\n",
+            self.cluster_id, self.node_id, self.directory_id
+        )
+    }
+    /// `None` if a field is missing or the version is unknown.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let mut fields = BTreeMap::new();
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))
+        {
+            let (key, value) = line.split_once(['=', ':'])?;
+            fields.insert(key.trim(), value.trim());
+        }
+        (fields.get("version") == Some(&"1")).then_some(())?;
+        Some(Self {
+            cluster_id: (*fields.get("cluster.id")?).to_owned(),
+            node_id: fields.get("node.id")?.parse().ok()?,
+            directory_id: fields.get("directory.id")?.parse().ok()?,
+        })
+    }
+}
+
+/// Which file of which log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileKey {
+    pub(crate) log: u32,
+    pub(crate) base: Offset,
+    pub(crate) suffix: &'static str,
+}
+
+/// A core's hold on segment files: the handle of the disk, and the open files, at most so many. Cheap to clone.
+///
+/// 10,000 partitions have 30,000 files and more; a process may have fewer open. A file is opened at its first use and closed
+/// when it has not been used for longest and another one needs its place.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    inner: Rc<Inner>,
+}
+
+/// Limits of a [`Disk`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Segment files open at once; at least 8.
+    pub open_files_max: usize,
+    /// Producers remembered per log.
+    pub producer_ids_max: usize,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self {
+            open_files_max: 1_000,
+            producer_ids_max: 1_000_000,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    io: Io,
+    options: DiskOptions,
+    open: RefCell<OpenFiles>,
+    logs: Cell<u32>,
+}
+
+#[derive(Debug, Default)]
+struct OpenFiles {
+    clock: u64,
+    by_key: BTreeMap<FileKey, (File, u64)>,
+    by_use: BTreeMap<u64, FileKey>,
+}
+
+impl OpenFiles {
+    fn remove(&mut self, key: &FileKey) {
+        if let Some((_, used)) = self.by_key.remove(key) {
+            self.by_use.remove(&used);
+        }
+    }
+    fn insert(&mut self, key: FileKey, file: File) {
+        self.remove(&key);
+        self.clock += 1;
+        self.by_key.insert(key, (file, self.clock));
+        self.by_use.insert(self.clock, key);
+    }
+    fn get(&mut self, key: &FileKey) -> Option<File> {
+        let file = self.by_key.get(key)?.0.clone();
+        self.insert(*key, file.clone());
+        Some(file)
+    }
+}
+
+impl Disk {
+    /// Of the core of `io`.
+    pub fn new(io: &Io, options: DiskOptions) -> Self {
+        let inner = Inner {
+            io: io.clone(),
+            options,
+            open: RefCell::default(),
+            logs: Cell::new(0),
+        };
+        Self {
+            inner: Rc::new(inner),
+        }
+    }
+    pub fn options(&self) -> DiskOptions {
+        self.inner.options
+    }
+    pub fn io(&self) -> &Io {
+        &self.inner.io
+    }
+    /// Segment files open now.
+    pub fn open_files(&self) -> usize {
+        self.inner.open.borrow().by_key.len()
+    }
+
+    /// A number for the keys of one more log.
+    pub(crate) fn new_log(&self) -> u32 {
+        self.inner.logs.set(self.inner.logs.get() + 1);
+        self.inner.logs.get()
+    }
+
+    /// The file, opened if it is not. `how` must be the same for every use of a key.
+    pub(crate) async fn file(&self, key: FileKey, dir: &Path, how: Open) -> Result<File, Error> {
+        if let Some(file) = self.inner.open.borrow_mut().get(&key) {
+            return Ok(file);
+        }
+        let file = self
+            .inner
+            .io
+            .open(&dir.join(name(key.base, key.suffix)), how)
+            .await?;
+        let mut open = self.inner.open.borrow_mut();
+        open.insert(key, file.clone());
+        while open.by_key.len() > self.inner.options.open_files_max.max(8) {
+            let Some((_, oldest)) = open.by_use.first_key_value() else {
+                break;
+            };
+            let oldest = *oldest;
+            open.remove(&oldest);
+        }
+        Ok(file)
+    }
+
+    /// Closes one file, which is about to be replaced.
+    pub(crate) fn close_file(&self, key: &FileKey) {
+        self.inner.open.borrow_mut().remove(key);
+    }
+
+    /// Closes the files of a segment (before they are renamed or removed). Reads under way keep theirs.
+    pub(crate) fn forget(&self, log: u32, base: Offset) {
+        let mut open = self.inner.open.borrow_mut();
+        for suffix in [LOG, INDEX, TIME_INDEX] {
+            open.remove(&FileKey { log, base, suffix });
+        }
+    }
+
+    /// All of a small file; `None` if there is none. Longer than `bytes_max` is damage.
+    pub async fn read(&self, path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
+        let file = match self.inner.io.open(path, Open::default()).await {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let len = file.len().await?;
+        match usize::try_from(len) {
+            Ok(len) if len <= bytes_max => Ok(Some(file.read_vec(0, len).await?)),
+            _ => Err(damaged(
+                path,
+                0,
+                format!("{len} bytes where at most {bytes_max} are expected"),
+            )),
+        }
+    }
+
+    /// Whether a file is there.
+    pub(crate) async fn exists(&self, path: &Path) -> Result<bool, Error> {
+        match self.inner.io.open(path, Open::default()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Replaces `dir/name` by a file of these bytes, on the device when it returns.
+    pub async fn replace(&self, dir: &Path, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let io = &self.inner.io;
+        let temporary = dir.join(format!("{name}.tmp"));
+        let file = io
+            .open(
+                &temporary,
+                Open {
+                    write: true,
+                    create: true,
+                    truncate: true,
+                    ..Open::default()
+                },
+            )
+            .await?;
+        if !bytes.is_empty() {
+            file.write_at(Bytes::from(bytes), 0, false).await?;
+        }
+        file.sync(false).await?;
+        io.rename(&temporary, &dir.join(name)).await?;
+        io.sync_dir(dir).await?;
+        Ok(())
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub(crate) async fn remove(&self, path: &Path) -> Result<(), Error> {
+        match self.inner.io.remove_file(path).await {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renames a file; false if there is none.
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<bool, Error> {
+        match self.inner.io.rename(from, to).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Topic id of a partition directory; `None` if it does not say.
+    pub async fn topic_of(&self, dir: &Path) -> Result<Option<TopicId>, Error> {
+        let bytes = self.read(&dir.join(PARTITION_METADATA), 4096).await?;
+        Ok(bytes.and_then(|bytes| parse_partition_metadata(&String::from_utf8_lossy(&bytes))))
+    }
+
+    /// Removes a directory and the files in it (of a log that is gone). Directories in it are not touched and make it fail.
+    pub async fn purge(&self, dir: PathBuf) -> Result<(), Error> {
+        let io = &self.inner.io;
+        for entry in io.read_dir(&dir).await? {
+            io.remove_file(&dir.join(entry.name)).await?;
+        }
+        io.remove_dir(&dir).await?;
+        if let Some(parent) = dir.parent() {
+            io.sync_dir(parent).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A [`Error::Damaged`].
+pub(crate) fn damaged(path: &Path, position: u64, what: impl Into<String>) -> Error {
+    Error::Damaged {
+        file: path.display().to_string(),
+        position,
+        what: what.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(name(Offset(42), LOG), "00000000000000000042.log");
+        assert_eq!(
+            parse_name("00000000000000000042.log"),
+            Some((Offset(42), LOG))
+        );
+        assert_eq!(
+            parse_name("00000000000000000042.log.deleted"),
+            Some((Offset(42), "log.deleted"))
+        );
+        assert_eq!(
+            parse_name(&name(Offset::MAX, INDEX)),
+            Some((Offset::MAX, INDEX))
+        );
+        for other in [
+            "leader-epoch-checkpoint",
+            "42.log",
+            "0000000000000000004x.log",
+            "99999999999999999999.log",
+        ] {
+            assert_eq!(parse_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn partition_metadata_as_kafka_writes_it() {
+        let topic = TopicId::from_random(7, 9);
+        let text = partition_metadata(topic);
+        assert!(text.starts_with("version: 0\ntopic_id: "));
+        assert_eq!(parse_partition_metadata(&text), Some(topic));
+        assert_eq!(parse_partition_metadata(&format!("{text}\n")), Some(topic));
+        for bad in [
+            "",
+            "version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA",
+            "version: 0",
+            "version: 0\ntopic_id: x",
+            "what",
+        ] {
+            assert_eq!(parse_partition_metadata(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn meta_properties() {
+        let meta = MetaProperties {
+            cluster_id: "abc".into(),
+            node_id: 7,
+            directory_id: TopicId::from_random(1, 2),
+        };
+        assert_eq!(MetaProperties::from_text(&meta.to_text()), Some(meta));
+        assert_eq!(MetaProperties::from_text("version=0\nbroker.id=1\n"), None);
+    }
+}
