@@ -45,7 +45,7 @@ scenarios! {
     lanes:
         messages_arrive_in_order_from_all, a_full_lane_gives_the_message_back, a_resting_core_is_woken, an_ended_core_takes_no_messages;
     streams:
-        small_frames_are_echoed, large_frames_are_echoed, input_is_kept_until_consumed, a_held_connection_pushes_back,
+        small_frames_are_echoed, large_frames_are_echoed, one_small_frame_follows_a_large_one, input_is_kept_until_consumed, a_held_connection_pushes_back,
         put_back_with_hold_rests, output_stays_in_order, many_connections_at_once, both_directions_at_once;
     closing:
         flushing_close_delivers_all, a_hard_close_ends_both_sides, nobody_listens, late_events_never_reach_the_next_connection,

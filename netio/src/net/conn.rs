@@ -368,8 +368,12 @@ impl Conn {
             || (self.fresh && !self.taken && self.input.len() >= self.want.max(BACKLOG_BYTES))
         {
             Mode::Stopped
-        } else if self.large {
+        } else if !self.large {
+            Mode::Small
+        } else if self.input.len() == 0 || self.input.len() < self.want {
             Mode::Large
+        } else if self.fresh {
+            Mode::Resting
         } else {
             Mode::Small
         }
@@ -380,6 +384,9 @@ enum Mode {
     Stopped,
     Small,
     Large,
+    /// `Readable` was said of bytes in the large buffer. Lent again before the program takes them, they would be out of its
+    /// reach until still more arrives: a small frame behind a large one would wait for the sweep.
+    Resting,
 }
 
 impl State {

@@ -64,7 +64,9 @@ fn total(slices: &[Bytes]) -> usize {
 }
 
 fn aligned(memory: *const u8, len: usize, offset: u64) -> bool {
-    memory.addr().is_multiple_of(BLOCK) && len.is_multiple_of(BLOCK) && offset.is_multiple_of(BLOCK as u64)
+    memory.addr().is_multiple_of(BLOCK)
+        && len.is_multiple_of(BLOCK)
+        && offset.is_multiple_of(BLOCK as u64)
 }
 
 /// The name of an operation in errors, and its kind for faults.
@@ -102,14 +104,22 @@ fn path_of<'a>(op: &'a Op, file: Option<&'a OpenFile>) -> &'a str {
         Op::Rename { to, .. } => Some(to),
         _ => None,
     };
-    path.and_then(Path::to_str).or(file.map(|f| f.path.as_str())).unwrap_or("")
+    path.and_then(Path::to_str)
+        .or(file.map(|f| f.path.as_str()))
+        .unwrap_or("")
 }
 
 /// The outcome of an operation that did not happen, with its buffers.
 fn failed(op: Op, error: Error) -> Outcome {
     match op {
-        Op::Read { buf, .. } => Outcome::Read { buf, result: Err(error) },
-        Op::ReadVec { buf, .. } => Outcome::ReadVec { buf, result: Err(error) },
+        Op::Read { buf, .. } => Outcome::Read {
+            buf,
+            result: Err(error),
+        },
+        Op::ReadVec { buf, .. } => Outcome::ReadVec {
+            buf,
+            result: Err(error),
+        },
         Op::OpenFile { .. } => Outcome::Opened(Err(error)),
         Op::Length { .. } => Outcome::Length(Err(error)),
         Op::ReadDir { .. } => Outcome::Dir(Err(error)),
@@ -170,7 +180,16 @@ impl World {
         if self.rng.chance(slow) {
             at += slow_ns;
         }
-        let key = self.at(at, Event::Disk(DiskEvent { core, slot, op, file, mark }));
+        let key = self.at(
+            at,
+            Event::Disk(DiskEvent {
+                core,
+                slot,
+                op,
+                file,
+                mark,
+            }),
+        );
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
@@ -182,18 +201,30 @@ impl World {
             _ => false,
         };
         if may && self.rng.chance(0.4) {
-            let Some(Event::Disk(e)) = self.events.remove(&key) else { unreachable!("looked up above") };
+            let Some(Event::Disk(e)) = self.events.remove(&key) else {
+                unreachable!("looked up above")
+            };
             if let Some(f) = &e.file {
                 let node = self.cores[core].node;
                 self.host(node).disk.close(f.inode);
             }
-            let error = Error::new(kind(&e.op).0, path_of(&e.op, e.file.as_ref()), libc::ECANCELED);
+            let error = Error::new(
+                kind(&e.op).0,
+                path_of(&e.op, e.file.as_ref()),
+                libc::ECANCELED,
+            );
             self.complete_in((100, 5_000), core, slot, failed(e.op, error));
         }
     }
 
     pub(super) fn on_disk(&mut self, e: DiskEvent) {
-        let DiskEvent { core, slot, op, file, mark } = e;
+        let DiskEvent {
+            core,
+            slot,
+            op,
+            file,
+            mark,
+        } = e;
         let node = self.cores[core].node;
         let held = file.as_ref().map(|f| f.inode);
         let outcome = match self.injected(node, &op, file.as_ref(), mark) {
@@ -203,11 +234,24 @@ impl World {
         if let Some(inode) = held {
             self.host(node).disk.close(inode);
         }
-        self.complete(core, Completion { slot, outcome, more: false });
+        self.complete(
+            core,
+            Completion {
+                slot,
+                outcome,
+                more: false,
+            },
+        );
     }
 
     /// Whether this operation fails by order or by chance, with what a failure leaves behind.
-    fn injected(&mut self, node: NodeId, op: &Op, file: Option<&OpenFile>, mark: u64) -> Option<Error> {
+    fn injected(
+        &mut self,
+        node: NodeId,
+        op: &Op,
+        file: Option<&OpenFile>,
+        mark: u64,
+    ) -> Option<Error> {
         let (name, kind) = kind(op);
         let kind = kind?;
         let path = path_of(op, file).to_owned();
@@ -218,7 +262,10 @@ impl World {
             FileOp::Sync | FileOp::SyncDir => host.disk_options.sync_error,
             _ => 0.0,
         };
-        let ordered = host.faults.iter_mut().find(|f| f.op == kind && f.times > 0 && path.contains(&f.path));
+        let ordered = host
+            .faults
+            .iter_mut()
+            .find(|f| f.op == kind && f.times > 0 && path.contains(&f.path));
         let errno = match ordered {
             Some(f) => {
                 if f.times != u64::MAX {
@@ -255,7 +302,9 @@ impl World {
         let inode = file.as_ref().map_or(0, |f| f.inode);
         let done = |r: std::result::Result<(), i32>| Outcome::Done(r.map_err(fail));
         match op {
-            Op::Read { mut buf, offset, .. } => {
+            Op::Read {
+                mut buf, offset, ..
+            } => {
                 let result = if direct && !aligned(buf.as_ptr(), buf.len(), offset) {
                     Err(fail(libc::EINVAL))
                 } else {
@@ -265,7 +314,9 @@ impl World {
                 };
                 Outcome::Read { buf, result }
             }
-            Op::ReadVec { mut buf, offset, .. } => {
+            Op::ReadVec {
+                mut buf, offset, ..
+            } => {
                 let result = if direct && !aligned(buf.as_ptr(), buf.len(), offset) {
                     Err(fail(libc::EINVAL))
                 } else {
@@ -275,7 +326,12 @@ impl World {
                 };
                 Outcome::ReadVec { buf, result }
             }
-            Op::Write { slices, offset, dsync, .. } => {
+            Op::Write {
+                slices,
+                offset,
+                dsync,
+                ..
+            } => {
                 if !writable {
                     return done(Err(libc::EBADF));
                 }
@@ -305,7 +361,12 @@ impl World {
             Op::OpenFile { path: p, how } => {
                 let opened = disk.open(&p, how).map_err(fail);
                 Outcome::Opened(opened.map(|inode| {
-                    let object = OpenFile { inode, direct: how.direct, write: how.write, path: path.clone() };
+                    let object = OpenFile {
+                        inode,
+                        direct: how.direct,
+                        write: how.write,
+                        path: path.clone(),
+                    };
                     self.cores[core].add(Object::File(object))
                 }))
             }
@@ -315,9 +376,11 @@ impl World {
             Op::CreateDir { path: p } => done(disk.create_dir(&p)),
             Op::ReadDir { path: p } => Outcome::Dir(disk.read_dir(&p).map_err(fail)),
             Op::SyncDir { path: p } => done(disk.sync_dir(&p, mark)),
-            Op::Space { path: p } => {
-                Outcome::Space(if disk.exists(&p) { Ok(disk.space()) } else { Err(fail(libc::ENOENT)) })
-            }
+            Op::Space { path: p } => Outcome::Space(if disk.exists(&p) {
+                Ok(disk.space())
+            } else {
+                Err(fail(libc::ENOENT))
+            }),
             op => panic!("not a disk operation: {op:?}"),
         }
     }
@@ -333,10 +396,18 @@ impl World {
     /// The process dies: each of its disk operations in flight lands whole, in part (a write), or not at all. With the power
     /// gone too, what landed is as much at risk as any unsynced write.
     pub(super) fn abandon_disk(&mut self, node: NodeId) {
-        let mine = |w: &World, e: &Event| matches!(e, Event::Disk(d) if w.cores[d.core].node == node);
-        let keys: Vec<EventKey> = self.events.iter().filter(|(_, e)| mine(self, e)).map(|(k, _)| *k).collect();
+        let mine =
+            |w: &World, e: &Event| matches!(e, Event::Disk(d) if w.cores[d.core].node == node);
+        let keys: Vec<EventKey> = self
+            .events
+            .iter()
+            .filter(|(_, e)| mine(self, e))
+            .map(|(k, _)| *k)
+            .collect();
         for key in keys {
-            let Some(Event::Disk(e)) = self.events.remove(&key) else { unreachable!("filtered above") };
+            let Some(Event::Disk(e)) = self.events.remove(&key) else {
+                unreachable!("filtered above")
+            };
             let fate = self.rng.below(4);
             match (e.op, fate) {
                 (_, 0) => {}
@@ -345,15 +416,28 @@ impl World {
                     let bytes = slices.concat();
                     if let Some(f) = e.file.filter(|f| f.write) {
                         // A full disk refuses it, and nobody is left to be told.
-                        let _ = self.host(node).disk.write(f.inode, offset, &bytes[..keep as usize], false);
+                        let _ = self.host(node).disk.write(
+                            f.inode,
+                            offset,
+                            &bytes[..keep as usize],
+                            false,
+                        );
                     }
                 }
                 (op, _) => {
                     let op = match op {
                         // The power may go between the write and its flush.
-                        Op::Write { file, slices, offset, .. } if self.host(node).power == Power::Off => {
-                            Op::Write { file, slices, offset, dsync: false }
-                        }
+                        Op::Write {
+                            file,
+                            slices,
+                            offset,
+                            ..
+                        } if self.host(node).power == Power::Off => Op::Write {
+                            file,
+                            slices,
+                            offset,
+                            dsync: false,
+                        },
                         op => op,
                     };
                     self.perform(e.core, op, e.file, e.mark);

@@ -145,10 +145,22 @@ pub(super) enum NetEvent {
     /// Something on this end's wire is due.
     Deliver(EndId),
     /// A connection request arrives.
-    Syn { caller: Caller, from: NodeId, addr: SocketAddr },
+    Syn {
+        caller: Caller,
+        from: NodeId,
+        addr: SocketAddr,
+    },
     /// And its answer.
-    SynAck { core: CoreKey, slot: Slot, end: EndId },
-    Refused { caller: Caller, addr: SocketAddr, errno: i32 },
+    SynAck {
+        core: CoreKey,
+        slot: Slot,
+        end: EndId,
+    },
+    Refused {
+        caller: Caller,
+        addr: SocketAddr,
+        errno: i32,
+    },
     /// This end's wire has waited too long.
     TimedOut { end: EndId, stall: u64 },
 }
@@ -169,7 +181,11 @@ impl World {
     }
 
     // ---- listening and connecting ------------------------------------------------------------------------------------------
-    pub(super) fn listen(&mut self, core: CoreKey, addr: SocketAddr) -> Result<(Handle, SocketAddr)> {
+    pub(super) fn listen(
+        &mut self,
+        core: CoreKey,
+        addr: SocketAddr,
+    ) -> Result<(Handle, SocketAddr)> {
         let node = self.cores[core].node;
         let fail = |errno| Err(Error::new("listen", addr.to_string(), errno));
         if NodeId::of_ip(addr.ip(), node) != Some(node) {
@@ -186,10 +202,17 @@ impl World {
         }
         let handle = self.cores[core].add(Object::Listener { port });
         let local_only = addr.ip().is_loopback();
-        let listener = Listener { core, local_only, accept: None, backlog: VecDeque::new() };
+        let listener = Listener {
+            core,
+            local_only,
+            accept: None,
+            backlog: VecDeque::new(),
+        };
         self.net.listeners.insert((node, port), listener);
         let now = self.now;
-        self.trace.note(&[now, core as u64, u64::from(port)], || format!("{now:>12} core {core} listens on {port}"));
+        self.trace.note(&[now, core as u64, u64::from(port)], || {
+            format!("{now:>12} core {core} listens on {port}")
+        });
         Ok((handle, SocketAddr::new(addr.ip(), port)))
     }
 
@@ -202,35 +225,60 @@ impl World {
                 return self.complete_in((100, 2_000), core, slot, Outcome::Accepted(Err(error)));
             }
         };
-        let Some(l) = self.net.listeners.get_mut(&(node, port)) else { panic!("listener {port} has a handle and no entry") };
+        let Some(l) = self.net.listeners.get_mut(&(node, port)) else {
+            panic!("listener {port} has a handle and no entry")
+        };
         assert!(l.accept.is_none(), "two accepts on port {port}");
         l.accept = Some(slot);
-        self.cores[core].flight.insert(slot, Flight::Accept { port });
+        self.cores[core]
+            .flight
+            .insert(slot, Flight::Accept { port });
         self.accept_waiting(node, port);
     }
     fn accept_waiting(&mut self, node: NodeId, port: u16) {
         loop {
-            let Some(l) = self.net.listeners.get_mut(&(node, port)) else { return };
-            let (Some(slot), false, core) = (l.accept, l.backlog.is_empty(), l.core) else { return };
-            let Some((end, peer)) = l.backlog.pop_front() else { return };
+            let Some(l) = self.net.listeners.get_mut(&(node, port)) else {
+                return;
+            };
+            let (Some(slot), false, core) = (l.accept, l.backlog.is_empty(), l.core) else {
+                return;
+            };
+            let Some((end, peer)) = l.backlog.pop_front() else {
+                return;
+            };
             let more = self.multishot_goes_on();
             if !more && let Some(l) = self.net.listeners.get_mut(&(node, port)) {
                 l.accept = None;
             }
             let handle = self.cores[core].add(Object::Socket(end));
-            self.complete(core, Completion { slot, outcome: Outcome::Accepted(Ok((handle, peer))), more });
+            self.complete(
+                core,
+                Completion {
+                    slot,
+                    outcome: Outcome::Accepted(Ok((handle, peer))),
+                    more,
+                },
+            );
         }
     }
 
     pub(super) fn submit_connect(&mut self, core: CoreKey, slot: Slot, addr: SocketAddr) {
         self.cores[core].flight.insert(slot, Flight::Connect);
         let from = self.cores[core].node;
-        self.later(NetEvent::Syn { caller: Caller::Core { core, slot }, from, addr });
+        self.later(NetEvent::Syn {
+            caller: Caller::Core { core, slot },
+            from,
+            addr,
+        });
     }
     /// A test's connection; it is `connected` or `ended` later.
     pub(super) fn connect_client(&mut self, addr: SocketAddr) -> EndId {
         let end = self.new_end(Owner::Client, NodeId::OUTSIDE, 0);
-        self.later(NetEvent::Syn { caller: Caller::Client(end), from: NodeId::OUTSIDE, addr });
+        self.later(NetEvent::Syn {
+            caller: Caller::Client(end),
+            from: NodeId::OUTSIDE,
+            addr,
+        });
         end
     }
     fn new_end(&mut self, owner: Owner, node: NodeId, peer: EndId) -> EndId {
@@ -247,16 +295,35 @@ impl World {
             return;
         }
         let to = NodeId::of_ip(addr.ip(), from);
-        let there = to.filter(|&to| self.has_power(to) && !self.net.cut.contains(&(from, to)) && !self.net.cut.contains(&(to, from)));
+        let there = to.filter(|&to| {
+            self.has_power(to)
+                && !self.net.cut.contains(&(from, to))
+                && !self.net.cut.contains(&(to, from))
+        });
         let Some(to) = there else {
             let at = self.now + self.options.net.timeout_ns;
-            self.at(at, Event::Net(NetEvent::Refused { caller, addr, errno: libc::ETIMEDOUT }));
+            self.at(
+                at,
+                Event::Net(NetEvent::Refused {
+                    caller,
+                    addr,
+                    errno: libc::ETIMEDOUT,
+                }),
+            );
             return;
         };
         let room = self.options.net.backlog;
-        let open = self.net.listeners.get(&(to, addr.port())).filter(|l| (!l.local_only || from == to) && l.backlog.len() < room);
+        let open = self
+            .net
+            .listeners
+            .get(&(to, addr.port()))
+            .filter(|l| (!l.local_only || from == to) && l.backlog.len() < room);
         let Some(listening) = open.map(|l| l.core) else {
-            return self.later(NetEvent::Refused { caller, addr, errno: libc::ECONNREFUSED });
+            return self.later(NetEvent::Refused {
+                caller,
+                addr,
+                errno: libc::ECONNREFUSED,
+            });
         };
         let theirs = self.new_end(Owner::Core(listening), to, 0);
         let ours = match caller {
@@ -265,14 +332,22 @@ impl World {
         };
         self.net.end(theirs).peer = ours;
         self.net.end(ours).peer = theirs;
-        let ip = if addr.ip().is_loopback() { addr.ip() } else { from.ip() };
+        let ip = if addr.ip().is_loopback() {
+            addr.ip()
+        } else {
+            from.ip()
+        };
         let peer = SocketAddr::new(ip, self.net.port());
         if let Some(l) = self.net.listeners.get_mut(&(to, addr.port())) {
             l.backlog.push_back((theirs, peer));
         }
         self.accept_waiting(to, addr.port());
         match caller {
-            Caller::Core { core, slot } => self.later(NetEvent::SynAck { core, slot, end: ours }),
+            Caller::Core { core, slot } => self.later(NetEvent::SynAck {
+                core,
+                slot,
+                end: ours,
+            }),
             Caller::Client(end) => {
                 self.net.end(end).connected = true;
                 self.pump(end);
@@ -280,19 +355,35 @@ impl World {
         }
     }
     fn on_syn_ack(&mut self, core: CoreKey, slot: Slot, end: EndId) {
-        if !matches!(self.cores[core].flight.get(&slot), Some(Flight::Connect)) || !self.cores[core].alive {
+        if !matches!(self.cores[core].flight.get(&slot), Some(Flight::Connect))
+            || !self.cores[core].alive
+        {
             // Cancelled or dead meanwhile.
             return self.drop_end(end, true);
         }
         let handle = self.cores[core].add(Object::Socket(end));
-        self.complete(core, Completion { slot, outcome: Outcome::Connected(Ok(handle)), more: false });
+        self.complete(
+            core,
+            Completion {
+                slot,
+                outcome: Outcome::Connected(Ok(handle)),
+                more: false,
+            },
+        );
     }
     fn on_refused(&mut self, caller: Caller, addr: SocketAddr, errno: i32) {
         match caller {
             Caller::Core { core, slot } => {
                 if matches!(self.cores[core].flight.get(&slot), Some(Flight::Connect)) {
                     let error = Error::new("connect", addr.to_string(), errno);
-                    self.complete(core, Completion { slot, outcome: Outcome::Connected(Err(error)), more: false });
+                    self.complete(
+                        core,
+                        Completion {
+                            slot,
+                            outcome: Outcome::Connected(Err(error)),
+                            more: false,
+                        },
+                    );
                 }
             }
             Caller::Client(end) => {
@@ -310,7 +401,13 @@ impl World {
             _ => None,
         }
     }
-    pub(super) fn submit_send(&mut self, core: CoreKey, slot: Slot, socket: Handle, slices: Vec<Bytes>) {
+    pub(super) fn submit_send(
+        &mut self,
+        core: CoreKey,
+        slot: Slot,
+        socket: Handle,
+        slices: Vec<Bytes>,
+    ) {
         for s in &slices {
             self.trace.bytes(s);
         }
@@ -319,13 +416,21 @@ impl World {
             return self.complete_in((100, 2_000), core, slot, Outcome::Sent(Err(error)));
         };
         self.cores[core].flight.insert(slot, Flight::Send(end));
-        self.net.end(end).sends.push_back(Sending { slot: Some(slot), slices: slices.into(), sent: 0 });
+        self.net.end(end).sends.push_back(Sending {
+            slot: Some(slot),
+            slices: slices.into(),
+            sent: 0,
+        });
         self.pump(end);
     }
     pub(super) fn send_client(&mut self, end: EndId, bytes: Bytes) {
         self.trace.bytes(&bytes);
         if let Some(e) = self.net.ends.get_mut(&end) {
-            e.sends.push_back(Sending { slot: None, slices: [bytes].into(), sent: 0 });
+            e.sends.push_back(Sending {
+                slot: None,
+                slices: [bytes].into(),
+                sent: 0,
+            });
             self.pump(end);
         }
     }
@@ -378,7 +483,9 @@ impl World {
                 s.slices.pop_front();
             }
             let Some(slice) = s.slices.front_mut() else {
-                let Some(s) = self.net.end(id).sends.pop_front() else { return };
+                let Some(s) = self.net.end(id).sends.pop_front() else {
+                    return;
+                };
                 let sent = s.sent;
                 self.finish_send(id, owner, s, Ok(sent));
                 continue;
@@ -393,7 +500,9 @@ impl World {
         }
     }
     fn finish_send(&mut self, id: EndId, owner: Owner, s: Sending, result: Result<usize>) {
-        let (Owner::Core(core), Some(slot)) = (owner, s.slot) else { return };
+        let (Owner::Core(core), Some(slot)) = (owner, s.slot) else {
+            return;
+        };
         if !self.cores[core].alive {
             return;
         }
@@ -401,22 +510,44 @@ impl World {
         let e = self.net.end(id);
         e.sent_at = e.sent_at.max(at);
         let at = e.sent_at;
-        let key = self.at(at, Event::Complete { core, completion: Completion { slot, outcome: Outcome::Sent(result), more: false } });
+        let key = self.at(
+            at,
+            Event::Complete {
+                core,
+                completion: Completion {
+                    slot,
+                    outcome: Outcome::Sent(result),
+                    more: false,
+                },
+            },
+        );
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
     // ---- receiving ---------------------------------------------------------------------------------------------------------
-    pub(super) fn submit_receive(&mut self, core: CoreKey, slot: Slot, socket: Handle, into: Option<(Vec<u8>, usize)>) {
+    pub(super) fn submit_receive(
+        &mut self,
+        core: CoreKey,
+        slot: Slot,
+        socket: Handle,
+        into: Option<(Vec<u8>, usize)>,
+    ) {
         let Some(end) = self.socket(core, socket) else {
             let error = Error::new("receive", "", libc::EBADF);
             let outcome = match into {
-                Some((buf, _)) => Outcome::ReceivedInto { buf, result: Err(error) },
+                Some((buf, _)) => Outcome::ReceivedInto {
+                    buf,
+                    result: Err(error),
+                },
                 None => Outcome::Received(Err(error)),
             };
             return self.complete_in((100, 2_000), core, slot, outcome);
         };
         self.cores[core].flight.insert(slot, Flight::Receive(end));
-        self.net.end(end).receives.push_back(Receiving { slot, into });
+        self.net
+            .end(end)
+            .receives
+            .push_back(Receiving { slot, into });
         self.drain(end);
     }
     /// Hands what has arrived to the end's owner, as far as it asks for it.
@@ -445,7 +576,11 @@ impl World {
                     Some((buf, at)) => buf.len() - at,
                     None => {
                         let whole = self.rng.chance(0.7);
-                        if whole { provided as usize } else { self.rng.between(1, provided) as usize }
+                        if whole {
+                            provided as usize
+                        } else {
+                            self.rng.between(1, provided) as usize
+                        }
                     }
                 };
                 let e = self.net.end(id);
@@ -503,7 +638,14 @@ impl World {
             }
             None => (Outcome::Received(got.map(Provided::from_vec)), more),
         };
-        self.complete(core, Completion { slot, outcome, more });
+        self.complete(
+            core,
+            Completion {
+                slot,
+                outcome,
+                more,
+            },
+        );
     }
 
     // ---- the wire ----------------------------------------------------------------------------------------------------------
@@ -512,12 +654,18 @@ impl World {
             NetEvent::Deliver(end) => self.deliver(end),
             NetEvent::Syn { caller, from, addr } => self.on_syn(caller, from, addr),
             NetEvent::SynAck { core, slot, end } => self.on_syn_ack(core, slot, end),
-            NetEvent::Refused { caller, addr, errno } => self.on_refused(caller, addr, errno),
+            NetEvent::Refused {
+                caller,
+                addr,
+                errno,
+            } => self.on_refused(caller, addr, errno),
             NetEvent::TimedOut { end, stall } => self.on_timed_out(end, stall),
         }
     }
     fn deliver(&mut self, id: EndId) {
-        let Some(e) = self.net.ends.get(&id) else { return };
+        let Some(e) = self.net.ends.get(&id) else {
+            return;
+        };
         if e.stalled.is_some() || e.wire.is_empty() {
             return;
         }
@@ -566,7 +714,9 @@ impl World {
     fn reset_peer(&mut self, id: EndId) {
         let peer = self.net.end(id).peer;
         let lost = self.rng.below(4);
-        let Some(p) = self.net.ends.get_mut(&peer) else { return };
+        let Some(p) = self.net.ends.get_mut(&peer) else {
+            return;
+        };
         if p.error.is_some() || p.wire.iter().any(|w| matches!(w.1, Item::Reset)) {
             return;
         }
@@ -580,7 +730,9 @@ impl World {
         self.push_wire(peer, Item::Reset);
     }
     fn on_timed_out(&mut self, id: EndId, stall: u64) {
-        let Some(e) = self.net.ends.get_mut(&id) else { return };
+        let Some(e) = self.net.ends.get_mut(&id) else {
+            return;
+        };
         if e.stalled != Some(stall) {
             return;
         }
@@ -596,7 +748,9 @@ impl World {
     }
     /// Both ends are closed and nothing travels: the connection is forgotten.
     fn forget(&mut self, id: EndId) {
-        let Some(e) = self.net.ends.get(&id) else { return };
+        let Some(e) = self.net.ends.get(&id) else {
+            return;
+        };
         let peer = e.peer;
         let quiet = |e: &End| e.closed && e.wire.is_empty();
         if quiet(e) && self.net.ends.get(&peer).is_none_or(quiet) {
@@ -626,12 +780,21 @@ impl World {
         self.complete_in((200, 5_000), core, slot, Outcome::Done(result));
     }
     fn close_listener(&mut self, node: NodeId, port: u16) {
-        let Some(l) = self.net.listeners.remove(&(node, port)) else { return };
+        let Some(l) = self.net.listeners.remove(&(node, port)) else {
+            return;
+        };
         if let Some(slot) = l.accept
             && self.cores[l.core].alive
         {
             let error = Error::new("accept", "", libc::ECANCELED);
-            self.complete(l.core, Completion { slot, outcome: Outcome::Accepted(Err(error)), more: false });
+            self.complete(
+                l.core,
+                Completion {
+                    slot,
+                    outcome: Outcome::Accepted(Err(error)),
+                    more: false,
+                },
+            );
         }
         for (end, _) in l.backlog {
             self.drop_end(end, true);
@@ -639,7 +802,9 @@ impl World {
     }
     /// The owner gives up an end: in order (FIN after what was sent), or by a reset when bytes were left unread or `hard`.
     pub(super) fn drop_end(&mut self, id: EndId, hard: bool) {
-        let Some(e) = self.net.ends.get_mut(&id) else { return };
+        let Some(e) = self.net.ends.get_mut(&id) else {
+            return;
+        };
         if e.closed {
             return;
         }
@@ -669,10 +834,20 @@ impl World {
     fn cancelled_receive(&mut self, core: CoreKey, r: Receiving) {
         let error = Error::new("receive", "", libc::ECANCELED);
         let outcome = match r.into {
-            Some((buf, _)) => Outcome::ReceivedInto { buf, result: Err(error) },
+            Some((buf, _)) => Outcome::ReceivedInto {
+                buf,
+                result: Err(error),
+            },
             None => Outcome::Received(Err(error)),
         };
-        self.complete(core, Completion { slot: r.slot, outcome, more: false });
+        self.complete(
+            core,
+            Completion {
+                slot: r.slot,
+                outcome,
+                more: false,
+            },
+        );
     }
     pub(super) fn cancel_net(&mut self, core: CoreKey, slot: Slot, flight: Flight) {
         match flight {
@@ -690,18 +865,26 @@ impl World {
                 self.complete_in((100, 5_000), core, slot, Outcome::Accepted(Err(error)));
             }
             Flight::Receive(end) => {
-                let Some(e) = self.net.ends.get_mut(&end) else { return };
+                let Some(e) = self.net.ends.get_mut(&end) else {
+                    return;
+                };
                 let at = e.receives.iter().position(|r| r.slot == slot);
                 if let Some(r) = at.and_then(|at| e.receives.remove(at)) {
                     self.cancelled_receive(core, r);
                 }
             }
             Flight::Send(end) => {
-                let Some(e) = self.net.ends.get_mut(&end) else { return };
+                let Some(e) = self.net.ends.get_mut(&end) else {
+                    return;
+                };
                 let at = e.sends.iter().position(|s| s.slot == Some(slot));
                 if let Some(s) = at.and_then(|at| e.sends.remove(at)) {
                     // What was sent was sent.
-                    let result = if s.sent > 0 { Ok(s.sent) } else { Err(Error::new("send", "", libc::ECANCELED)) };
+                    let result = if s.sent > 0 {
+                        Ok(s.sent)
+                    } else {
+                        Err(Error::new("send", "", libc::ECANCELED))
+                    };
                     self.finish_send(end, Owner::Core(core), s, result);
                 }
             }
@@ -710,11 +893,23 @@ impl World {
 
     /// All sockets of a host whose process died or whose power is gone.
     pub(super) fn abandon_net(&mut self, node: NodeId) {
-        let ports: Vec<u16> = self.net.listeners.keys().filter(|k| k.0 == node).map(|k| k.1).collect();
+        let ports: Vec<u16> = self
+            .net
+            .listeners
+            .keys()
+            .filter(|k| k.0 == node)
+            .map(|k| k.1)
+            .collect();
         for port in ports {
             self.close_listener(node, port);
         }
-        let mine: Vec<EndId> = self.net.ends.iter().filter(|(_, e)| e.node == node && !e.closed).map(|(&i, _)| i).collect();
+        let mine: Vec<EndId> = self
+            .net
+            .ends
+            .iter()
+            .filter(|(_, e)| e.node == node && !e.closed)
+            .map(|(&i, _)| i)
+            .collect();
         let silent = self.host(node).power == Power::Off && !self.options.net.reset_on_power_cut;
         for id in mine {
             if silent {
@@ -738,7 +933,13 @@ impl World {
     }
     /// Lets stalled wires try again; what is still cut stalls again.
     pub(super) fn resume_wires(&mut self) {
-        let stalled: Vec<EndId> = self.net.ends.iter().filter(|(_, e)| e.stalled.is_some()).map(|(&i, _)| i).collect();
+        let stalled: Vec<EndId> = self
+            .net
+            .ends
+            .iter()
+            .filter(|(_, e)| e.stalled.is_some())
+            .map(|(&i, _)| i)
+            .collect();
         for id in stalled {
             let (to, peer) = (self.net.end(id).node, self.net.end(id).peer);
             let from = self.net.ends.get(&peer).map(|p| p.node);
@@ -746,7 +947,10 @@ impl World {
                 continue;
             }
             // All that waited is due no earlier than now.
-            let at = self.now + self.rng.between(self.options.net.delay_ns.0, self.options.net.delay_ns.1);
+            let at = self.now
+                + self
+                    .rng
+                    .between(self.options.net.delay_ns.0, self.options.net.delay_ns.1);
             let e = self.net.end(id);
             e.stalled = None;
             for w in &mut e.wire {
@@ -758,4 +962,3 @@ impl World {
         }
     }
 }
-

@@ -35,7 +35,10 @@ impl Default for SimOptions {
 impl SimOptions {
     /// The defaults under `seed`.
     pub fn seeded(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        Self {
+            seed,
+            ..Self::default()
+        }
     }
 }
 
@@ -141,6 +144,11 @@ pub struct NodeOptions {
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { data_dir: "data".into(), process: crate::Options::default(), disk: None, wall_skew_ms: 0 }
+        Self {
+            data_dir: "data".into(),
+            process: crate::Options::default(),
+            disk: None,
+            wall_skew_ms: 0,
+        }
     }
 }

@@ -36,22 +36,37 @@ pub struct Sim {
 impl fmt::Debug for Sim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let w = self.world.borrow();
-        f.debug_struct("Sim").field("seed", &w.options.seed).field("now", &w.now).field("nodes", &self.nodes.len()).finish()
+        f.debug_struct("Sim")
+            .field("seed", &w.options.seed)
+            .field("now", &w.now)
+            .field("nodes", &self.nodes.len())
+            .finish()
     }
 }
 
 impl Sim {
     pub fn new(options: SimOptions) -> Self {
-        Self { world: Rc::new(RefCell::new(World::new(options))), nodes: Vec::new(), processes: Vec::new() }
+        Self {
+            world: Rc::new(RefCell::new(World::new(options))),
+            nodes: Vec::new(),
+            processes: Vec::new(),
+        }
     }
 
     // ---- nodes -----------------------------------------------------------------------------------------------------------
     /// A host with an empty disk but for its data directory, and a process with one core per boot. Its address is
     /// [`NodeId::ip`].
-    pub fn add_node<M: Send + 'static>(&mut self, options: NodeOptions, boots: Vec<Boot<M>>) -> NodeId {
+    pub fn add_node<M: Send + 'static>(
+        &mut self,
+        options: NodeOptions,
+        boots: Vec<Boot<M>>,
+    ) -> NodeId {
         let node = {
             let mut w = self.world.borrow_mut();
-            let disk = options.disk.clone().unwrap_or_else(|| w.options.disk.clone());
+            let disk = options
+                .disk
+                .clone()
+                .unwrap_or_else(|| w.options.disk.clone());
             let node = w.add_host(disk, options.wall_skew_ms);
             let disk = &mut w.host(node).disk;
             let mut at = std::path::PathBuf::new();
@@ -79,20 +94,33 @@ impl Sim {
         w.host(node).power = Power::Running;
         w.resume_wires();
         let keys: Vec<CoreKey> = boots.iter().map(|_| w.add_core(node)).collect();
-        let wakes = keys.iter().map(|&k| Arc::new(Waker(w.cores[k].woken.clone())) as Arc<dyn Wake>).collect();
+        let wakes = keys
+            .iter()
+            .map(|&k| Arc::new(Waker(w.cores[k].woken.clone())) as Arc<dyn Wake>)
+            .collect();
         let (now, words) = (w.now, [w.now, u64::from(node.0), boots.len() as u64]);
-        w.trace.note(&words, || format!("{now:>12} {node:?} starts with {} cores", keys.len()));
+        w.trace.note(&words, || {
+            format!("{now:>12} {node:?} starts with {} cores", keys.len())
+        });
         drop(w);
         let mut options = self.nodes[index(node)].process.clone();
         options.cpus = vec![None; keys.len()];
         let (meshes, sender) = mesh::create::<M>(wakes, options.lane_slots);
-        let cores = keys.into_iter().zip(meshes).zip(boots).map(|((key, mesh), boot)| {
-            let driver = Driver::Sim(SimDriver::new(self.world.clone(), key));
-            (key, Some(Core::new(driver, &options, mesh, boot)))
-        });
+        let cores = keys
+            .into_iter()
+            .zip(meshes)
+            .zip(boots)
+            .map(|((key, mesh), boot)| {
+                let driver = Driver::Sim(SimDriver::new(self.world.clone(), key));
+                (key, Some(Core::new(driver, &options, mesh, boot)))
+            });
         let cores = cores.collect();
         let stop = sender.clone();
-        let process = Process { cores, sender: Box::new(sender), stop: Box::new(move || stop.stop()) };
+        let process = Process {
+            cores,
+            sender: Box::new(sender),
+            stop: Box::new(move || stop.stop()),
+        };
         self.processes[index(node)] = Some(process);
     }
     /// SIGKILL: what was in flight to the disk lands whole, in part, or not; the rest is as the page cache has it. Peers see a
@@ -119,7 +147,9 @@ impl Sim {
     }
     /// No core of the node's process is left.
     pub fn has_ended(&self, node: NodeId) -> bool {
-        self.processes[index(node)].as_ref().is_none_or(|p| p.cores.iter().all(|c| c.1.is_none()))
+        self.processes[index(node)]
+            .as_ref()
+            .is_none_or(|p| p.cores.iter().all(|c| c.1.is_none()))
     }
     /// Clears away a process that ended by itself.
     fn bury(&mut self, node: NodeId) {
@@ -131,12 +161,21 @@ impl Sim {
     pub fn sender<M: Send + 'static>(&self, node: NodeId) -> Sender<M> {
         let process = self.processes[index(node)].as_ref();
         let sender = process.and_then(|p| p.sender.downcast_ref::<Sender<M>>());
-        sender.unwrap_or_else(|| panic!("{node:?} has no process with messages of {}", std::any::type_name::<M>())).clone()
+        sender
+            .unwrap_or_else(|| {
+                panic!(
+                    "{node:?} has no process with messages of {}",
+                    std::any::type_name::<M>()
+                )
+            })
+            .clone()
     }
     /// Counters of each core that has not ended.
     pub fn stats(&self, node: NodeId) -> Vec<Stats> {
         let cores = self.processes[index(node)].iter().flat_map(|p| &p.cores);
-        cores.filter_map(|c| c.1.as_ref().map(Core::stats)).collect()
+        cores
+            .filter_map(|c| c.1.as_ref().map(Core::stats))
+            .collect()
     }
 
     // ---- time ------------------------------------------------------------------------------------------------------------
@@ -178,7 +217,11 @@ impl Sim {
             for (c, (key, core)) in process.iter().flat_map(|p| p.cores.iter()).enumerate() {
                 let Some(core) = core else { continue };
                 let state = &w.cores[*key];
-                let wants = if core.has_work() { Some(state.busy_until) } else { state.wants() };
+                let wants = if core.has_work() {
+                    Some(state.busy_until)
+                } else {
+                    state.wants()
+                };
                 match wants {
                     Some(at) if at <= w.now => ready.push((p, c)),
                     Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
@@ -200,10 +243,14 @@ impl Sim {
         let (low, high) = w.options.step_ns;
         let cost = w.rng.between(low, high).max(1);
         let (now, count) = (w.now, ready.len() as u64);
-        w.trace.note(&[now, p as u64, c as u64, count], || format!("{now:>12} node {p} core {c} steps (of {count})"));
+        w.trace.note(&[now, p as u64, c as u64, count], || {
+            format!("{now:>12} node {p} core {c} steps (of {count})")
+        });
         drop(w);
 
-        let Some(process) = &mut self.processes[p] else { return true };
+        let Some(process) = &mut self.processes[p] else {
+            return true;
+        };
         let (key, place) = &mut process.cores[c];
         let Some(core) = place else { return true };
         let said = core.step();
@@ -225,7 +272,10 @@ impl Sim {
     // ---- disk and network --------------------------------------------------------------------------------------------------
     /// The node's disk, past all programs.
     pub fn disk(&self, node: NodeId) -> DiskImage {
-        DiskImage { world: self.world.clone(), node }
+        DiskImage {
+            world: self.world.clone(),
+            node,
+        }
     }
     /// The next `op` on a path that contains `path` fails with `errno`.
     pub fn fail_next(&self, node: NodeId, op: FileOp, path: &str, errno: i32) {
@@ -236,7 +286,12 @@ impl Sim {
         self.fault(node, op, path, errno, u64::MAX);
     }
     fn fault(&self, node: NodeId, op: FileOp, path: &str, errno: i32, times: u64) {
-        let fault = Fault { op, path: path.to_owned(), errno, times };
+        let fault = Fault {
+            op,
+            path: path.to_owned(),
+            errno,
+            times,
+        };
         self.world.borrow_mut().host(node).faults.push(fault);
     }
     pub fn clear_faults(&self, node: NodeId) {
@@ -276,7 +331,12 @@ impl Sim {
     }
     /// The last lines of the trace, if [`SimOptions::trace_lines`] asked for them.
     pub fn trace_lines(&self) -> Vec<String> {
-        self.world.borrow().trace.lines().map(str::to_owned).collect()
+        self.world
+            .borrow()
+            .trace
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
     /// A number from the world's seed, for choices of the test itself (they become part of the run).
     pub fn random(&self) -> u64 {
@@ -289,7 +349,10 @@ impl Drop for Sim {
         if std::thread::panicking()
             && let Ok(w) = self.world.try_borrow()
         {
-            eprintln!("simulation of seed {} at {} ns\n{}", w.options.seed, w.now, w.trace);
+            eprintln!(
+                "simulation of seed {} at {} ns\n{}",
+                w.options.seed, w.now, w.trace
+            );
         }
         // The programs of all nodes go silently.
         if let Ok(mut w) = self.world.try_borrow_mut() {
@@ -324,5 +387,9 @@ pub(super) fn end_life(world: &mut World, node: NodeId, power: Power) {
         disk.crash(&mut rng);
     }
     let now = world.now;
-    world.trace.note(&[now, u64::from(node.0), power as u64], || format!("{now:>12} {node:?} {power:?}"));
+    world
+        .trace
+        .note(&[now, u64::from(node.0), power as u64], || {
+            format!("{now:>12} {node:?} {power:?}")
+        });
 }

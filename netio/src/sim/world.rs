@@ -142,7 +142,10 @@ impl CoreState {
 pub(super) enum Event {
     Disk(DiskEvent),
     Net(NetEvent),
-    Complete { core: CoreKey, completion: Completion },
+    Complete {
+        core: CoreKey,
+        completion: Completion,
+    },
 }
 
 #[derive(Debug)]
@@ -191,7 +194,11 @@ impl World {
     }
     /// Whether a host is there to answer.
     pub(super) fn has_power(&self, node: NodeId) -> bool {
-        node == NodeId::OUTSIDE || self.hosts.get(usize::from(node.0)).is_some_and(|h| h.power != Power::Off)
+        node == NodeId::OUTSIDE
+            || self
+                .hosts
+                .get(usize::from(node.0))
+                .is_some_and(|h| h.power != Power::Off)
     }
     pub(super) fn add_core(&mut self, node: NodeId) -> CoreKey {
         let key = self.cores.len();
@@ -243,9 +250,22 @@ impl World {
             return;
         }
         let (kind, result) = describe(&completion.outcome);
-        let words = [self.now, core as u64, completion.slot, kind, result as u64, u64::from(completion.more)];
+        let words = [
+            self.now,
+            core as u64,
+            completion.slot,
+            kind,
+            result as u64,
+            u64::from(completion.more),
+        ];
         let now = self.now;
-        self.trace.note(&words, || format!("{now:>12} core {core} slot {:#x} -> {:?}", completion.slot, Brief(&completion.outcome)));
+        self.trace.note(&words, || {
+            format!(
+                "{now:>12} core {core} slot {:#x} -> {:?}",
+                completion.slot,
+                Brief(&completion.outcome)
+            )
+        });
         match &completion.outcome {
             Outcome::Received(Ok(p)) => self.trace.bytes(p),
             Outcome::Read { buf, result: Ok(n) } => self.trace.bytes(&buf[..*n]),
@@ -258,9 +278,25 @@ impl World {
         self.cores[core].completions.push_back(completion);
     }
     /// A completion somewhat later.
-    pub(super) fn complete_in(&mut self, ns: (u64, u64), core: CoreKey, slot: Slot, outcome: Outcome) {
+    pub(super) fn complete_in(
+        &mut self,
+        ns: (u64, u64),
+        core: CoreKey,
+        slot: Slot,
+        outcome: Outcome,
+    ) {
         let at = self.now + self.rng.between(ns.0, ns.1);
-        let key = self.at(at, Event::Complete { core, completion: Completion { slot, outcome, more: false } });
+        let key = self.at(
+            at,
+            Event::Complete {
+                core,
+                completion: Completion {
+                    slot,
+                    outcome,
+                    more: false,
+                },
+            },
+        );
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
@@ -272,13 +308,20 @@ impl World {
         }
         let now = self.now;
         let kind = op_number(&op);
-        self.trace.note(&[now, core as u64, slot, kind], || format!("{now:>12} core {core} slot {slot:#x} {}", op_name(&op)));
-        assert!(!self.cores[core].flight.contains_key(&slot), "slot {slot:#x} is in flight already ({op:?})");
+        self.trace.note(&[now, core as u64, slot, kind], || {
+            format!("{now:>12} core {core} slot {slot:#x} {}", op_name(&op))
+        });
+        assert!(
+            !self.cores[core].flight.contains_key(&slot),
+            "slot {slot:#x} is in flight already ({op:?})"
+        );
         match op {
             Op::Accept { listener } => self.submit_accept(core, slot, listener),
             Op::Connect { addr } => self.submit_connect(core, slot, addr),
             Op::Receive { socket } => self.submit_receive(core, slot, socket, None),
-            Op::ReceiveInto { socket, buf, at } => self.submit_receive(core, slot, socket, Some((buf, at))),
+            Op::ReceiveInto { socket, buf, at } => {
+                self.submit_receive(core, slot, socket, Some((buf, at)))
+            }
             Op::Send { socket, slices } => self.submit_send(core, slot, socket, slices),
             Op::CloseSocket { socket } => self.submit_close(core, slot, socket),
             op => self.submit_disk(core, slot, op),
@@ -289,11 +332,17 @@ impl World {
             return;
         }
         let now = self.now;
-        self.trace.note(&[now, core as u64, slot, u64::MAX], || format!("{now:>12} core {core} slot {slot:#x} cancel"));
-        let Some(&flight) = self.cores[core].flight.get(&slot) else { return };
+        self.trace.note(&[now, core as u64, slot, u64::MAX], || {
+            format!("{now:>12} core {core} slot {slot:#x} cancel")
+        });
+        let Some(&flight) = self.cores[core].flight.get(&slot) else {
+            return;
+        };
         match flight {
             Flight::Event(key) => self.cancel_disk(core, slot, key),
-            Flight::Accept { .. } | Flight::Connect | Flight::Receive(_) | Flight::Send(_) => self.cancel_net(core, slot, flight),
+            Flight::Accept { .. } | Flight::Connect | Flight::Receive(_) | Flight::Send(_) => {
+                self.cancel_net(core, slot, flight)
+            }
         }
     }
     pub(super) fn object(&self, core: CoreKey, handle: Handle) -> Option<&Object> {
@@ -314,7 +363,10 @@ fn describe(outcome: &Outcome) -> (u64, i64) {
         r.as_ref().map_or_else(|e| -i64::from(e.errno), ok)
     }
     match outcome {
-        Outcome::Accepted(r) => (1, of(r, |(h, a)| i64::from(h.0) << 16 | i64::from(a.port()))),
+        Outcome::Accepted(r) => (
+            1,
+            of(r, |(h, a)| i64::from(h.0) << 16 | i64::from(a.port())),
+        ),
         Outcome::Connected(r) => (2, of(r, |h| i64::from(h.0))),
         Outcome::Received(r) => (3, of(r, |p| p.len() as i64)),
         Outcome::ReceivedInto { result, .. } => (4, of(result, |&n| n as i64)),
@@ -333,7 +385,18 @@ struct Brief<'a>(&'a Outcome);
 impl std::fmt::Debug for Brief<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = [
-            "", "accepted", "connected", "received", "received into", "sent", "read", "read", "opened", "length", "dir", "space",
+            "",
+            "accepted",
+            "connected",
+            "received",
+            "received into",
+            "sent",
+            "read",
+            "read",
+            "opened",
+            "length",
+            "dir",
+            "space",
             "done",
         ];
         let (kind, result) = describe(self.0);
@@ -372,11 +435,22 @@ fn op_number(op: &Op) -> u64 {
 fn op_name(op: &Op) -> String {
     match op {
         Op::ReceiveInto { socket, buf, at } => format!("ReceiveInto {socket:?} {}", buf.len() - at),
-        Op::Send { socket, slices } => format!("Send {socket:?} {}", slices.iter().map(|s| s.len()).sum::<usize>()),
+        Op::Send { socket, slices } => format!(
+            "Send {socket:?} {}",
+            slices.iter().map(|s| s.len()).sum::<usize>()
+        ),
         Op::Read { file, buf, offset } => format!("Read {file:?} {}@{offset}", buf.len()),
         Op::ReadVec { file, buf, offset } => format!("ReadVec {file:?} {}@{offset}", buf.len()),
-        Op::Write { file, slices, offset, dsync } => {
-            format!("Write {file:?} {}@{offset} dsync={dsync}", slices.iter().map(|s| s.len()).sum::<usize>())
+        Op::Write {
+            file,
+            slices,
+            offset,
+            dsync,
+        } => {
+            format!(
+                "Write {file:?} {}@{offset} dsync={dsync}",
+                slices.iter().map(|s| s.len()).sum::<usize>()
+            )
         }
         op => format!("{op:?}"),
     }

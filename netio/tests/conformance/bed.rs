@@ -28,20 +28,34 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// Settings small enough for scenarios to reach the limits.
 fn options(cores: usize) -> netio::Options {
-    netio::Options { cpus: vec![None; cores], lane_slots: 64, ..netio::Options::default() }
+    netio::Options {
+        cpus: vec![None; cores],
+        lane_slots: 64,
+        ..netio::Options::default()
+    }
 }
 
 pub(crate) fn on_sim(scenario: Scenario) {
     for seed in 0..6 {
-        let mut sim = Sim::new(SimOptions { trace_lines: 40, ..SimOptions::seeded(seed) });
-        let node_options = NodeOptions { process: options(1), ..NodeOptions::default() };
+        let mut sim = Sim::new(SimOptions {
+            trace_lines: 40,
+            ..SimOptions::seeded(seed)
+        });
+        let node_options = NodeOptions {
+            process: options(1),
+            ..NodeOptions::default()
+        };
         let node = sim.add_node(node_options, scenario(&Place { dir: "data".into() }));
-        assert!(sim.run_until(300 * SECOND, |sim| sim.has_ended(node)), "seed {seed}: the scenario hangs");
+        assert!(
+            sim.run_until(300 * SECOND, |sim| sim.has_ended(node)),
+            "seed {seed}: the scenario hangs"
+        );
     }
 }
 
 pub(crate) fn on_ring(name: &str, scenario: Scenario) {
-    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{}-{name}", std::process::id()));
+    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("conformance-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&root).unwrap();
     let boots = scenario(&Place { dir: root.clone() });
     let cores = boots.len();
@@ -50,7 +64,9 @@ pub(crate) fn on_ring(name: &str, scenario: Scenario) {
     let (over, wait) = mpsc::channel();
     std::thread::spawn(move || over.send(running.join()));
     let joined = wait.recv_timeout(Duration::from_secs(60));
-    joined.expect("the scenario hangs, or a core failed").expect("no core fails");
+    joined
+        .expect("the scenario hangs, or a core failed")
+        .expect("no core fails");
     std::fs::remove_dir_all(root).unwrap();
 }
 
@@ -67,12 +83,16 @@ pub(crate) fn act(turn: impl FnMut(&mut Vec<Event>) -> Turn + 'static) -> Box<dy
 }
 
 /// A core whose program is made without waiting for anything.
-pub(crate) fn core(make: impl FnOnce(Io, Mesh<Message>) -> Box<dyn Program> + Send + 'static) -> Boot<Message> {
+pub(crate) fn core(
+    make: impl FnOnce(Io, Mesh<Message>) -> Box<dyn Program> + Send + 'static,
+) -> Boot<Message> {
     Box::new(move |io, mesh| Box::pin(async move { make(io, mesh) }))
 }
 
 /// A core that runs one future and ends.
-pub(crate) fn task<F: Future<Output = ()> + 'static>(f: impl FnOnce(Io) -> F + Send + 'static) -> Boot<Message> {
+pub(crate) fn task<F: Future<Output = ()> + 'static>(
+    f: impl FnOnce(Io) -> F + Send + 'static,
+) -> Boot<Message> {
     Box::new(move |io, _mesh| {
         Box::pin(async move {
             f(io).await;
@@ -100,9 +120,11 @@ pub(crate) fn frame(bytes: &[u8]) -> Bytes {
     out.into()
 }
 
-/// Takes all whole frames of a connection and says what the next one needs.
+/// On `Readable`: takes all whole frames of a connection and says what the next one needs.
 pub(crate) fn frames(io: &Io, conn: ConnId, mut each: impl FnMut(&[u8])) {
-    let Some(input) = io.take(conn) else { return };
+    let input = io
+        .take(conn)
+        .expect("readable means that bytes can be taken");
     let bytes = input.bytes();
     let mut at = 0;
     let mut want = 0;
@@ -124,7 +146,11 @@ pub(crate) fn frames(io: &Io, conn: ConnId, mut each: impl FnMut(&[u8])) {
 pub(crate) fn echo_server() -> Boot<Message> {
     core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(netio::CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
+        mesh.send(
+            netio::CoreId(0),
+            Message::Listening(io.local_addr(listener)),
+        )
+        .unwrap();
         act(move |events| {
             for event in events.drain(..) {
                 match event {
@@ -147,7 +173,9 @@ pub(crate) fn echo_server() -> Boot<Message> {
 }
 
 /// A core that waits for the address of a server (core 1), then acts; it tells the server when it is done.
-pub(crate) fn client(make: impl FnOnce(Io, SocketAddr) -> Box<dyn FnMut(Event) -> Turn> + Send + 'static) -> Boot<Message> {
+pub(crate) fn client(
+    make: impl FnOnce(Io, SocketAddr) -> Box<dyn FnMut(Event) -> Turn> + Send + 'static,
+) -> Boot<Message> {
     core(|io, mesh| {
         let mut make = Some(make);
         let mut on_event: Option<Box<dyn FnMut(Event) -> Turn>> = None;

@@ -19,7 +19,11 @@ fn echoes(lengths: Vec<usize>, at_once: usize) -> Vec<Boot<Message>> {
                 Event::Readable { conn: c } => {
                     assert_eq!(c, conn);
                     frames(&io, conn, |body| {
-                        assert!(body == pattern(got as u64, lengths[got]), "frame {got} of {} bytes came back changed", lengths[got]);
+                        assert!(
+                            body == pattern(got as u64, lengths[got]),
+                            "frame {got} of {} bytes came back changed",
+                            lengths[got]
+                        );
                         got += 1;
                     });
                 }
@@ -30,7 +34,11 @@ fn echoes(lengths: Vec<usize>, at_once: usize) -> Vec<Boot<Message>> {
                 io.send(conn, [frame(&pattern(sent as u64, lengths[sent]))]);
                 sent += 1;
             }
-            if got == lengths.len() { Turn::Done } else { Turn::Rest }
+            if got == lengths.len() {
+                Turn::Done
+            } else {
+                Turn::Rest
+            }
         })
     });
     vec![client, echo_server()]
@@ -42,8 +50,47 @@ pub(crate) fn small_frames_are_echoed(_: &Place) -> Vec<Boot<Message>> {
 
 pub(crate) fn large_frames_are_echoed(_: &Place) -> Vec<Boot<Message>> {
     // Large and small in turn, so that a connection changes its way of receiving, back and forth.
-    let lengths = [3 << 20, 10, 40_000, 1, 1, 1, 1, 1, 1, 200_000, 0, 3 << 20, 33_000, 100, 2 << 20, 65_536];
+    let lengths = [
+        3 << 20,
+        10,
+        40_000,
+        1,
+        1,
+        1,
+        1,
+        1,
+        1,
+        200_000,
+        0,
+        3 << 20,
+        33_000,
+        100,
+        2 << 20,
+        65_536,
+    ];
     echoes(lengths.to_vec(), 3)
+}
+
+pub(crate) fn one_small_frame_follows_a_large_one(_: &Place) -> Vec<Boot<Message>> {
+    // Each waits for its answer: nothing else arrives that could bring up what was overlooked.
+    let lengths = [
+        100_000,
+        10,
+        10,
+        3 << 20,
+        10,
+        40_000,
+        40_000,
+        10,
+        10,
+        10,
+        10,
+        10,
+        10,
+        70_000,
+        5,
+    ];
+    echoes(lengths.to_vec(), 1)
 }
 
 pub(crate) fn input_is_kept_until_consumed(_: &Place) -> Vec<Boot<Message>> {
@@ -65,7 +112,11 @@ pub(crate) fn input_is_kept_until_consumed(_: &Place) -> Vec<Boot<Message>> {
                     let input = io.take(conn).expect("readable means bytes");
                     assert!(io.take(conn).is_none(), "taken once");
                     let bytes = input.bytes();
-                    assert!(bytes.len() >= wanted, "woken with {} bytes although {wanted} were wanted", bytes.len());
+                    assert!(
+                        bytes.len() >= wanted,
+                        "woken with {} bytes although {wanted} were wanted",
+                        bytes.len()
+                    );
                     assert!(bytes == &whole[seen..seen + bytes.len()], "at {seen}");
                     step += 1;
                     // Nothing, a part, all; and now and then more is wanted than is there.
@@ -77,7 +128,11 @@ pub(crate) fn input_is_kept_until_consumed(_: &Place) -> Vec<Boot<Message>> {
                     };
                     seen += consumed;
                     let (rest, missing) = (bytes.len() - consumed, whole.len() - seen);
-                    wanted = if rest < missing { (rest + 1 + step * 977).min(missing) } else { 0 };
+                    wanted = if rest < missing {
+                        (rest + 1 + step * 977).min(missing)
+                    } else {
+                        0
+                    };
                     io.put_back(conn, input, consumed, wanted, false);
                     if rest == missing && rest > 0 {
                         // All is there; it stays until it is consumed.
@@ -90,7 +145,11 @@ pub(crate) fn input_is_kept_until_consumed(_: &Place) -> Vec<Boot<Message>> {
                 }
                 other => panic!("{other:?}"),
             }
-            if seen == whole.len() { Turn::Done } else { Turn::Rest }
+            if seen == whole.len() {
+                Turn::Done
+            } else {
+                Turn::Rest
+            }
         })
     });
     vec![client, echo_server()]
@@ -124,7 +183,11 @@ pub(crate) fn a_held_connection_pushes_back(_: &Place) -> Vec<Boot<Message>> {
                     }
                     Event::Timer { .. } => {
                         let Some(c) = conn else { panic!() };
-                        assert!(io.is_congested(c) && io.output_bytes(c) > 0, "{} of {sent} wait", io.output_bytes(c));
+                        assert!(
+                            io.is_congested(c) && io.output_bytes(c) > 0,
+                            "{} of {sent} wait",
+                            io.output_bytes(c)
+                        );
                         stalled = true;
                         mesh.send(CoreId(1), Message::Number(0)).unwrap();
                     }
@@ -142,7 +205,8 @@ pub(crate) fn a_held_connection_pushes_back(_: &Place) -> Vec<Boot<Message>> {
     });
     let receiver = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
+            .unwrap();
         let want = pattern(1, 1 << 20);
         let (mut conn, mut got) = (None, 0usize);
         act(move |events| {
@@ -160,7 +224,11 @@ pub(crate) fn a_held_connection_pushes_back(_: &Place) -> Vec<Boot<Message>> {
                         while at < n {
                             let from = (got + at) % want.len();
                             let len = (want.len() - from).min(n - at);
-                            assert!(input.bytes()[at..at + len] == want[from..from + len], "bytes {} differ", got + at);
+                            assert!(
+                                input.bytes()[at..at + len] == want[from..from + len],
+                                "bytes {} differ",
+                                got + at
+                            );
                             at += len;
                         }
                         got += n;
@@ -248,7 +316,8 @@ pub(crate) fn output_stays_in_order(_: &Place) -> Vec<Boot<Message>> {
             for _ in 0..50 {
                 let mut slices = Vec::new();
                 for _ in 0..step % 5 + 1 {
-                    let len = [1, 17, 511, 512, 513, 3_000, 20_000, 0, 100][step % 9].min(whole.len() - queued);
+                    let len = [1, 17, 511, 512, 513, 3_000, 20_000, 0, 100][step % 9]
+                        .min(whole.len() - queued);
                     slices.push(whole.slice(queued..queued + len));
                     queued += len;
                     step += 1;
@@ -270,7 +339,9 @@ pub(crate) fn many_connections_at_once(_: &Place) -> Vec<Boot<Message>> {
     const CONNECTIONS: u64 = 200;
     const ROUNDS: u64 = 5;
     let client = client(|io, addr| {
-        let mut rounds: BTreeMap<ConnId, (u64, u64)> = (0..CONNECTIONS).map(|i| (io.connect(addr), (i, 0))).collect();
+        let mut rounds: BTreeMap<ConnId, (u64, u64)> = (0..CONNECTIONS)
+            .map(|i| (io.connect(addr), (i, 0)))
+            .collect();
         assert_eq!(rounds.len() as u64, CONNECTIONS);
         let mut over = 0;
         Box::new(move |event| {
@@ -281,7 +352,11 @@ pub(crate) fn many_connections_at_once(_: &Place) -> Vec<Boot<Message>> {
                 }
                 Event::Readable { conn } => frames(&io, conn, |body| {
                     let (me, round) = rounds.get_mut(&conn).expect("ours");
-                    assert_eq!(body, pattern(*me + *round * CONNECTIONS, 700), "connection {me}");
+                    assert_eq!(
+                        body,
+                        pattern(*me + *round * CONNECTIONS, 700),
+                        "connection {me}"
+                    );
                     *round += 1;
                     if *round == ROUNDS {
                         over += 1;
@@ -291,7 +366,11 @@ pub(crate) fn many_connections_at_once(_: &Place) -> Vec<Boot<Message>> {
                 }),
                 other => panic!("{other:?}"),
             }
-            if over == CONNECTIONS { Turn::Done } else { Turn::Rest }
+            if over == CONNECTIONS {
+                Turn::Done
+            } else {
+                Turn::Rest
+            }
         })
     });
     vec![client, echo_server()]
@@ -316,7 +395,13 @@ impl Flow {
             self.io.put_back(conn, input, n, 0, false);
         }
         while self.sent < Self::TOTAL && !self.io.is_congested(conn) {
-            self.io.send(conn, [Bytes::from_static(&[7; 50_000]), Bytes::from_static(&[7; 100])]);
+            self.io.send(
+                conn,
+                [
+                    Bytes::from_static(&[7; 50_000]),
+                    Bytes::from_static(&[7; 100]),
+                ],
+            );
             self.sent += 50_100;
         }
     }
@@ -328,7 +413,11 @@ impl Flow {
 pub(crate) fn both_directions_at_once(_: &Place) -> Vec<Boot<Message>> {
     // Both sides flood each other, as they may, over one connection: nobody waits for the other for ever.
     fn side(io: Io) -> Flow {
-        Flow { io, sent: 0, got: Rc::default() }
+        Flow {
+            io,
+            sent: 0,
+            got: Rc::default(),
+        }
     }
     let one = core(|io, mesh| {
         let mut flow = side(io.clone());
@@ -339,7 +428,9 @@ pub(crate) fn both_directions_at_once(_: &Place) -> Vec<Boot<Message>> {
             }
             for event in events.drain(..) {
                 match event {
-                    Event::Connected { conn } | Event::Readable { conn } | Event::Writable { conn } => {
+                    Event::Connected { conn }
+                    | Event::Readable { conn }
+                    | Event::Writable { conn } => {
                         io.start_receiving(conn);
                         flow.on(conn, &event);
                         if flow.is_over(conn) {
@@ -356,12 +447,15 @@ pub(crate) fn both_directions_at_once(_: &Place) -> Vec<Boot<Message>> {
     });
     let other = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
+            .unwrap();
         let mut flow = side(io.clone());
         act(move |events| {
             for event in events.drain(..) {
                 match event {
-                    Event::Accepted { conn, .. } | Event::Readable { conn } | Event::Writable { conn } => {
+                    Event::Accepted { conn, .. }
+                    | Event::Readable { conn }
+                    | Event::Writable { conn } => {
                         io.start_receiving(conn);
                         flow.on(conn, &event);
                         if flow.sent >= Flow::TOTAL && flow.got.get() == flow.sent {

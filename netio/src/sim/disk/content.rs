@@ -45,7 +45,10 @@ impl Pages {
             if zero && n == PAGE {
                 self.pages.remove(&page);
             } else if !zero || self.pages.contains_key(&page) {
-                let p = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
+                let p = self
+                    .pages
+                    .entry(page)
+                    .or_insert_with(|| Box::new([0; PAGE]));
                 p[from..from + n].copy_from_slice(piece);
             }
             done += n;
@@ -70,7 +73,10 @@ impl Pages {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Data { offset: u64, bytes: Vec<u8> },
+    Data {
+        offset: u64,
+        bytes: Vec<u8>,
+    },
     /// The file became at least this long.
     Grow(u64),
     /// The file was cut or extended to this length.
@@ -108,7 +114,11 @@ impl Content {
     fn push(&mut self, change: Change) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.pending.push(Pending { seq, change, orphaned: false });
+        self.pending.push(Pending {
+            seq,
+            change,
+            orphaned: false,
+        });
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], dsync: bool) {
@@ -123,7 +133,10 @@ impl Content {
             if grows {
                 self.push(Change::Grow(end));
             }
-            self.push(Change::Data { offset, bytes: bytes.to_vec() });
+            self.push(Change::Data {
+                offset,
+                bytes: bytes.to_vec(),
+            });
             return;
         }
         // What is needed to find these bytes again (the length) becomes durable with them; other writes do not.
@@ -200,7 +213,10 @@ impl Content {
                                 _ => rng.chance(0.5),
                             };
                             if keep {
-                                self.durable.write(at, &bytes[(at - offset) as usize..(next - offset) as usize]);
+                                self.durable.write(
+                                    at,
+                                    &bytes[(at - offset) as usize..(next - offset) as usize],
+                                );
                             }
                             at = next;
                         }
@@ -230,7 +246,10 @@ impl Content {
     }
     /// As if it had always been so.
     pub(super) fn replace(&mut self, bytes: &[u8]) {
-        *self = Self { next_seq: self.next_seq, ..Self::default() };
+        *self = Self {
+            next_seq: self.next_seq,
+            ..Self::default()
+        };
         self.now.write(0, bytes);
         self.now.len = bytes.len() as u64;
         self.durable = self.now.clone();
@@ -252,12 +271,18 @@ fn trim(pending: &mut Vec<Pending>, from: u64, to: u64) {
             kept.push(p);
             continue;
         }
-        let Change::Data { offset, bytes } = p.change else { unreachable!("only data is hit") };
+        let Change::Data { offset, bytes } = p.change else {
+            unreachable!("only data is hit")
+        };
         let end = offset + bytes.len() as u64;
         let mut piece = |a: u64, b: u64| {
             if a < b {
                 let bytes = bytes[(a - offset) as usize..(b - offset) as usize].to_vec();
-                kept.push(Pending { seq: p.seq, change: Change::Data { offset: a, bytes }, orphaned: p.orphaned });
+                kept.push(Pending {
+                    seq: p.seq,
+                    change: Change::Data { offset: a, bytes },
+                    orphaned: p.orphaned,
+                });
             }
         };
         piece(offset, from.min(end));
@@ -321,11 +346,23 @@ mod tests {
         c.write(4096, &block(2), false);
         c.synced(m);
         let seen = outcomes(&c);
-        assert!(seen.iter().all(|v| v[..4096] == block(1)), "a synced block stays");
+        assert!(
+            seen.iter().all(|v| v[..4096] == block(1)),
+            "a synced block stays"
+        );
         assert!(seen.iter().any(|v| v.len() == 4096), "lost with its length");
-        assert!(seen.iter().any(|v| v.len() == 8192 && v[4096..] == block(2)), "kept");
-        assert!(seen.iter().any(|v| v.len() == 8192 && v[4096..] == block(0)), "length without data");
-        let torn = |v: &Vec<u8>| v.len() == 8192 && v[4096..].contains(&2) && v[4096..].contains(&0);
+        assert!(
+            seen.iter()
+                .any(|v| v.len() == 8192 && v[4096..] == block(2)),
+            "kept"
+        );
+        assert!(
+            seen.iter()
+                .any(|v| v.len() == 8192 && v[4096..] == block(0)),
+            "length without data"
+        );
+        let torn =
+            |v: &Vec<u8>| v.len() == 8192 && v[4096..].contains(&2) && v[4096..].contains(&0);
         assert!(seen.iter().any(torn), "torn");
         for v in seen.iter().filter(|v| torn(v)) {
             for sector in v[4096..].chunks(512) {
@@ -343,8 +380,14 @@ mod tests {
         c.write(4096, &block(2), true);
         c.write(2 * 4096, &block(3), false);
         let seen = outcomes(&c);
-        assert!(seen.iter().all(|v| v.len() == 3 * 4096 && v[4096..8192] == block(2)));
-        assert!(seen.iter().any(|v| v[..4096] == block(0)), "an earlier write may be lost although a later dsync was acked");
+        assert!(
+            seen.iter()
+                .all(|v| v.len() == 3 * 4096 && v[4096..8192] == block(2))
+        );
+        assert!(
+            seen.iter().any(|v| v[..4096] == block(0)),
+            "an earlier write may be lost although a later dsync was acked"
+        );
         assert!(seen.iter().any(|v| v[8192..] == block(0)));
     }
 

@@ -51,15 +51,27 @@ type Place = (Inode, String);
 
 #[derive(Clone, Debug)]
 enum NameChange {
-    Link { at: Place, inode: Inode },
-    Unlink { at: Place, inode: Inode },
-    Move { from: Place, to: Place, inode: Inode },
+    Link {
+        at: Place,
+        inode: Inode,
+    },
+    Unlink {
+        at: Place,
+        inode: Inode,
+    },
+    Move {
+        from: Place,
+        to: Place,
+        inode: Inode,
+    },
 }
 
 impl NameChange {
     fn inode(&self) -> Inode {
         match self {
-            NameChange::Link { inode, .. } | NameChange::Unlink { inode, .. } | NameChange::Move { inode, .. } => *inode,
+            NameChange::Link { inode, .. }
+            | NameChange::Unlink { inode, .. }
+            | NameChange::Move { inode, .. } => *inode,
         }
     }
     fn places(&self) -> [&Place; 2] {
@@ -101,7 +113,12 @@ fn blocks(len: u64) -> u64 {
 
 impl Disk {
     pub(super) fn new(capacity: u64, rule: Names) -> Self {
-        let root = Node { kind: Kind::Dir(Directory::default()), links: 1, opened: 0, charged: 0 };
+        let root = Node {
+            kind: Kind::Dir(Directory::default()),
+            links: 1,
+            opened: 0,
+            charged: 0,
+        };
         Self {
             nodes: BTreeMap::from([(ROOT, root)]),
             next_inode: ROOT + 1,
@@ -157,7 +174,9 @@ impl Disk {
         Ok((at, last))
     }
     fn at(&self, place: &Place) -> Option<Inode> {
-        self.dir(place.0).ok().and_then(|d| d.now.get(&place.1).copied())
+        self.dir(place.0)
+            .ok()
+            .and_then(|d| d.now.get(&place.1).copied())
     }
     fn is_dir(&self, inode: Inode) -> bool {
         matches!(self.nodes[&inode].kind, Kind::Dir(_))
@@ -172,7 +191,15 @@ impl Disk {
     fn link(&mut self, at: Place, kind: Kind) -> Inode {
         let inode = self.next_inode;
         self.next_inode += 1;
-        self.nodes.insert(inode, Node { kind, links: 1, opened: 0, charged: 0 });
+        self.nodes.insert(
+            inode,
+            Node {
+                kind,
+                links: 1,
+                opened: 0,
+                charged: 0,
+            },
+        );
         self.dir_mut(at.0).now.insert(at.1.clone(), inode);
         self.note(NameChange::Link { at, inode });
         inode
@@ -189,7 +216,11 @@ impl Disk {
         if n.links == 0 && n.opened == 0 {
             let freed = blocks(n.charged);
             n.charged = 0;
-            assert!(self.used >= freed, "disk uses {} and frees {freed}", self.used);
+            assert!(
+                self.used >= freed,
+                "disk uses {} and frees {freed}",
+                self.used
+            );
             self.used -= freed;
         }
     }
@@ -283,12 +314,24 @@ impl Disk {
         Ok(())
     }
     fn is_within(&self, inode: Inode, root: Inode) -> bool {
-        inode == root || self.dir(root).is_ok_and(|d| d.now.values().any(|&c| self.is_dir(c) && self.is_within(inode, c)))
+        inode == root
+            || self.dir(root).is_ok_and(|d| {
+                d.now
+                    .values()
+                    .any(|&c| self.is_dir(c) && self.is_within(inode, c))
+            })
     }
     /// Sorted by name.
     pub(super) fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, Errno> {
         let dir = self.dir(self.resolve(path)?)?;
-        Ok(dir.now.iter().map(|(name, &i)| DirEntry { name: name.clone(), is_dir: self.is_dir(i) }).collect())
+        Ok(dir
+            .now
+            .iter()
+            .map(|(name, &i)| DirEntry {
+                name: name.clone(),
+                is_dir: self.is_dir(i),
+            })
+            .collect())
     }
     pub(super) fn exists(&self, path: &Path) -> bool {
         self.resolve(path).is_ok()
@@ -301,7 +344,9 @@ impl Disk {
         let inode = self.resolve(path)?;
         self.dir(inode)?;
         match self.rule {
-            Names::Strict => self.keep_names(|seq, c| seq < mark && c.places().iter().any(|p| p.0 == inode)),
+            Names::Strict => {
+                self.keep_names(|seq, c| seq < mark && c.places().iter().any(|p| p.0 == inode))
+            }
             Names::Journal => self.keep_names(|seq, _| seq < mark),
         }
         Ok(())
@@ -358,10 +403,17 @@ impl Disk {
             todo.push(change.inode());
             todo.extend(change.places().iter().map(|p| p.0));
         }
-        todo.extend(self.nodes.iter().filter(|(_, n)| n.opened > 0).map(|(&i, _)| i));
+        todo.extend(
+            self.nodes
+                .iter()
+                .filter(|(_, n)| n.opened > 0)
+                .map(|(&i, _)| i),
+        );
         while let Some(inode) = todo.pop() {
             if live.insert(inode)
-                && let Some(Node { kind: Kind::Dir(d), .. }) = self.nodes.get(&inode)
+                && let Some(Node {
+                    kind: Kind::Dir(d), ..
+                }) = self.nodes.get(&inode)
             {
                 todo.extend(d.now.values().chain(d.durable.values()));
             }
@@ -390,7 +442,13 @@ impl Disk {
         self.node(inode).charged = end;
         Ok(())
     }
-    pub(super) fn write(&mut self, inode: Inode, offset: u64, bytes: &[u8], dsync: bool) -> Result<(), Errno> {
+    pub(super) fn write(
+        &mut self,
+        inode: Inode,
+        offset: u64,
+        bytes: &[u8],
+        dsync: bool,
+    ) -> Result<(), Errno> {
         let end = offset.checked_add(bytes.len() as u64).ok_or(libc::EFBIG)?;
         if end > i64::MAX as u64 {
             return Err(libc::EFBIG);
@@ -406,7 +464,10 @@ impl Disk {
         if len == 0 {
             return Err(libc::EINVAL);
         }
-        let end = offset.checked_add(len).filter(|&e| e <= i64::MAX as u64).ok_or(libc::EFBIG)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|&e| e <= i64::MAX as u64)
+            .ok_or(libc::EFBIG)?;
         self.charge(inode, end)?;
         self.file_mut(inode).grow(end);
         Ok(())
@@ -441,7 +502,10 @@ impl Disk {
         }
     }
     pub(super) fn space(&self) -> Space {
-        Space { total_bytes: self.capacity, available_bytes: self.capacity.saturating_sub(self.used) }
+        Space {
+            total_bytes: self.capacity,
+            available_bytes: self.capacity.saturating_sub(self.used),
+        }
     }
     pub(super) fn set_capacity(&mut self, bytes: u64) {
         self.capacity = bytes;
@@ -450,7 +514,12 @@ impl Disk {
     // ---- the end of a process, or of the power -----------------------------------------------------------------------------
     /// The process is gone: descriptors are closed, all else is as it was.
     pub(super) fn close_all(&mut self) {
-        let opened: Vec<Inode> = self.nodes.iter().filter(|(_, n)| n.opened > 0).map(|(&i, _)| i).collect();
+        let opened: Vec<Inode> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| n.opened > 0)
+            .map(|(&i, _)| i)
+            .collect();
         for inode in opened {
             self.node(inode).opened = 0;
             self.released(inode);
@@ -521,7 +590,11 @@ impl Disk {
     fn walk(&self, dir: Inode, prefix: &str, out: &mut Vec<(String, u64)>) {
         let Ok(d) = self.dir(dir) else { return };
         for (name, &inode) in &d.now {
-            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+            let path = if prefix.is_empty() {
+                name.clone()
+            } else {
+                format!("{prefix}/{name}")
+            };
             match &self.nodes[&inode].kind {
                 Kind::File(c) => out.push((path, c.len())),
                 Kind::Dir(_) => self.walk(inode, &path, out),
@@ -530,7 +603,11 @@ impl Disk {
     }
     fn find(&self, path: &Path) -> Result<Inode, Errno> {
         let inode = self.resolve(path)?;
-        if self.is_dir(inode) { Err(libc::EISDIR) } else { Ok(inode) }
+        if self.is_dir(inode) {
+            Err(libc::EISDIR)
+        } else {
+            Ok(inode)
+        }
     }
     pub(super) fn contents(&self, path: &Path) -> Result<Vec<u8>, Errno> {
         let inode = self.find(path)?;
@@ -540,7 +617,11 @@ impl Disk {
     }
     pub(super) fn flip(&mut self, path: &Path, position: u64, mask: u8) -> Result<(), Errno> {
         let inode = self.find(path)?;
-        if self.file_mut(inode).flip(position, mask) { Ok(()) } else { Err(libc::EINVAL) }
+        if self.file_mut(inode).flip(position, mask) {
+            Ok(())
+        } else {
+            Err(libc::EINVAL)
+        }
     }
     /// Puts a whole file there, durably, with its directories.
     pub(super) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Errno> {
@@ -552,7 +633,14 @@ impl Disk {
                 Err(e) => return Err(e),
             }
         }
-        let inode = self.open(path, Open { write: true, create: true, ..Open::default() })?;
+        let inode = self.open(
+            path,
+            Open {
+                write: true,
+                create: true,
+                ..Open::default()
+            },
+        )?;
         self.charge(inode, bytes.len() as u64)?;
         self.file_mut(inode).replace(bytes);
         self.close(inode);
