@@ -6,21 +6,39 @@
 //!
 //! In reading order:
 //! * [`options`]  plain settings of the store and of one log; [`error`] errors by blame.
-//! * [`store`]    [`Store`], the owner of everything: what the broker calls.
+//! * [`store`]    [`Store`], the owner of everything: what the broker calls; `turn` carries it forward, `reads` answers from
+//!   memory and disk, `dirs` works on the logs' files.
 //! * [`log`]      one partition: its offsets ([`watermarks`]), producers, epochs, tail cache and segments.
 //! * `wal`        frames, the open group, writer, recycling.
-//! * `segment`, `index`  Kafka's files; `flush` moves the WAL's content there.
-//! * `checkpoint`, `recover`  what a start reads.
+//! * [`disk_log`], `segment`, `index`  Kafka's files; `flush` plans how the WAL's content gets there.
+//! * `checkpoint`, [`recover`]  what a start reads.
 //! * `retention`  plans as pure functions.
+#![forbid(unsafe_code)]
+mod checkpoint;
+mod dirs;
+pub mod disk_log;
 pub mod error;
+pub mod files;
+mod flush;
+mod index;
+mod join;
 pub mod leader_epoch;
+mod lock;
 pub mod log;
 pub mod options;
 pub mod producer_state;
+mod reads;
+pub mod recover;
+pub mod retention;
+mod seal;
+pub mod segment;
 pub mod store;
+mod turn;
+mod wal;
 pub mod watermarks;
 
 pub use error::{AppendError, Error, ReadError};
 pub use options::{Durability, LogConfig, Options};
-pub use store::{Appended, Event, LogId, LogSlot, Read, Store};
+pub use recover::{Recovery, RecoveryReport};
+pub use store::{Appended, Event, LogId, LogSlot, ProducerView, Read, RecoveredLog, Stats, Store, TimeOffset};
 pub use watermarks::Offsets;

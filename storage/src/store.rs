@@ -1,12 +1,25 @@
 //! [`Store`]: all logs of a core, behind one write-ahead log. Called by the shard, on its core only.
 //!
-//! Boot: [`recover::Recovery`](crate) reads the data directory once (on core 0), then every core opens its store with the logs
-//! it owns. Each turn of the core: feed `netio` events ([`Store::on_written`], [`Store::on_timer`]), call operations, then
+//! Boot: [`crate::Recovery`] reads the data directory once (on core 0), then every core opens its store with the logs it owns.
+//! Each turn of the core: feed `netio` events ([`Store::on_written`], [`Store::on_timer`]), call operations, then
 //! [`Store::settle`] once, then drain [`Store::take_event`].
-use crate::{AppendError, Error, LogConfig, Offsets, Options, ReadError};
+//!
+//! Here are the types, what an append does, and what is answered from memory; `turn` carries the store forward, `dirs` works on
+//! the logs' files, `reads` answers from memory and disk.
+use crate::{
+    AppendError, Durability, Error, LogConfig, Offsets, Options, ReadError,
+    checkpoint::{self, LogState},
+    dirs::Dirs,
+    log::{Cached, Log, dir_name},
+    producer_state::{Checked, ProducerStates},
+    reads::Reads,
+    turn::{Control, Outcome, Turn},
+    wal::{Chain, Entry, Kind, Wal, recycle},
+};
 use bytes::Bytes;
-use netio::Io;
-use record::{LeaderEpoch, Offset, TopicId};
+use netio::{Io, TaskSet};
+use record::{BatchHeader, LeaderEpoch, Offset, Timestamp, TopicId, checksum};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A log's identity: never the topic's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,115 +86,401 @@ pub struct TimeOffset {
 
 /// All logs of a core.
 #[derive(Debug)]
-pub struct Store;
+pub struct Store {
+    pub(crate) io: Io,
+    pub(crate) options: Options,
+    pub(crate) wal: Wal,
+    pub(crate) logs: Vec<Option<Log>>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) by_id: BTreeMap<LogId, LogSlot>,
+    /// Logs with something unflushed.
+    pub(crate) dirty: BTreeSet<LogSlot>,
+    pub(crate) unflushed_bytes: u64,
+    pub(crate) tasks: TaskSet<Outcome>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) dirs: Dirs,
+    pub(crate) reads: Reads,
+    pub(crate) turn: Turn,
+    pub(crate) stats: Stats,
+}
 
 impl Store {
-    /// Opens the store of this core with the logs that recovery found and the broker gives to this core.
-    pub async fn open(_io: Io, _options: Options, _logs: Vec<RecoveredLog>) -> Result<Store, Error> {
-        todo!()
+    /// Opens the store of this core with the logs that recovery found and the broker gives to this core. The first file of the
+    /// write-ahead log is pre-written when this returns.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::Failed`] if the data directory was not recovered first.
+    pub async fn open(io: Io, options: Options, logs: Vec<RecoveredLog>) -> Result<Store, Error> {
+        let dir = options.data.join("wal");
+        let core = u32::from(io.core().0);
+        let recovered = checkpoint::read(&io, &dir, checkpoint::RECOVERED).await?;
+        let start = recovered.ok_or_else(|| Error::Failed("the data directory was not recovered".into()))?.head.start;
+        let first = recycle::make(&io, &dir, core, 1, options.wal_first_file_bytes).await?;
+        let chain = Chain {
+            core,
+            start,
+            run: u128::from(io.random()) << 64 | u128::from(io.random()),
+            group_bytes: options.group_bytes,
+            groups_in_flight: options.groups_in_flight,
+            linger_us: options.linger_us,
+        };
+        let wal = Wal::new(&io, chain, recycle::Files::new(dir, core, first));
+        let mut store = Store {
+            wal,
+            logs: Vec::with_capacity(logs.len()),
+            free: Vec::new(),
+            by_id: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            unflushed_bytes: 0,
+            tasks: TaskSet::new(&io),
+            events: VecDeque::new(),
+            dirs: Dirs::new(&io, options.producer_ids_max),
+            reads: Reads::default(),
+            turn: Turn::default(),
+            stats: Stats::default(),
+            options,
+            io,
+        };
+        for RecoveredLog { id, state, config, .. } in logs {
+            let producers = if state.producers.is_empty() {
+                ProducerStates::new(store.options.producer_ids_max)
+            } else {
+                ProducerStates::from_bytes(&state.producers, store.options.producer_ids_max).map_err(|error| {
+                    Error::Damaged { file: "checkpoint".into(), position: 0, what: format!("producers of {id:?}: {error}") }
+                })?
+            };
+            store.insert(Log::new(state, config, producers));
+        }
+        store.start_timers();
+        Ok(store)
+    }
+
+    fn insert(&mut self, log: Log) -> LogSlot {
+        let id = log.id;
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.logs.push(None);
+                u32::try_from(self.logs.len() - 1).unwrap_or_else(|_| panic!("{} logs", self.logs.len()))
+            }
+        };
+        self.logs[slot as usize] = Some(log);
+        let before = self.by_id.insert(id, LogSlot(slot));
+        assert!(before.is_none(), "{id:?} is there twice");
+        LogSlot(slot)
+    }
+
+    /// A log, alive or being removed.
+    pub(crate) fn any_log(&mut self, slot: LogSlot) -> Option<&mut Log> {
+        self.logs.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn log(&self, slot: LogSlot) -> &Log {
+        match self.logs.get(slot.0 as usize) {
+            Some(Some(log)) if !log.deleted => log,
+            _ => panic!("{slot:?} is no log of this store"),
+        }
+    }
+
+    pub(crate) fn log_mut(&mut self, slot: LogSlot) -> &mut Log {
+        match self.logs.get_mut(slot.0 as usize) {
+            Some(Some(log)) if !log.deleted => log,
+            _ => panic!("{slot:?} is no log of this store"),
+        }
     }
 
     // ---- logs ------------------------------------------------------------------------------------------------------------
     /// Makes a new, empty log in `kafka/<name>-<partition>`; usable at once, its creation is an entry of the WAL.
-    pub fn create(&mut self, _id: LogId, _name: &str, _config: LogConfig, _epoch: LeaderEpoch) -> Result<LogSlot, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if the chain is read-only or a log of this id is there.
+    pub fn create(&mut self, id: LogId, name: &str, config: LogConfig, epoch: LeaderEpoch) -> Result<LogSlot, Error> {
+        self.check_chain()?;
+        if self.by_id.contains_key(&id) {
+            return Err(Error::Failed(format!("{id:?} is there already")));
+        }
+        let entry = self.entry(Kind::Created, id, Offset::ZERO, epoch, name.as_bytes());
+        self.wal.enter(entry, name.as_bytes());
+        let state = LogState::empty(id, name, Offset::ZERO, epoch);
+        let producers = ProducerStates::new(self.options.producer_ids_max);
+        Ok(self.insert(Log::new(state, config, producers)))
     }
-    pub fn find(&self, _id: LogId) -> Option<LogSlot> {
-        todo!()
+
+    pub fn find(&self, id: LogId) -> Option<LogSlot> {
+        self.by_id.get(&id).copied()
     }
+
+    /// Every log of this store, by id.
+    pub fn slots(&self) -> impl Iterator<Item = (LogId, LogSlot)> + '_ {
+        self.by_id.iter().map(|(id, slot)| (*id, *slot))
+    }
+
     /// Removes the log: no read or append after this; files go in the background; [`Event::Deleted`] when it cannot come back.
-    pub fn delete(&mut self, _slot: LogSlot) {
-        todo!()
+    pub fn delete(&mut self, slot: LogSlot) {
+        let log = self.log(slot);
+        let (id, epoch, name) = (log.id, log.epoch, log.name.clone());
+        let entry = self.entry(Kind::Deleted, id, Offset::ZERO, epoch, name.as_bytes());
+        let sequence = self.wal.enter(entry, name.as_bytes());
+        self.by_id.remove(&id);
+        self.forget_unflushed(slot, Offset::ZERO);
+        let log = self.log_mut(slot);
+        log.deleted = true;
+        self.turn.control(sequence, Control::Deleted(slot));
     }
-    pub fn set_config(&mut self, _slot: LogSlot, _config: LogConfig) {
-        todo!()
+
+    pub fn set_config(&mut self, slot: LogSlot, config: LogConfig) {
+        let log = self.log_mut(slot);
+        log.config = config;
+        let config = log.config.clone();
+        if let Some(disk) = log.open_disk() {
+            disk.set_config(config);
+        }
+        self.advance(slot);
     }
-    /// Raises the leader epoch (an entry of the WAL, and of the log's epoch history at the first append in it).
-    pub fn set_epoch(&mut self, _slot: LogSlot, _epoch: LeaderEpoch) {
-        todo!()
+
+    /// Raises the leader epoch (an entry of the WAL, and of the log's epoch history at the first append in it). A lower or
+    /// equal one changes nothing.
+    pub fn set_epoch(&mut self, slot: LogSlot, epoch: LeaderEpoch) {
+        let log = self.log_mut(slot);
+        if epoch <= log.epoch {
+            return;
+        }
+        log.epoch = epoch;
+        log.encoded = None;
+        let (id, end) = (log.id, log.offsets.log_end);
+        let entry = self.entry(Kind::EpochStart, id, end, epoch, &[]);
+        self.wal.enter(entry, &[]);
     }
 
     // ---- append ----------------------------------------------------------------------------------------------------------
     /// Appends one validated batch: checks idempotence, gives offsets, copies it once into the open group. With
-    /// `log_append_time` the batch is restamped. `origin_client` false for batches of coordinators and the controller
-    /// (no idempotence check).
-    pub fn append(&mut self, _slot: LogSlot, _batch: &[u8], _log_append_time: Option<i64>) -> Result<Appended, AppendError> {
-        todo!()
-    }
-    /// Submits what the turn has gathered, when the device is idle enough. Call once a turn, after all appends.
-    pub fn settle(&mut self) {
-        todo!()
+    /// `log_append_time` the batch is restamped. Batches of coordinators and of the controller carry no producer id and so pass
+    /// the idempotence check.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended then.
+    pub fn append(&mut self, slot: LogSlot, batch: &[u8], log_append_time: Option<i64>) -> Result<Appended, AppendError> {
+        let header = match BatchHeader::parse(batch) {
+            Ok(header) if header.size_in_bytes() == batch.len() && header.last_offset_delta >= 0 => header,
+            other => panic!("an append of {} bytes that are not one validated batch: {other:?}", batch.len()),
+        };
+        self.check_chain()?;
+        let log = self.log(slot);
+        if let Some(reason) = &log.failed {
+            return Err(Error::Failed(reason.clone()).into());
+        }
+        if let Checked::Duplicate { base, end, timestamp } = log.producers.check(&header)? {
+            return Ok(Appended {
+                base_offset: base,
+                end_offset: end,
+                log_append_time: if log_append_time.is_some() { timestamp } else { -1 },
+                log_start: log.offsets.log_start,
+                duplicate: true,
+            });
+        }
+        self.check_room(batch.len())?;
+        Ok(self.append_checked(slot, batch, header, log_append_time))
     }
 
-    // ---- read ------------------------------------------------------------------------------------------------------------
-    pub fn offsets(&self, _slot: LogSlot) -> Offsets {
-        todo!()
+    fn append_checked(
+        &mut self,
+        slot: LogSlot,
+        batch: &[u8],
+        mut header: BatchHeader,
+        log_append_time: Option<i64>,
+    ) -> Appended {
+        let log = self.log(slot);
+        let (id, epoch, base) = (log.id, log.epoch, log.offsets.log_end);
+        header.base_offset = base;
+        header.partition_leader_epoch = epoch;
+        let dsync = log.config.durability == Durability::Device;
+        let (sequence, at) = self.wal.put_batch(slot, batch, dsync, |copy| {
+            record::set_base_offset(copy, base);
+            record::set_leader_epoch(copy, epoch);
+            if let Some(now) = log_append_time {
+                record::restamp_log_append_time(copy, Timestamp(now));
+                match BatchHeader::parse(copy) {
+                    Ok(stamped) => header = stamped,
+                    Err(error) => panic!("a batch that was restamped: {error}"),
+                }
+            }
+            batch_entry(Kind::Append, id, &header)
+        });
+        let now = self.io.now();
+        let log = self.log_mut(slot);
+        let end = header.next_offset();
+        log.on_appended(Cached { base, end, sequence, at, len: batch.len() as u32 }, now);
+        log.producers.apply(&header);
+        if log.epochs.assign(epoch, base) {
+            log.encoded = None;
+        }
+        let log_start = log.offsets.log_start;
+        self.unflushed_bytes += batch.len() as u64;
+        self.dirty.insert(slot);
+        self.advance(slot);
+        Appended { base_offset: base, end_offset: end, log_append_time: log_append_time.unwrap_or(-1), log_start, duplicate: false }
     }
-    pub fn epoch(&self, _slot: LogSlot) -> LeaderEpoch {
-        todo!()
+
+    /// Submits what the turn has gathered, when the device is idle enough. Call once a turn, after all appends.
+    pub fn settle(&mut self) {
+        self.pump();
     }
-    /// Whole batches from the one holding `from`, below `upto` (exclusive), at most `max_bytes` in all but at least one batch
-    /// when `at_least_one`. From the tail cache when possible, else from disk in the background.
-    pub fn read(&mut self, _slot: LogSlot, _from: Offset, _upto: Offset, _max_bytes: usize, _at_least_one: bool) -> Result<Read, ReadError> {
-        todo!()
+
+    pub(crate) fn entry(&self, kind: Kind, id: LogId, offset: Offset, epoch: LeaderEpoch, data: &[u8]) -> Entry {
+        Entry { kind, id, offset, epoch, length: data.len() as u32, crc: checksum(data), last_delta: 0 }
     }
-    /// Drops interest in a pending read.
-    pub fn forget_read(&mut self, _token: u64) {
-        todo!()
+
+    // ---- what is known without a read --------------------------------------------------------------------------------------
+    pub fn offsets(&self, slot: LogSlot) -> Offsets {
+        self.log(slot).offsets
     }
-    /// First record with a timestamp >= `timestamp` below the high watermark: [`Event::TimeFound`] with the token returned.
-    pub fn offset_for_time(&mut self, _slot: LogSlot, _timestamp: i64) -> u64 {
-        todo!()
+    pub fn epoch(&self, slot: LogSlot) -> LeaderEpoch {
+        self.log(slot).epoch
     }
-    /// Offset and timestamp of the record with the largest timestamp: [`Event::TimeFound`] (ListOffsets -3).
-    pub fn offset_of_max_timestamp(&mut self, _slot: LogSlot) -> u64 {
-        todo!()
+    pub fn config(&self, slot: LogSlot) -> &LogConfig {
+        &self.log(slot).config
+    }
+    pub fn id(&self, slot: LogSlot) -> LogId {
+        self.log(slot).id
     }
     /// Largest epoch <= `epoch` and its end offset (OffsetForLeaderEpoch); `None` when unknown.
-    pub fn end_of_epoch(&self, _slot: LogSlot, _epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        todo!()
+    pub fn end_of_epoch(&self, slot: LogSlot, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let log = self.log(slot);
+        log.epochs.end_for_epoch(epoch, log.offsets.log_end)
     }
     /// Epoch of the record at `offset` (for commits and fetch answers).
-    pub fn epoch_at(&self, _slot: LogSlot, _offset: Offset) -> Option<LeaderEpoch> {
-        todo!()
+    pub fn epoch_at(&self, slot: LogSlot, offset: Offset) -> Option<LeaderEpoch> {
+        self.log(slot).epochs.epoch_at(offset)
     }
-    /// Bytes of the log on disk and not yet flushed (DescribeLogDirs).
-    pub fn size_bytes(&self, _slot: LogSlot) -> u64 {
-        todo!()
+    /// Bytes of the log on disk and not yet flushed (DescribeLogDirs). Of a log whose files were not opened since the start,
+    /// the position in its last segment stands for them.
+    pub fn size_bytes(&self, slot: LogSlot) -> u64 {
+        let log = self.log(slot);
+        let disk = match log.open_disk() {
+            Some(disk) => disk.size_bytes(),
+            None => log.flushed_state().map_or(0, |state| state.position),
+        };
+        disk + log.unflushed_bytes
     }
     /// Active producers (DescribeProducers): id, epoch, last sequence, last timestamp, current transaction start.
-    pub fn producers(&self, _slot: LogSlot) -> Vec<ProducerView> {
-        todo!()
+    pub fn producers(&self, slot: LogSlot) -> Vec<ProducerView> {
+        self.log(slot).producers.views()
     }
 
     // ---- change ----------------------------------------------------------------------------------------------------------
     /// Raises the log start (DeleteRecords, snapshots of internal logs); returns the new one. [`Event::LogStartMoved`] follows.
-    pub fn delete_records(&mut self, _slot: LogSlot, _to: Offset) -> Result<Offset, ReadError> {
-        todo!()
-    }
-    /// Cuts the log to end at `to` (followers, later).
-    pub fn truncate(&mut self, _slot: LogSlot, _to: Offset) -> Result<(), Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`ReadError::OutOfRange`] beyond the high watermark.
+    pub fn delete_records(&mut self, slot: LogSlot, to: Offset) -> Result<Offset, ReadError> {
+        self.check_chain()?;
+        let Offsets { log_start, high_watermark, .. } = self.log(slot).offsets;
+        if to > high_watermark || !to.is_valid() {
+            return Err(ReadError::OutOfRange { offset: to, log_start, high_watermark });
+        }
+        if to > log_start {
+            self.move_log_start(slot, to);
+        }
+        Ok(self.log(slot).offsets.log_start)
     }
 
-    // ---- the turn --------------------------------------------------------------------------------------------------------
-    /// A `netio::Event::Written`; false when the token is not the store's (tokens of the store have the top bit set).
-    pub fn on_written(&mut self, _token: u64, _result: netio::Result<()>) -> bool {
-        todo!()
+    pub(crate) fn move_log_start(&mut self, slot: LogSlot, to: Offset) {
+        let log = self.log_mut(slot);
+        log.offsets.log_start = to;
+        log.epochs.truncate_from_start(to);
+        log.fenced.retain(|(_, end)| *end > to);
+        log.encoded = None;
+        log.check();
+        let (id, epoch) = (log.id, log.epoch);
+        let entry = self.entry(Kind::LogStart, id, to, epoch, &[]);
+        let sequence = self.wal.enter(entry, &[]);
+        self.turn.control(sequence, Control::LogStart(slot));
     }
-    /// A `netio::Event::Timer`; false when the token is not the store's.
-    pub fn on_timer(&mut self, _token: u64) -> bool {
-        todo!()
+
+    /// Cuts the log to end at `to` (followers, later). What idempotent producers did is forgotten: a follower learns it again
+    /// with what it fetches.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if the chain is read-only.
+    pub fn truncate(&mut self, slot: LogSlot, to: Offset) -> Result<(), Error> {
+        self.check_chain()?;
+        let log = self.log(slot);
+        let (id, epoch) = (log.id, log.epoch);
+        if to >= log.offsets.log_end {
+            return Ok(());
+        }
+        assert!(to >= log.offsets.log_start, "{id:?} cut to {to}, before its start: {:?}", log.offsets);
+        let entry = self.entry(Kind::Truncate, id, to, epoch, &[]);
+        let sequence = self.wal.enter(entry, &[]);
+        self.forget_unflushed(slot, to);
+        let log = self.log_mut(slot);
+        let offsets = &mut log.offsets;
+        for offset in [
+            &mut offsets.last_stable,
+            &mut offsets.high_watermark,
+            &mut offsets.durable,
+            &mut offsets.log_end,
+            &mut log.written,
+        ] {
+            *offset = (*offset).min(to);
+        }
+        if log.offsets.flushed > to {
+            log.offsets.flushed = to;
+            log.wanted.truncate = Some(to);
+            log.closed = false;
+        }
+        log.epochs.truncate_from_end(to);
+        log.producers.clear();
+        log.encoded = None;
+        log.check();
+        self.turn.control(sequence, Control::Truncated(slot));
+        Ok(())
     }
-    pub fn take_event(&mut self) -> Option<Event> {
-        todo!()
+
+    /// Takes the batches from `from` on out of memory: they are gone.
+    fn forget_unflushed(&mut self, slot: LogSlot, from: Offset) {
+        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else { return };
+        let first = log.first_unflushed();
+        let cut = log.index.partition_point(|cached| cached.base < from);
+        for cached in log.index.drain(cut..).skip(first.saturating_sub(cut)) {
+            self.wal.unpin(cached.sequence);
+            log.unflushed_bytes -= u64::from(cached.len);
+            self.unflushed_bytes -= u64::from(cached.len);
+        }
+        if log.unflushed_bytes == 0 {
+            self.dirty.remove(&slot);
+        }
     }
-    /// Flushes everything, trims files, writes the clean marker; [`Event::Stopped`] at the end. No append after this.
-    pub fn stop(&mut self) {
-        todo!()
-    }
+
+    /// Gauges and totals.
     pub fn stats(&self) -> Stats {
-        todo!()
+        Stats {
+            wal_writes: self.wal.totals.writes,
+            wal_bytes: self.wal.totals.bytes,
+            wal_entries: self.wal.totals.entries,
+            unflushed_bytes: self.unflushed_bytes,
+            cache_bytes: self.wal.cached_bytes(),
+            failed: self.wal.failed.clone(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// Name of the log's directory below `kafka/`.
+    pub fn dir_name(&self, slot: LogSlot) -> String {
+        let log = self.log(slot);
+        dir_name(&log.name, log.id.partition)
+    }
+}
+
+pub(crate) fn batch_entry(kind: Kind, id: LogId, header: &BatchHeader) -> Entry {
+    Entry {
+        kind,
+        id,
+        offset: header.base_offset,
+        epoch: header.partition_leader_epoch,
+        length: header.size_in_bytes() as u32,
+        crc: header.crc,
+        last_delta: header.last_offset_delta.cast_unsigned(),
     }
 }
 
@@ -205,6 +504,8 @@ pub struct Stats {
     pub unflushed_bytes: u64,
     pub flushed_bytes: u64,
     pub flushes: u64,
+    pub carried_bytes: u64,
+    pub checkpoints: u64,
     pub cache_bytes: u64,
     pub cache_hits: u64,
     pub cold_reads: u64,
@@ -221,4 +522,5 @@ pub struct RecoveredLog {
     pub id: LogId,
     pub name: String,
     pub config: LogConfig,
+    pub(crate) state: LogState,
 }

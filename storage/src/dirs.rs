@@ -1,0 +1,508 @@
+//! Work on the logs' directories: opened at the first need, one change at a time, a few logs at once.
+//!
+//! A start with ten thousand logs opens none of them; a log is made on disk when its first batches are flushed.
+use crate::{
+    Error, Event, LogId, LogSlot, Offsets, Store,
+    disk_log::{DiskLog, FlushedState},
+    files::{Disk, DiskOptions},
+    log::{Busy, Dir, dir_name},
+    producer_state::ProducerStates,
+    retention,
+    turn::Outcome,
+};
+use bytes::Bytes;
+use netio::{Class, Io};
+use record::Offset;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::{Path, PathBuf},
+};
+
+/// Segment files open at once in a core.
+const FILES_OPEN_MAX: usize = 1024;
+/// Logs whose files are changed at once.
+const CHANGES_MAX: usize = 4;
+/// Most bytes of one flush.
+const FLUSH_BYTES: usize = 8 << 20;
+
+/// State of the work.
+#[derive(Debug)]
+pub(crate) struct Dirs {
+    pub disk: Disk,
+    /// Logs to flush, in order.
+    queue: VecDeque<LogSlot>,
+    queued: BTreeSet<LogSlot>,
+    /// Logs with something in `Log::wanted`.
+    wanting: BTreeSet<LogSlot>,
+    closing: VecDeque<LogSlot>,
+    running: usize,
+    /// Directories of deleted logs that may still be there, by name.
+    leaving: BTreeMap<String, LogId>,
+}
+
+impl Dirs {
+    pub(crate) fn new(io: &Io, producer_ids_max: usize) -> Dirs {
+        Dirs {
+            disk: Disk::new(io, DiskOptions { open_files_max: FILES_OPEN_MAX, producer_ids_max }),
+            queue: VecDeque::new(),
+            queued: BTreeSet::new(),
+            wanting: BTreeSet::new(),
+            closing: VecDeque::new(),
+            running: 0,
+            leaving: BTreeMap::new(),
+        }
+    }
+    pub(crate) fn flush(&mut self, slot: LogSlot) {
+        if self.queued.insert(slot) {
+            self.queue.push_back(slot);
+        }
+    }
+    pub(crate) fn close(&mut self, slot: LogSlot) {
+        self.closing.push_back(slot);
+    }
+    pub(crate) fn wants(&mut self, slot: LogSlot) {
+        self.wanting.insert(slot);
+    }
+    pub(crate) fn leaving(&mut self, id: LogId, name: String) {
+        self.leaving.insert(dir_name(&name, id.partition), id);
+    }
+    pub(crate) fn leaving_list(&self) -> Vec<(LogId, String)> {
+        let name = |dir: &str| dir.rsplit_once('-').map_or(dir, |(name, _)| name).to_owned();
+        self.leaving.iter().map(|(dir, id)| (*id, name(dir))).collect()
+    }
+    pub(crate) fn is_flushing(&self) -> bool {
+        !self.queue.is_empty()
+    }
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running == 0 && self.queue.is_empty() && self.wanting.is_empty() && self.closing.is_empty()
+    }
+}
+
+impl Store {
+    fn dir_path(&self, name: &str, partition: i32) -> PathBuf {
+        self.options.data.join("kafka").join(dir_name(name, partition))
+    }
+
+    /// The log's files; `None` while they are being opened, or cannot be now.
+    pub(crate) fn open_dir(&mut self, slot: LogSlot, class: Class) -> Option<DiskLog> {
+        let log = self.any_log(slot)?;
+        let known = match &log.dir {
+            Dir::Open(disk) => return Some(disk.clone()),
+            Dir::Opening(_) => return None,
+            Dir::Closed(known) => *known,
+        };
+        if log.failed.is_some() {
+            return None;
+        }
+        let (id, name, config) = (log.id, log.name.clone(), log.config.clone());
+        let (first, log_start) = (log.offsets.flushed, log.offsets.log_start);
+        let producers = log.producers_flushed.clone();
+        if self.dirs.leaving.get(&dir_name(&name, id.partition)).is_some_and(|leaving| *leaving != id) {
+            // The directory of a deleted topic of the same name is still there.
+            return None;
+        }
+        self.log_slot_dir(slot, Dir::Opening(known));
+        let (disk, dir, max) = (self.dirs.disk.clone(), self.dir_path(&name, id.partition), self.options.producer_ids_max);
+        self.tasks.spawn(class, async move {
+            let result = async {
+                let log = match known {
+                    Some(known) => DiskLog::open(&disk, dir, id, config, Some(known)).await?.0,
+                    None => DiskLog::create(&disk, dir, id, config, first.max(log_start)).await?,
+                };
+                if !producers.is_empty() {
+                    log.set_producers(parse_producers(&producers, id, max)?);
+                }
+                Ok(log)
+            };
+            Outcome::Opened { slot, result: Box::pin(result).await }
+        });
+        None
+    }
+
+    fn log_slot_dir(&mut self, slot: LogSlot, dir: Dir) {
+        if let Some(log) = self.any_log(slot) {
+            log.dir = dir;
+        }
+    }
+
+    pub(crate) fn on_opened(&mut self, slot: LogSlot, result: Result<DiskLog, Error>) {
+        let Some(log) = self.any_log(slot) else { return };
+        let Dir::Opening(known) = log.dir else { panic!("{slot:?} was not being opened: {:?}", log.dir) };
+        match result {
+            Ok(disk) => {
+                let state = disk.state();
+                assert!(
+                    log.index.is_empty() || state.flushed <= log.offsets.flushed.max(log.offsets.log_start),
+                    "{:?}: {state:?} on disk, {:?} in memory",
+                    log.id,
+                    log.offsets
+                );
+                disk.set_config(log.config.clone());
+                if state.log_start < log.offsets.log_start {
+                    log.wanted.trim = true;
+                    self.dirs.wants(slot);
+                }
+                let log = self.any_log(slot);
+                if let Some(log) = log {
+                    log.producers_flushed = Vec::new();
+                    log.dir = Dir::Open(disk);
+                }
+            }
+            Err(Error::Full(reason)) => {
+                log.dir = Dir::Closed(known);
+                self.turn.full = Some(reason);
+                self.dirs.queue.clear();
+                self.dirs.queued.clear();
+            }
+            Err(error) => {
+                log.dir = Dir::Closed(known);
+                self.fail_log(slot, error.to_string());
+            }
+        }
+    }
+
+    /// The first reason is kept.
+    pub(crate) fn fail_log(&mut self, slot: LogSlot, reason: String) {
+        let Some(log) = self.any_log(slot) else { return };
+        if log.failed.is_none() {
+            log.failed = Some(reason.clone());
+            if !log.deleted {
+                self.events.push_back(Event::LogFailed { slot, reason });
+            }
+        }
+    }
+
+    /// Starts what may start now.
+    pub(crate) fn pump_dirs(&mut self) {
+        for slot in std::mem::take(&mut self.dirs.wanting) {
+            if !self.start_wanted(slot) {
+                self.dirs.wanting.insert(slot);
+            }
+        }
+        for _ in 0..self.dirs.queue.len() {
+            if self.dirs.running >= CHANGES_MAX {
+                return;
+            }
+            let Some(slot) = self.dirs.queue.pop_front() else { break };
+            if self.start_flush(slot) {
+                self.dirs.queued.remove(&slot);
+            } else {
+                self.dirs.queue.push_back(slot);
+            }
+        }
+        for _ in 0..self.dirs.closing.len() {
+            if self.dirs.running >= CHANGES_MAX {
+                return;
+            }
+            let Some(slot) = self.dirs.closing.pop_front() else { break };
+            if !self.start_close(slot) {
+                self.dirs.closing.push_back(slot);
+            }
+        }
+    }
+
+    /// True when done or started; false to try again later.
+    fn start_flush(&mut self, slot: LogSlot) -> bool {
+        let through = self.wal.durable_through();
+        let written = self.wal.written_through();
+        let Some(log) = self.any_log(slot) else { return true };
+        if log.deleted || log.failed.is_some() || log.unflushed_bytes == 0 {
+            return true;
+        }
+        if log.busy.is_some() || log.wanted.truncate.is_some() {
+            return false;
+        }
+        let through = if log.config.durability == crate::Durability::Device { through } else { written };
+        let first = log.first_unflushed();
+        if log.index.get(first).is_some_and(|cached| cached.sequence > through) {
+            // Nothing of it is written: with a failed chain it never will be.
+            return true;
+        }
+        let Some(disk) = self.open_dir(slot, Class::Flush) else {
+            return self.any_log(slot).is_none_or(|log| log.failed.is_some());
+        };
+        let (batches, bytes) = self.gather(slot, first, through);
+        if let Some(log) = self.any_log(slot) {
+            log.busy = Some(Busy::Flush);
+            log.closed = false;
+            log.encoded = None;
+        }
+        self.dirs.running += 1;
+        self.tasks.spawn(Class::Flush, async move {
+            let result = Box::pin(disk.flush(batches)).await;
+            Outcome::Flushed { slot, bytes, result }
+        });
+        true
+    }
+
+    /// The next batches of a log to flush, from the buffers of the write-ahead log.
+    fn gather(&mut self, slot: LogSlot, first: usize, through: u64) -> (Vec<Bytes>, u64) {
+        let Store { wal, logs, .. } = self;
+        let Some(log) = logs[slot.0 as usize].as_ref() else { return (Vec::new(), 0) };
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        for cached in log.index.range(first..) {
+            if cached.sequence > through || (bytes > 0 && bytes + cached.len as usize > FLUSH_BYTES) {
+                break;
+            }
+            let Some(batch) = wal.slice(cached.sequence, cached.at, cached.len) else {
+                panic!("{:?}: unflushed batch {cached:?} is not in memory", log.id);
+            };
+            bytes += batch.len();
+            batches.push(batch);
+        }
+        (batches, bytes as u64)
+    }
+
+    pub(crate) fn on_flushed(&mut self, slot: LogSlot, bytes: u64, result: Result<FlushedState, Error>) {
+        self.dirs.running -= 1;
+        let now = self.io.now();
+        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else { return };
+        log.busy = None;
+        log.encoded = None;
+        match result {
+            Ok(state) => {
+                self.stats.flushes += 1;
+                self.stats.flushed_bytes += bytes;
+                let first = log.first_unflushed();
+                for cached in log.index.range(first..).take_while(|cached| cached.end <= state.flushed) {
+                    self.wal.unpin(cached.sequence);
+                    log.unflushed_bytes -= u64::from(cached.len);
+                    self.unflushed_bytes -= u64::from(cached.len);
+                }
+                if state.flushed > log.offsets.log_end {
+                    // It was truncated while this flush was under way.
+                    log.wanted.truncate = Some(log.offsets.log_end);
+                    self.dirs.wanting.insert(slot);
+                }
+                log.offsets.flushed = log.offsets.flushed.max(state.flushed.min(log.offsets.log_end));
+                log.on_durable(log.offsets.flushed);
+                log.dirty_since = now;
+                if !log.deleted {
+                    log.check();
+                }
+                let again = log.unflushed_bytes >= FLUSH_BYTES as u64 || self.is_stopping();
+                if self.any_log(slot).is_some_and(|log| log.unflushed_bytes == 0) {
+                    self.dirty.remove(&slot);
+                } else if again {
+                    self.dirs.flush(slot);
+                }
+                self.advance(slot);
+            }
+            Err(Error::Full(reason)) => {
+                // Nothing was written; the data is safe in the write-ahead log. Flushing goes on when space is back.
+                self.turn.full = Some(reason);
+                self.dirs.queue.clear();
+                self.dirs.queued.clear();
+            }
+            Err(error) => self.fail_log(slot, error.to_string()),
+        }
+        self.wants_again(slot);
+    }
+
+    fn wants_again(&mut self, slot: LogSlot) {
+        if self.any_log(slot).is_some_and(|log| log.wanted.any()) {
+            self.dirs.wants(slot);
+        }
+    }
+
+    /// Trimming, retention, truncation, removal. True when started, or nothing is left to do.
+    fn start_wanted(&mut self, slot: LogSlot) -> bool {
+        let Some(log) = self.any_log(slot) else { return true };
+        if log.busy.is_some() || matches!(log.dir, Dir::Opening(_)) {
+            return false;
+        }
+        if log.deleted {
+            return !log.wanted.remove || self.start_remove(slot);
+        }
+        if self.dirs.running >= CHANGES_MAX {
+            return false;
+        }
+        let Some(log) = self.any_log(slot).filter(|log| log.wanted.any() && log.failed.is_none()) else { return true };
+        let (wanted, on_disk) = (log.wanted, log.flushed_state().is_some());
+        if !on_disk {
+            // Nothing on disk: a later first flush begins at the log start.
+            log.wanted = Default::default();
+            return true;
+        }
+        let Some(disk) = self.open_dir(slot, Class::Maintenance) else { return false };
+        let now = self.io.wall();
+        let Some(log) = self.any_log(slot) else { return true };
+        let Offsets { log_start, high_watermark, log_end, .. } = log.offsets;
+        let config = log.config.clone();
+        let what = if let Some(to) = wanted.truncate {
+            self.tasks.spawn(Class::Flush, async move {
+                let result = Box::pin(disk.truncate(to)).await;
+                Outcome::Changed { slot, what: Busy::Truncate, result: result.map(drop) }
+            });
+            Busy::Truncate
+        } else if wanted.trim {
+            log.wanted.trim = false;
+            self.tasks.spawn(Class::Maintenance, async move {
+                let trim = async {
+                    // The active segment goes as well when all of it is below the start.
+                    if log_start >= disk.flushed() {
+                        disk.roll().await?;
+                    }
+                    disk.remove_below(log_start).await
+                };
+                let result = Box::pin(trim).await;
+                Outcome::Changed { slot, what: Busy::Trim, result: result.map(drop) }
+            });
+            Busy::Trim
+        } else {
+            log.wanted.retain = false;
+            self.tasks.spawn(Class::Maintenance, async move {
+                let view = Box::pin(disk.view(high_watermark, log_end)).await;
+                let result = view.map(|view| retention::plan(&view, now, &config).delete_below);
+                Outcome::Retain { slot, result }
+            });
+            Busy::Retain
+        };
+        self.dirs.running += 1;
+        let Some(log) = self.any_log(slot) else { return true };
+        log.busy = Some(what);
+        log.encoded = None;
+        !log.wanted.any()
+    }
+
+    pub(crate) fn on_changed(&mut self, slot: LogSlot, what: Busy, result: Result<(), Error>) {
+        self.dirs.running -= 1;
+        let Some(log) = self.any_log(slot) else { return };
+        log.busy = None;
+        log.encoded = None;
+        match (what, &result) {
+            (Busy::Remove, _) => {
+                // What could not be removed is recorded as deleted: the next recovery removes it.
+                if result.is_ok() {
+                    let dir = log.dir_name();
+                    self.dirs.leaving.remove(&dir);
+                }
+                self.logs[slot.0 as usize] = None;
+                self.free.push(slot.0);
+                return;
+            }
+            (Busy::Truncate, Ok(())) => log.wanted.truncate = None,
+            (Busy::Close, Ok(())) => {
+                log.closed = true;
+                let state = log.flushed_state();
+                log.producers_flushed = match &log.dir {
+                    Dir::Open(disk) => disk.with_producers(ProducerStates::to_bytes),
+                    Dir::Closed(_) | Dir::Opening(_) => Vec::new(),
+                };
+                log.dir = Dir::Closed(state);
+            }
+            _ => {}
+        }
+        match result {
+            Err(Error::Full(reason)) => self.turn.full = Some(reason),
+            Err(error) => self.fail_log(slot, error.to_string()),
+            Ok(()) => {}
+        }
+        self.wants_again(slot);
+    }
+
+    fn start_close(&mut self, slot: LogSlot) -> bool {
+        let Some(log) = self.any_log(slot).filter(|log| !log.deleted && log.failed.is_none()) else { return true };
+        if log.busy.is_some() {
+            return false;
+        }
+        let Some(disk) = self.open_dir(slot, Class::Flush) else { return false };
+        if let Some(log) = self.any_log(slot) {
+            log.busy = Some(Busy::Close);
+        }
+        self.dirs.running += 1;
+        self.tasks.spawn(Class::Flush, async move {
+            let result = Box::pin(disk.close()).await;
+            Outcome::Changed { slot, what: Busy::Close, result: result.map(drop) }
+        });
+        true
+    }
+
+    fn start_remove(&mut self, slot: LogSlot) -> bool {
+        let Some(log) = self.any_log(slot) else { return true };
+        log.busy = Some(Busy::Remove);
+        log.index.clear();
+        let path = log.dir_name();
+        let path = self.options.data.join("kafka").join(path);
+        let Some(log) = self.any_log(slot) else { return true };
+        let dir = std::mem::replace(&mut log.dir, Dir::Closed(None));
+        let disk = self.dirs.disk.clone();
+        self.dirs.running += 1;
+        self.tasks.spawn(Class::Maintenance, async move {
+            let result = match dir {
+                Dir::Open(log) => Box::pin(log.remove()).await,
+                Dir::Closed(None) => Ok(()),
+                Dir::Closed(Some(_)) | Dir::Opening(_) => remove_dir(&disk, &path).await,
+            };
+            Outcome::Changed { slot, what: Busy::Remove, result }
+        });
+        true
+    }
+
+    pub(crate) fn is_truncating(&self) -> bool {
+        self.logs.iter().flatten().any(|log| log.wanted.truncate.is_some())
+    }
+
+    // ---- retention ---------------------------------------------------------------------------------------------------------
+
+    /// Asks every log with retention for what is too old or too much, and forgets producers that have been quiet for long.
+    pub(crate) fn retain(&mut self) {
+        let now = self.io.wall();
+        let expiration = self.options.producer_id_expiration_ms;
+        for at in 0..self.logs.len() {
+            let Some(log) = self.logs[at].as_mut().filter(|log| !log.deleted) else { continue };
+            log.producers.expire(now, expiration);
+            if log.config.delete && (log.config.retention_ms >= 0 || log.config.retention_bytes >= 0) {
+                log.wanted.retain = true;
+                self.dirs.wanting.insert(LogSlot(at as u32));
+            }
+        }
+    }
+
+    pub(crate) fn on_retain(&mut self, slot: LogSlot, result: Result<Option<Offset>, Error>) {
+        self.dirs.running -= 1;
+        let Some(log) = self.any_log(slot) else { return };
+        log.busy = None;
+        if !log.deleted
+            && let Ok(Some(to)) = result
+        {
+            let to = to.min(log.offsets.high_watermark);
+            if to > log.offsets.log_start && self.wal.failed.is_none() && !self.is_stopping() {
+                self.move_log_start(slot, to);
+            }
+        }
+        // An error of a look at segments changes nothing: it is seen again by whoever reads or flushes.
+        self.wants_again(slot);
+    }
+}
+
+impl crate::log::Wanted {
+    fn any(&self) -> bool {
+        self.trim || self.retain || self.truncate.is_some() || self.remove
+    }
+}
+
+/// The producers of a checkpoint.
+pub(crate) fn parse_producers(bytes: &[u8], id: LogId, max: usize) -> Result<ProducerStates, Error> {
+    ProducerStates::from_bytes(bytes, max).map_err(|error| Error::Damaged {
+        file: "checkpoint".into(),
+        position: 0,
+        what: format!("producers of {id:?}: {error}"),
+    })
+}
+
+/// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then file by file.
+pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
+    let io = disk.io();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let away = path.with_file_name(format!("{name}.{:032x}-delete", u128::from(io.random())));
+    match io.rename(path, &away).await {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    }
+    if let Some(parent) = path.parent() {
+        io.sync_dir(parent).await?;
+    }
+    disk.purge(away).await
+}

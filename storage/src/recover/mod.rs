@@ -1,0 +1,429 @@
+//! What a start does with the data directory, once, on one core, before anything is served.
+//!
+//! Two phases, because which logs exist stands in `__cluster_metadata`, which is a log itself:
+//! 1. [`Recovery::scan`] reads checkpoints and chains, also those of cores that no longer exist; [`Recovery::replay`] brings
+//!    single logs into their segments, which [`Recovery::read`] then reads.
+//! 2. [`Recovery::finish`] does the same for all other logs that the broker knows, removes what was deleted, sets aside what
+//!    nobody knows, writes a durable checkpoint of a new *start* and removes the old write-ahead log.
+//!
+//! Its time depends on the unflushed write-ahead log only. A crash inside it repeats it: segments are written from the recorded
+//! position again, and only the new checkpoint ends the old start. What it leaves is all in segments, so a log may be opened on
+//! any core afterwards.
+pub(crate) mod replay;
+pub(crate) mod scan;
+
+use crate::{
+    Error, LogConfig, LogId, Offsets, Options, ReadError, RecoveredLog,
+    checkpoint::{self, Checkpoint, Head, LogState, RECOVERED},
+    dirs::remove_dir,
+    disk_log::DiskLog,
+    files::{Disk, DiskOptions},
+    join::join_bounded,
+    log::dir_name,
+    wal::{Kind, recycle},
+};
+use bytes::Bytes;
+use netio::Io;
+use record::{LeaderEpoch, Offset};
+use replay::{LogFound, Replayed};
+use scan::Found;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// Logs replayed at once.
+const REPLAYS_AT_ONCE: usize = 16;
+/// Segment files open at once.
+const FILES_OPEN_MAX: usize = 512;
+
+/// A place where acknowledged bytes are not readable any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub file: String,
+    pub position: u64,
+    pub what: String,
+}
+
+/// What recovery found and did.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Every core of the last run had stopped cleanly.
+    pub clean: bool,
+    /// Valid frames of the write-ahead log, and their bytes.
+    pub frames: u64,
+    pub wal_bytes: u64,
+    /// Frames dropped at the end of chains: nobody was told of them.
+    pub torn_frames: u64,
+    /// Batches written to segments, and their bytes.
+    pub batches: u64,
+    pub bytes: u64,
+    pub damaged: Vec<Damage>,
+    /// Directories set aside: nobody knows their logs, and no deletion is recorded.
+    pub strays: Vec<String>,
+    pub removed: Vec<String>,
+    pub logs: usize,
+    pub scan_ms: u64,
+    pub replay_ms: u64,
+    pub(crate) lost_frames: bool,
+}
+
+/// A data directory between its last run and the next.
+#[derive(Debug)]
+pub struct Recovery {
+    io: Io,
+    options: Options,
+    disk: Disk,
+    start: u64,
+    logs: BTreeMap<LogId, LogFound>,
+    replayed: BTreeMap<LogId, Replayed>,
+    deleted: BTreeMap<LogId, String>,
+    report: RecoveryReport,
+}
+
+impl Recovery {
+    /// Reads the data directory; an empty one is made.
+    ///
+    /// # Errors
+    /// The disk's, or damage that leaves no way to go on ([`Error::Damaged`]).
+    pub async fn scan(io: &Io, options: &Options) -> Result<Recovery, Error> {
+        let began = io.now();
+        let wal = options.data.join("wal");
+        for dir in [&options.data, &wal, &options.data.join("kafka")] {
+            io.create_dir(dir).await?;
+        }
+        io.sync_dir(&options.data).await?;
+        if let Some(parent) = options.data.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            io.sync_dir(parent).await?;
+        }
+        let (files, checkpoints) = list(io, &wal).await?;
+        let base = checkpoint::read(io, &wal, RECOVERED).await?;
+        let Some(base) = base else {
+            if files.is_empty() && checkpoints.is_empty() {
+                return Ok(Self::empty(io, options));
+            }
+            return Err(Error::Damaged {
+                file: wal.join(checkpoint::file_name(RECOVERED)).display().to_string(),
+                position: 0,
+                what: "the file is missing, but there is a write-ahead log: restore it, or the whole directory".into(),
+            });
+        };
+        let mut recovery = Self { start: base.head.start, ..Self::empty(io, options) };
+        recovery.take_checkpoint(base);
+        let mut heads = BTreeMap::new();
+        for core in checkpoints {
+            // One of another start is a leftover.
+            if let Some(checkpoint) = checkpoint::read(io, &wal, core).await?.filter(|read| read.head.start == recovery.start) {
+                heads.insert(core, checkpoint.head);
+                recovery.take_checkpoint(checkpoint);
+            }
+        }
+        recovery.report.clean = files.keys().all(|core| heads.get(core).is_some_and(|head| head.clean));
+        for (core, numbers) in files {
+            let head = heads.get(&core);
+            if !head.is_some_and(|head| head.clean) {
+                recovery.scan_chain(&wal, core, numbers, head).await?;
+            }
+        }
+        let lost_frames = recovery.report.lost_frames;
+        for found in recovery.logs.values_mut() {
+            found.holes_are_damage = lost_frames;
+        }
+        recovery.report.scan_ms = io.now().since(began) / 1_000_000;
+        Ok(recovery)
+    }
+
+    fn empty(io: &Io, options: &Options) -> Recovery {
+        Recovery {
+            io: io.clone(),
+            options: options.clone(),
+            disk: Disk::new(io, DiskOptions { open_files_max: FILES_OPEN_MAX, producer_ids_max: options.producer_ids_max }),
+            start: 0,
+            logs: BTreeMap::new(),
+            replayed: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            report: RecoveryReport { clean: true, ..RecoveryReport::default() },
+        }
+    }
+
+    /// A core's own checkpoint comes after the recovered one and replaces what that says of its logs.
+    fn take_checkpoint(&mut self, checkpoint: Checkpoint) {
+        for log in checkpoint.logs {
+            self.logs.insert(log.id, LogFound::new(log));
+        }
+        for (id, name) in checkpoint.deleted {
+            self.deleted.insert(id, name);
+        }
+    }
+
+    async fn scan_chain(&mut self, wal: &Path, core: u32, numbers: Vec<u64>, head: Option<&Head>) -> Result<(), Error> {
+        let first = head.map_or(0, |head| head.first_file);
+        let start = self.start;
+        let io = self.io.clone();
+        let reads = numbers.into_iter().filter(|n| *n >= first).map(|n| {
+            let (io, path) = (io.clone(), wal.join(recycle::file_name(core, n)));
+            async move {
+                let bytes = scan::read_file(&io, &path).await?;
+                // The memory of a file without frames is free again here.
+                let mut frames = Vec::new();
+                scan::frames_of(&bytes, &path.display().to_string(), core, start, n, &mut frames);
+                Ok(frames)
+            }
+        });
+        let mut frames = Vec::new();
+        for read in join_bounded(reads, 2).await {
+            let read: Result<Vec<scan::Frame>, Error> = read;
+            frames.extend(read?);
+        }
+        for found in scan::chain(frames, head, &mut self.report)? {
+            self.on_found(found);
+        }
+        Ok(())
+    }
+
+    fn on_found(&mut self, found: Found) {
+        let (entry, data) = match found {
+            Found::Entry(entry, data) => (entry, Some(data)),
+            Found::Lost(entry) => (entry, None),
+        };
+        if entry.kind == Kind::Deleted {
+            let name = data.and_then(|data| String::from_utf8(data.to_vec()).ok()).unwrap_or_default();
+            self.logs.remove(&entry.id);
+            self.deleted.insert(entry.id, name);
+            return;
+        }
+        if self.deleted.contains_key(&entry.id) {
+            return;
+        }
+        let name = match (&data, entry.kind) {
+            (Some(data), Kind::Created) => String::from_utf8(data.to_vec()).ok(),
+            _ => None,
+        };
+        let log = self.logs.entry(entry.id).or_insert_with(|| {
+            LogFound::new(LogState::empty(entry.id, name.as_deref().unwrap_or_default(), entry.offset, LeaderEpoch(0)))
+        });
+        if let Some(name) = name.filter(|_| log.state.name.is_empty()) {
+            log.state.name = name;
+        }
+        match data {
+            Some(data) => log.on_entry(&entry, data),
+            None => log.on_lost(&entry),
+        }
+    }
+
+    /// Every log that was found and not deleted.
+    pub fn log_ids(&self) -> Vec<LogId> {
+        self.logs.keys().chain(self.replayed.keys()).copied().collect()
+    }
+
+    /// What has been found so far.
+    pub fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Brings one log into its segments, so that [`Self::read`] can read it; `None` if it was not found.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn replay(&mut self, id: LogId, name: &str, config: LogConfig) -> Result<Option<Offsets>, Error> {
+        if let Some(found) = self.logs.remove(&id) {
+            let dir = self.dir(&dir_name(name, id.partition));
+            let max = self.options.producer_ids_max;
+            let mut replayed = Box::pin(replay::replay(&self.disk, dir.clone(), id, config.clone(), found, max)).await?;
+            if replayed.disk.is_none()
+                && let Some(known) = replayed.state.disk
+            {
+                let disk = Box::pin(DiskLog::open(&self.disk, dir, id, config, Some(known))).await?.0;
+                if !replayed.state.producers.is_empty() {
+                    disk.set_producers(crate::dirs::parse_producers(&replayed.state.producers, id, max)?);
+                }
+                replayed.disk = Some(disk);
+            }
+            replayed.state.name = name.to_owned();
+            self.replayed.insert(id, replayed);
+        }
+        Ok(self.replayed.get(&id).map(Replayed::offsets))
+    }
+
+    /// Batches of a replayed log from the one holding `from`; empty at its end.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Panics
+    /// If the log was not replayed.
+    pub async fn read(&self, id: LogId, from: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
+        let Some(log) = self.replayed.get(&id) else { panic!("{id:?} was not replayed") };
+        let offsets = log.offsets();
+        if let Some((_, next)) = log.state.fenced.iter().find(|(start, end)| *start <= from && from < *end) {
+            return Err(ReadError::Damaged { offset: from, next: *next });
+        }
+        match &log.disk {
+            Some(disk) if from < offsets.log_end => disk.read(from, offsets.log_end, max_bytes, true).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends recovery: `known` names the directory's topic and the settings of every log that is to live. Returns those logs,
+    /// ready to be opened on any core.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn finish(
+        mut self,
+        known: impl Fn(LogId) -> Option<(String, LogConfig)>,
+    ) -> Result<(Vec<RecoveredLog>, RecoveryReport), Error> {
+        let began = self.io.now();
+        let mut wanted = Vec::new();
+        for (id, found) in std::mem::take(&mut self.logs) {
+            // Of a log that nobody knows only the directory is left: it is set aside below.
+            if let Some((name, config)) = known(id) {
+                wanted.push((id, name, config, found));
+            }
+        }
+        let (disk, max) = (self.disk.clone(), self.options.producer_ids_max);
+        let kafka = self.options.data.join("kafka");
+        let replays = wanted.into_iter().map(|(id, name, config, found)| {
+            let (disk, dir) = (disk.clone(), kafka.join(dir_name(&name, id.partition)));
+            async move {
+                let mut replayed = Box::pin(replay::replay(&disk, dir, id, config, found, max)).await?;
+                replayed.state.name = name;
+                replayed.disk = None;
+                Ok((id, replayed))
+            }
+        });
+        for result in join_bounded(replays, REPLAYS_AT_ONCE).await {
+            let result: Result<(LogId, Replayed), Error> = result;
+            let (id, replayed) = result?;
+            self.replayed.insert(id, replayed);
+        }
+        self.settle_directories(&known).await?;
+        let mut logs = Vec::with_capacity(self.replayed.len());
+        let mut encoded = Vec::with_capacity(self.replayed.len());
+        for (id, mut replayed) in std::mem::take(&mut self.replayed) {
+            self.report.batches += replayed.batches;
+            self.report.bytes += replayed.bytes;
+            self.report.damaged.append(&mut replayed.damaged);
+            encoded.push(replayed.state.encode());
+            logs.push(RecoveredLog { id, name: replayed.state.name.clone(), config: replayed.config, state: replayed.state });
+        }
+        self.end_start(&encoded).await?;
+        self.report.logs = logs.len();
+        self.report.replay_ms = self.io.now().since(began) / 1_000_000;
+        Ok((logs, self.report))
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.options.data.join("kafka").join(name)
+    }
+
+    /// Removes the directories of deleted logs, sets aside those of logs that nobody knows, and takes in known ones that no
+    /// checkpoint names (made, and then the power went).
+    async fn settle_directories(
+        &mut self,
+        known: &impl Fn(LogId) -> Option<(String, LogConfig)>,
+    ) -> Result<(), Error> {
+        let kafka = self.options.data.join("kafka");
+        let expected: BTreeSet<String> = self
+            .replayed
+            .iter()
+            .filter(|(_, log)| log.state.disk.is_some())
+            .map(|(id, log)| dir_name(&log.state.name, id.partition))
+            .collect();
+        let mut changed = false;
+        for entry in self.io.read_dir(&kafka).await?.into_iter().filter(|entry| entry.is_dir) {
+            let (path, name) = (kafka.join(&entry.name), entry.name);
+            if expected.contains(&name) || name.ends_with("-stray") {
+                continue;
+            }
+            if name.ends_with("-delete") {
+                self.disk.purge(path).await?;
+                self.report.removed.push(name);
+                continue;
+            }
+            let partition = name.rsplit_once('-').and_then(|(_, partition)| partition.parse().ok());
+            let topic = self.disk.topic_of(&path).await?;
+            let id = topic.zip(partition).map(|(topic, partition)| LogId { topic, partition });
+            let deleted = id.is_some_and(|id| self.deleted.contains_key(&id));
+            // Made, and the power went before it said whose it is: nothing was written to it.
+            let half_made = topic.is_none() && !self.io.read_dir(&path).await?.iter().any(|file| file.name.ends_with(".log"));
+            if deleted || half_made {
+                remove_dir(&self.disk, &path).await?;
+                self.report.removed.push(name);
+            } else if let Some((id, (topic, config))) = id.and_then(|id| Some((id, known(id)?))) {
+                self.adopt(id, topic, config, path).await?;
+            } else {
+                let stray = format!("{name}.{:032x}-stray", u128::from(self.io.random()));
+                self.io.rename(&path, &kafka.join(&stray)).await?;
+                changed = true;
+                self.report.strays.push(stray);
+            }
+        }
+        if changed {
+            self.io.sync_dir(&kafka).await?;
+        }
+        Ok(())
+    }
+
+    /// A directory of a known log that no checkpoint counts on. If the chain knows the log, it knows all of it: what lies there
+    /// was never counted, and goes. Else the directory itself is the log, as Kafka would leave it.
+    async fn adopt(&mut self, id: LogId, name: String, config: LogConfig, path: PathBuf) -> Result<(), Error> {
+        if self.replayed.contains_key(&id) {
+            remove_dir(&self.disk, &path).await?;
+            self.report.removed.push(path.display().to_string());
+            return Ok(());
+        }
+        let (disk, _) = Box::pin(DiskLog::open(&self.disk, path, id, config.clone(), None)).await?;
+        let known = disk.state();
+        let epochs = disk.epochs();
+        let state = LogState {
+            log_start: known.log_start,
+            disk: Some(known),
+            closed: false,
+            epoch: epochs.latest().unwrap_or(LeaderEpoch(0)),
+            producers: disk.with_producers(crate::producer_state::ProducerStates::to_bytes),
+            epochs,
+            ..LogState::empty(id, &name, known.log_start, LeaderEpoch(0))
+        };
+        let replayed = Replayed { state, config, disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
+        self.replayed.insert(id, replayed);
+        Ok(())
+    }
+
+    /// The checkpoint of the next start; with it, everything of the old one is void and goes.
+    async fn end_start(&mut self, logs: &[Bytes]) -> Result<(), Error> {
+        let wal = self.options.data.join("wal");
+        let run = u128::from(self.io.random());
+        let head = Head { start: self.start + 1, core: RECOVERED, run, clean: true, first_live: 0, first_file: 0 };
+        // Directories of deleted logs are gone by now.
+        checkpoint::write(&self.io, &wal, RECOVERED, checkpoint::encode(&head, logs, &[])).await?;
+        let (files, checkpoints) = list(&self.io, &wal).await?;
+        for (core, numbers) in files {
+            for n in numbers {
+                self.io.remove_file(&wal.join(recycle::file_name(core, n))).await?;
+            }
+        }
+        for core in checkpoints {
+            self.io.remove_file(&wal.join(checkpoint::file_name(core))).await?;
+        }
+        self.io.sync_dir(&wal).await?;
+        Ok(())
+    }
+}
+
+/// WAL files by core, in order of their numbers, and the cores that have a checkpoint.
+async fn list(io: &Io, wal: &Path) -> Result<(BTreeMap<u32, Vec<u64>>, Vec<u32>), Error> {
+    let mut files: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    let mut checkpoints = Vec::new();
+    for entry in io.read_dir(wal).await? {
+        if let Some((core, n)) = recycle::parse_name(&entry.name) {
+            files.entry(core).or_default().push(n);
+        } else if let Some(core) = checkpoint::parse_name(&entry.name).filter(|core| *core != RECOVERED) {
+            checkpoints.push(core);
+        }
+    }
+    for numbers in files.values_mut() {
+        numbers.sort_unstable();
+    }
+    Ok((files, checkpoints))
+}

@@ -1,0 +1,589 @@
+//! What carries a store forward: outcomes of the disk become progress, progress becomes events, and work is started.
+//!
+//! The order that recovery relies on is here: segment data and index entries synced (a flush has ended) -> the checkpoint
+//! durable -> a WAL file used again.
+use crate::{
+    AppendError, Durability, Error, Event, LogId, LogSlot, ReadError, Store,
+    checkpoint::{self, Head},
+    disk_log::{DiskLog, FlushedState},
+    flush::{self, Move},
+    log::{Busy, Dir},
+    store::{TimeOffset, batch_entry},
+    wal::{Kind, group::Reach, recycle::{self, WalFile}},
+};
+use bytes::Bytes;
+use netio::{Class, file::Space};
+use record::{BatchHeader, Offset};
+use std::collections::VecDeque;
+
+/// Tokens of the store's timers.
+const TIMER: u64 = 1 << 63;
+const TIMER_LINGER: u64 = TIMER | 1;
+const TIMER_CARE: u64 = TIMER | 2;
+const TIMER_RETENTION: u64 = TIMER | 3;
+
+/// A background task's end.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Opened { slot: LogSlot, result: Result<DiskLog, Error> },
+    Flushed { slot: LogSlot, bytes: u64, result: Result<FlushedState, Error> },
+    Changed { slot: LogSlot, what: Busy, result: Result<(), Error> },
+    Retain { slot: LogSlot, result: Result<Option<Offset>, Error> },
+    Read { token: u64, reserved: usize, result: Result<Vec<Bytes>, ReadError> },
+    Time { token: u64, result: Result<Option<TimeOffset>, Error> },
+    FileMade(Result<WalFile, netio::Error>),
+    FilesRemoved(Result<(), netio::Error>),
+    Checkpointed { first_live: u64, result: Result<(), netio::Error> },
+    Space(Result<Space, netio::Error>),
+}
+
+/// An entry whose effect outside begins when it is durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Control {
+    LogStart(LogSlot),
+    Truncated(LogSlot),
+    Deleted(LogSlot),
+}
+
+/// A checkpoint that waits for what it says to be durable.
+#[derive(Debug)]
+struct Captured {
+    durable: u64,
+    head: Head,
+    logs: Vec<Bytes>,
+    deleted: Vec<(LogId, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stop {
+    #[default]
+    No,
+    Flushing,
+    Closing,
+    /// The last checkpoint is under way.
+    Marking,
+    Stopped,
+}
+
+/// State of the turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    controls: VecDeque<(u64, Control)>,
+    reaches: Vec<Reach>,
+    captured: Option<Captured>,
+    writing_checkpoint: bool,
+    /// WAL files that may serve again.
+    done_files: Vec<WalFile>,
+    files_used: u64,
+    removing_files: bool,
+    /// The device was full when space was last asked for.
+    pub full: Option<String>,
+    checking_space: bool,
+    appended_since_space: u64,
+    /// An append was refused as busy.
+    refused: bool,
+    told_failure: bool,
+    linger_armed: bool,
+    care_armed: bool,
+    retention_armed: bool,
+    /// The care timer asked for a look at all unflushed logs.
+    look: bool,
+    /// Unflushed bytes below which a look for large logs found none.
+    looked_at: u64,
+    stop: Stop,
+}
+
+impl Turn {
+    pub(crate) fn control(&mut self, sequence: u64, control: Control) {
+        assert!(self.controls.back().is_none_or(|(last, _)| *last <= sequence), "entries come in order");
+        self.controls.push_back((sequence, control));
+    }
+}
+
+impl Store {
+    // ---- refusals ----------------------------------------------------------------------------------------------------------
+
+    pub(crate) fn check_chain(&self) -> Result<(), Error> {
+        match &self.wal.failed {
+            Some(reason) => Err(Error::Failed(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Is there room for a batch of `bytes`?
+    pub(crate) fn check_room(&mut self, bytes: usize) -> Result<(), AppendError> {
+        if let Some(reason) = &self.turn.full {
+            return Err(Error::Full(reason.clone()).into());
+        }
+        if bytes as u64 + 2 * netio::buffer::BLOCK as u64 > self.options.wal_file_bytes {
+            return Err(Error::Full(format!("a batch of {bytes} bytes in WAL files of {}", self.options.wal_file_bytes)).into());
+        }
+        if self.turn.stop != Stop::No {
+            return Err(Error::Failed("the store stops".into()).into());
+        }
+        if !self.has_room() {
+            self.turn.refused = true;
+            return Err(AppendError::Busy);
+        }
+        self.turn.appended_since_space += bytes as u64;
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.wal.has_room()
+            && self.wal.files.live_bytes() <= self.options.unflushed_bytes_max
+            && self.unflushed_bytes <= self.options.unflushed_bytes_max
+    }
+
+    // ---- events of netio ---------------------------------------------------------------------------------------------------
+
+    /// A `netio::Event::Written`; false when the token is not the store's (tokens of the store have the top bit set).
+    pub fn on_written(&mut self, token: u64, result: netio::Result<()>) -> bool {
+        if !self.wal.on_written(token, result) {
+            return false;
+        }
+        self.progress();
+        true
+    }
+
+    /// A `netio::Event::Timer`; false when the token is not the store's.
+    pub fn on_timer(&mut self, token: u64) -> bool {
+        match token {
+            TIMER_LINGER => self.turn.linger_armed = false,
+            TIMER_CARE => {
+                self.turn.care_armed = false;
+                self.turn.look = true;
+                self.care();
+            }
+            TIMER_RETENTION => {
+                self.turn.retention_armed = false;
+                self.retain();
+                self.start_timers();
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    pub fn take_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Event::Advanced(slot) = event
+            && let Some(log) = self.any_log(slot)
+        {
+            log.announced = false;
+        }
+        Some(event)
+    }
+
+    // ---- the turn ----------------------------------------------------------------------------------------------------------
+
+    /// Everything that can go on, goes on. Cheap when there is nothing.
+    pub(crate) fn pump(&mut self) {
+        while let Some(outcome) = self.tasks.take() {
+            self.on_outcome(outcome);
+        }
+        self.pump_reads();
+        self.plan_flush();
+        self.pump_dirs();
+        self.pump_checkpoint();
+        self.pump_files();
+        self.wal.submit(self.turn.stop != Stop::No);
+        self.progress();
+        self.pump_stop();
+        self.wal.submit(self.turn.stop != Stop::No);
+        self.arm_timers();
+    }
+
+    fn on_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Opened { slot, result } => self.on_opened(slot, result),
+            Outcome::Flushed { slot, bytes, result } => self.on_flushed(slot, bytes, result),
+            Outcome::Changed { slot, what, result } => self.on_changed(slot, what, result),
+            Outcome::Retain { slot, result } => self.on_retain(slot, result),
+            Outcome::Read { token, reserved, result } => self.on_read(token, reserved, result),
+            Outcome::Time { token, result } => self.on_time(token, result),
+            Outcome::FileMade(result) => self.on_file_made(result),
+            Outcome::FilesRemoved(result) => {
+                self.turn.removing_files = false;
+                // A file that stays is not read again: its frames are of a former generation. The next recovery removes it.
+                let _ = result;
+            }
+            Outcome::Checkpointed { first_live, result } => self.on_checkpointed(first_live, result),
+            Outcome::Space(result) => self.on_space(result),
+        }
+    }
+
+    /// What the chain has written and made durable becomes offsets and events.
+    pub(crate) fn progress(&mut self) {
+        let mut reaches = std::mem::take(&mut self.turn.reaches);
+        self.wal.take_written(&mut reaches);
+        for reach in reaches.drain(..) {
+            if let Some(log) = self.any_log(reach.slot) {
+                log.on_written(reach.end);
+                if log.config.durability != Durability::Device {
+                    self.advance(reach.slot);
+                }
+            }
+        }
+        self.wal.take_durable(&mut reaches);
+        for reach in reaches.drain(..) {
+            if let Some(log) = self.any_log(reach.slot) {
+                log.on_durable(reach.end);
+                self.advance(reach.slot);
+            }
+        }
+        self.turn.reaches = reaches;
+        while let Some((sequence, control)) = self.turn.controls.front().copied()
+            && sequence <= self.wal.durable_through()
+        {
+            self.turn.controls.pop_front();
+            self.on_control(control);
+        }
+        self.wal.evict(self.unflushed_bytes + self.options.cache_bytes as u64);
+        if self.wal.failed.is_some() && !self.turn.told_failure {
+            self.turn.told_failure = true;
+            let reason = self.wal.failed.clone().unwrap_or_default();
+            self.events.push_back(Event::ChainFailed { reason });
+        }
+        if self.turn.refused && self.has_room() && self.turn.full.is_none() {
+            self.turn.refused = false;
+            self.events.push_back(Event::Room);
+        }
+    }
+
+    fn on_control(&mut self, control: Control) {
+        match control {
+            Control::LogStart(slot) => {
+                let Some(log) = self.any_log(slot).filter(|log| !log.deleted) else { return };
+                log.wanted.trim = true;
+                self.dirs.wants(slot);
+                self.events.push_back(Event::LogStartMoved(slot));
+            }
+            Control::Truncated(slot) => self.dirs.wants(slot),
+            Control::Deleted(slot) => {
+                let Some(log) = self.any_log(slot) else { return };
+                log.wanted.remove = true;
+                let (id, name) = (log.id, log.name.clone());
+                self.dirs.leaving(id, name);
+                self.dirs.wants(slot);
+                self.events.push_back(Event::Deleted(id));
+            }
+        }
+    }
+
+    /// Raises the high watermark of a log and tells about it.
+    pub(crate) fn advance(&mut self, slot: LogSlot) {
+        let Some(log) = self.any_log(slot) else { return };
+        if log.raise() && !log.deleted && !log.announced {
+            log.announced = true;
+            self.events.push_back(Event::Advanced(slot));
+        }
+    }
+
+    // ---- flush -------------------------------------------------------------------------------------------------------------
+
+    fn plan_flush(&mut self) {
+        if self.dirty.is_empty() || self.dirs.is_flushing() || self.turn.full.is_some() && !self.turn.look {
+            return;
+        }
+        let all = self.turn.stop != Stop::No;
+        let full = self.unflushed_bytes >= self.options.flush_bytes;
+        let oldest = self.wal.files.oldest_full_last();
+        let tight = self.wal.files.live_bytes() >= self.options.unflushed_bytes_max / 2;
+        let pending = self.wal.first_pending();
+        let free_through = oldest.filter(|last| tight && pending <= *last);
+        let large = full && self.unflushed_bytes >= self.turn.looked_at;
+        if !(all || large || free_through.is_some() || self.turn.look) {
+            return;
+        }
+        self.turn.look = false;
+        let now = self.io.now();
+        let views: Vec<flush::View> = self.dirty.iter().filter_map(|slot| self.flush_view(*slot, now)).collect();
+        let aim = flush::Aim { full, free_through, age_ms: self.options.flush_age_ms, all };
+        let moves = flush::plan(&views, aim);
+        // Nothing large among them: look again when that may have changed.
+        self.turn.looked_at = if moves.is_empty() { self.unflushed_bytes + self.options.flush_bytes / 4 } else { 0 };
+        for (slot, what) in moves {
+            match what {
+                Move::Flush => self.dirs.flush(slot),
+                Move::Carry => self.carry(slot),
+            }
+        }
+    }
+
+    fn flush_view(&self, slot: LogSlot, now: netio::Instant) -> Option<flush::View> {
+        let log = self.logs.get(slot.0 as usize)?.as_ref()?;
+        let first = log.index.get(log.first_unflushed())?;
+        Some(flush::View {
+            slot,
+            bytes: log.unflushed_bytes,
+            first: first.sequence,
+            age_ms: now.since(log.dirty_since) / 1_000_000,
+            failed: log.failed.is_some(),
+        })
+    }
+
+    /// Logs the unflushed batches of a log once more, so that their first places can be freed.
+    fn carry(&mut self, slot: LogSlot) {
+        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else { return };
+        let (id, first) = (log.id, log.first_unflushed());
+        for at in first..log.index.len() {
+            let cached = log.index[at];
+            let Some(bytes) = self.wal.slice(cached.sequence, cached.at, cached.len) else {
+                panic!("{id:?}: unflushed batch {cached:?} is not in memory");
+            };
+            let header = match BatchHeader::parse(&bytes) {
+                Ok(header) if header.base_offset == cached.base && header.next_offset() == cached.end => header,
+                other => panic!("{id:?}: {cached:?} holds {other:?}"),
+            };
+            let dsync = log.config.durability == Durability::Device;
+            let (sequence, place) = self.wal.put_batch(slot, &bytes, dsync, |_| batch_entry(Kind::Carry, id, &header));
+            self.wal.unpin(cached.sequence);
+            log.index[at].sequence = sequence;
+            log.index[at].at = place;
+            self.stats.carried_bytes += bytes.len() as u64;
+        }
+    }
+
+    // ---- checkpoint --------------------------------------------------------------------------------------------------------
+
+    fn pump_checkpoint(&mut self) {
+        if self.wal.failed.is_some() {
+            self.turn.captured = None;
+            return;
+        }
+        if !self.turn.writing_checkpoint && self.turn.captured.is_none() {
+            let pending = self.wal.first_pending();
+            let useful = self.wal.files.oldest_full_last().is_some_and(|last| last < pending);
+            if useful && !self.is_truncating() {
+                self.capture(false);
+            }
+        }
+        let durable = self.wal.durable_through();
+        if let Some(captured) = self.turn.captured.take_if(|captured| captured.durable <= durable) {
+            self.write_checkpoint(captured);
+        }
+    }
+
+    /// Takes the state of every log as it is now; segments, producers and live frames are of the same moment. The file may be
+    /// written only when everything entered until now is durable. Crash shown: a batch was carried to frame 90, so frames below
+    /// 90 are done with; the checkpoint says so; if it were on the device before frame 90 is, a power cut takes the batch.
+    fn capture(&mut self, clean: bool) {
+        let chain = *self.wal.chain();
+        let first_live = self.wal.first_pending();
+        let head = Head {
+            start: chain.start,
+            core: chain.core,
+            run: chain.run,
+            clean,
+            first_live,
+            first_file: self.wal.files.first_n(),
+        };
+        let logs = self.logs.iter_mut().flatten().filter(|log| !log.deleted).map(crate::log::Log::encode).collect();
+        // Deletions whose entries are not durable yet are in the list as well: they will be when the file is written.
+        let mut deleted = self.dirs.leaving_list();
+        for log in self.logs.iter().flatten().filter(|log| log.deleted) {
+            if !deleted.iter().any(|(id, _)| *id == log.id) {
+                deleted.push((log.id, log.name.clone()));
+            }
+        }
+        let durable = self.wal.want_durable();
+        self.turn.captured = Some(Captured { durable, head, logs, deleted });
+    }
+
+    fn write_checkpoint(&mut self, captured: Captured) {
+        self.turn.writing_checkpoint = true;
+        let (io, dir) = (self.io.clone(), self.options.data.join("wal"));
+        self.tasks.spawn(Class::Flush, async move {
+            let Captured { head, logs, deleted, .. } = captured;
+            let bytes = checkpoint::encode(&head, &logs, &deleted);
+            let result = checkpoint::write(&io, &dir, head.core, bytes).await;
+            Outcome::Checkpointed { first_live: head.first_live, result }
+        });
+    }
+
+    fn on_checkpointed(&mut self, first_live: u64, result: Result<(), netio::Error>) {
+        self.turn.writing_checkpoint = false;
+        match result {
+            Ok(()) => {
+                self.stats.checkpoints += 1;
+                if self.turn.stop == Stop::Marking {
+                    self.turn.stop = Stop::Stopped;
+                    self.events.push_back(Event::Stopped);
+                    return;
+                }
+                self.turn.done_files.extend(self.wal.files.take_done(first_live));
+            }
+            // Tried again with the next reason for a checkpoint; the WAL keeps what it has until then.
+            Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
+            Err(error) => {
+                // The old checkpoint stands, nothing is lost; but a disk that cannot do this should not take acks.
+                self.wal.fail(format!("checkpoint: {error}"));
+                self.progress();
+            }
+        }
+    }
+
+    // ---- files of the chain ------------------------------------------------------------------------------------------------
+
+    fn pump_files(&mut self) {
+        if self.turn.stop != Stop::No && !self.wal.is_starved() || self.wal.failed.is_some() {
+            return;
+        }
+        let target = if self.turn.files_used == 0 { 1 } else { 2 };
+        let size = self.options.wal_file_bytes;
+        if self.wal.files.spares() < target && !self.wal.files.is_making() {
+            let at = self.turn.done_files.iter().position(|file| file.bytes == size);
+            // A full device gives no new file; one that is there may serve again. The care timer tries again.
+            if at.is_some() || self.turn.full.is_none() || self.wal.is_starved() && self.turn.look {
+                let old = at.map(|at| self.turn.done_files.swap_remove(at));
+                let task = self.wal.files.make(&self.io, old, size);
+                self.tasks.spawn(Class::Maintenance, async move { Outcome::FileMade(task.await) });
+            }
+        } else if !self.turn.done_files.is_empty() && !self.turn.removing_files && !self.wal.files.is_making() {
+            self.turn.removing_files = true;
+            let files = std::mem::take(&mut self.turn.done_files);
+            let (io, dir, core) = (self.io.clone(), self.options.data.join("wal"), self.wal.chain().core);
+            self.tasks.spawn(Class::Maintenance, async move {
+                Outcome::FilesRemoved(recycle::remove(&io, &dir, core, files).await)
+            });
+        }
+    }
+
+    fn on_file_made(&mut self, result: Result<WalFile, netio::Error>) {
+        match result {
+            Ok(file) => {
+                self.turn.files_used += 1;
+                self.wal.files.on_made(Some(file));
+            }
+            Err(error) => {
+                self.wal.files.on_made(None);
+                if error.is_full() {
+                    self.turn.full = Some(error.to_string());
+                } else {
+                    self.wal.fail(format!("a file for the write-ahead log: {error}"));
+                }
+            }
+        }
+    }
+
+    // ---- space -------------------------------------------------------------------------------------------------------------
+
+    /// Looked at each second while something is going on.
+    fn care(&mut self) {
+        self.wal_sync_when_old();
+        if self.turn.checking_space || (self.turn.appended_since_space == 0 && self.turn.full.is_none()) {
+            return;
+        }
+        self.turn.checking_space = true;
+        self.turn.appended_since_space = 0;
+        let (io, data) = (self.io.clone(), self.options.data.clone());
+        self.tasks.spawn(Class::Maintenance, async move { Outcome::Space(io.space(&data).await) });
+    }
+
+    /// What was acked in a weaker class becomes durable within the age of a flush, if the disk is otherwise quiet.
+    fn wal_sync_when_old(&mut self) {
+        if self.wal.durable_through() < self.wal.written_through() && self.wal.failed.is_none() {
+            self.wal.want_durable();
+        }
+    }
+
+    fn on_space(&mut self, result: Result<Space, netio::Error>) {
+        self.turn.checking_space = false;
+        let Ok(space) = result else { return };
+        let reserve = self.options.reserve_bytes;
+        if space.available_bytes < reserve {
+            self.turn.full = Some(format!("{} bytes available, {reserve} are kept free", space.available_bytes));
+        } else if self.turn.full.take().is_some() {
+            self.turn.refused = true;
+            self.turn.look = true;
+        }
+    }
+
+    // ---- timers ------------------------------------------------------------------------------------------------------------
+
+    pub(crate) fn start_timers(&mut self) {
+        if !self.turn.retention_armed && self.turn.stop == Stop::No && self.options.retention_check_ms > 0 {
+            self.turn.retention_armed = true;
+            self.io.timer(self.io.now().after_ms(self.options.retention_check_ms), TIMER_RETENTION);
+        }
+    }
+
+    fn arm_timers(&mut self) {
+        if !self.turn.linger_armed
+            && let Some(at) = self.wal.linger_until()
+        {
+            self.turn.linger_armed = true;
+            self.io.timer(at, TIMER_LINGER);
+        }
+        let idle = self.dirty.is_empty() && self.turn.full.is_none() && self.turn.appended_since_space == 0;
+        if !self.turn.care_armed && !idle && self.turn.stop != Stop::Stopped {
+            self.turn.care_armed = true;
+            let ms = (self.options.flush_age_ms / 4).clamp(20, 1_000);
+            self.io.timer(self.io.now().after_ms(ms), TIMER_CARE);
+        }
+    }
+
+    // ---- stop --------------------------------------------------------------------------------------------------------------
+
+    /// Flushes everything, trims files, writes the clean marker; [`Event::Stopped`] at the end. No append after this. What
+    /// failed before stays as it is, and then there is no clean marker.
+    pub fn stop(&mut self) {
+        if self.turn.stop == Stop::No {
+            self.turn.stop = Stop::Flushing;
+        }
+        self.pump();
+    }
+
+    fn pump_stop(&mut self) {
+        if self.turn.stop == Stop::Flushing && self.is_flushed() {
+            self.turn.stop = Stop::Closing;
+            self.close_all();
+            self.pump_dirs();
+        }
+        if self.turn.stop == Stop::Closing && self.dirs.is_idle() && self.turn.captured.is_none() && !self.turn.writing_checkpoint {
+            let sound = self.wal.failed.is_none() && self.logs.iter().flatten().all(|log| log.failed.is_none());
+            if sound {
+                self.turn.stop = Stop::Marking;
+                self.capture(true);
+                self.pump_checkpoint();
+            } else {
+                self.turn.stop = Stop::Stopped;
+                self.events.push_back(Event::Stopped);
+            }
+        }
+        if self.turn.stop == Stop::Marking && self.wal.failed.is_some() {
+            self.turn.stop = Stop::Stopped;
+            self.events.push_back(Event::Stopped);
+        }
+    }
+
+    /// Nothing is left to move to segments, or nothing can be.
+    fn is_flushed(&self) -> bool {
+        let stuck = |slot: &LogSlot| {
+            self.logs.get(slot.0 as usize).and_then(Option::as_ref).is_none_or(|log| log.failed.is_some())
+        };
+        self.wal.is_drained()
+            && self.dirs.is_idle()
+            && (self.wal.failed.is_some() || self.turn.full.is_some() || self.dirty.iter().all(stuck))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.turn.stop != Stop::No
+    }
+
+    /// Opens the closed logs that were written since their files were closed, and closes them for Kafka's tools.
+    fn close_all(&mut self) {
+        for at in 0..self.logs.len() {
+            let slot = LogSlot(at as u32);
+            if let Some(log) = self.any_log(slot)
+                && !log.deleted
+                && log.failed.is_none()
+                && (!log.closed || matches!(log.dir, Dir::Open(_)))
+                && log.flushed_state().is_some()
+            {
+                self.dirs.close(slot);
+            }
+        }
+    }
+}

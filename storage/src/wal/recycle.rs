@@ -1,0 +1,205 @@
+//! The files of a core's chain: pre-written, filled one after the other, used again once everything in them is flushed.
+//!
+//! On ext4 a write into unwritten extents costs a journal commit; a write into extents that hold data is a pure overwrite. So
+//! a file is filled with zeros before its first use, in the background, and a file that is done gets the next number (its
+//! *generation*) and serves again without being cleaned: frames of its former use carry the old generation.
+//!
+//! Not here: when a file may be recycled (the owner says so, after the checkpoint).
+use bytes::Bytes;
+use netio::{File, Io, Open};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
+
+/// Bytes of one pre-writing write.
+const ZEROS: usize = 1 << 20;
+
+/// `<core>-<n>.wal`
+pub(crate) fn file_name(core: u32, n: u64) -> String {
+    format!("{core}-{n}.wal")
+}
+
+/// Core and number of a WAL file's name.
+pub(crate) fn parse_name(name: &str) -> Option<(u32, u64)> {
+    let (core, n) = name.strip_suffix(".wal")?.split_once('-')?;
+    Some((core.parse().ok()?, n.parse().ok()?))
+}
+
+/// A file of the chain.
+#[derive(Debug)]
+pub(crate) struct WalFile {
+    pub n: u64,
+    pub file: File,
+    pub bytes: u64,
+    /// Sequence of the last frame in it; 0 = none.
+    pub last: u64,
+}
+
+/// Where a frame goes.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub file: File,
+    pub n: u64,
+    pub offset: u64,
+}
+
+/// The chain's files, oldest first; the last of `live` is being written.
+#[derive(Debug)]
+pub(crate) struct Files {
+    dir: PathBuf,
+    core: u32,
+    live: VecDeque<WalFile>,
+    /// Next free byte of the current file.
+    at: u64,
+    /// Ready to be used, in order of `n`.
+    spare: VecDeque<WalFile>,
+    next_n: u64,
+    /// A background task makes or renames a file: one at a time, so that numbers rise in the order of use.
+    making: bool,
+}
+
+impl Files {
+    pub(crate) fn new(dir: PathBuf, core: u32, first: WalFile) -> Files {
+        let next_n = first.n + 1;
+        Files { dir, core, live: VecDeque::from([first]), at: 0, spare: VecDeque::new(), next_n, making: false }
+    }
+
+    /// Takes `bytes` for frame `sequence`; `None` when no file is ready.
+    pub(crate) fn place(&mut self, sequence: u64, bytes: u64) -> Option<Place> {
+        let current = self.live.back()?;
+        if self.at + bytes > current.bytes {
+            let ready = self.spare.iter().position(|file| file.bytes >= bytes)?;
+            // Files too small for this frame are passed over; they keep their place in the order and go with the checkpoint.
+            for _ in 0..=ready {
+                self.live.extend(self.spare.pop_front());
+            }
+            self.at = 0;
+        }
+        let current = self.live.back_mut()?;
+        let offset = self.at;
+        self.at += bytes;
+        current.last = sequence;
+        assert!(self.at <= current.bytes, "frame {sequence} ends at {} of {} in file {}", self.at, current.bytes, current.n);
+        Some(Place { file: current.file.clone(), n: current.n, offset })
+    }
+
+    /// Bytes of files in use up to the writing position.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        let full: u64 = self.live.iter().rev().skip(1).map(|file| file.bytes).sum();
+        full + self.at
+    }
+
+    /// Number of the first file in use.
+    pub(crate) fn first_n(&self) -> u64 {
+        self.live.front().map_or(self.next_n, |file| file.n)
+    }
+
+    /// Last sequence of the oldest file, unless it is the one being written.
+    pub(crate) fn oldest_full_last(&self) -> Option<u64> {
+        (self.live.len() > 1).then(|| self.live[0].last)
+    }
+
+    pub(crate) fn spares(&self) -> usize {
+        self.spare.len()
+    }
+
+    pub(crate) fn is_making(&self) -> bool {
+        self.making
+    }
+
+    /// Takes out the files in which everything is below `first_live`.
+    pub(crate) fn take_done(&mut self, first_live: u64) -> Vec<WalFile> {
+        let mut done = Vec::new();
+        while self.live.len() > 1 && self.live[0].last < first_live {
+            done.extend(self.live.pop_front());
+        }
+        done
+    }
+
+    /// The task that makes a new file, or turns `old` into one.
+    pub(crate) fn make(
+        &mut self,
+        io: &Io,
+        old: Option<WalFile>,
+        bytes: u64,
+    ) -> impl Future<Output = Result<WalFile, netio::Error>> + 'static {
+        assert!(!self.making, "one WAL file is made at a time");
+        self.making = true;
+        let (io, dir, core, n) = (io.clone(), self.dir.clone(), self.core, self.next_n);
+        self.next_n += 1;
+        async move {
+            match old {
+                Some(old) => rename(&io, &dir, core, old, n).await,
+                None => make(&io, &dir, core, n, bytes).await,
+            }
+        }
+    }
+
+    pub(crate) fn on_made(&mut self, made: Option<WalFile>) {
+        self.making = false;
+        if let Some(file) = made {
+            assert!(self.spare.back().is_none_or(|last| last.n < file.n), "WAL files come in order");
+            self.spare.push_back(file);
+        }
+    }
+}
+
+/// Makes file `n`, filled with zeros and durable, name included.
+pub(crate) async fn make(io: &Io, dir: &Path, core: u32, n: u64, bytes: u64) -> Result<WalFile, netio::Error> {
+    let path = dir.join(file_name(core, n));
+    match fill(io, &path, bytes).await {
+        Ok(file) => {
+            io.sync_dir(dir).await?;
+            Ok(WalFile { n, file, bytes, last: 0 })
+        }
+        Err(error) => {
+            // Space that a half-made file holds is better free; if the removal fails as well, recovery removes it.
+            let _ = io.remove_file(&path).await;
+            Err(error)
+        }
+    }
+}
+
+async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
+    let file = io.open(path, Open { write: true, create: true, truncate: true, direct: true, ..Open::default() }).await?;
+    file.allocate(0, bytes).await?;
+    let zeros = netio::AlignedBuf::zeroed(ZEROS).freeze();
+    let mut at = 0;
+    while at < bytes {
+        let piece: Bytes = zeros.slice(..(ZEROS as u64).min(bytes - at) as usize);
+        let len = piece.len() as u64;
+        file.write_at(piece, at, false).await?;
+        at += len;
+        io.yield_now().await;
+    }
+    file.sync(false).await?;
+    Ok(file)
+}
+
+async fn rename(io: &Io, dir: &Path, core: u32, old: WalFile, n: u64) -> Result<WalFile, netio::Error> {
+    io.rename(&dir.join(file_name(core, old.n)), &dir.join(file_name(core, n))).await?;
+    io.sync_dir(dir).await?;
+    Ok(WalFile { n, last: 0, ..old })
+}
+
+/// Deletes files that are not wanted any more.
+pub(crate) async fn remove(io: &Io, dir: &Path, core: u32, files: Vec<WalFile>) -> Result<(), netio::Error> {
+    for file in files {
+        io.remove_file(&dir.join(file_name(core, file.n))).await?;
+    }
+    io.sync_dir(dir).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(parse_name(&file_name(3, 41)), Some((3, 41)));
+        for name in ["3.checkpoint", "a-1.wal", "1-b.wal", "1.wal", "1-2.wal.tmp"] {
+            assert_eq!(parse_name(name), None, "{name}");
+        }
+    }
+}
