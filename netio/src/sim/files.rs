@@ -105,7 +105,7 @@ fn path_of<'a>(op: &'a Op, file: Option<&'a OpenFile>) -> &'a str {
         _ => None,
     };
     path.and_then(Path::to_str)
-        .or(file.map(|f| f.path.as_str()))
+        .or_else(|| file.map(|f| f.path.as_str()))
         .unwrap_or("")
 }
 

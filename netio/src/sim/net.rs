@@ -475,9 +475,8 @@ impl World {
             };
             let room = window.saturating_sub(p.held);
             let piece = self.rng.between(1, piece_max.max(1)) as usize;
-            let s = match self.net.end(id).sends.front_mut() {
-                Some(s) => s,
-                None => return,
+            let Some(s) = self.net.end(id).sends.front_mut() else {
+                return;
             };
             while s.slices.front().is_some_and(Bytes::is_empty) {
                 s.slices.pop_front();

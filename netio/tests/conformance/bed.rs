@@ -35,8 +35,16 @@ fn options(cores: usize) -> netio::Options {
     }
 }
 
+/// How many seeds each scenario runs under: `SIM_SEEDS`, or a few.
+fn seeds() -> u64 {
+    std::env::var("SIM_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(6)
+}
+
 pub(crate) fn on_sim(scenario: Scenario) {
-    for seed in 0..6 {
+    for seed in 0..seeds() {
         let mut sim = Sim::new(SimOptions {
             trace_lines: 40,
             ..SimOptions::seeded(seed)

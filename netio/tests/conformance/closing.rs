@@ -223,7 +223,7 @@ pub(crate) fn late_events_never_reach_the_next_connection(_: &Place) -> Vec<Boot
                 other => panic!("{other:?}"),
             }
             if leave && let Some(conn) = live.take() {
-                io.close(conn, round % 2 == 0);
+                io.close(conn, round.is_multiple_of(2));
                 past.push(conn);
             }
             if live.is_none() {
