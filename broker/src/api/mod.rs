@@ -17,6 +17,7 @@ pub mod describe_topic_partitions;
 pub mod error_map;
 pub mod fetch;
 pub mod find_coordinator;
+pub(crate) mod groups;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;

@@ -1,0 +1,96 @@
+//! What the group APIs share: finding the coordinator, one answer or several.
+use crate::{
+    group::{self, Response},
+    shard::{
+        Shard,
+        metadata::OFFSETS_TOPIC,
+        reply::{Pending, Request, Stage},
+        route::core_of,
+    },
+};
+use bytes::Bytes;
+use netio::CoreId;
+use std::collections::BTreeMap;
+use wire::{ErrorCode, Str};
+
+/// Answers with what the coordinator of one group says. `assemble` turns it into the API's answer.
+pub(crate) fn one(
+    shard: &mut Shard,
+    request: &Request<'_>,
+    group_id: &str,
+    body: group::Request<'_>,
+    assemble: impl FnOnce(&Pending, Response) -> Result<Vec<Bytes>, wire::Error> + 'static,
+) -> Result<Stage, wire::Error> {
+    if let Some(core) = other_core(shard, request, group_id) {
+        return Ok(shard.forward(request, core));
+    }
+    let partition = shard.partition_of_group(group_id).unwrap_or(NOWHERE);
+    shard.coordinate(request, &[(partition, body)], move |pending, mut answers| match answers.pop() {
+        Some(answer) => assemble(pending, answer),
+        None => unreachable!("one part, one answer"),
+    })
+}
+
+/// A partition that no core leads: its groups are refused.
+const NOWHERE: i32 = -1;
+
+/// The core that coordinates the group, if the request must go there: clients see one node for all cores.
+pub(crate) fn other_core(shard: &Shard, request: &Request<'_>, group_id: &str) -> Option<CoreId> {
+    if !super::split::must_split(shard, request) {
+        return None;
+    }
+    Some(core_of_group(shard, group_id)).filter(|&core| core != shard.me)
+}
+
+fn core_of_group(shard: &Shard, group_id: &str) -> CoreId {
+    let topic = shard.image.topic(OFFSETS_TOPIC).map(|t| t.id);
+    match (topic, shard.partition_of_group(group_id)) {
+        (Some(id), Some(partition)) => core_of(id, partition, shard.settings.cores),
+        _ => shard.me,
+    }
+}
+
+/// Group ids by the partition of their coordinators, in order.
+pub(crate) fn by_partition<'a>(shard: &Shard, groups: &[Str<'a>]) -> BTreeMap<i32, Vec<Str<'a>>> {
+    let mut split: BTreeMap<i32, Vec<Str<'a>>> = BTreeMap::new();
+    for group in groups {
+        split.entry(shard.partition_of_group(group).unwrap_or(NOWHERE)).or_default().push(group.clone());
+    }
+    split
+}
+
+/// Items by the core of their group, in order.
+pub(crate) fn by_core<T>(shard: &Shard, items: Vec<T>, group_of: impl Fn(&T) -> &str) -> BTreeMap<CoreId, Vec<T>> {
+    let mut split: BTreeMap<CoreId, Vec<T>> = BTreeMap::new();
+    for item in items {
+        let core = core_of_group(shard, group_of(&item));
+        split.entry(core).or_default().push(item);
+    }
+    split
+}
+
+/// The error of a partition that a commit names; `None` when it exists.
+pub(crate) fn unknown_partition(shard: &Shard, topic: &str, partition: i32) -> Option<ErrorCode> {
+    let known = shard.image.topic(topic).is_some_and(|t| usize::try_from(partition).is_ok_and(|p| p < t.partitions.len()));
+    (!known).then_some(ErrorCode::UnknownTopicOrPartition)
+}
+
+/// Declares the handler of an API that names one group and is answered by it as it is.
+macro_rules! plain {
+    ($request:ident, $variant:ident) => {
+        pub(crate) fn handle<'a>(
+            shard: &mut crate::shard::Shard,
+            request: &crate::shard::reply::Request<'a>,
+            reader: &mut wire::Reader<'a>,
+        ) -> Result<crate::shard::reply::Stage, wire::Error> {
+            let body = <$request<'a> as wire::Decode<'a>>::decode(reader, request.version())?;
+            reader.expect_end()?;
+            let part = crate::group::Request::$variant(&body);
+            crate::api::groups::one(shard, request, &body.group_id, part, |pending, answer| match answer {
+                crate::group::Response::$variant(answer) => pending.encode(&answer),
+                other => unreachable!("{other:?} to {}", stringify!($variant)),
+            })
+        }
+    };
+}
+pub(crate) use plain;

@@ -1,0 +1,390 @@
+//! Group coordinators of a core: their partitions of `__consumer_offsets` are read at start, their records appended, their
+//! answers released when these are committed. The state machine is `crate::coordinator` and `crate::group`.
+use super::{
+    Shard,
+    reply::{Pending, Request, Stage},
+    tick::{Timer, token},
+};
+use crate::{
+    coordinator::{Context, Now, Record, ReplyTo, Runtime, Status, outcome::to_batches, placement},
+    group::{self, Response, snapshot::Snapshot},
+    shard::metadata::OFFSETS_TOPIC,
+};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use record::{Offset, Timestamp};
+use std::collections::BTreeMap;
+use storage::{LogSlot, Read, ReadError};
+use wire::ErrorCode;
+
+/// One read of a coordinator's log while loading.
+const LOAD_BYTES: usize = 1 << 20;
+/// Records appended by all coordinators of a core between two snapshots of each: bounds what a start reads.
+const SNAPSHOT_BYTES: u64 = 64 << 20;
+/// A coordinator is not worth a snapshot below this.
+const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Turns the answers to the parts of a request into its answer, as slices.
+type Assemble = Box<dyn FnOnce(&Pending, Vec<Response>) -> Result<Vec<Bytes>, wire::Error>>;
+
+/// A request whose parts wait for their coordinators.
+struct GroupOp {
+    pending: Pending,
+    parts: Vec<Option<Response>>,
+    missing: usize,
+    assemble: Assemble,
+}
+
+/// A snapshot on its way into the log.
+#[derive(Debug)]
+struct Snapshotting {
+    cursor: Snapshot,
+    start: Offset,
+    /// Set when its last record is appended.
+    end: Option<Offset>,
+}
+
+/// A partition of `__consumer_offsets` that this core leads.
+#[derive(Debug)]
+struct Home {
+    slot: LogSlot,
+    runtime: Runtime,
+    /// Next offset to read, while loading.
+    load_from: Offset,
+    since_snapshot: u64,
+    snapshotting: Option<Snapshotting>,
+}
+
+/// The coordinators of a core.
+#[derive(Default)]
+pub struct Coordinators {
+    homes: BTreeMap<i32, Home>,
+    by_slot: BTreeMap<LogSlot, i32>,
+    /// Reads from disk while loading, by the store's token.
+    reads: BTreeMap<u64, i32>,
+    next: u64,
+    ops: HashMap<u64, GroupOp, foldhash::fast::FixedState>,
+    /// Which part of which operation an answer is.
+    replies: HashMap<u64, (u64, usize), foldhash::fast::FixedState>,
+    armed: Option<(u64, u64)>,
+}
+
+impl std::fmt::Debug for Coordinators {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coordinators").field("partitions", &self.homes.len()).field("waiting", &self.ops.len()).finish()
+    }
+}
+
+impl Coordinators {
+    /// Groups of this core.
+    pub fn groups(&self) -> usize {
+        self.homes.values().map(|h| h.runtime.state().len()).sum()
+    }
+
+    /// Partitions led.
+    pub fn partitions(&self) -> Vec<i32> {
+        self.homes.keys().copied().collect()
+    }
+}
+
+impl Shard {
+    fn coordinator_now(&self) -> Now {
+        Now { monotonic_ms: self.now.0 / 1_000_000, wall_ms: self.io.wall() }
+    }
+
+    fn coordinator_options(&self) -> group::Options {
+        let s = &self.settings.group;
+        group::Options {
+            session_timeout_ms_min: s.min_session_timeout_ms,
+            session_timeout_ms_max: s.max_session_timeout_ms,
+            initial_rebalance_delay_ms: i32::try_from(s.initial_rebalance_delay_ms).unwrap_or(i32::MAX),
+            group_size_max: s.max_size,
+            offset_metadata_max: s.offset_metadata_max_bytes,
+            offsets_retention_ms: s.offsets_retention_ms,
+            offsets_retention_check_ms: u64::try_from(s.offsets_retention_check_ms).unwrap_or(u64::MAX),
+            ..Default::default()
+        }
+    }
+
+    // ---- life ------------------------------------------------------------------------------------------------------------
+
+    /// This core leads a partition of `__consumer_offsets` now: its log is read.
+    pub(crate) fn open_coordinator(&mut self, partition: i32, slot: LogSlot) {
+        let runtime = Runtime::new(self.coordinator_options());
+        let load_from = self.store.offsets(slot).log_start;
+        self.coordinators.by_slot.insert(slot, partition);
+        self.coordinators.homes.insert(partition, Home { slot, runtime, load_from, since_snapshot: 0, snapshotting: None });
+        self.load_coordinator(partition);
+    }
+
+    pub(crate) fn close_coordinator(&mut self, partition: i32) {
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        self.coordinators.by_slot.remove(&home.slot);
+        home.runtime.failed(ErrorCode::NotCoordinator);
+        self.release_replies(&mut home.runtime);
+    }
+
+    /// Reads on until the end of the log, or until a read has to wait for the disk.
+    fn load_coordinator(&mut self, partition: i32) {
+        loop {
+            let Some(home) = self.coordinators.homes.get_mut(&partition) else { return };
+            let offsets = self.store.offsets(home.slot);
+            if home.load_from >= offsets.log_end {
+                self.activate_coordinator(partition);
+                return;
+            }
+            match self.store.read(home.slot, home.load_from, offsets.log_end, LOAD_BYTES, true) {
+                Ok(Read::Ready(batches)) if !batches.is_empty() => {
+                    if !self.load_batches(partition, &batches) {
+                        return;
+                    }
+                }
+                // Recovered, and not yet said to be committed: the watermark's event comes back here.
+                Ok(Read::Ready(_)) => return,
+                Ok(Read::Pending(token)) => {
+                    self.coordinators.reads.insert(token, partition);
+                    return;
+                }
+                Err(error) => return self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError),
+            }
+        }
+    }
+
+    fn load_batches(&mut self, partition: i32, batches: &[Bytes]) -> bool {
+        let wall = self.io.wall();
+        let Some(home) = self.coordinators.homes.get_mut(&partition) else { return false };
+        for bytes in batches {
+            if let Err(error) = home.runtime.load(bytes, wall) {
+                self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError);
+                return false;
+            }
+            home.since_snapshot += bytes.len() as u64;
+            let last = record::Batches::new(bytes).last();
+            if let Some(last) = last {
+                home.load_from = last.next_offset();
+            }
+        }
+        true
+    }
+
+    /// A read for a coordinator's log has ended. False when it was not for one.
+    pub(crate) fn on_coordinator_read(&mut self, read: u64, result: &Result<Vec<Bytes>, ReadError>) -> bool {
+        let Some(partition) = self.coordinators.reads.remove(&read) else { return false };
+        match result {
+            Ok(batches) => {
+                if self.load_batches(partition, batches) {
+                    self.load_coordinator(partition);
+                }
+            }
+            // A damaged batch is passed over: what it held is lost and reported, the rest of the groups is served.
+            Err(ReadError::Damaged { offset, next }) => {
+                tracing::error!(partition, offset = offset.0, next = next.0, "damaged batch in __consumer_offsets; its commits are lost");
+                if let Some(home) = self.coordinators.homes.get_mut(&partition) {
+                    home.load_from = *next;
+                }
+                self.load_coordinator(partition);
+            }
+            Err(error) => self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError),
+        }
+        true
+    }
+
+    fn activate_coordinator(&mut self, partition: i32) {
+        let now = self.coordinator_now();
+        let Some(home) = self.coordinators.homes.get_mut(&partition) else { return };
+        if home.runtime.status() != Status::Loading {
+            return;
+        }
+        let offsets = self.store.offsets(home.slot);
+        let records = home.runtime.activate(offsets.log_end, offsets.high_watermark, now);
+        self.append_records(partition, &records);
+    }
+
+    fn fail_coordinator(&mut self, partition: i32, reason: &str, error: ErrorCode) {
+        tracing::error!(partition, reason, "group coordinator has failed");
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        home.runtime.failed(error);
+        self.release_replies(&mut home.runtime);
+        self.coordinators.homes.insert(partition, home);
+    }
+
+    // ---- operations ------------------------------------------------------------------------------------------------------
+
+    /// Hands parts of a request to the coordinators of their groups on this core; `assemble` makes the answer. Parts of groups
+    /// that this core does not coordinate are refused in their own answer.
+    pub(crate) fn coordinate(
+        &mut self,
+        request: &Request<'_>,
+        parts: &[(i32, group::Request<'_>)],
+        assemble: impl FnOnce(&Pending, Vec<Response>) -> Result<Vec<Bytes>, wire::Error> + 'static,
+    ) -> Result<Stage, wire::Error> {
+        if parts.is_empty() {
+            return Ok(Stage::Reply(assemble(&request.pending, Vec::new())?));
+        }
+        let op = self.coordinators.next;
+        self.coordinators.next += 1;
+        let host = format!("/{}", request.host);
+        let now = self.coordinator_now();
+        self.coordinators.ops.insert(
+            op,
+            GroupOp { pending: request.pending, parts: parts.iter().map(|_| None).collect(), missing: parts.len(), assemble: Box::new(assemble) },
+        );
+        for (at, (partition, part)) in parts.iter().enumerate() {
+            let context = Context {
+                api_version: request.version(),
+                client_id: request.client_id.unwrap_or(""),
+                client_host: &host,
+                random: u128::from(self.io.random()) << 64 | u128::from(self.io.random()),
+            };
+            let reply = self.coordinators.next;
+            self.coordinators.next += 1;
+            self.coordinators.replies.insert(reply, (op, at));
+            match self.coordinators.homes.get_mut(partition) {
+                Some(home) => {
+                    let records = home.runtime.submit(*part, &context, ReplyTo(reply), now);
+                    self.append_records(*partition, &records);
+                }
+                None => {
+                    let refusal = part.refuse(&context, ErrorCode::NotCoordinator);
+                    self.on_group_reply(ReplyTo(reply), refusal);
+                }
+            }
+        }
+        Ok(Stage::Later)
+    }
+
+    /// The partition of `__consumer_offsets` that a group lives in; `None` while the topic does not exist.
+    pub(crate) fn partition_of_group(&self, group: &str) -> Option<i32> {
+        let topic = self.image.topic(OFFSETS_TOPIC)?;
+        Some(placement::partition_for(group, i32::try_from(topic.partitions.len()).ok()?))
+    }
+
+    /// Appends a coordinator's records and releases what may be answered.
+    fn append_records(&mut self, partition: i32, records: &[Record]) {
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        if !records.is_empty() {
+            match self.append_batches(&mut home, records) {
+                Ok(end) => home.runtime.appended(end),
+                Err(reason) => {
+                    tracing::error!(partition, reason, "group coordinator cannot append");
+                    home.runtime.failed(ErrorCode::KafkaStorageError);
+                }
+            }
+        }
+        self.release_replies(&mut home.runtime);
+        self.coordinators.homes.insert(partition, home);
+    }
+
+    fn append_batches(&mut self, home: &mut Home, records: &[Record]) -> Result<Offset, String> {
+        let mut end = None;
+        for batch in to_batches(records, BATCH_BYTES, Timestamp(self.io.wall())).map_err(|e| e.to_string())? {
+            let appended = self.store.append(home.slot, &batch, None).map_err(|e| e.to_string())?;
+            home.since_snapshot += batch.len() as u64;
+            end = Some(appended.end_offset);
+        }
+        end.ok_or_else(|| "no batch".to_owned())
+    }
+
+    fn release_replies(&mut self, runtime: &mut Runtime) {
+        while let Some((to, response)) = runtime.next_reply() {
+            self.on_group_reply(to, response);
+        }
+    }
+
+    fn on_group_reply(&mut self, to: ReplyTo, response: Response) {
+        let Some((id, at)) = self.coordinators.replies.remove(&to.0) else { return };
+        let Some(op) = self.coordinators.ops.get_mut(&id) else { return };
+        op.parts[at] = Some(response);
+        op.missing -= 1;
+        if op.missing > 0 {
+            return;
+        }
+        let Some(op) = self.coordinators.ops.remove(&id) else { return };
+        match (op.assemble)(&op.pending, op.parts.into_iter().flatten().collect()) {
+            Ok(slices) => self.reply(op.pending.reply, slices),
+            Err(error) => self.fail_reply(op.pending, &error.to_string()),
+        }
+    }
+
+    // ---- the log ---------------------------------------------------------------------------------------------------------
+
+    /// The high watermark of a coordinator's log moved.
+    pub(crate) fn on_offsets_committed(&mut self, slot: LogSlot, high_watermark: i64) {
+        let Some(&partition) = self.coordinators.by_slot.get(&slot) else { return };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        if home.runtime.status() == Status::Loading {
+            self.coordinators.homes.insert(partition, home);
+            self.load_coordinator(partition);
+            return;
+        }
+        home.runtime.committed(Offset(high_watermark));
+        self.release_replies(&mut home.runtime);
+        let done = home.snapshotting.as_ref().and_then(|s| s.end.filter(|end| end.0 <= high_watermark).map(|_| s.start));
+        if let Some(start) = done {
+            home.snapshotting = None;
+            if let Err(error) = self.store.delete_records(slot, start) {
+                tracing::error!(partition, %error, "__consumer_offsets cannot be cut to its snapshot");
+            }
+        }
+        self.coordinators.homes.insert(partition, home);
+    }
+
+    pub(crate) fn on_offsets_failed(&mut self, slot: LogSlot) {
+        if let Some(&partition) = self.coordinators.by_slot.get(&slot) {
+            self.fail_coordinator(partition, "its log is read-only", ErrorCode::KafkaStorageError);
+        }
+    }
+
+    /// A coordinator has something to expire.
+    pub(crate) fn on_coordinators_due(&mut self) {
+        self.coordinators.armed = None;
+        let now = self.coordinator_now();
+        for partition in self.coordinators.partitions() {
+            let Some(home) = self.coordinators.homes.get_mut(&partition) else { continue };
+            let records = home.runtime.tick(now);
+            self.append_records(partition, &records);
+        }
+    }
+
+    /// One timer for the earliest deadline of all coordinators; a step of a snapshot, where one is under way or due.
+    pub(crate) fn arm_coordinators(&mut self) {
+        let due = self.coordinators.homes.values().filter_map(|h| h.runtime.next_deadline()).min();
+        match (due, self.coordinators.armed) {
+            (Some(due), Some((armed, _))) if armed == due => {}
+            (Some(due), armed) => {
+                if let Some((_, timer)) = armed {
+                    self.io.cancel_timer(timer);
+                }
+                let at = netio::Instant(due.saturating_mul(1_000_000)).max(self.now);
+                self.coordinators.armed = Some((due, self.io.timer(at, token(Timer::Coordinators, 0))));
+            }
+            (None, _) => {}
+        }
+        self.step_snapshots();
+    }
+
+    fn step_snapshots(&mut self) {
+        let homes = self.coordinators.homes.len().max(1) as u64;
+        let threshold = (SNAPSHOT_BYTES / homes).max(SNAPSHOT_BYTES_MIN);
+        let next = self.coordinators.homes.iter().find(|(_, home)| match &home.snapshotting {
+            Some(s) => s.end.is_none(),
+            None => home.runtime.status() == Status::Active && home.since_snapshot >= threshold,
+        });
+        let Some((&partition, _)) = next else { return };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        let log_end = self.store.offsets(home.slot).log_end;
+        let mut snapshotting = home.snapshotting.take().unwrap_or_else(|| {
+            home.since_snapshot = 0;
+            Snapshotting { cursor: home.runtime.snapshot(), start: log_end, end: None }
+        });
+        let records = home.runtime.snapshot_next(&mut snapshotting.cursor, BATCH_BYTES);
+        if records.is_empty() {
+            snapshotting.end = Some(log_end);
+        }
+        home.snapshotting = Some(snapshotting);
+        self.coordinators.homes.insert(partition, home);
+        self.append_records(partition, &records);
+        self.io.want_turn();
+    }
+}
