@@ -130,6 +130,13 @@ pub struct DiskOptions {
     pub producer_ids_max: usize,
 }
 
+/// So many open files, else the defaults.
+impl From<usize> for DiskOptions {
+    fn from(open_files_max: usize) -> Self {
+        Self { open_files_max, ..Self::default() }
+    }
+}
+
 impl Default for DiskOptions {
     fn default() -> Self {
         Self {
@@ -175,7 +182,8 @@ impl OpenFiles {
 
 impl Disk {
     /// Of the core of `io`.
-    pub fn new(io: &Io, options: DiskOptions) -> Self {
+    pub fn new(io: &Io, options: impl Into<DiskOptions>) -> Self {
+        let options = options.into();
         let inner = Inner {
             io: io.clone(),
             options,

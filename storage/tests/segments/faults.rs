@@ -1,0 +1,1 @@
+//! What only the simulation can do to a disk.
