@@ -47,12 +47,31 @@
 //! assert!(sim.run_until(1_000_000_000, |_| client.ended().is_some()), "the old connection was reset");
 //! ```
 //!
-//! * Nodes: [`Sim::add_node`], [`Sim::kill`], [`Sim::power_cut`], [`Sim::stop`], [`Sim::restart`], [`Sim::sender`].
+//! A test of a library (no program, no network) needs less:
+//!
+//! ```
+//! use netio::{Open, sim::{NodeOptions, Sim, SimOptions}};
+//! use std::path::Path;
+//!
+//! let mut sim = Sim::new(SimOptions::seeded(1));
+//! let node = sim.add_host(NodeOptions::default());
+//! let how = Open { write: true, create: true, ..Open::default() };
+//! let written = sim.run_on(node, 1_000_000_000, move |io| async move {
+//!     let file = io.open(Path::new("data/wal"), how).await?;
+//!     io.sync_dir(Path::new("data")).await?;
+//!     file.write_at(vec![7; 512].into(), 0, true).await
+//! });
+//! assert_eq!(written, Some(Ok(())));
+//! sim.power_cut(node);
+//! assert_eq!(sim.disk(node).read("data/wal").unwrap(), [7; 512]);
+//! ```
+//!
+//! * Nodes: [`Sim::add_node`], [`Sim::add_host`], [`Sim::run_on`], [`Sim::kill`], [`Sim::power_cut`], [`Sim::stop`], [`Sim::restart`], [`Sim::sender`].
 //! * Time: [`Sim::run_until`], [`Sim::run_for`], [`Sim::now`]. Virtual time passes by a small seeded cost per step of a core
 //!   and jumps when no core has anything to do. Cores of one world do not slow each other down.
 //! * Disk (rules in `disk/mod.rs`): [`Sim::disk`] to look and to damage, [`Sim::fail_next`] and [`Sim::fail_always`] to order
 //!   errors, [`Sim::set_disk`] for errors and slowness by chance, [`DiskImage::set_capacity`] for a full disk.
-//! * Network (rules in `net.rs`): [`Sim::client`], [`Sim::cut`], [`Sim::heal`], [`Sim::set_net`].
+//! * Network (rules in `net/mod.rs`): [`Sim::client`], [`Sim::cut`], [`Sim::heal`], [`Sim::set_net`].
 //!
 //! Not modelled: a read that sees half of a concurrent write; hard and symbolic links; a full submission queue; datagrams; the
 //! lock file of [`crate::Options`] (a kill decides at once about what was in flight, so nothing late can land).

@@ -8,7 +8,7 @@ use super::{
     world::{CoreKey, NodeId, Power, World},
 };
 use crate::{
-    Boot, Sender,
+    Boot, Event, Io, Program, Sender, Turn,
     core::{
         mesh::{self, Wake},
         turn::{Core, Step},
@@ -16,7 +16,16 @@ use crate::{
     driver::{Driver, Wait},
     stats::Stats,
 };
-use std::{any::Any, cell::RefCell, fmt, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
+use std::{
+    any::Any,
+    cell::RefCell,
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A process: one life of a node.
 struct Process {
@@ -61,29 +70,67 @@ impl Sim {
         options: NodeOptions,
         boots: Vec<Boot<M>>,
     ) -> NodeId {
-        let node = {
-            let mut w = self.world.borrow_mut();
-            let disk = options
-                .disk
-                .clone()
-                .unwrap_or_else(|| w.options.disk.clone());
-            let node = w.add_host(disk, options.wall_skew_ms);
-            let disk = &mut w.host(node).disk;
-            let mut at = std::path::PathBuf::new();
-            for part in Path::new(&options.data_dir).components() {
-                at.push(part);
-                match disk.create_dir(&at) {
-                    Ok(()) | Err(libc::EEXIST) => {}
-                    Err(errno) => panic!("data directory {at:?}: errno {errno}"),
-                }
-            }
-            disk.settle();
-            node
-        };
-        self.nodes.push(options);
-        self.processes.push(None);
+        let node = self.add_host(options);
         self.restart(node, boots);
         node
+    }
+    /// A host as above, with no process yet: for [`Self::restart`], [`Self::run_on`], or files put there first.
+    pub fn add_host(&mut self, options: NodeOptions) -> NodeId {
+        let mut w = self.world.borrow_mut();
+        let disk = options
+            .disk
+            .clone()
+            .unwrap_or_else(|| w.options.disk.clone());
+        let node = w.add_host(disk, options.wall_skew_ms);
+        let disk = &mut w.host(node).disk;
+        let mut at = std::path::PathBuf::new();
+        for part in Path::new(&options.data_dir).components() {
+            at.push(part);
+            match disk.create_dir(&at) {
+                Ok(()) | Err(libc::EEXIST) => {}
+                Err(errno) => panic!("data directory {at:?}: errno {errno}"),
+            }
+        }
+        disk.settle();
+        drop(w);
+        self.nodes.push(options);
+        self.processes.push(None);
+        node
+    }
+    /// Runs one future as the only task of a process of one core on a node that has none, and gives its result. `None`: it did
+    /// not end within `max_ns`; it still runs, to be killed or [`Self::run_for`] longer.
+    pub fn run_on<T, F>(
+        &mut self,
+        node: NodeId,
+        max_ns: u64,
+        f: impl FnOnce(Io) -> F + Send + 'static,
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        struct Ended;
+        impl Program for Ended {
+            fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
+                events.clear();
+                Turn::Done
+            }
+        }
+        let result = Arc::new(Mutex::new(None));
+        let place = result.clone();
+        let boot: Boot<()> = Box::new(move |io, _mesh| {
+            Box::pin(async move {
+                let value = f(io).await;
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Box::new(Ended) as Box<dyn Program>
+            })
+        });
+        self.restart(node, vec![boot]);
+        self.run_until(max_ns, |sim| sim.has_ended(node));
+        if self.has_ended(node) {
+            self.bury(node);
+        }
+        result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
     /// Starts a process on a node that has none (after [`Self::kill`], [`Self::power_cut`], or its own end).
     pub fn restart<M: Send + 'static>(&mut self, node: NodeId, boots: Vec<Boot<M>>) {

@@ -35,11 +35,8 @@ fn run<F: Future<Output = ()> + 'static>(
     sim: &mut Sim,
     f: impl FnOnce(Io) -> F + Send + 'static,
 ) -> NodeId {
-    let n = node(sim, vec![task(f)]);
-    assert!(
-        sim.run_until(60 * SECOND, |sim| sim.has_ended(n)),
-        "the node hangs"
-    );
+    let n = sim.add_host(NodeOptions::default());
+    again(sim, n, f);
     n
 }
 
@@ -49,11 +46,7 @@ fn again<F: Future<Output = ()> + 'static>(
     n: NodeId,
     f: impl FnOnce(Io) -> F + Send + 'static,
 ) {
-    sim.restart(n, vec![task(f)]);
-    assert!(
-        sim.run_until(60 * SECOND, |sim| sim.has_ended(n)),
-        "the node hangs"
-    );
+    sim.run_on(n, 60 * SECOND, f).expect("the future ends");
 }
 
 /// A node that is busy with everything at once, cut off in the middle and started again.
@@ -487,6 +480,7 @@ fn reads_can_be_damaged_in_passing_or_on_the_disk() {
         file.write_at(Bytes::from(pattern(1, 2 * BLOCK)), 0, true)
             .await
             .unwrap();
+        io.sync_dir(Path::new("data")).await.unwrap();
     });
     fn differing(sim: &mut Sim, n: NodeId) -> u32 {
         let bits = Arc::new(AtomicU64::new(0));
