@@ -35,16 +35,14 @@ fn options(cores: usize) -> netio::Options {
     }
 }
 
-/// How many seeds each scenario runs under: `SIM_SEEDS`, or a few.
-fn seeds() -> u64 {
-    std::env::var("SIM_SEEDS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(6)
+/// How many seeds a test runs under: `SIM_SEEDS`, or these few.
+pub(crate) fn seeds(few: u64) -> u64 {
+    let asked = std::env::var("SIM_SEEDS").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(few)
 }
 
 pub(crate) fn on_sim(scenario: Scenario) {
-    for seed in 0..seeds() {
+    for seed in 0..seeds(6) {
         let mut sim = Sim::new(SimOptions {
             trace_lines: 40,
             ..SimOptions::seeded(seed)

@@ -1,5 +1,5 @@
 //! What only the simulation can do: replay, kills and power cuts, faults by order and by chance, cut links.
-use crate::bed::{Message, SECOND, act, core, frame, frames, pattern, task};
+use crate::bed::{Message, SECOND, act, core, frame, frames, pattern, seeds, task};
 use bytes::Bytes;
 use netio::{
     AlignedBuf, Boot, Class, CoreId, Event, Io, Open, TaskSet, Turn,
@@ -350,7 +350,7 @@ fn a_killed_process_loses_nothing_that_was_written() {
 
 #[test]
 fn a_kill_at_any_moment_finds_a_world_that_goes_on() {
-    for seed in 0..15 {
+    for seed in 0..seeds(15) {
         let mut sim = Sim::new(SimOptions::seeded(seed));
         let n = node(&mut sim, vec![echo_server_quiet()]);
         let addr = (n.ip(), 9_092).into();
@@ -575,7 +575,7 @@ fn a_test_can_send_messages_and_rest_costs_no_steps() {
 
 #[test]
 fn nodes_talk_until_their_link_is_cut() {
-    for seed in 0..10 {
+    for seed in 0..seeds(10) {
         let mut sim = Sim::new(SimOptions::seeded(seed));
         let server = node(&mut sim, vec![echo_server_quiet()]);
         let log: Arc<Mutex<Vec<&'static str>>> = Arc::default();

@@ -140,7 +140,10 @@ impl Content {
             return;
         }
         // What is needed to find these bytes again (the length) becomes durable with them; other writes do not.
-        self.retire(|p| !matches!(p.change, Change::Data { .. }));
+        let is_length = |p: &Pending| !matches!(p.change, Change::Data { .. });
+        if self.pending.iter().any(is_length) {
+            self.retire(is_length);
+        }
         self.durable.len = self.durable.len.max(end);
         trim(&mut self.pending, offset, end);
         self.durable.write(offset, bytes);
