@@ -1,0 +1,83 @@
+//! A member of a classic group.
+
+use crate::coordinator::ReplyTo;
+use std::sync::Arc;
+use wire::join_group::JoinGroupRequestProtocol;
+
+/// A protocol that a member can run, with what it wants to tell the leader (Kafka: assignor and subscription).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Protocol {
+    pub(super) name: Arc<str>,
+    pub(super) metadata: Arc<[u8]>,
+}
+
+/// Protocols of a request in order of preference. A name said twice counts once, or it would vote twice.
+pub(super) fn protocols(request: &[JoinGroupRequestProtocol<'_>]) -> Vec<Protocol> {
+    let mut protocols: Vec<Protocol> = Vec::with_capacity(request.len().min(16));
+    for protocol in request {
+        if !protocols.iter().any(|known| *known.name == *protocol.name) {
+            protocols.push(Protocol {
+                name: protocol.name.as_ref().into(),
+                metadata: protocol.metadata.as_ref().into(),
+            });
+        }
+    }
+    protocols
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) id: Arc<str>,
+    /// `group.instance.id` of a static member (KIP-345).
+    pub(super) instance_id: Option<Arc<str>>,
+    pub(super) client_id: Box<str>,
+    pub(super) client_host: Box<str>,
+    pub(super) rebalance_timeout_ms: i32,
+    pub(super) session_timeout_ms: i32,
+    /// In order of preference; names differ.
+    pub(super) protocols: Vec<Protocol>,
+    /// From the leader, of the last generation that became stable.
+    pub(super) assignment: Arc<[u8]>,
+    /// A JoinGroup that waits for the group; [`super::classic::Classic`] counts these.
+    pub(super) awaiting_join: Option<ReplyTo>,
+    /// A SyncGroup that waits for the leader's.
+    pub(super) awaiting_sync: Option<ReplyTo>,
+    /// In its first join, which times out.
+    pub(super) is_new: bool,
+}
+
+impl Member {
+    /// What the member says under `protocol`.
+    pub(super) fn metadata(&self, protocol: &str) -> Option<&Arc<[u8]>> {
+        self.protocols
+            .iter()
+            .find(|known| *known.name == *protocol)
+            .map(|known| &known.metadata)
+    }
+
+    /// Whether it joins with what the coordinator knows of it already.
+    pub(super) fn matches(&self, protocols: &[Protocol]) -> bool {
+        self.protocols == protocols
+    }
+
+    /// A member that waits for the coordinator need not heartbeat; a new one may be gone while it waits.
+    pub(super) fn has_satisfied_heartbeat(&self) -> bool {
+        !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some())
+    }
+
+    /// Memory held, about.
+    pub(super) fn bytes(&self) -> usize {
+        let protocols: usize = self
+            .protocols
+            .iter()
+            .map(|p| 64 + p.name.len() + p.metadata.len())
+            .sum();
+        let instance_id = self.instance_id.as_ref().map_or(0, |id| id.len());
+        320 + 2 * self.id.len()
+            + 2 * instance_id
+            + self.client_id.len()
+            + self.client_host.len()
+            + self.assignment.len()
+            + protocols
+    }
+}
