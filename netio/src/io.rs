@@ -282,15 +282,18 @@ impl Io {
         named(path, result)
     }
 
+    /// Looks at every connection: for reports, not for every turn.
     pub fn stats(&self) -> Stats {
         let state = self.shared.state.borrow();
         let counters = state.driver.counters();
-        Stats {
+        let mut stats = Stats {
             enters: counters.enters,
             submitted: counters.submitted,
             completions: counters.completions,
             ..state.stats
-        }
+        };
+        state.net.count(&mut stats);
+        stats
     }
 
     pub(crate) fn spawn_task(

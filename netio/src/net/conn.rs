@@ -55,6 +55,8 @@ pub(crate) struct Conn {
     taken_bytes: usize,
     /// How much of the buffer lent to the driver was filled before.
     lent_at: usize,
+    /// Size of that buffer, while it is lent.
+    lent_bytes: usize,
     /// Something arrived since the program took the input.
     fresh: bool,
     /// `Readable` was said in this turn.
@@ -85,6 +87,7 @@ impl Conn {
             taken: false,
             taken_bytes: 0,
             lent_at: 0,
+            lent_bytes: 0,
             fresh: false,
             notified: false,
             want: 0,
@@ -102,6 +105,10 @@ impl Conn {
 
     pub(crate) fn output_bytes(&self) -> usize {
         self.output.bytes()
+    }
+
+    pub(crate) fn receive_buffer_bytes(&self) -> usize {
+        self.input.capacity() + self.lent_bytes
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -287,7 +294,7 @@ impl State {
                 ..
             }
         );
-        conn.receiving = Receiving::No;
+        (conn.receiving, conn.lent_bytes) = (Receiving::No, 0);
         conn.input
             .returned(buf, conn.lent_at + *result.as_ref().unwrap_or(&0));
         if !conn.large {
@@ -448,7 +455,7 @@ impl State {
             // While the program has the input, its buffer is not ours to lend.
             (Mode::Large, Receiving::No) if !conn.taken && (conn.want == 0 || have < conn.want) => {
                 let (buf, at) = conn.input.lend(conn.want.max(LARGE_BUFFER_BYTES));
-                conn.lent_at = at;
+                (conn.lent_at, conn.lent_bytes) = (at, buf.len());
                 let slot = self.submit(
                     Pending::ReceiveInto(id),
                     Op::ReceiveInto { socket, buf, at },

@@ -72,18 +72,7 @@ impl Input {
             return;
         }
         if total > self.buf.len() {
-            let grown = total
-                .max(OWN_BYTES_MIN)
-                .max(total.min(self.buf.len() * 2))
-                .next_multiple_of(64);
-            let mut buf = vec![
-                0;
-                grown.max(if self.buf.is_empty() {
-                    0
-                } else {
-                    total.next_power_of_two()
-                })
-            ];
+            let mut buf = vec![0; total.next_power_of_two().max(OWN_BYTES_MIN)];
             buf[..self.end - self.start].copy_from_slice(&self.buf[self.start..self.end]);
             self.buf = buf;
         } else {
@@ -150,7 +139,6 @@ impl Input {
     }
 
     /// Bytes of memory held.
-    #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.buf.len()
     }

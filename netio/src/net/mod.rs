@@ -12,7 +12,7 @@ pub mod input;
 mod listen;
 pub mod output;
 
-use crate::{Instant, Options};
+use crate::{Instant, Options, stats::Stats};
 pub use input::Received;
 use std::net::SocketAddr;
 
@@ -130,6 +130,18 @@ impl Net {
         entry.conn = None;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(id.slot);
+    }
+
+    pub(crate) fn count(&self, stats: &mut Stats) {
+        for conn in self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.conn.as_deref())
+        {
+            stats.connections += u64::from(!conn.ended);
+            stats.receive_buffer_bytes += conn.receive_buffer_bytes() as u64;
+            stats.output_bytes += conn.output_bytes() as u64;
+        }
     }
 
     /// All connections that have not ended.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 /// Slices below this are gathered by copy when several follow each other: an iovec costs more than the copy.
 const SMALL_BYTES: usize = 512;
+/// Most that is gathered into one slice.
+const GATHER_BYTES: usize = 64 << 10;
 /// Slices of one send.
 const SLICES_MAX: usize = 64;
 /// A send is ended above this, so that progress becomes visible (and counts against the bound of the queue).
@@ -46,7 +48,7 @@ impl Output {
         let mut bytes = 0;
         while send.len() < SLICES_MAX && bytes < SEND_BYTES {
             let slice = match self.small_run() {
-                Some(run_bytes) => self.gather(run_bytes),
+                Some((count, bytes)) => self.gather(count, bytes),
                 None => match self.slices.pop_front() {
                     Some(slice) => slice,
                     None => break,
@@ -62,23 +64,28 @@ impl Output {
         send
     }
 
-    /// Bytes of the small slices at the front, if they are at least two.
-    fn small_run(&self) -> Option<usize> {
-        let small = self
+    /// How many small slices are at the front (as far as they are gathered into one), and their bytes, if they are at least two.
+    fn small_run(&self) -> Option<(usize, usize)> {
+        let (mut count, mut bytes) = (0, 0);
+        for slice in self
             .slices
             .iter()
-            .take_while(|slice| slice.len() < SMALL_BYTES);
-        let (count, bytes) = small.fold((0, 0), |(count, bytes), slice| {
-            (count + 1, bytes + slice.len())
-        });
-        (count >= 2).then_some(bytes)
+            .take_while(|slice| slice.len() < SMALL_BYTES)
+        {
+            if bytes + slice.len() > GATHER_BYTES {
+                break;
+            }
+            count += 1;
+            bytes += slice.len();
+        }
+        (count >= 2).then_some((count, bytes))
     }
 
-    fn gather(&mut self, bytes: usize) -> Bytes {
+    fn gather(&mut self, count: usize, bytes: usize) -> Bytes {
         let mut gathered = Vec::with_capacity(bytes);
-        while let Some(slice) = self.slices.pop_front_if(|slice| slice.len() < SMALL_BYTES) {
-            gathered.extend_from_slice(&slice);
-        }
+        self.slices
+            .drain(..count)
+            .for_each(|slice| gathered.extend_from_slice(&slice));
         Bytes::from(gathered)
     }
 }

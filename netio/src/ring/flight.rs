@@ -387,7 +387,7 @@ impl Ring {
 
     fn help(&mut self, slot: Slot, handle: Option<Handle>, job: helper::Job) {
         self.track(slot, handle, Kind::Helped);
-        helper::submit(slot, job, &self.answers);
+        helper::submit(slot, job, &self.answers, &self.control_cpus);
     }
 
     fn fd(&self, handle: Handle) -> types::Fd {

@@ -1,6 +1,6 @@
 //! One thread per process for the few file operations that the ring cannot do: listing, statvfs, and ftruncate on kernels
 //! before 6.9. It is started when it is first needed. A core never waits for it; answers come back through the ring's wake-up.
-use super::wake::RingWake;
+use super::{sys, wake::RingWake};
 use crate::{
     DirEntry, Error, Result,
     core::mesh::Wake,
@@ -76,15 +76,18 @@ impl Answers {
 
 type Request = (Slot, Job, Arc<Answers>);
 
-/// Hands a job to the thread.
-pub(crate) fn submit(slot: Slot, job: Job, answers: &Arc<Answers>) {
+/// Hands a job to the thread, which runs on `cpus` (empty: on any).
+pub(crate) fn submit(slot: Slot, job: Job, answers: &Arc<Answers>, cpus: &[usize]) {
     static THREAD: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
     let sender = THREAD.get_or_init(|| {
         let (sender, requests) = mpsc::channel::<Request>();
+        let cpus = cpus.to_vec();
         let run = move || {
+            // The thread that starts it may be pinned, and a thread inherits that.
+            sys::run_on(&cpus);
             requests
                 .iter()
-                .for_each(|(slot, job, answers)| answers.push(slot, perform(&job)))
+                .for_each(|(slot, job, answers)| answers.push(slot, perform(&job)));
         };
         std::thread::Builder::new()
             .name("files".into())

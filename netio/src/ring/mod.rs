@@ -80,6 +80,10 @@ pub struct Ring {
     starved: Vec<Slot>,
     /// Completions that did not need the kernel.
     local: Vec<Completion>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a box moves into a flight and back; the kernel holds its address"
+    )]
     spare: Vec<Box<Vectored>>,
     answers: Arc<Answers>,
     wake: Arc<RingWake>,
@@ -87,6 +91,7 @@ pub struct Ring {
     wake_count: Box<u64>,
     wake_armed: bool,
     counters: Counters,
+    control_cpus: Vec<usize>,
     random: u64,
     lock: Option<Arc<OwnedFd>>,
 }
@@ -170,6 +175,7 @@ impl Ring {
             wake_count: Box::new(0),
             wake_armed: false,
             counters: Counters::default(),
+            control_cpus: options.control_cpus.clone(),
             random: u64::from_ne_bytes(seed),
             lock,
         })

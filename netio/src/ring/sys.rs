@@ -35,10 +35,9 @@ pub(crate) struct SockAddr {
 impl SockAddr {
     fn empty() -> Self {
         // SAFETY: plain integers, for which zeros are valid.
-        Self {
-            storage: unsafe { mem::zeroed() },
-            len: size_of::<libc::sockaddr_storage>() as libc::socklen_t,
-        }
+        let storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+        let len = size_of_val(&storage) as libc::socklen_t;
+        Self { storage, len }
     }
     pub(crate) fn new(addr: SocketAddr) -> Self {
         let mut this = Self::empty();
@@ -207,6 +206,14 @@ pub(crate) fn pin_to(cpu: usize) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Lets this thread run on these CPUs, or on all that the process may use. Best effort.
+pub(crate) fn run_on(cpus: &[usize]) {
+    let all: Vec<usize> = (0..libc::CPU_SETSIZE as usize).collect();
+    let set = cpu_set(if cpus.is_empty() { &all } else { cpus });
+    // SAFETY: a valid set of the given size.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) };
 }
 
 pub(crate) fn cpu_set(cpus: &[usize]) -> libc::cpu_set_t {

@@ -22,10 +22,9 @@ impl RingWake {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: a new descriptor that nobody else owns.
-        Ok(Self {
-            parked: AtomicBool::new(false),
-            eventfd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let eventfd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let parked = AtomicBool::new(false);
+        Ok(Self { parked, eventfd })
     }
 
     pub(crate) fn fd(&self) -> RawFd {

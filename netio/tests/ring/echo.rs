@@ -1,9 +1,10 @@
 //! Connections against real sockets.
-use crate::support::{Echo, frame_of, round_trip};
-use netio::Options;
+use crate::support::{Echo, boot, frame_of, round_trip};
+use netio::{Event, Io, Options, Program, Turn, stats::Stats};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::mpsc,
 };
 
 #[test]
@@ -82,6 +83,71 @@ fn large_frames_both_ways_at_once() {
         assert!(back == frame_of(i, 1 << 20), "frame {i} came back changed");
     }
     sending.join().unwrap();
+    running.stop();
+    running.join().unwrap();
+}
+
+/// An echo that reports its counters every few milliseconds.
+struct Reporting {
+    echo: Echo,
+    io: Io,
+    stats: mpsc::Sender<Stats>,
+}
+
+impl Program for Reporting {
+    fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
+        if events
+            .iter()
+            .any(|event| matches!(event, Event::Timer { .. }))
+        {
+            self.io.timer(self.io.now().after_ms(2), 0);
+        }
+        // The test may have heard enough.
+        let _ = self.stats.send(self.io.stats());
+        self.echo.turn(events)
+    }
+}
+
+#[test]
+fn a_connection_at_rest_holds_no_buffer() {
+    let (address, addresses) = mpsc::channel();
+    let (stats, reports) = mpsc::channel();
+    let program = boot(move |io: Io, _| {
+        io.timer(io.now(), 0);
+        Reporting {
+            echo: Echo::new(io.clone(), address),
+            io,
+            stats,
+        }
+    });
+    let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
+    let mut stream = TcpStream::connect(addresses.recv().unwrap()).unwrap();
+    let holds = |report: &Stats| report.connections == 1 && report.receive_buffer_bytes >= 1 << 20;
+    let holds_nothing = |report: &Stats| {
+        report.connections == 1 && report.receive_buffer_bytes + report.output_bytes == 0
+    };
+
+    round_trip(&mut stream, &frame_of(1, 1 << 20));
+    assert!(
+        reports.iter().any(|report| holds(&report)),
+        "a large buffer is kept for the next large frame"
+    );
+    // Without traffic it is freed after a while ...
+    assert!(reports.iter().any(|report| holds_nothing(&report)));
+    round_trip(&mut stream, &frame_of(2, 1 << 20));
+    // ... and with small frames at once.
+    (0..10).for_each(|i| round_trip(&mut stream, &frame_of(i, 10)));
+    assert!(reports.iter().any(|report| holds_nothing(&report)));
+    // A part of a small frame costs its own size, and nothing when the rest has come.
+    let frame = frame_of(3, 1_000);
+    stream.write_all(&frame[..500]).unwrap();
+    assert!(
+        reports
+            .iter()
+            .any(|report| (500..=1024).contains(&report.receive_buffer_bytes))
+    );
+    stream.write_all(&frame[500..]).unwrap();
+    assert!(reports.iter().any(|report| holds_nothing(&report)));
     running.stop();
     running.join().unwrap();
 }

@@ -76,8 +76,9 @@ fn victim() {
     netio::start(options, vec![boot]).unwrap().join().unwrap();
 }
 
-/// 1. The victim's ring has writes in flight, and its accept holds the port. 2. SIGKILL; the process is gone at once, its ring is
-/// not. 3. The next process takes the lock: from then on nothing of the victim may reach the file, and the port is free.
+/// 1. The victim's ring has writes in flight, and its accept holds the port.
+/// 2. SIGKILL: the process is gone at once, its ring is not.
+/// 3. The next process takes the lock: nothing of the victim may reach the file from now on, and the port is free.
 #[test]
 fn after_sigkill_the_lock_outlasts_the_last_write() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
