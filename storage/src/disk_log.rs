@@ -171,6 +171,9 @@ struct State {
     /// As of `flushed`.
     producers: ProducerStates,
     epochs: EpochHistory,
+    /// The file has epochs that the log no longer has: it must be written before the next batch, or a later start, which finds
+    /// batches behind them, would believe them.
+    epochs_stale: bool,
     /// By `from`.
     fences: BTreeMap<Offset, Fence>,
     cursors: Vec<Cursor>,

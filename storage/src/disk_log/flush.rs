@@ -117,8 +117,10 @@ impl DiskLog {
 
         // Epochs before their batches: one too many is cut off at the next start, one too few would be lost.
         let epochs = {
-            let mut epochs = self.inner.state.borrow().epochs.clone();
-            let mut changed = false;
+            let (mut epochs, mut changed) = {
+                let state = self.inner.state.borrow();
+                (state.epochs.clone(), state.epochs_stale)
+            };
             for (header, _) in run
                 .iter()
                 .filter(|(header, _)| header.partition_leader_epoch.0 >= 0)
@@ -151,6 +153,7 @@ impl DiskLog {
         let mut state = self.inner.state.borrow_mut();
         if let Some(epochs) = epochs {
             state.epochs = epochs;
+            state.epochs_stale = false;
         }
         for (header, _) in run {
             state.producers.apply(header);

@@ -173,7 +173,7 @@ impl DiskLog {
         for &snapshot in found.snapshots.range(known.flushed.next()..) {
             disk.remove(&dir.join(name(snapshot, SNAPSHOT))).await?;
         }
-        epochs.truncate_from_end(known.flushed);
+        let epochs_stale = epochs.truncate_from_end(known.flushed);
         epochs.truncate_from_start(known.log_start);
         let fits = known.synced.base == base
             && known.synced.size <= known.position
@@ -195,11 +195,12 @@ impl DiskLog {
         };
         let tail = Tail::of(known.position);
         let log = Self::new(disk, dir, id, config, active, known.log_start, epochs, tail);
-        log.inner.state.borrow_mut().closed = found
-            .logs
-            .range(..base)
-            .map(|&base| (base, Closed::default()))
-            .collect();
+        {
+            let mut state = log.inner.state.borrow_mut();
+            let closed = found.logs.range(..base);
+            state.closed = closed.map(|&base| (base, Closed::default())).collect();
+            state.epochs_stale = epochs_stale;
+        }
         if !there {
             log.begin_segment(base).await?;
         }
@@ -352,6 +353,7 @@ impl DiskLog {
             log_start,
             producers: ProducerStates::new(disk.options().producer_ids_max),
             epochs,
+            epochs_stale: false,
             fences: BTreeMap::new(),
             cursors: Vec::new(),
             generation: 0,

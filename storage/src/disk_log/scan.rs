@@ -10,10 +10,13 @@ use crate::{
     },
 };
 use netio::Open;
-use record::{BatchHeader, Offset};
+use record::{BatchHeader, Batches, Offset, Tail};
 
 /// Most index entries tried to find where reading can go on behind damage.
 const RESUME_TRIES: usize = 64;
+
+/// Most bytes searched for a batch: as many as may lie behind the index files on the device, and some more.
+const SEARCH_BYTES_MAX: u64 = 4 << 20;
 
 /// What to do at damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +150,7 @@ impl DiskLog {
     }
 
     /// Offset and position of the first batch behind damage at `position` that can be believed: the one behind the damaged
-    /// batch if its length is right, else one that the index names, else the end of the segment.
-    ///
-    /// Bytes are not searched for something that looks like a batch: a record may hold one.
+    /// batch if its length is right, else one that the index names, else one found by search, else the end of the segment.
     pub(super) async fn resume(
         &self,
         reader: &mut Reader,
@@ -215,7 +216,7 @@ impl DiskLog {
                 return Ok((header.base_offset, entry.position));
             }
         }
-        Ok((expected.end, reader.size()))
+        Ok(search(reader, position, expected).await?.unwrap_or((expected.end, reader.size())))
     }
 
     /// Remembers damage; the same damage once.
@@ -227,6 +228,42 @@ impl DiskLog {
             .entry(fence.from)
             .or_insert(fence);
     }
+}
+
+/// Looks byte by byte for a batch that fits. A record may hold the bytes of a batch, and its sender may have chosen them: what
+/// is found is believed only if batches follow each other from it to the very end of the segment.
+async fn search(reader: &mut Reader, position: u64, expected: Expected) -> Result<Option<(Offset, u64)>, Error> {
+    let size = reader.size();
+    if size - position > SEARCH_BYTES_MAX {
+        return Ok(None);
+    }
+    let bytes = reader.bytes_from(position).await?;
+    for skip in 1..bytes.len() {
+        let fits = BatchHeader::parse(&bytes[skip..]).is_ok_and(|header| {
+            let inside = skip + header.size_in_bytes() <= bytes.len() && header.last_offset_delta >= 0;
+            inside && header.base_offset >= expected.next && header.next_offset() <= expected.end
+        });
+        if !fits {
+            continue;
+        }
+        let mut batches = Batches::new(&bytes[skip..]);
+        let (mut first, mut next) = (None, expected.next);
+        for batch in batches.by_ref() {
+            if batch.base_offset < next || batch.verify_crc().is_err() {
+                first = None;
+                break;
+            }
+            first = first.or(Some(batch.base_offset));
+            next = batch.next_offset();
+        }
+        if let Some(first) = first
+            && batches.tail() == Tail::Clean
+            && next == expected.end
+        {
+            return Ok(Some((first, position + skip as u64)));
+        }
+    }
+    Ok(None)
 }
 
 /// [`Expected::judge`], with the header behind where there is a gap to explain.

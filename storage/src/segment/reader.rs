@@ -154,6 +154,14 @@ impl Reader {
         Ok(true)
     }
 
+    /// All content from `position` on.
+    pub(crate) async fn bytes_from(&mut self, position: u64) -> Result<Bytes, Error> {
+        self.fill(position, self.size - position).await?;
+        let start = usize::try_from(position - self.chunk_at).unwrap_or(usize::MAX);
+        let len = self.have(position).len();
+        Ok(self.chunk.slice(start..start + len))
+    }
+
     /// What the chunk has from `position` on, up to the end of the content.
     fn have(&self, position: u64) -> &[u8] {
         let Some(skip) = position

@@ -105,6 +105,7 @@ pub(crate) struct Written {
 }
 
 /// What a log must hold, and a source of more.
+#[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) rng: Rng,
     pub(crate) batches: Vec<Written>,
@@ -174,7 +175,8 @@ impl Model {
 
     /// Reads from `from` once and compares; returns the offset behind.
     pub(crate) async fn read(&self, log: &DiskLog, from: i64, upto: i64, max_bytes: usize) -> i64 {
-        let pieces = log.read(Offset(from), Offset(upto), max_bytes, true).await.unwrap();
+        let pieces = log.read(Offset(from), Offset(upto), max_bytes, true).await;
+        let pieces = pieces.unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", log.state(), log.fences()));
         let got: Vec<u8> = pieces.concat();
         assert!(!got.is_empty(), "nothing at {from} below {upto}");
         assert!(got == self.expected(from, got.len()), "other bytes at {from}");
