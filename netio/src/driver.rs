@@ -9,7 +9,7 @@
 //!   file's are waited for. The descriptor is given back only when none is in flight, so its number cannot be used again
 //!   by mistake.
 //! * At most one `Receive` or `ReceiveInto`, and at most one `Send`, is in flight per socket.
-use crate::{AlignedBuf, DirEntry, Instant, Open, Result, WallTime, file::Space};
+use crate::{AlignedBuf, DirEntry, Instant, Open, Result, Sharing, WallTime, file::Space};
 use bytes::Bytes;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -243,10 +243,10 @@ impl Driver {
         }
     }
     /// Binds and listens, synchronously.
-    pub fn listen(&mut self, addr: SocketAddr) -> Result<(Handle, SocketAddr)> {
+    pub fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<(Handle, SocketAddr)> {
         match self {
-            Driver::Ring(d) => d.listen(addr),
-            Driver::Sim(d) => d.listen(addr),
+            Driver::Ring(d) => d.listen(addr, sharing),
+            Driver::Sim(d) => d.listen(addr, sharing),
         }
     }
     pub fn now(&self) -> Instant {

@@ -1,7 +1,7 @@
 //! [`Io`]: a core, as its program and tasks see it. Cheap to clone; never leaves its core.
 use crate::{
     Class, ConnId, CoreId, DirEntry, Error, File, Instant, ListenerId, Open, Received, Result,
-    WallTime,
+    Sharing, WallTime,
     core::{
         executor::{TaskId, YieldNow},
         state::{Pending, Shared},
@@ -91,7 +91,11 @@ impl Io {
     // ---- sockets ---------------------------------------------------------------------------------------------------------
     /// Binds and listens (retries a moment when a dead process still holds the port); accepts with multishot.
     pub fn listen(&self, addr: SocketAddr) -> Result<ListenerId> {
-        self.shared.state.borrow_mut().listen(addr)
+        self.shared.state.borrow_mut().listen(addr, Sharing::Alone)
+    }
+    /// As [`Self::listen`], on an address that several cores share.
+    pub fn listen_shared(&self, addr: SocketAddr, sharing: Sharing) -> Result<ListenerId> {
+        self.shared.state.borrow_mut().listen(addr, sharing)
     }
     /// The bound address (a port of 0 is resolved).
     pub fn local_addr(&self, listener: ListenerId) -> SocketAddr {

@@ -36,7 +36,7 @@ pub use core::{
 pub use error::{Error, Result};
 pub use file::{DirEntry, File, Open};
 pub use io::Io;
-pub use net::{CloseReason, ConnId, ListenerId, Received};
+pub use net::{CloseReason, ConnId, ListenerId, Received, Sharing};
 pub use options::Options;
 pub use ring::{
     probe::{Features, probe},

@@ -1,6 +1,6 @@
 //! Listeners: accepting, and the limit of connections.
 use crate::{
-    Event, ListenerId, Result,
+    Event, ListenerId, Result, Sharing,
     core::{
         state::{Pending, State},
         timers::Due,
@@ -20,8 +20,8 @@ pub(crate) struct Listener {
 }
 
 impl State {
-    pub(crate) fn listen(&mut self, addr: SocketAddr) -> Result<ListenerId> {
-        let (handle, addr) = self.driver.listen(addr)?;
+    pub(crate) fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<ListenerId> {
+        let (handle, addr) = self.driver.listen(addr, sharing)?;
         let id = ListenerId(self.net.listeners.len() as u32);
         self.net.listeners.push(Listener {
             addr,

@@ -27,6 +27,18 @@ pub struct ConnId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub u32);
 
+/// Whether an address is this listener's alone, or that of several cores of this process (SO_REUSEPORT: the kernel spreads the
+/// connections).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    #[default]
+    Alone,
+    /// The first of the cores: makes sure that no other process has the address.
+    First,
+    /// After the first. The simulation gives all connections to the first.
+    Also,
+}
+
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {

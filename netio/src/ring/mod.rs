@@ -29,7 +29,7 @@ pub use buffers::Lease;
 pub(crate) use wake::RingWake;
 
 use crate::{
-    Error, Instant, Options, Result, WallTime,
+    Error, Instant, Options, Result, Sharing, WallTime,
     core::state::index_of,
     driver::{Completion, Counters, Handle, Op, Outcome, Slot, Wait},
 };
@@ -339,8 +339,8 @@ impl Ring {
         }
     }
 
-    pub fn listen(&mut self, addr: SocketAddr) -> Result<(Handle, SocketAddr)> {
-        let (socket, bound) = sys::listen(addr)?;
+    pub fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<(Handle, SocketAddr)> {
+        let (socket, bound) = sys::listen(addr, sharing)?;
         Ok((self.insert(socket.into_raw_fd(), false), bound))
     }
 

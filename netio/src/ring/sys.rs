@@ -1,5 +1,5 @@
 //! The plain system calls around a ring: sockets, addresses, limits, CPUs, the lock file.
-use crate::{Error, Result};
+use crate::{Error, Result, Sharing};
 use std::{
     io, mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
@@ -152,11 +152,18 @@ pub(crate) fn tcp_socket(addr: SocketAddr) -> std::result::Result<OwnedFd, i32> 
 }
 
 /// Binds and listens; waits a moment when the port is still held by a dead process. Accepted sockets inherit TCP_NODELAY.
-pub(crate) fn listen(addr: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
+pub(crate) fn listen(addr: SocketAddr, sharing: Sharing) -> Result<(OwnedFd, SocketAddr)> {
+    if sharing == Sharing::First {
+        // SO_REUSEPORT would let us share the port with another process of the same user, which takes half our connections.
+        drop(listen(addr, Sharing::Alone)?);
+    }
     let failed = |op| move |errno| Error::new(op, addr.to_string(), errno);
     let socket = tcp_socket(addr).map_err(failed("socket"))?;
     let fd = socket.as_raw_fd();
     set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    if sharing != Sharing::Alone {
+        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT);
+    }
     let address = SockAddr::new(addr);
     for tries in 1.. {
         // SAFETY: a valid address of the given length.

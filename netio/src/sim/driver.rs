@@ -1,7 +1,7 @@
 //! The simulation's side of the seam: a core's window on the world.
 use super::world::{CoreKey, World};
 use crate::{
-    Instant, Result, WallTime,
+    Instant, Result, Sharing, WallTime,
     core::mesh::Wake,
     driver::{Completion, Handle, Op, Slot, Wait},
 };
@@ -40,7 +40,13 @@ impl SimDriver {
         core.wait = wait;
         out.extend(core.completions.drain(..));
     }
-    pub fn listen(&mut self, addr: SocketAddr) -> Result<(Handle, SocketAddr)> {
+    pub fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<(Handle, SocketAddr)> {
+        // All connections go to the first core: the others get a port that nobody knows.
+        let addr = if sharing == Sharing::Also {
+            SocketAddr::new(addr.ip(), 0)
+        } else {
+            addr
+        };
         self.world.borrow_mut().listen(self.core, addr)
     }
     pub fn now(&self) -> Instant {

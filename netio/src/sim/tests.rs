@@ -1,5 +1,6 @@
 //! The driver at the seam, without the core above it: operations in, completions out.
 use super::{driver::SimDriver, options::*, world::*};
+use crate::Sharing;
 use crate::{
     AlignedBuf, Open, Result,
     driver::{Completion, Handle, Op, Outcome, Slot, Wait},
@@ -176,7 +177,9 @@ impl Bed {
     }
 
     fn listen(&mut self, core: usize, addr: &str) -> (Handle, Slot) {
-        let (listener, _) = self.drivers[core].listen(addr.parse().unwrap()).unwrap();
+        let (listener, _) = self.drivers[core]
+            .listen(addr.parse().unwrap(), Sharing::Alone)
+            .unwrap();
         (listener, self.submit(core, Op::Accept { listener }))
     }
     /// A connection from `a` to `b`; both handles.
@@ -584,12 +587,17 @@ fn a_cut_link_delays_and_then_times_out() {
 #[test]
 fn addresses_ports_and_backlog() {
     let mut t = Bed::new(9, 2);
-    let (l, a) = t.drivers[0].listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (l, a) = t.drivers[0]
+        .listen("127.0.0.1:0".parse().unwrap(), Sharing::Alone)
+        .unwrap();
     assert_ne!(a.port(), 0);
-    assert_eq!(t.drivers[0].listen(a).unwrap_err().errno, libc::EADDRINUSE);
+    assert_eq!(
+        t.drivers[0].listen(a, Sharing::Alone).unwrap_err().errno,
+        libc::EADDRINUSE
+    );
     assert_eq!(
         t.drivers[0]
-            .listen("10.0.1.1:80".parse().unwrap())
+            .listen("10.0.1.1:80".parse().unwrap(), Sharing::Alone)
             .unwrap_err()
             .errno,
         libc::EADDRNOTAVAIL
