@@ -297,6 +297,22 @@ impl Runtime {
         self.stage(outcome.records, outcome.replies)
     }
 
+    /// Topics, by name and id, were deleted: what groups committed for them goes. As
+    /// [`Runtime::submit`]. A topic that is deleted while the coordinator loads is to be told again
+    /// once it is active.
+    #[must_use = "the records are to be appended"]
+    pub fn topics_deleted(&mut self, topics: &[(&str, wire::Uuid)], now: Now) -> Vec<Record> {
+        assert!(
+            !self.is_appending,
+            "topics deleted before the records of the last operation were appended"
+        );
+        if self.status != Status::Active {
+            return Vec::new();
+        }
+        let outcome = self.state.topics_deleted(topics, now);
+        self.stage(outcome.records, outcome.replies)
+    }
+
     fn stage(&mut self, records: Vec<Record>, replies: Vec<(ReplyTo, Response)>) -> Vec<Record> {
         if records.is_empty() {
             self.hold(replies);
@@ -385,7 +401,8 @@ impl Runtime {
     }
 
     /// The snapshot's next records, about `bytes_max`, to be appended as those of
-    /// [`Runtime::submit`]; none when it is complete.
+    /// [`Runtime::submit`]; none when it is complete, *or when the coordinator is not active*: then the
+    /// snapshot is void and nothing may be cut off.
     #[must_use = "the records are to be appended"]
     pub fn snapshot_next(&mut self, snapshot: &mut Snapshot, bytes_max: usize) -> Vec<Record> {
         assert!(

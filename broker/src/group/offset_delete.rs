@@ -1,15 +1,17 @@
 //! OffsetDelete: an administrator removes offsets of topics that the group no longer reads (KIP-496).
+//! And what becomes of offsets when their topic is deleted.
 
 use super::classic::GroupState::Empty;
+use super::offsets::Commit;
 use super::request::owned;
 use super::state::Coordinator;
 use super::{Outcome, Response, records};
 use crate::coordinator::Now;
-use wire::ErrorCode;
 use wire::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
 };
+use wire::{ErrorCode, Uuid};
 
 pub(super) fn process(
     coordinator: &mut Coordinator,
@@ -69,4 +71,39 @@ pub(super) fn process(
             ..Default::default()
         },
     })
+}
+
+/// Removes what all groups have committed for topics that are no more. A commit that does not know its
+/// topic's id goes by the name; one for another topic of the same name, made since, stays.
+pub(super) fn topics_deleted(
+    coordinator: &mut Coordinator,
+    topics: &[(&str, Uuid)],
+    now: Now,
+    out: &mut Outcome,
+) {
+    let mut ids: Vec<_> = coordinator.groups.keys().cloned().collect();
+    ids.sort_unstable();
+    for id in ids {
+        coordinator.turn(&id, now, out, |turn| {
+            for (name, topic_id) in topics {
+                let Some(partitions) = turn.group.offsets.topic(name) else {
+                    continue;
+                };
+                let gone = |commit: &Commit| {
+                    commit.topic_id == *topic_id || commit.topic_id == Uuid::default()
+                };
+                let gone: Vec<i32> = partitions
+                    .iter()
+                    .filter(|(_, commit)| gone(commit))
+                    .map(|(partition, _)| *partition)
+                    .collect();
+                for partition in gone {
+                    turn.group.offsets.remove(name, partition);
+                    turn.out
+                        .records
+                        .push(records::offset_tombstone(&id, name, partition));
+                }
+            }
+        });
+    }
 }

@@ -219,6 +219,11 @@ impl Turn<'_> {
             .map(|member| Arc::clone(&member.id))
             .collect();
         for id in absent {
+            tracing::info!(
+                group = &*self.group.id,
+                member = &*id,
+                "member did not join again in time"
+            );
             self.remove_member(&id);
         }
         self.group.classic.initial_delay = None;
@@ -230,6 +235,14 @@ impl Turn<'_> {
             return;
         }
         self.group.classic.next_generation(self.now.wall_ms);
+        let generation = self.group.classic.generation;
+        let (group, members) = (&*self.group.id, self.group.classic.len());
+        tracing::info!(
+            group,
+            generation,
+            members,
+            "rebalance: all members have joined"
+        );
         if self.group.classic.is(Empty) {
             self.persist();
             return;
@@ -345,6 +358,11 @@ impl Turn<'_> {
             .member(member_id)
             .is_some_and(|member| !member.has_satisfied_heartbeat())
         {
+            tracing::info!(
+                group = &*self.group.id,
+                member = member_id,
+                "session of a member has ended"
+            );
             self.remove_member(member_id);
             self.after_removal();
         }
@@ -388,6 +406,11 @@ impl Turn<'_> {
         }
         let absent: Vec<Arc<str>> = classic.pending_syncs().cloned().collect();
         for id in absent {
+            tracing::info!(
+                group = &*self.group.id,
+                member = &*id,
+                "member did not sync in time"
+            );
             self.remove_member(&id);
         }
         self.prepare_rebalance();

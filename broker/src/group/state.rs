@@ -159,6 +159,13 @@ impl Coordinator {
         out
     }
 
+    /// Topics, by name and id, were deleted: what was committed for them goes.
+    pub fn topics_deleted(&mut self, topics: &[(&str, wire::Uuid)], now: Now) -> Outcome {
+        let mut out = Outcome::default();
+        offset_delete::topics_deleted(self, topics, now, &mut out);
+        out
+    }
+
     /// The state has been replayed and is this coordinator's from now on: all members get a whole
     /// session from here.
     pub fn activate(&mut self, now: Now) -> Outcome {

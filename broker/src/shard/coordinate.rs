@@ -79,7 +79,7 @@ impl std::fmt::Debug for Coordinators {
 impl Coordinators {
     /// Groups of this core.
     pub fn groups(&self) -> usize {
-        self.homes.values().map(|h| h.runtime.state().len()).sum()
+        self.homes.values().map(|h| h.runtime.state().size().0).sum()
     }
 
     /// Partitions led.
@@ -368,7 +368,8 @@ impl Shard {
         let homes = self.coordinators.homes.len().max(1) as u64;
         let threshold = (SNAPSHOT_BYTES / homes).max(SNAPSHOT_BYTES_MIN);
         let next = self.coordinators.homes.iter().find(|(_, home)| match &home.snapshotting {
-            Some(s) => s.end.is_none(),
+            // A snapshot that a failure cut short never ends, so nothing is cut off for it.
+            Some(s) => home.runtime.status() == Status::Active && s.end.is_none(),
             None => home.runtime.status() == Status::Active && home.since_snapshot >= threshold,
         });
         let Some((&partition, _)) = next else { return };

@@ -88,7 +88,7 @@ fn a_new_member_is_told_its_id_first() {
         id.starts_with("client-") && id.len() == "client-".len() + 36,
         "{id}"
     );
-    let uuid: Vec<&str> = id.splitn(2, '-').nth(1).unwrap().split('-').collect();
+    let uuid: Vec<&str> = id.split_once('-').unwrap().1.split('-').collect();
     assert_eq!(
         uuid.iter().map(|part| part.len()).collect::<Vec<_>>(),
         [8, 4, 4, 4, 12]

@@ -56,7 +56,6 @@ struct Bed {
     log: Vec<Record>,
     asked: u64,
     answers: BTreeMap<u64, Response>,
-    version: BTreeMap<&'static str, i16>,
 }
 
 impl Bed {
@@ -74,7 +73,6 @@ impl Bed {
             log: Vec::new(),
             asked: 0,
             answers: BTreeMap::new(),
-            version: BTreeMap::new(),
         };
         let outcome = bed.coordinator.activate(bed.now);
         bed.take(outcome);

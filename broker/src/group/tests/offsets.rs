@@ -214,3 +214,25 @@ fn of_other_groups_it_is_not_known_what_they_read() {
         ErrorCode::None
     );
 }
+
+#[test]
+fn offsets_of_deleted_topics_go() {
+    let mut bed = Bed::new();
+    let (old, new, unknown) = (Uuid::from([1; 16]), Uuid::from([2; 16]), Uuid::default());
+    for (partition, topic_id) in [(0, old), (1, new), (2, unknown)] {
+        let mut request = commit_request("", -1, "t", partition, 4);
+        request.topics[0].topic_id = topic_id;
+        assert_eq!(bed.send_commit(&request, 10), ErrorCode::None);
+    }
+    let before = bed.log.len();
+    let outcome = bed
+        .coordinator
+        .topics_deleted(&[("t", old), ("u", new)], bed.now);
+    bed.take(outcome);
+    assert_eq!(
+        [0, 1, 2].map(|partition| bed.fetch("t", partition)),
+        [-1, 4, -1]
+    );
+    assert_eq!(bed.log.len(), before + 2);
+    bed.replay_is_the_same();
+}
