@@ -22,6 +22,9 @@ use std::{
 const FILES_OPEN_MAX: usize = 1024;
 /// Logs whose files are changed at once.
 const CHANGES_MAX: usize = 4;
+/// How often, and how long each time, a new log waits for its name.
+const WAITS_MAX: u32 = 1_000;
+const WAIT_MS: u64 = 20;
 /// Most bytes of one flush.
 const FLUSH_BYTES: usize = 8 << 20;
 
@@ -95,19 +98,19 @@ impl Store {
             return None;
         }
         let (id, name, config) = (log.id, log.name.clone(), log.config.clone());
-        let (first, log_start) = (log.offsets.flushed, log.offsets.log_start);
+        // The log start may be ahead of what is not flushed yet, even inside a batch of it.
+        let first = log.index.get(log.first_unflushed()).map_or(log.offsets.log_start, |cached| cached.base);
         let producers = log.producers_flushed.clone();
-        if self.dirs.leaving.get(&dir_name(&name, id.partition)).is_some_and(|leaving| *leaving != id) {
-            // The directory of a deleted topic of the same name is still there.
-            return None;
-        }
         self.log_slot_dir(slot, Dir::Opening(known));
         let (disk, dir, max) = (self.dirs.disk.clone(), self.dir_path(&name, id.partition), self.options.producer_ids_max);
         self.tasks.spawn(class, async move {
             let result = async {
                 let log = match known {
                     Some(known) => DiskLog::open(&disk, dir, id, config, Some(known)).await?.0,
-                    None => DiskLog::create(&disk, dir, id, config, first.max(log_start)).await?,
+                    None => {
+                        wait_for_name(&disk, &dir, id).await?;
+                        DiskLog::create(&disk, dir, id, config, first).await?
+                    }
                 };
                 if !producers.is_empty() {
                     log.set_producers(parse_producers(&producers, id, max)?);
@@ -481,6 +484,19 @@ impl crate::log::Wanted {
     fn any(&self) -> bool {
         self.trim || self.retain || self.truncate.is_some() || self.remove
     }
+}
+
+/// Waits until the directory of a deleted topic of the same name is gone; it may have belonged to another core.
+async fn wait_for_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> {
+    let io = disk.io();
+    for _ in 0..WAITS_MAX {
+        match disk.topic_of(dir).await {
+            Ok(Some(topic)) if topic != id.topic => io.sleep_until(io.now().after_ms(WAIT_MS)).await,
+            _ => return Ok(()),
+        }
+    }
+    // It stays in the way: making the log says so.
+    Ok(())
 }
 
 /// The producers of a checkpoint.

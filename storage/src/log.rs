@@ -86,6 +86,8 @@ pub(crate) struct Log {
     pub closed: bool,
     /// Deleted: no read, no append; the slot lives until its files are gone.
     pub deleted: bool,
+    /// The log start that is on the device; `offsets.log_start` may be ahead of it.
+    pub durable_start: Offset,
     /// Read-only since.
     pub failed: Option<String>,
     /// An [`crate::Event::Advanced`] is queued.
@@ -98,6 +100,7 @@ impl Log {
     pub(crate) fn new(state: LogState, config: LogConfig, producers: ProducerStates) -> Log {
         let end = state.flushed().max(state.log_start);
         Log {
+            durable_start: state.log_start,
             id: state.id,
             name: state.name,
             config,

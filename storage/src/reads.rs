@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use netio::Class;
 use record::{BatchHeader, BatchView, Offset, Records};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a token waits for.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Reads {
     next: u64,
     waiting: VecDeque<(u64, LogSlot, Ask)>,
     /// Given out and not forgotten.
-    wanted: BTreeSet<u64>,
+    wanted: BTreeMap<u64, (LogSlot, Ask, u8)>,
     reserved: usize,
 }
 
@@ -33,6 +33,8 @@ pub(crate) struct Reads {
 const COLD_MIN: usize = 256 << 10;
 /// Most bytes that a batch may decompress to for a look-up by time.
 const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
+/// Times a look-up is done again because a segment went under it.
+const TRIES_MAX: u8 = 10;
 /// Group memory beyond the budgets (slow readers hold it) from which tail reads are copies.
 const HELD_BYTES: u64 = 64 << 20;
 
@@ -140,7 +142,7 @@ impl Store {
     fn ask(&mut self, slot: LogSlot, ask: Ask) -> u64 {
         let token = self.reads.next;
         self.reads.next += 1;
-        self.reads.wanted.insert(token);
+        self.reads.wanted.insert(token, (slot, ask, 0));
         self.reads.waiting.push_back((token, slot, ask));
         self.pump_reads();
         token
@@ -175,7 +177,14 @@ impl Store {
                 };
                 self.reads.reserved += reserve;
                 self.tasks.spawn(Class::Read, async move {
-                    let result = disk.read(from, upto, max_bytes, at_least_one).await;
+                    // A first batch that does not fit must not be passed over, so it is always asked for.
+                    let mut result = disk.read(from, upto, max_bytes, true).await;
+                    if let Ok(batches) = &mut result
+                        && !at_least_one
+                        && batches.iter().map(Bytes::len).sum::<usize>() > max_bytes
+                    {
+                        batches.clear();
+                    }
                     Outcome::Read { token, reserved: reserve, result }
                 });
             }
@@ -258,17 +267,35 @@ impl Store {
             Err(ReadError::Damaged { .. }) => self.stats.damaged_batches += 1,
             Err(_) => {}
         }
-        if self.reads.wanted.remove(&token) {
-            self.events.push_back(Event::ReadDone { token, result });
+        let Some((slot, ask, _)) = self.reads.wanted.remove(&token) else { return };
+        let mut result = result;
+        if let (Some(log), Ask::Batches { from, .. }) = (self.any_log(slot), ask)
+            && from < log.offsets.log_start
+        {
+            // Segments went while this read was under way: it may have found only what lies behind them.
+            let (log_start, high_watermark) = (log.offsets.log_start, log.offsets.high_watermark);
+            result = Err(ReadError::OutOfRange { offset: from, log_start, high_watermark });
         }
+        self.events.push_back(Event::ReadDone { token, result });
     }
 
     pub(crate) fn on_time(&mut self, token: u64, result: Result<Option<TimeOffset>, Error>) {
+        if let Err(Error::Io(error)) = &result
+            && error.is_not_found()
+            && let Some((slot, ask, tries)) = self.reads.wanted.get_mut(&token)
+            && *tries < TRIES_MAX
+        {
+            // A segment went under the look-up. What is left is looked through again.
+            *tries += 1;
+            let (slot, ask) = (*slot, *ask);
+            self.reads.waiting.push_back((token, slot, ask));
+            return;
+        }
         self.tell_time(token, result);
     }
 
     fn tell_time(&mut self, token: u64, result: Result<Option<TimeOffset>, Error>) {
-        if self.reads.wanted.remove(&token) {
+        if self.reads.wanted.remove(&token).is_some() {
             self.events.push_back(Event::TimeFound { token, result });
         }
     }

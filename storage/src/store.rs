@@ -394,7 +394,20 @@ impl Store {
         let (id, epoch) = (log.id, log.epoch);
         let entry = self.entry(Kind::LogStart, id, to, epoch, &[]);
         let sequence = self.wal.enter(entry, &[]);
-        self.turn.control(sequence, Control::LogStart(slot));
+        self.turn.control(sequence, Control::LogStart(slot, to));
+    }
+
+    /// The log start that is durable: where [`Self::delete_records`] may be answered.
+    pub fn durable_log_start(&self, slot: LogSlot) -> Offset {
+        self.log(slot).durable_start
+    }
+    /// Why the log, or the whole chain, is read-only; `None` while it is not.
+    pub fn failure(&self, slot: LogSlot) -> Option<&str> {
+        self.log(slot).failed.as_deref().or(self.wal.failed.as_deref())
+    }
+    /// Space of the data directory's file system, as it was when last looked at.
+    pub fn space(&self) -> Option<netio::file::Space> {
+        self.turn.space
     }
 
     /// Cuts the log to end at `to` (followers, later). What idempotent producers did is forgotten: a follower learns it again

@@ -40,7 +40,7 @@ pub(crate) enum Outcome {
 /// An entry whose effect outside begins when it is durable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Control {
-    LogStart(LogSlot),
+    LogStart(LogSlot, Offset),
     Truncated(LogSlot),
     Deleted(LogSlot),
 }
@@ -79,6 +79,8 @@ pub(crate) struct Turn {
     /// The device was full when space was last asked for.
     pub full: Option<String>,
     checking_space: bool,
+    /// As last looked at.
+    pub(crate) space: Option<Space>,
     appended_since_space: u64,
     /// An append was refused as busy.
     refused: bool,
@@ -129,7 +131,8 @@ impl Store {
         Ok(())
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether appends are taken now; [`Event::Room`] follows when not.
+    pub fn has_room(&self) -> bool {
         self.wal.has_room()
             && self.wal.files.live_bytes() <= self.options.unflushed_bytes_max
             && self.unflushed_bytes <= self.options.unflushed_bytes_max
@@ -253,8 +256,9 @@ impl Store {
 
     fn on_control(&mut self, control: Control) {
         match control {
-            Control::LogStart(slot) => {
+            Control::LogStart(slot, to) => {
                 let Some(log) = self.any_log(slot).filter(|log| !log.deleted) else { return };
+                log.durable_start = log.durable_start.max(to);
                 log.wanted.trim = true;
                 self.dirs.wants(slot);
                 self.events.push_back(Event::LogStartMoved(slot));
@@ -491,6 +495,7 @@ impl Store {
     fn on_space(&mut self, result: Result<Space, netio::Error>) {
         self.turn.checking_space = false;
         let Ok(space) = result else { return };
+        self.turn.space = Some(space);
         let reserve = self.options.reserve_bytes;
         if space.available_bytes < reserve {
             self.turn.full = Some(format!("{} bytes available, {reserve} are kept free", space.available_bytes));

@@ -281,6 +281,10 @@ impl Recovery {
                 wanted.push((id, name, config, found));
             }
         }
+        let expected = wanted.iter().map(|(id, name, _, found)| (*id, name.clone(), found.state.disk.is_some()));
+        let expected: Vec<_> = expected.collect();
+        // Before any log is made: a deleted one, or one that nobody knows, may have left a directory of the same name.
+        self.settle_directories(&expected, &known).await?;
         let (disk, max) = (self.disk.clone(), self.options.producer_ids_max);
         let kafka = self.options.data.join("kafka");
         let replays = wanted.into_iter().map(|(id, name, config, found)| {
@@ -297,7 +301,6 @@ impl Recovery {
             let (id, replayed) = result?;
             self.replayed.insert(id, replayed);
         }
-        self.settle_directories(&known).await?;
         let mut logs = Vec::with_capacity(self.replayed.len());
         let mut encoded = Vec::with_capacity(self.replayed.len());
         for (id, mut replayed) in std::mem::take(&mut self.replayed) {
@@ -317,23 +320,23 @@ impl Recovery {
         self.options.data.join("kafka").join(name)
     }
 
-    /// Removes the directories of deleted logs, sets aside those of logs that nobody knows, and takes in known ones that no
-    /// checkpoint names (made, and then the power went).
+    /// Removes the directories of deleted logs, sets aside those of logs that nobody knows, and takes in known ones that nothing
+    /// else names. `wanted`: the logs to come, with the topic's name, and whether a checkpoint counts on a directory.
     async fn settle_directories(
         &mut self,
+        wanted: &[(LogId, String, bool)],
         known: &impl Fn(LogId) -> Option<(String, LogConfig)>,
     ) -> Result<(), Error> {
         let kafka = self.options.data.join("kafka");
-        let expected: BTreeSet<String> = self
-            .replayed
-            .iter()
-            .filter(|(_, log)| log.state.disk.is_some())
-            .map(|(id, log)| dir_name(&log.state.name, id.partition))
-            .collect();
+        let replayed = self.replayed.iter().map(|(id, log)| (*id, log.state.name.clone(), log.state.disk.is_some()));
+        let wanted: BTreeMap<LogId, (String, bool)> =
+            wanted.iter().cloned().chain(replayed).map(|(id, name, on_disk)| (id, (dir_name(&name, id.partition), on_disk))).collect();
+        let expected: BTreeSet<&str> =
+            wanted.values().filter(|(_, on_disk)| *on_disk).map(|(name, _)| name.as_str()).collect();
         let mut changed = false;
         for entry in self.io.read_dir(&kafka).await?.into_iter().filter(|entry| entry.is_dir) {
             let (path, name) = (kafka.join(&entry.name), entry.name);
-            if expected.contains(&name) || name.ends_with("-stray") {
+            if expected.contains(name.as_str()) || name.ends_with("-stray") {
                 continue;
             }
             if name.ends_with("-delete") {
@@ -347,7 +350,9 @@ impl Recovery {
             let deleted = id.is_some_and(|id| self.deleted.contains_key(&id));
             // Made, and the power went before it said whose it is: nothing was written to it.
             let half_made = topic.is_none() && !self.io.read_dir(&path).await?.iter().any(|file| file.name.ends_with(".log"));
-            if deleted || half_made {
+            // The chain knows all of a log that no checkpoint counts on.
+            let uncounted = id.is_some_and(|id| wanted.contains_key(&id));
+            if deleted || half_made || uncounted {
                 remove_dir(&self.disk, &path).await?;
                 self.report.removed.push(name);
             } else if let Some((id, (topic, config))) = id.and_then(|id| Some((id, known(id)?))) {
@@ -365,14 +370,8 @@ impl Recovery {
         Ok(())
     }
 
-    /// A directory of a known log that no checkpoint counts on. If the chain knows the log, it knows all of it: what lies there
-    /// was never counted, and goes. Else the directory itself is the log, as Kafka would leave it.
+    /// The directory of a known log that neither a checkpoint nor a chain names: it is the log, as Kafka would leave it.
     async fn adopt(&mut self, id: LogId, name: String, config: LogConfig, path: PathBuf) -> Result<(), Error> {
-        if self.replayed.contains_key(&id) {
-            remove_dir(&self.disk, &path).await?;
-            self.report.removed.push(path.display().to_string());
-            return Ok(());
-        }
         let (disk, _) = Box::pin(DiskLog::open(&self.disk, path, id, config.clone(), None)).await?;
         let known = disk.state();
         let epochs = disk.epochs();

@@ -8,12 +8,13 @@ use crate::{
     checkpoint::LogState,
     dirs::parse_producers,
     disk_log::DiskLog,
-    files::Disk,
+    files::{self, Disk},
     wal::{Entry, Kind},
 };
 use bytes::Bytes;
+use netio::Open;
 use record::{LeaderEpoch, Offset};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::{Path, PathBuf}};
 
 /// Most bytes given to one flush.
 const FLUSH_BYTES: usize = 8 << 20;
@@ -118,7 +119,13 @@ pub(crate) async fn replay(
     let end = found.end();
     let LogFound { mut state, batches, cut, lost, holes_are_damage } = found;
     let mut result = Replayed { state: state.clone(), config: config.clone(), disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
-    let from = cut.unwrap_or_else(|| state.flushed());
+    // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
+    let from = cut.or(state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
+    if all_deleted(disk, &dir, &state).await? {
+        crate::dirs::remove_dir(disk, &dir).await?;
+        state.disk = None;
+        result.state.disk = None;
+    }
     let wanted = batches.range(from..).next().is_some();
     if !wanted && cut.is_none() && lost.is_empty() {
         return Ok(result);
@@ -126,11 +133,7 @@ pub(crate) async fn replay(
     let log = match &state.disk {
         Some(known) => Box::pin(DiskLog::open(disk, dir, id, config, Some(*known))).await?.0,
         None => {
-            // Whatever a directory of this log holds, no checkpoint counted on it: the chain has all of it.
-            if disk.topic_of(&dir).await.is_ok_and(|topic| topic == Some(id.topic)) {
-                crate::dirs::remove_dir(disk, &dir).await?;
-            }
-            let first = batches.keys().next().map_or(state.log_start, |first| *first);
+            let first = batches.range(from..).next().map_or(state.log_start, |(first, _)| *first);
             Box::pin(DiskLog::create(disk, dir, id, config, first)).await?
         }
     };
@@ -140,7 +143,7 @@ pub(crate) async fn replay(
     if let Some(to) = cut {
         Box::pin(log.truncate(to)).await?;
     }
-    let mut expected = log.flushed().max(if state.disk.is_none() { state.log_start.min(from) } else { from });
+    let mut expected = log.flushed().max(from);
     let mut pending = Vec::new();
     let mut pending_bytes = 0;
     for (base, batch) in batches {
@@ -184,6 +187,19 @@ pub(crate) async fn replay(
     result.state = state;
     result.disk = Some(log);
     Ok(result)
+}
+
+/// Is the segment that the checkpoint counts on gone, because everything in it was deleted since? The log start says so, and it
+/// was durable before the segment went; everything after it is in the chain.
+async fn all_deleted(disk: &Disk, dir: &Path, state: &LogState) -> Result<bool, Error> {
+    let Some(known) = state.disk.filter(|known| known.position > 0 && state.log_start >= known.flushed) else {
+        return Ok(false);
+    };
+    match disk.io().open(&dir.join(files::name(known.segment_base, files::LOG)), Open::default()).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn fence(state: &mut LogState, from: Offset, to: Offset) {

@@ -1,0 +1,118 @@
+//! The log conformance suite: random operations and crashes from a seed, against a small model in memory.
+//!
+//! A run is a few lives of a process: it opens the data directory, reads back everything and compares, works, and is killed,
+//! loses power, or stops; the next life may have another number of cores. Checked: nothing acknowledged is lost, no offset is
+//! given twice, order and bytes stay, producers' repetitions are answered with the first append's offsets, log starts and
+//! deletions hold.
+//!
+//! `MILLRACE_SEED=n` runs one seed, `MILLRACE_SEEDS=n` that many.
+mod load;
+mod model;
+
+use load::{Shared, boots};
+use model::End;
+use netio::sim::{NodeOptions, Rng, Sim, SimOptions};
+
+/// What a run did, for its hash and for the summary.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Summary {
+    trace: u64,
+    appended: u64,
+    duplicates: u64,
+    busy: u64,
+    cold: u64,
+    verified: u64,
+    lost_unacked: u64,
+}
+
+fn run(seed: u64) -> Summary {
+    let mut rng = Rng::new(seed);
+    let shared = Shared::new();
+    let mut sim = Sim::new(SimOptions::seeded(seed));
+    let cores = rng.between(1, 4) as usize;
+    let node = sim.add_node(NodeOptions::default(), boots(&shared, "data", cores, seed));
+    let lives = rng.between(2, 6);
+    let mut cores = cores;
+    for life in 0..lives {
+        // A crash may hit recovery itself.
+        let early = rng.chance(0.15);
+        if !early {
+            let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
+            assert!(ready, "life {life}: not ready, {} of {cores} cores", shared.ready());
+            sim.run_for(rng.between(1_000_000, 250_000_000));
+        } else {
+            sim.run_for(rng.between(10_000, 15_000_000));
+        }
+        let end = match rng.below(10) {
+            0..=3 => End::Power,
+            4..=7 => End::Kill,
+            _ if shared.ready() == cores => End::Clean,
+            _ => End::Kill,
+        };
+        let opened = shared.ready() == cores;
+        match end {
+            End::Power => sim.power_cut(node),
+            End::Kill => sim.kill(node),
+            End::Clean => {
+                sim.stop(node);
+                let ended = sim.run_until(20_000_000_000, |sim| sim.has_ended(node));
+                assert!(ended, "life {life}: the store does not stop, {} of {cores}", shared.stopped());
+            }
+        }
+        // Where not every store was opened in between, the harder of the two ends counts.
+        let mut model = shared.lock();
+        model.last_end = Some(match model.last_end {
+            Some(before) if !opened => before.max(end),
+            _ => end,
+        });
+        drop(model);
+        cores = rng.between(1, 4) as usize;
+        sim.restart(node, boots(&shared, "data", cores, seed.wrapping_add(life + 1)));
+    }
+    let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
+    assert!(ready, "the last life is not ready, {} of {cores} cores", shared.ready());
+    let model = shared.lock();
+    Summary {
+        trace: sim.trace_hash(),
+        appended: model.appended,
+        duplicates: model.duplicates,
+        busy: model.busy,
+        cold: model.cold,
+        verified: model.verified,
+        lost_unacked: model.lost_unacked,
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn seeds_on_the_simulated_disk() {
+    if let Some(seed) = number("MILLRACE_SEED") {
+        println!("seed {seed}: {:?}", run(seed));
+        return;
+    }
+    let seeds = number("MILLRACE_SEEDS").unwrap_or(60);
+    let mut total = Summary::default();
+    for seed in 0..seeds {
+        let done = std::panic::catch_unwind(|| run(seed));
+        let Ok(summary) = done else { panic!("seed {seed} fails: MILLRACE_SEED={seed}") };
+        total.appended += summary.appended;
+        total.duplicates += summary.duplicates;
+        total.busy += summary.busy;
+        total.cold += summary.cold;
+        total.verified += summary.verified;
+        total.lost_unacked += summary.lost_unacked;
+    }
+    println!("{seeds} seeds: {total:?}");
+    assert!(total.appended > seeds * 50, "hardly anything was appended: {total:?}");
+    assert!(total.duplicates > seeds && total.cold > seeds && total.verified > seeds, "{total:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [3, 8, 11] {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+}
