@@ -228,15 +228,16 @@ add('consume_from_beginning', async () => {
 })
 
 /**
- * 100 records an hour apart, the largest time stamp at offset 74. That is the last one of its
- * batch: the client mis-stamps records that are older than the first one of their batch.
+ * 100 records an hour apart, the largest time stamp at offset 70; starts at offset 30. One record
+ * a batch: the client mis-stamps batches whose time stamps do not rise evenly.
  */
 async function hourly () {
   const name = await topic('hourly', 1, { 'retention.ms': '-1' })
-  const messages = numbered(1, 0, 100).map((one, n) =>
-    ({ topic: name, ...one, timestamp: BigInt(EARLY + HOUR * (n === 74 ? 1000 : n)) }))
   await withProducer(async producer => {
-    for (let n = 0; n < 100; n += 5) await producer.send({ messages: messages.slice(n, n + 5) })
+    for (const [n, one] of numbered(1, 0, 100).entries()) {
+      const timestamp = BigInt(EARLY + HOUR * (n === 70 ? 1000 : n))
+      await producer.send({ messages: [{ topic: name, ...one, timestamp }] })
+    }
   })
   return name
 }
@@ -256,7 +257,7 @@ add('consume_from_timestamp', async () => {
 for (const [which, timestamp, expected] of [
   ['earliest', ListOffsetTimestamps.EARLIEST, 30n],
   ['latest', ListOffsetTimestamps.LATEST, 100n],
-  ['max_timestamp', ListOffsetTimestamps.MAX, 74n]
+  ['max_timestamp', ListOffsetTimestamps.MAX, 70n]
 ]) {
   add(`list_offsets_${which}`, async () => {
     const name = await hourly()
