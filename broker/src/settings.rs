@@ -71,6 +71,16 @@ impl Settings {
         if self.single_port { self.node_id } else { self.node_id * self.id_stride + i32::from(core.0) }
     }
 
+    /// The host behind an id that a client names: the inverse of [`Self::client_id_of`]. `None` for a core that this host does
+    /// not have; whether another host exists, the image says.
+    pub fn host_of(&self, client_id: i32) -> Option<i32> {
+        if self.single_port {
+            return Some(client_id);
+        }
+        let (host, core) = (client_id.div_euclid(self.id_stride), client_id.rem_euclid(self.id_stride));
+        (host != self.node_id || core < i32::from(self.cores)).then_some(host)
+    }
+
     /// The endpoints that Metadata and DescribeCluster name for this host.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let cores = if self.single_port { 1 } else { self.cores };

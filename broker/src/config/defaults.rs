@@ -121,23 +121,33 @@ impl Defaults {
     /// the synonym, from the first that has the asked name.
     pub fn layers(&self, name: &str) -> Vec<Layered> {
         let Some(key) = catalogue().broker(name) else { return Vec::new() };
-        let own = [Synonym { name: key.name, factor: 1 }];
-        let synonyms = if key.synonyms.is_empty() { &own[..] } else { &key.synonyms };
+        // A listener's own key comes before the key for all listeners.
+        let names: Vec<&str> = match key.synonyms.as_slice() {
+            [] if name == key.name => vec![key.name],
+            [] => vec![name, key.name],
+            synonyms => synonyms.iter().map(|s| s.name).collect(),
+        };
         let mut found = Vec::new();
         for (source, layer) in [(Source::Node, &self.node), (Source::Cluster, &self.cluster), (Source::Static, &*self.given)] {
-            for synonym in synonyms {
-                if let Some(value) = layer.get(synonym.name) {
-                    found.push(Layered { name: synonym.name.to_owned(), value: value.clone(), source });
+            for &name in &names {
+                if let Some(value) = layer.get(name) {
+                    found.push(Layered { name: name.to_owned(), value: value.clone(), source });
                 }
             }
         }
-        for synonym in synonyms {
-            if let Some(value) = catalogue().broker(synonym.name).and_then(|key| key.default) {
-                found.push(Layered { name: synonym.name.to_owned(), value: value.to_owned(), source: Source::Default });
+        for &name in &names {
+            // Exactly this name: a listener's key has no default of its own.
+            if let Some(value) = catalogue().broker(name).filter(|key| key.name == name).and_then(|key| key.default) {
+                found.push(Layered { name: name.to_owned(), value: value.to_owned(), source: Source::Default });
             }
         }
         let first = found.iter().position(|l| l.name == name).unwrap_or(found.len());
         found.split_off(first)
+    }
+
+    /// Names that any layer above the keys' defaults has, in order within a layer.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.given.keys().chain(self.cluster.keys()).chain(self.node.keys()).map(String::as_str)
     }
 
     /// All hosts' dynamic values.

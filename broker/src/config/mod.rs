@@ -3,11 +3,13 @@
 //! * [`catalogue`]  the keys: types, defaults, what is allowed, what a key does here.
 //! * [`value`]      reading and showing values.
 //! * [`defaults`]   values of broker keys by layer; the ground under every topic.
+//! * [`describe`]   what DescribeConfigs says.
 //! * [`topic`]      what acts on a topic's partitions.
 //!
 //! No file is read here: see [`crate::cli`].
 pub mod catalogue;
 pub mod defaults;
+pub mod describe;
 pub mod topic;
 pub mod value;
 

@@ -1,0 +1,163 @@
+//! DeleteTopics: by name, and since version 6 by id (`ControllerApis.deleteTopics`).
+use super::{Batch, Controller, Outcome, Refusal, code_and_message};
+use crate::metadata::records::RemoveTopicRecord;
+use record::TopicId;
+use std::collections::BTreeMap;
+use wire::{
+    ErrorCode,
+    delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse},
+};
+
+/// A topic as a request names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Named {
+    Name(String),
+    Id(TopicId),
+    Both(String, TopicId),
+    Neither,
+}
+
+impl Controller {
+    /// Versions 1 to 6; `version` says which error a switched-off deletion has.
+    pub fn delete_topics(&self, request: &DeleteTopicsRequest<'_>, version: i16) -> Outcome<DeleteTopicsResponse<'static>> {
+        let by_state = request.topics.iter().map(|t| match (&t.name, t.topic_id.is_zero()) {
+            (Some(name), true) => Named::Name(name.to_string()),
+            (Some(name), false) => Named::Both(name.to_string(), t.topic_id),
+            (None, false) => Named::Id(t.topic_id),
+            (None, true) => Named::Neither,
+        });
+        let asked: Vec<Named> = request.topic_names.iter().map(|n| Named::Name(n.to_string())).chain(by_state).collect();
+        let mut count: BTreeMap<&Named, usize> = BTreeMap::new();
+        for named in &asked {
+            *count.entry(named).or_default() += 1;
+        }
+        let mut batch = Batch::default();
+        let mut removed: Vec<TopicId> = Vec::new();
+        let mut responses = Vec::with_capacity(asked.len());
+        for named in &asked {
+            let times = std::mem::take(count.entry(named).or_default());
+            if times == 0 {
+                continue;
+            }
+            let found = self.find(named, times, version).and_then(|(name, id)| {
+                if removed.contains(&id) {
+                    let why = "The provided topic name maps to an ID that was already supplied.";
+                    return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+                }
+                batch.add(vec![RemoveTopicRecord { topic_id: id }.into()])?;
+                removed.push(id);
+                Ok((name, id))
+            });
+            let (error_code, error_message) = code_and_message(&found);
+            let (name, topic_id) = match (found, named) {
+                (Ok((name, id)), _) => (Some(name), id),
+                (Err(_), Named::Name(name)) => (Some(name.clone()), TopicId::ZERO),
+                (Err(_), Named::Id(id)) => (None, *id),
+                (Err(_), Named::Both(name, id)) => (Some(name.clone()), *id),
+                (Err(_), Named::Neither) => (None, TopicId::ZERO),
+            };
+            responses.push(DeletableTopicResult { name: name.map(Into::into), topic_id, error_code, error_message });
+        }
+        Outcome { records: batch.records, response: DeleteTopicsResponse { responses, ..Default::default() } }
+    }
+
+    fn find(&self, named: &Named, times: usize, version: i16) -> Result<(String, TopicId), Refusal> {
+        if !self.settings.delete_topic_enable {
+            // Older clients do not know the code for it.
+            let error = if version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
+            return Err(Refusal::new(error, "Topic deletion is disabled (delete.topic.enable)."));
+        }
+        let invalid = |why: &'static str| Err(Refusal::new(ErrorCode::InvalidRequest, why));
+        match named {
+            Named::Neither => invalid("Neither topic name nor id were specified."),
+            Named::Both(..) => invalid("You may not specify both topic name and topic id."),
+            Named::Name(_) if times > 1 => invalid("Duplicate topic name."),
+            Named::Id(_) if times > 1 => invalid("Duplicate topic id."),
+            Named::Name(name) => match self.image.topic(name) {
+                Some(topic) => Ok((name.clone(), topic.id)),
+                None => Err(ErrorCode::UnknownTopicOrPartition.into()),
+            },
+            Named::Id(id) => match self.image.topic_by_id(*id) {
+                Some(topic) => Ok((topic.name.to_string(), *id)),
+                None => Err(ErrorCode::UnknownTopicId.into()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::*;
+    use super::*;
+    use crate::settings::Settings;
+    use wire::delete_topics::DeleteTopicState;
+
+    fn controller_with_topics(settings: Settings) -> Controller {
+        let mut controller = controller_with(settings);
+        for record in controller.auto_create(&["a", "b", "c"].map(str::to_owned), numbers()) {
+            controller.apply(&record);
+        }
+        controller
+    }
+
+    fn states(states: &[(Option<&str>, TopicId)]) -> DeleteTopicsRequest<'static> {
+        let state = |(name, topic_id): &(Option<&str>, TopicId)| DeleteTopicState {
+            name: name.map(|n| n.to_owned().into()),
+            topic_id: *topic_id,
+        };
+        DeleteTopicsRequest { topics: states.iter().map(state).collect(), ..Default::default() }
+    }
+
+    fn names(names: &[&str]) -> DeleteTopicsRequest<'static> {
+        DeleteTopicsRequest { topic_names: names.iter().map(|n| (*n).to_owned().into()).collect(), ..Default::default() }
+    }
+
+    fn codes(outcome: &Outcome<DeleteTopicsResponse<'static>>) -> Vec<ErrorCode> {
+        outcome.response.responses.iter().map(|r| ErrorCode::from_code(r.error_code).unwrap()).collect()
+    }
+
+    #[test]
+    fn by_name_and_by_id() {
+        let mut controller = controller_with_topics(settings());
+        let outcome = controller.delete_topics(&names(&["a", "x"]), 5);
+        assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
+        done(&mut controller, outcome);
+        let id = controller.image().topic("b").unwrap().id;
+        let outcome = controller.delete_topics(&states(&[(None, id), (Some("c"), TopicId::ZERO)]), 6);
+        assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::None]);
+        assert_eq!(outcome.response.responses[0].name.as_deref(), Some("b"));
+        done(&mut controller, outcome);
+        assert_eq!(controller.image().topic_count(), 0);
+    }
+
+    #[test]
+    fn what_is_named_wrongly_is_not_deleted() {
+        let controller = controller_with_topics(settings());
+        let id = controller.image().topic("a").unwrap().id;
+        let unknown = TopicId([9; 16]);
+        for (request, error) in [
+            (names(&["a", "a"]), ErrorCode::InvalidRequest),
+            (states(&[(None, id), (None, id)]), ErrorCode::InvalidRequest),
+            (states(&[(Some("a"), id)]), ErrorCode::InvalidRequest),
+            (states(&[(None, TopicId::ZERO)]), ErrorCode::InvalidRequest),
+            (states(&[(None, unknown)]), ErrorCode::UnknownTopicId),
+        ] {
+            let outcome = controller.delete_topics(&request, 6);
+            assert_eq!(codes(&outcome), [error], "{request:?}");
+            assert!(outcome.records.is_empty());
+        }
+        let outcome = controller.delete_topics(&states(&[(None, id), (Some("a"), TopicId::ZERO)]), 6);
+        assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::InvalidRequest]);
+        assert_eq!(outcome.records.len(), 1);
+    }
+
+    #[test]
+    fn deletion_can_be_switched_off() {
+        let controller = controller_with_topics(Settings { delete_topic_enable: false, ..settings() });
+        for (version, error) in [(2, ErrorCode::InvalidRequest), (3, ErrorCode::TopicDeletionDisabled)] {
+            let outcome = controller.delete_topics(&names(&["a"]), version);
+            assert_eq!(codes(&outcome), [error]);
+            assert!(outcome.records.is_empty());
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! CreateTopics and automatic creation (`ReplicationControlManager.createTopics`).
+use super::{Batch, Controller, Outcome, Refusal, partitions::new_partition};
+use crate::{
+    config::describe,
+    metadata::{Configs, MetadataRecord, records::TopicRecord, resource},
+};
+use record::TopicId;
+use std::collections::BTreeMap;
+use wire::{
+    ErrorCode,
+    create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse},
+};
+
+/// Consumer groups' topic (Kafka: `Topic.GROUP_METADATA_TOPIC_NAME`).
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+const METADATA_TOPIC: &str = "__cluster_metadata";
+const NAME_LENGTH_MAX: usize = 249;
+
+/// Whether a topic may have this name (`Topic.validate`).
+pub fn is_valid_name(name: &str) -> bool {
+    check_name(name).is_ok()
+}
+
+/// Says what is wrong with a name.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let wrong = match name {
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => format!("'{name}' is not allowed"),
+        _ if name.len() > NAME_LENGTH_MAX => {
+            let shown: String = name.chars().take(NAME_LENGTH_MAX).collect();
+            format!("the length of '{shown}' is longer than the max allowed length {NAME_LENGTH_MAX}")
+        }
+        _ if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) => {
+            format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("Topic name is invalid: {wrong}"))
+}
+
+/// Whether metrics could not tell two names apart: `.` and `_` are one there.
+fn collide(a: &str, b: &str) -> bool {
+    let unified = |c: u8| if c == b'.' { b'_' } else { c };
+    a.len() == b.len() && a.bytes().map(unified).eq(b.bytes().map(unified))
+}
+
+/// A topic as it is to be.
+struct Plan<'a> {
+    name: &'a str,
+    configs: Configs,
+    replicas: Vec<Vec<i32>>,
+}
+
+impl Controller {
+    /// Versions 2 to 7. `random` makes topic ids.
+    pub fn create_topics(
+        &self,
+        request: &CreateTopicsRequest<'_>,
+        mut random: impl FnMut() -> u64,
+    ) -> Outcome<CreateTopicsResponse<'static>> {
+        let mut batch = Batch::default();
+        let mut count = BTreeMap::new();
+        for topic in &request.topics {
+            *count.entry(&*topic.name).or_insert(0) += 1;
+        }
+        let mut new: Vec<&str> = Vec::new();
+        let mut partitions = 0;
+        let mut topics = Vec::with_capacity(count.len());
+        for topic in &request.topics {
+            let result = match count.get_mut(&*topic.name) {
+                Some(0) | None => continue,
+                Some(1) => self.plan(topic, &new, partitions).and_then(|plan| {
+                    let id = self.new_topic_id(&mut random);
+                    let made = self.created(&plan, id);
+                    let planned = plan.replicas.len();
+                    batch.add(plan.into_records(id))?;
+                    partitions += planned;
+                    new.push(&topic.name);
+                    Ok(made)
+                }),
+                Some(more) => {
+                    *more = 0;
+                    Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
+                }
+            };
+            topics.push(result.unwrap_or_else(|refusal| CreatableTopicResult {
+                name: topic.name.to_string().into(),
+                error_code: refusal.error.code(),
+                error_message: Some(refusal.message),
+                configs: Some(Vec::new()),
+                ..Default::default()
+            }));
+        }
+        let records = if request.validate_only { Vec::new() } else { batch.records };
+        Outcome { records, response: CreateTopicsResponse { topics, ..Default::default() } }
+    }
+
+    /// Records for topics that a client named and that do not exist; names that cannot be made are left out. The topic of
+    /// consumer groups gets Kafka's configuration for it.
+    pub fn auto_create(&self, names: &[String], mut random: impl FnMut() -> u64) -> Vec<MetadataRecord> {
+        let mut batch = Batch::default();
+        let mut new: Vec<&str> = Vec::new();
+        let mut partitions = 0;
+        for name in names {
+            if self.image.topic(name).is_some() || new.contains(&name.as_str()) || self.check_new_name(name, &new).is_err() {
+                continue;
+            }
+            let internal = name == OFFSETS_TOPIC;
+            let count = if internal { self.settings.offsets_partitions } else { self.settings.default_partitions };
+            let count = usize::try_from(count).unwrap_or(1).max(1);
+            let factor = if internal { 1 } else { self.default_factor() };
+            let placed = self.room_for(count, partitions).and_then(|()| self.place(0, count, factor));
+            let Ok(replicas) = placed else { continue };
+            let configs = if internal { self.offsets_configs() } else { Configs::new() };
+            let plan = Plan { name, configs, replicas };
+            if batch.add(plan.into_records(self.new_topic_id(&mut random))).is_err() {
+                break;
+            }
+            partitions += count;
+            new.push(name);
+        }
+        batch.records
+    }
+
+    fn plan<'a>(&self, topic: &'a CreatableTopic<'_>, new: &[&str], others: usize) -> Result<Plan<'a>, Refusal> {
+        let name = &*topic.name;
+        self.check_new_name(name, new)?;
+        let configs = self.creation_configs(topic)?;
+        let refuse = |error, why: &'static str| Err(Refusal::new(error, why));
+        let replicas = if topic.assignments.is_empty() {
+            if topic.replication_factor < -1 || topic.replication_factor == 0 {
+                return refuse(
+                    ErrorCode::InvalidReplicationFactor,
+                    "Replication factor must be larger than 0, or -1 to use the default value.",
+                );
+            }
+            if topic.num_partitions < -1 || topic.num_partitions == 0 {
+                return refuse(ErrorCode::InvalidPartitions, "Number of partitions was set to an invalid non-positive value.");
+            }
+            let count = if topic.num_partitions == -1 { self.settings.default_partitions } else { topic.num_partitions };
+            let count = usize::try_from(count).unwrap_or(1).max(1);
+            self.room_for(count, others)?;
+            let factor = usize::try_from(topic.replication_factor).unwrap_or_else(|_| self.default_factor());
+            self.place(0, count, factor)?
+        } else {
+            if topic.replication_factor != -1 {
+                return refuse(
+                    ErrorCode::InvalidRequest,
+                    "A manual partition assignment was specified, but replication factor was not set to -1.",
+                );
+            }
+            if topic.num_partitions != -1 {
+                return refuse(
+                    ErrorCode::InvalidRequest,
+                    "A manual partition assignment was specified, but numPartitions was not set to -1.",
+                );
+            }
+            self.room_for(topic.assignments.len(), others)?;
+            self.manual(topic)?
+        };
+        Ok(Plan { name, configs, replicas })
+    }
+
+    /// Replicas by partition of a manual assignment.
+    fn manual(&self, topic: &CreatableTopic<'_>) -> Result<Vec<Vec<i32>>, Refusal> {
+        let refuse = |why: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
+        let mut by_index: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        let mut factor = None;
+        for assignment in &topic.assignments {
+            let index = assignment.partition_index;
+            if by_index.contains_key(&index) {
+                return refuse(format!("Found multiple manual partition assignments for partition {index}"));
+            }
+            let hosts = self.assigned(&assignment.broker_ids, factor)?;
+            factor = Some(hosts.len());
+            by_index.insert(index, hosts);
+        }
+        if !by_index.keys().copied().eq((0..).take(by_index.len())) {
+            return refuse("partitions should be a consecutive 0-based integer sequence".into());
+        }
+        Ok(by_index.into_values().collect())
+    }
+
+    fn check_new_name(&self, name: &str, new: &[&str]) -> Result<(), Refusal> {
+        if name == METADATA_TOPIC {
+            let why = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
+            return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+        }
+        if self.image.topic(name).is_some() {
+            let why = format!("Topic '{name}' already exists.");
+            return Err(Refusal::new(ErrorCode::TopicAlreadyExists, why));
+        }
+        check_name(name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
+        if name.contains(['.', '_']) {
+            let known = self.image.topics().map(|t| &*t.name).chain(new.iter().copied());
+            if let Some(other) = known.into_iter().find(|other| collide(name, other)) {
+                let why = format!("Topic '{name}' collides with existing topic: {other}");
+                return Err(Refusal::new(ErrorCode::InvalidTopicException, why));
+            }
+        }
+        Ok(())
+    }
+
+    fn creation_configs(&self, topic: &CreatableTopic<'_>) -> Result<Configs, Refusal> {
+        let nulls: Vec<&str> = topic.configs.iter().filter(|c| c.value.is_none()).map(|c| &*c.name).collect();
+        if !nulls.is_empty() {
+            let why = format!("Null value not supported for topic configs: {}", nulls.join(","));
+            return Err(Refusal::new(ErrorCode::InvalidConfig, why));
+        }
+        let value = |c: &wire::create_topics::CreatableTopicConfig<'_>| Some((c.name.to_string(), c.value.as_ref()?.to_string()));
+        let configs: Configs = topic.configs.iter().filter_map(value).collect();
+        self.check_topic_configs(&topic.name, &configs, &Configs::new())?;
+        Ok(configs)
+    }
+
+    /// `GroupCoordinatorService.groupMetadataTopicConfigs`
+    fn offsets_configs(&self) -> Configs {
+        let segment_bytes = self.defaults().text("offsets.topic.segment.bytes").unwrap_or_default();
+        [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", &segment_bytes)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    fn default_factor(&self) -> usize {
+        let factor = self.defaults.integer("default.replication.factor");
+        factor.and_then(|f| usize::try_from(f).ok()).unwrap_or(1).max(1)
+    }
+
+    fn new_topic_id(&self, random: &mut impl FnMut() -> u64) -> TopicId {
+        loop {
+            let id = TopicId::from_random(random(), random());
+            if self.image.topic_by_id(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    fn created(&self, plan: &Plan<'_>, topic_id: TopicId) -> CreatableTopicResult<'static> {
+        let configs = describe::topic(&plan.configs, &self.defaults())
+            .map(|config| CreatableTopicConfigs {
+                name: config.name.into(),
+                value: config.value.map(Into::into),
+                read_only: config.read_only,
+                config_source: config.source.code(),
+                is_sensitive: config.sensitive,
+            })
+            .collect();
+        CreatableTopicResult {
+            name: plan.name.to_owned().into(),
+            topic_id,
+            num_partitions: i32::try_from(plan.replicas.len()).unwrap_or(i32::MAX),
+            replication_factor: plan.replicas.first().map_or(1, |r| i16::try_from(r.len()).unwrap_or(i16::MAX)),
+            configs: Some(configs),
+            error_message: None,
+            ..Default::default()
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// Configurations go before partitions, as Kafka writes them.
+    fn into_records(self, topic_id: TopicId) -> Vec<MetadataRecord> {
+        let mut records = Vec::with_capacity(1 + self.configs.len() + self.replicas.len());
+        records.push(TopicRecord { name: self.name.to_owned().into(), topic_id }.into());
+        for (name, value) in &self.configs {
+            records.push(super::configs::record(resource::TOPIC, self.name, name, Some(value)));
+        }
+        let partitions = self.replicas.into_iter().enumerate();
+        records.extend(partitions.map(|(index, replicas)| MetadataRecord::from(new_partition(topic_id, index, replicas))));
+        records
+    }
+}
+
+#[cfg(test)]
+#[path = "topics_tests.rs"]
+mod tests;
