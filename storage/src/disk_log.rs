@@ -273,7 +273,7 @@ impl State {
         self.closed
             .range(base.next()..)
             .next()
-            .map_or(self.active.base(), |(&base, _)| base)
+            .map_or_else(|| self.active.base(), |(&base, _)| base)
     }
     /// All segments, oldest first.
     fn bases(&self) -> Vec<Offset> {

@@ -133,7 +133,10 @@ pub struct DiskOptions {
 /// So many open files, else the defaults.
 impl From<usize> for DiskOptions {
     fn from(open_files_max: usize) -> Self {
-        Self { open_files_max, ..Self::default() }
+        Self {
+            open_files_max,
+            ..Self::default()
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 /// Batches kept per producer: what a client may have in flight (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
 pub const BATCHES_KEPT: usize = 5;
-/// `RecordBatch.NO_PRODUCER_EPOCH`, and the other "none"s of the format.
+/// "None" of every field: epoch, sequence, offset, timestamp.
 const NONE: i8 = -1;
 
 /// Verdict of [`ProducerStates::check`].
@@ -89,8 +89,7 @@ impl ProducerState {
         self.batches().last()
     }
     fn last_sequence(&self) -> i32 {
-        self.last()
-            .map_or(i32::from(NONE), |batch| batch.last_sequence)
+        self.last().map_or(-1, |batch| batch.last_sequence)
     }
     fn set_epoch(&mut self, epoch: i16) {
         if self.epoch != epoch {

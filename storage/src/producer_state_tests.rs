@@ -326,7 +326,8 @@ fn random_appends_agree_with_a_plain_model() {
     };
     let mut log = Log::new();
     // Producer -> (epoch, all batches of the epoch as (first, last, base)).
-    let mut model: BTreeMap<i64, (i16, Vec<(i32, i32, i64)>)> = BTreeMap::new();
+    type Batches = Vec<(i32, i32, i64)>;
+    let mut model: BTreeMap<i64, (i16, Batches)> = BTreeMap::new();
     let (mut accepted, mut refused, mut repeated) = (0, 0, 0);
     for _ in 0..20_000 {
         let producer = next(4) as i64;

@@ -1,6 +1,6 @@
 //! Closing a segment, and believing a closed one: its seal, or a scan that makes a new one.
 use super::{
-    Closed, DiskLog,
+    Closed, DiskLog, Fence,
     scan::{Bounds, OnDamage},
 };
 use crate::{
@@ -319,6 +319,20 @@ impl DiskLog {
             )
             .await?;
         let mut facts = scanned.facts;
+        if let Some(seal) = self.read_seal(base).await?
+            && seal.facts.end > facts.end
+        {
+            // The end of the file is gone; only the seal remembers it.
+            self.add_fence(Fence {
+                from: facts.end,
+                next: end,
+                segment_base: base,
+                position: facts.size,
+                resume: facts.size,
+                why: format!("ends at offset {} instead of {}", facts.end, seal.facts.end),
+            });
+            facts.skip_to(facts.size, seal.facts.end);
+        }
         times.extend(facts.time_entry());
         for fence in scanned.fences {
             self.add_fence(fence);

@@ -259,13 +259,14 @@ impl DiskLog {
             && log.indexes_are(&seal).await?
             && let Some(producers) = log.read_snapshot(seal.facts.end, max).await?
         {
-            let mut state = log.inner.state.borrow_mut();
-            state.active = Active {
-                touched: false,
-                ..Active::new(seal.facts)
-            };
-            state.producers = producers;
-            drop(state);
+            {
+                let mut state = log.inner.state.borrow_mut();
+                state.active = Active {
+                    touched: false,
+                    ..Active::new(seal.facts)
+                };
+                state.producers = producers;
+            }
             *log.inner.writer.hold().await = Tail::of(len);
             return Ok(log);
         }

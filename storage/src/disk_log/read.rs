@@ -35,52 +35,53 @@ impl DiskLog {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Vec<Bytes>, ReadError> {
-        let mut base = {
-            let state = self.inner.state.borrow();
-            if from < state.log_start {
-                return Err(ReadError::OutOfRange {
-                    offset: from,
-                    log_start: state.log_start,
-                    high_watermark: state.active.flushed,
-                });
-            }
-            if from >= state.active.flushed.min(upto) {
-                return Ok(Vec::new());
-            }
-            if let Some(fence) = state.fence_at(from) {
-                return Err(ReadError::Damaged {
-                    offset: from,
-                    next: fence.next,
-                });
-            }
-            state.base_of(from)
-        };
-        while let Some(segment) = base {
-            let generation = self.inner.state.borrow().generation;
-            let Some(place) = self.place_of(segment).await? else {
-                break;
-            };
-            let pieces = self
-                .read_segment(place, from, upto.min(place.end), max_bytes, at_least_one)
-                .await;
-            if self.inner.state.borrow().generation != generation {
-                // Truncated under the read: what it saw may be half gone.
-                base = self.inner.state.borrow().base_of(from);
-                if from >= self.flushed() {
-                    break;
+        let mut at = from;
+        loop {
+            let (segment, generation) = {
+                let state = self.inner.state.borrow();
+                if from < state.log_start {
+                    return Err(ReadError::OutOfRange {
+                        offset: from,
+                        log_start: state.log_start,
+                        high_watermark: state.active.flushed,
+                    });
                 }
-                continue;
+                if at >= state.active.flushed.min(upto) {
+                    return Ok(Vec::new());
+                }
+                (state.base_of(at), state.generation)
+            };
+            let place = match segment {
+                Some(base) => self.place_of(base).await?,
+                None => return Ok(Vec::new()),
+            };
+            // The look at the place may have found damage in it.
+            if let Some(fence) = self.inner.state.borrow().fence_at(at) {
+                let next = fence.next;
+                return Err(ReadError::Damaged { offset: from, next });
             }
-            let pieces = pieces?;
-            if !pieces.is_empty() || !place.closed || place.end >= upto {
-                return Ok(pieces.into_iter().map(Piece::into_bytes).collect());
+            let Some(place) = place else { continue };
+            let bound = upto.min(place.end);
+            let pieces = self
+                .read_segment(place, from, bound, max_bytes, at_least_one)
+                .await;
+            {
+                let state = self.inner.state.borrow();
+                if state.generation != generation || from < state.log_start {
+                    // Truncated or removed under the read: what it saw, or did not find, says nothing.
+                    continue;
+                }
             }
-            // The rest of this segment was compacted away.
-            base = Some(place.end);
+            match pieces? {
+                Some(pieces) => return Ok(pieces.into_iter().map(Piece::into_bytes).collect()),
+                None if !place.closed => return Ok(Vec::new()),
+                // The rest of this segment was compacted away.
+                None => at = place.end,
+            }
         }
-        Ok(Vec::new())
     }
 
+    /// `None`: the segment has nothing from `from` on.
     async fn read_segment(
         &self,
         place: Place,
@@ -88,7 +89,7 @@ impl DiskLog {
         upto: Offset,
         max_bytes: usize,
         at_least_one: bool,
-    ) -> Result<Vec<Piece>, ReadError> {
+    ) -> Result<Option<Vec<Piece>>, ReadError> {
         let epochs = self.inner.state.borrow().epochs.clone();
         let mut reader = self
             .reader(
@@ -107,6 +108,7 @@ impl DiskLog {
         loop {
             // Nothing but the first batch is worth a read of its own that ends the answer's budget.
             match walk.step(&mut reader).await? {
+                Step::End if total == 0 => return Ok(None),
                 Step::End => break,
                 Step::Damage(fence) if fence.next <= from => {}
                 Step::Damage(_) if total > 0 => break,
@@ -142,7 +144,7 @@ impl DiskLog {
                 position: walk.taken_position,
             });
         }
-        Ok(pieces)
+        Ok(Some(pieces))
     }
 
     // ---- where to begin --------------------------------------------------------------------------------------------------

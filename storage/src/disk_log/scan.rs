@@ -216,7 +216,8 @@ impl DiskLog {
                 return Ok((header.base_offset, entry.position));
             }
         }
-        Ok(search(reader, position, expected).await?.unwrap_or((expected.end, reader.size())))
+        let found = search(reader, position, expected).await?;
+        Ok(found.unwrap_or_else(|| (expected.end, reader.size())))
     }
 
     /// Remembers damage; the same damage once.
@@ -232,7 +233,11 @@ impl DiskLog {
 
 /// Looks byte by byte for a batch that fits. A record may hold the bytes of a batch, and its sender may have chosen them: what
 /// is found is believed only if batches follow each other from it to the very end of the segment.
-async fn search(reader: &mut Reader, position: u64, expected: Expected) -> Result<Option<(Offset, u64)>, Error> {
+async fn search(
+    reader: &mut Reader,
+    position: u64,
+    expected: Expected,
+) -> Result<Option<(Offset, u64)>, Error> {
     let size = reader.size();
     if size - position > SEARCH_BYTES_MAX {
         return Ok(None);
@@ -240,7 +245,8 @@ async fn search(reader: &mut Reader, position: u64, expected: Expected) -> Resul
     let bytes = reader.bytes_from(position).await?;
     for skip in 1..bytes.len() {
         let fits = BatchHeader::parse(&bytes[skip..]).is_ok_and(|header| {
-            let inside = skip + header.size_in_bytes() <= bytes.len() && header.last_offset_delta >= 0;
+            let inside =
+                skip + header.size_in_bytes() <= bytes.len() && header.last_offset_delta >= 0;
             inside && header.base_offset >= expected.next && header.next_offset() <= expected.end
         });
         if !fits {

@@ -142,7 +142,7 @@ impl Facts {
     /// Whether the batch must go to a new segment (`LogSegment.shouldRoll`). An empty segment never rolls: the batch would find
     /// no more room in the next.
     pub(crate) fn should_roll(&self, batch: &BatchHeader, config: &LogConfig, now: i64) -> bool {
-        if self.batches == 0 {
+        if self.size == 0 {
             return false;
         }
         let bytes = batch.size_in_bytes() as u64;
@@ -158,7 +158,10 @@ impl Facts {
             || u64::from(self.index_entries) >= index_max
             // One entry is kept for the last one.
             || u64::from(self.time_entries) + 1 >= time_max
-            || !batch.last_offset().checked_since(self.base).is_some_and(|distance| distance <= i64::from(i32::MAX))
+            || batch
+                .last_offset()
+                .checked_since(self.base)
+                .is_none_or(|distance| distance > i64::from(i32::MAX))
     }
 
     /// For seals and checkpoints: big-endian fields in the order of the struct.

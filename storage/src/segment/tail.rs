@@ -63,6 +63,15 @@ impl Tail {
             Some(allocated) => allocated,
             None => file.len().await?,
         };
+        if allocated < self.size {
+            // Flushed bytes are gone. Extending the file would put zeros in their place and hide it.
+            let what = format!("the file has {allocated} bytes of {}", self.size);
+            return Err(Error::Damaged {
+                file: String::new(),
+                position: allocated,
+                what,
+            });
+        }
         self.allocated = Some(allocated);
         let need = (self.size + bytes).next_multiple_of(BLOCK_U64);
         if need <= allocated {

@@ -5,15 +5,10 @@ use netio::{
     sim::{NodeId, NodeOptions, Rng, Sim, SimOptions},
 };
 use record::{
-    BatchBuilder, Batches, Compression, Header, LeaderEpoch, Offset, Partition, ProducerEpoch, ProducerId, Tail, Timestamp, TopicId,
+    BatchBuilder, Batches, Compression, Header, LeaderEpoch, Offset, ProducerEpoch, ProducerId,
+    Tail, Timestamp, TopicId,
 };
-use std::{
-    future::Future,
-    path::PathBuf,
-    pin::Pin,
-    sync::mpsc,
-    time::Duration,
-};
+use std::{future::Future, path::PathBuf, pin::Pin, sync::mpsc, time::Duration};
 use storage::{
     LogConfig, LogId, ReadError,
     disk_log::{DiskLog, FlushedState},
@@ -33,7 +28,9 @@ impl Program for End {
 }
 
 /// A core that runs one future and ends.
-pub(crate) fn task<F: Future<Output = ()> + 'static>(f: impl FnOnce(Io) -> F + Send + 'static) -> Boot<()> {
+pub(crate) fn task<F: Future<Output = ()> + 'static>(
+    f: impl FnOnce(Io) -> F + Send + 'static,
+) -> Boot<()> {
     Box::new(move |io, _mesh| {
         Box::pin(async move {
             f(io).await;
@@ -44,53 +41,98 @@ pub(crate) fn task<F: Future<Output = ()> + 'static>(f: impl FnOnce(Io) -> F + S
 
 /// Runs it on the ring, on real files.
 pub(crate) fn on_ring(name: &str, scenario: Scenario) {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("segments-{}-{name}", std::process::id()));
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("segments-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let place = dir.clone();
     let boot = task(move |io| scenario(io, place, 1));
-    let running = netio::ring::start::start(netio::Options { cpus: vec![None], ..netio::Options::default() }, vec![boot]);
+    let running = netio::ring::start::start(
+        netio::Options {
+            cpus: vec![None],
+            ..netio::Options::default()
+        },
+        vec![boot],
+    );
     let running = running.expect("io_uring is there");
     let (over, wait) = mpsc::channel();
     std::thread::spawn(move || over.send(running.join()));
     let joined = wait.recv_timeout(Duration::from_secs(120));
-    joined.expect("the scenario hangs, or the core failed").expect("the core does not fail");
+    joined
+        .expect("the scenario hangs, or the core failed")
+        .expect("the core does not fail");
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// Seeds to run: `SIM_SEEDS` of them, if it is set.
+pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
+    let wanted = std::env::var("SIM_SEEDS").ok();
+    0..wanted
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Runs it in the simulation, for several seeds.
 pub(crate) fn on_sim(scenario: Scenario) {
-    for seed in 0..8 {
-        let mut sim = Sim::new(SimOptions { trace_lines: 40, ..SimOptions::seeded(seed) });
+    for seed in seeds(4) {
+        let mut sim = Sim::new(SimOptions {
+            trace_lines: 40,
+            ..SimOptions::seeded(seed)
+        });
         run(&mut sim, move |io| scenario(io, "data".into(), seed));
     }
 }
 
 /// Runs one future on a node of its own, to its end.
-pub(crate) fn run<F: Future<Output = ()> + 'static>(sim: &mut Sim, f: impl FnOnce(Io) -> F + Send + 'static) -> NodeId {
+pub(crate) fn run<F: Future<Output = ()> + 'static>(
+    sim: &mut Sim,
+    f: impl FnOnce(Io) -> F + Send + 'static,
+) -> NodeId {
     let node = sim.add_node(NodeOptions::default(), vec![task(f)]);
-    assert!(sim.run_until(600 * SECOND, |sim| sim.has_ended(node)), "the node hangs");
+    assert!(
+        sim.run_until(600 * SECOND, |sim| sim.has_ended(node)),
+        "the node hangs"
+    );
     node
 }
 
 /// Runs one future as the next process on a node.
-pub(crate) fn again<F: Future<Output = ()> + 'static>(sim: &mut Sim, node: NodeId, f: impl FnOnce(Io) -> F + Send + 'static) {
+pub(crate) fn again<F: Future<Output = ()> + 'static>(
+    sim: &mut Sim,
+    node: NodeId,
+    f: impl FnOnce(Io) -> F + Send + 'static,
+) {
     sim.restart(node, vec![task(f)]);
-    assert!(sim.run_until(600 * SECOND, |sim| sim.has_ended(node)), "the node hangs");
+    assert!(
+        sim.run_until(600 * SECOND, |sim| sim.has_ended(node)),
+        "the node hangs"
+    );
 }
 
 pub(crate) fn id() -> LogId {
-    LogId { topic: TopicId::from_random(1, 2), partition: 0 }
+    LogId {
+        topic: TopicId::from_random(1, 2),
+        partition: 0,
+    }
 }
-#[allow(dead_code)]
-pub(crate) const PARTITION: Partition = Partition(0);
-
 pub(crate) fn disk(io: &Io) -> Disk {
-    Disk::new(io, DiskOptions { open_files_max: 12, producer_ids_max: 100 })
+    Disk::new(
+        io,
+        DiskOptions {
+            open_files_max: 12,
+            producer_ids_max: 100,
+        },
+    )
 }
 
 /// Small enough to roll often and to have several index entries in a segment.
 pub(crate) fn config() -> LogConfig {
-    LogConfig { segment_bytes: 60_000, index_interval_bytes: 1_000, segment_ms: 1 << 50, file_delete_delay_ms: 10, ..LogConfig::default() }
+    LogConfig {
+        segment_bytes: 60_000,
+        index_interval_bytes: 1_000,
+        segment_ms: 1 << 50,
+        file_delete_delay_ms: 10,
+        ..LogConfig::default()
+    }
 }
 
 /// A batch of the model.
@@ -117,7 +159,14 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed), batches: Vec::new(), end: 0, epoch: 0, sequence: 0, clock: 1_000_000 }
+        Self {
+            rng: Rng::new(seed),
+            batches: Vec::new(),
+            end: 0,
+            epoch: 0,
+            sequence: 0,
+            clock: 1_000_000,
+        }
     }
 
     /// The next batch: 1 to 5 records of up to 800 bytes each (sometimes one of 30,000), any codec.
@@ -137,13 +186,33 @@ impl Model {
             // Mostly forward, sometimes back.
             self.clock += self.rng.below(50) as i64 - 10;
             times.push(self.clock);
-            let len = if self.rng.chance(0.02) { 30_000 } else { self.rng.below(800) as usize };
-            let value: Vec<u8> = (0..len).map(|_| self.rng.next_u64() as u8).collect();
+            let len = if self.rng.chance(0.02) {
+                30_000
+            } else {
+                self.rng.below(800) as usize
+            };
+            let mut value: Vec<u8> = (0..len / 8 + 1)
+                .flat_map(|_| self.rng.next_u64().to_be_bytes())
+                .collect();
+            value.truncate(len);
             let headers: [Header<'_>; 0] = [];
-            builder.append(Some(&self.end.to_be_bytes()), Some(&value), Timestamp(self.clock), &headers).unwrap();
+            builder
+                .append(
+                    Some(&self.end.to_be_bytes()),
+                    Some(&value),
+                    Timestamp(self.clock),
+                    &headers,
+                )
+                .unwrap();
         }
         let bytes = Bytes::from(builder.build().unwrap());
-        let written = Written { base: self.end, end: self.end + i64::from(count), epoch: self.epoch, times, bytes };
+        let written = Written {
+            base: self.end,
+            end: self.end + i64::from(count),
+            epoch: self.epoch,
+            times,
+            bytes,
+        };
         self.end = written.end;
         self.sequence += count;
         self.batches.push(written.clone());
@@ -168,7 +237,11 @@ impl Model {
             }
             out.extend_from_slice(&batch.bytes);
         }
-        assert!(out.len() >= bytes, "{} of {bytes} bytes from {from}", out.len());
+        assert!(
+            out.len() >= bytes,
+            "{} of {bytes} bytes from {from}",
+            out.len()
+        );
         out.truncate(bytes);
         out
     }
@@ -176,16 +249,24 @@ impl Model {
     /// Reads from `from` once and compares; returns the offset behind.
     pub(crate) async fn read(&self, log: &DiskLog, from: i64, upto: i64, max_bytes: usize) -> i64 {
         let pieces = log.read(Offset(from), Offset(upto), max_bytes, true).await;
-        let pieces = pieces.unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", log.state(), log.fences()));
+        let pieces =
+            pieces.unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", log.state(), log.fences()));
         let got: Vec<u8> = pieces.concat();
         assert!(!got.is_empty(), "nothing at {from} below {upto}");
-        assert!(got == self.expected(from, got.len()), "other bytes at {from}");
+        assert!(
+            got == self.expected(from, got.len()),
+            "other bytes at {from}"
+        );
         let mut batches = Batches::new(&got);
         let last = batches.by_ref().last().unwrap();
         assert_eq!(batches.tail(), Tail::Clean);
         let next = last.next_offset().0;
         assert!(next <= upto);
-        assert!(got.len() <= max_bytes || got.len() == last.bytes().len(), "{} of {max_bytes}", got.len());
+        assert!(
+            got.len() <= max_bytes || got.len() == last.bytes().len(),
+            "{} of {max_bytes}",
+            got.len()
+        );
         next
     }
 
@@ -208,7 +289,11 @@ impl Model {
                 Ok(pieces) => {
                     let got: Vec<u8> = pieces.concat();
                     assert!(got == self.expected(at, got.len()), "other bytes at {at}");
-                    at = Batches::new(&got).last().unwrap_or_else(|| panic!("nothing at {at}")).next_offset().0;
+                    at = Batches::new(&got)
+                        .last()
+                        .unwrap_or_else(|| panic!("nothing at {at}"))
+                        .next_offset()
+                        .0;
                 }
                 Err(ReadError::Damaged { offset, next }) => {
                     assert_eq!(offset, Offset(at));
@@ -227,10 +312,18 @@ impl Model {
         let records: Vec<(i64, i64, i32)> = self
             .batches
             .iter()
-            .flat_map(|b| b.times.iter().enumerate().map(|(n, &time)| (b.base + n as i64, time, b.epoch)))
+            .flat_map(|b| {
+                b.times
+                    .iter()
+                    .enumerate()
+                    .map(|(n, &time)| (b.base + n as i64, time, b.epoch))
+            })
             .filter(|record| record.0 >= log_start)
             .collect();
-        let (min, max) = (records.iter().map(|r| r.1).min().unwrap(), records.iter().map(|r| r.1).max().unwrap());
+        let (min, max) = (
+            records.iter().map(|r| r.1).min().unwrap(),
+            records.iter().map(|r| r.1).max().unwrap(),
+        );
         for n in 0..tries {
             let time = match n {
                 0 => 0,
@@ -238,10 +331,18 @@ impl Model {
                 2 => max + 1,
                 _ => min + self.rng.below((max - min) as u64 + 1) as i64,
             };
-            let upto = if n % 3 == 0 { self.end } else { log_start + self.rng.below((self.end - log_start) as u64 + 1) as i64 };
+            let upto = if n % 3 == 0 {
+                self.end
+            } else {
+                log_start + self.rng.below((self.end - log_start) as u64 + 1) as i64
+            };
             let want = records.iter().find(|r| r.1 >= time && r.0 < upto);
             let got = log.find_time(time, Offset(upto)).await.unwrap();
-            assert_eq!(got.map(|t| (t.offset.0, t.timestamp, t.leader_epoch.0)), want.copied(), "time {time} below {upto}");
+            assert_eq!(
+                got.map(|t| (t.offset.0, t.timestamp, t.leader_epoch.0)),
+                want.copied(),
+                "time {time} below {upto}"
+            );
         }
         let got = log.max_timestamp().await.unwrap().unwrap();
         let want = records.iter().find(|r| r.1 == max).unwrap();
