@@ -1,0 +1,15 @@
+//! CreateTopics (key 19): the controller decides, see [`crate::controller::topics`].
+use crate::shard::{
+    Shard,
+    reply::{Request, Stage},
+};
+use wire::{Decode, Reader, create_topics::CreateTopicsRequest};
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = CreateTopicsRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    let io = shard.io.clone();
+    let outcome = shard.controller().create_topics(&body, || io.random());
+    shard.propose(request.pending, outcome.records, outcome.response);
+    Ok(Stage::Later)
+}

@@ -1,0 +1,107 @@
+//! DescribeConfigs (key 32): every configuration of a topic, of this host, or of all hosts together.
+use crate::{
+    config::describe::{self, Described},
+    metadata::resource,
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
+};
+use wire::{
+    Decode, ErrorCode, Reader,
+    describe_configs::{
+        DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+        DescribeConfigsResult, DescribeConfigsSynonym,
+    },
+};
+
+type Refusal = (ErrorCode, Option<String>);
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = DescribeConfigsRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    let show = Show {
+        synonyms: body.include_synonyms,
+        // What older versions do not carry.
+        types: request.version() >= 3,
+        notes: request.version() >= 3 && body.include_documentation,
+    };
+    let results = body
+        .resources
+        .iter()
+        .map(|resource| {
+            let (described, refusal) = match describe(shard, resource) {
+                Ok(described) => (described, (ErrorCode::None, None)),
+                Err(refusal) => (Vec::new(), refusal),
+            };
+            DescribeConfigsResult {
+                error_code: refusal.0.code(),
+                error_message: refusal.1.map(Into::into),
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.to_string().into(),
+                configs: described.into_iter().map(|d| show.result(d)).collect(),
+            }
+        })
+        .collect();
+    request.answer(&DescribeConfigsResponse { results, ..Default::default() })
+}
+
+fn describe(shard: &Shard, asked: &DescribeConfigsResource<'_>) -> Result<Vec<Described>, Refusal> {
+    let name = &*asked.resource_name;
+    let invalid = |why: &str| Err((ErrorCode::InvalidRequest, Some(why.to_owned())));
+    let defaults = shard.defaults.with(&shard.image, shard.settings.node_id);
+    let keys = asked.configuration_keys.as_deref().filter(|keys| !keys.is_empty());
+    let wanted = |d: &Described| keys.is_none_or(|keys| keys.iter().any(|key| **key == d.name));
+    match asked.resource_type {
+        resource::TOPIC => {
+            crate::controller::topics::check_name(name).map_err(|why| (ErrorCode::InvalidTopicException, Some(why)))?;
+            if shard.image.topic(name).is_none() {
+                return Err((ErrorCode::UnknownTopicOrPartition, None));
+            }
+            Ok(describe::topic(shard.image.topic_configs(name), &defaults).filter(wanted).collect())
+        }
+        resource::BROKER if name.is_empty() => Ok(describe::cluster(&defaults).filter(wanted).collect()),
+        resource::BROKER => {
+            let Ok(id) = name.parse::<i32>() else {
+                return invalid(&format!("Broker id must be an integer, but it is: {name}"));
+            };
+            if shard.settings.host_of(id) != Some(shard.settings.node_id) {
+                let mine = shard.settings.client_id_of(shard.me);
+                return invalid(&format!("Unexpected broker id, expected {mine} or empty string, but received {name}"));
+            }
+            Ok(describe::broker(&defaults).filter(wanted).collect())
+        }
+        resource::BROKER_LOGGER => invalid("Log levels are set at start, by the environment variable RUST_LOG."),
+        resource::CLIENT_METRICS => invalid("Client metrics are not served."),
+        resource::GROUP => invalid("Group configurations are not served yet."),
+        other => invalid(&format!("Unexpected resource type {other} for resource {name}")),
+    }
+}
+
+/// What of a description is wanted.
+struct Show {
+    synonyms: bool,
+    types: bool,
+    notes: bool,
+}
+
+impl Show {
+    fn result(&self, config: Described) -> DescribeConfigsResourceResult<'static> {
+        let sensitive = config.sensitive;
+        let synonym = |s: crate::config::Layered| DescribeConfigsSynonym {
+            name: s.name.into(),
+            value: (!sensitive).then(|| s.value.into()),
+            source: s.source.code(),
+        };
+        DescribeConfigsResourceResult {
+            name: config.name.into(),
+            value: config.value.map(Into::into),
+            read_only: config.read_only,
+            config_source: config.source.code(),
+            is_sensitive: sensitive,
+            synonyms: if self.synonyms { config.synonyms.into_iter().map(synonym).collect() } else { Vec::new() },
+            config_type: if self.types { config.type_code } else { 0 },
+            documentation: self.notes.then(|| config.note.into()),
+        }
+    }
+}

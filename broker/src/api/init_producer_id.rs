@@ -1,0 +1,14 @@
+//! InitProducerId (key 22): the controller decides, see [`crate::controller::producer_ids`].
+use crate::shard::{
+    Shard,
+    reply::{Request, Stage},
+};
+use wire::{Decode, Reader, init_producer_id::InitProducerIdRequest};
+
+pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+    let body = InitProducerIdRequest::decode(reader, request.version())?;
+    reader.expect_end()?;
+    let outcome = shard.controller().init_producer_id(&body);
+    shard.propose(request.pending, outcome.records, outcome.response);
+    Ok(Stage::Later)
+}
