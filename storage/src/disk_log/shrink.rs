@@ -5,7 +5,7 @@ use super::{
     scan::{Bounds, DIRECT, OnDamage},
 };
 use crate::{
-    Error, ReadError,
+    Error,
     files::{
         DELETE_DIR, DELETED, INDEX, LEADER_EPOCHS, LOG, SEAL, SNAPSHOT, TIME_INDEX, name,
         parse_name,
@@ -276,18 +276,5 @@ impl DiskLog {
             io.sync_dir(parent).await?;
         }
         disk.purge(to).await
-    }
-
-    /// Refuses reads of what is not on disk; for callers that have no lattice of their own.
-    pub fn check_range(&self, offset: Offset) -> Result<(), ReadError> {
-        let state = self.inner.state.borrow();
-        if offset < state.log_start || offset > state.active.flushed {
-            return Err(ReadError::OutOfRange {
-                offset,
-                log_start: state.log_start,
-                high_watermark: state.active.flushed,
-            });
-        }
-        Ok(())
     }
 }
