@@ -19,8 +19,8 @@ mod features;
 mod go;
 mod java;
 mod kcat;
-mod node;
-mod python;
+pub(crate) mod node;
+pub(crate) mod python;
 mod report;
 mod results;
 mod rust;
@@ -309,7 +309,7 @@ fn start(
     }
     let port = free_ports(3)?;
     let millrace = Millrace::start(MillraceOptions {
-        bin: millrace_binary(arguments, dirs)?,
+        bin: millrace_binary(arguments.millrace_bin.as_deref(), dirs)?,
         data: data.to_owned(),
         log: work.join("millrace.log"),
         port,
@@ -322,9 +322,10 @@ fn start(
     Ok((Peer::Millrace(millrace), bootstrap))
 }
 
-fn millrace_binary(arguments: &Arguments, dirs: &Dirs) -> Result<PathBuf> {
-    if let Some(bin) = &arguments.millrace_bin {
-        return Ok(bin.clone());
+/// The broker to test: the one that was named, or else a release build.
+pub(crate) fn millrace_binary(named: Option<&Path>, dirs: &Dirs) -> Result<PathBuf> {
+    if let Some(bin) = named {
+        return Ok(bin.to_owned());
     }
     println!("  building Millrace (release) ...");
     let status = std::process::Command::new("cargo")

