@@ -159,10 +159,6 @@ impl Turn<'_> {
 
     /// Everybody is to join again, and `member_id` has.
     pub(super) fn prepare_rebalance_with(&mut self, member_id: &str, reply_to: ReplyTo) {
-        // What it waits in of the old generation is answered before it waits for the new one.
-        if let Some(sync) = self.group.classic.take_sync(member_id) {
-            self.reply_sync(sync, sync_error(ErrorCode::RebalanceInProgress));
-        }
         self.park_join(member_id, reply_to);
         self.prepare_rebalance();
     }
