@@ -1,0 +1,85 @@
+//! The command line: what to run, with which configuration, and where each value came from.
+//!
+//! Default < file < environment < flag. Every flag is a short name of a key, so there is one set of keys: what is described to
+//! clients, what a file may hold, and what `millrace config` prints.
+//!
+//! * [`args`]     flags and environment.
+//! * [`file`]     TOML, and Kafka's `server.properties`.
+//! * [`layers`]   values with their origins.
+//! * [`listener`] `listeners` and `advertised.listeners`.
+//! * [`resolve`]  settings of the server, its storage, its cores; what cannot work, and the cure.
+//! * [`show`]     `millrace config`.
+pub mod args;
+pub mod file;
+pub mod layers;
+pub mod listener;
+pub mod resolve;
+pub mod show;
+
+pub use resolve::Resolved;
+
+use args::{Arguments, Command};
+use layers::Layers;
+use std::{ffi::OsString, fmt};
+
+/// What the process is to do.
+#[derive(Debug)]
+pub enum Action {
+    Run(Box<Resolved>),
+    /// Text for the operator, and nothing to run.
+    Print(String),
+}
+
+/// All that is wrong with a configuration, each with its cure.
+#[derive(Debug)]
+pub struct Error(pub Vec<String>);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [one] => f.write_str(one),
+            many => {
+                write!(f, "{} problems with the configuration:", many.len())?;
+                many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<String> for Error {
+    fn from(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
+
+/// Reads the process's arguments, environment and file. Wrong arguments, `--help` and `--version` end the process here.
+pub fn read() -> Result<Action, Error> {
+    match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => decide(&arguments, std::env::vars_os()),
+        Err(error) => error.exit(),
+    }
+}
+
+fn decide(arguments: &Arguments, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Action, Error> {
+    let layers = Layers::gather(arguments, environment)?;
+    match arguments.command {
+        None => Ok(Action::Run(Box::new(resolve::resolve(layers)?))),
+        Some(Command::Config { all }) => {
+            let text = show::config(&layers, all);
+            // What would stop a start is said here too.
+            match resolve::resolve(layers) {
+                Ok(_) => Ok(Action::Print(text)),
+                Err(mut error) => {
+                    error.0.insert(0, format!("this configuration cannot be started with:\n{text}"));
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
