@@ -1,6 +1,6 @@
 //! What a client is to the harness: a name, and a program that can be run once it is provisioned.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -50,8 +50,15 @@ pub(crate) struct Target {
     pub(crate) jobs: u16,
 }
 
+impl Target {
+    /// Whether `--case` asks for this case; the client programs choose in the same way.
+    pub(crate) fn wants(&self, case: &str) -> bool {
+        self.case.split(',').any(|part| case.contains(part))
+    }
+}
+
 impl Program {
-    pub(crate) fn command(&self, target: &Target, scratch: &std::path::Path) -> Command {
+    pub(crate) fn command(&self, target: &Target, scratch: &Path) -> Command {
         let mut command = Command::new(&self.path);
         command
             .args(&self.arguments)

@@ -1,7 +1,8 @@
 //! DumpLogSegments over a stopped broker's files: Kafka's own reader finds nothing wrong.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -21,7 +22,7 @@ const COMPLAINTS: [&str; 6] = [
     "Exception",
 ];
 
-/// Dumps every segment, offset index and time index below `logs` in one JVM.
+/// Dumps every segment, offset index and time index below `logs`.
 pub(crate) fn run(jars: &Path, logs: &Path, output: &Path) -> Result<CaseResult> {
     let start = Instant::now();
     let (status, reason) = match dump(jars, logs, output) {
@@ -40,25 +41,52 @@ pub(crate) fn run(jars: &Path, logs: &Path, output: &Path) -> Result<CaseResult>
 
 fn dump(jars: &Path, logs: &Path, output: &Path) -> Result<String> {
     let mut files = Vec::new();
-    collect(logs, &mut files)?;
+    collect(logs, Path::new(""), &mut files)?;
     files.sort();
     anyhow::ensure!(!files.is_empty(), "no segment below {}", logs.display());
-    let list: Vec<String> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
+    fs::write(output, "")?;
+    let mut batches = 0;
+    for list in lists(&files) {
+        batches += dump_list(jars, logs, &list, output)?;
+    }
+    anyhow::ensure!(
+        batches > 0,
+        "{} files, and not one batch in them",
+        files.len()
+    );
+    Ok(format!("{} files, {batches} batches", files.len()))
+}
+
+/// The files as comma-separated lists: an argument of a process has at most 128 KiB.
+fn lists(files: &[String]) -> Vec<String> {
+    const LONGEST: usize = 100 * 1024;
+    let mut lists: Vec<String> = Vec::new();
+    for file in files {
+        match lists.last_mut() {
+            Some(list) if list.len() + file.len() < LONGEST => {
+                list.push(',');
+                list.push_str(file);
+            }
+            _ => lists.push(file.clone()),
+        }
+    }
+    lists
+}
+
+/// Dumps one list in one JVM; returns the number of batches.
+fn dump_list(jars: &Path, logs: &Path, list: &str, output: &Path) -> Result<usize> {
     let out = java(jars, 512)
         .args([
             "org.apache.kafka.tools.DumpLogSegments",
             "--deep-iteration",
             "--files",
+            list,
         ])
-        .arg(list.join(","))
+        .current_dir(logs)
         .output()?;
-    fs::write(
-        output,
-        [out.stdout.as_slice(), out.stderr.as_slice()].concat(),
-    )?;
+    let mut log = fs::File::options().append(true).open(output)?;
+    log.write_all(&out.stdout)?;
+    log.write_all(&out.stderr)?;
     let text = String::from_utf8_lossy(&out.stdout);
     let errors = String::from_utf8_lossy(&out.stderr);
     anyhow::ensure!(out.status.success(), "ended with {}: {errors}", out.status);
@@ -69,38 +97,44 @@ fn dump(jars: &Path, logs: &Path, output: &Path) -> Result<String> {
     if let Some(line) = complaint {
         anyhow::bail!("{line}");
     }
-    let batches = text
+    Ok(text
         .lines()
         .filter(|line| line.starts_with("baseOffset:"))
-        .count();
-    anyhow::ensure!(
-        batches > 0,
-        "{} files, and not one batch in them",
-        files.len()
-    );
-    Ok(format!("{} files, {batches} batches", files.len()))
+        .count())
 }
 
-/// All closed segments and their indexes; Kafka's metadata log is not a client's business.
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if path.is_dir() {
+/// All segments and their indexes, relative to `root`; Kafka's metadata log is not a client's
+/// business.
+fn collect(root: &Path, below: &Path, files: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = below.join(&name);
+        if entry.file_type()?.is_dir() {
             if !name.starts_with("__cluster_metadata") && !name.ends_with("-delete") {
-                collect(&path, files)?;
+                collect(root, &path, files)?;
             }
         } else if [".log", ".index", ".timeindex"]
             .iter()
             .any(|suffix| name.ends_with(suffix))
             && name.starts_with(|first: char| first.is_ascii_digit())
         {
-            files.push(path);
+            files.push(path.display().to_string());
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_stay_below_an_argument_s_limit() {
+        let files: Vec<String> = (0..5000).map(|n| format!("a-topic-{n}/000.log")).collect();
+        let lists = lists(&files);
+        assert!(lists.iter().all(|list| list.len() < 110 * 1024), "too long");
+        let all: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).collect();
+        assert_eq!(all, files);
+    }
 }

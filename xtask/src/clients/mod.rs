@@ -249,7 +249,7 @@ fn one_run(
         }
     };
     if let Some(logs) = logs
-        && dump::CASE.contains(&arguments.case)
+        && target.wants(dump::CASE)
         && let Some(java) = run
             .clients
             .iter_mut()
