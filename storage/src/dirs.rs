@@ -151,9 +151,9 @@ impl Store {
                     log.dir = Dir::Open(disk);
                 }
             }
-            Err(Error::Full(reason)) => {
+            Err(error) if error.is_full() => {
                 log.dir = Dir::Closed(known);
-                self.turn.full = Some(reason);
+                self.turn.full = Some(error.to_string());
                 self.dirs.queue.clear();
                 self.dirs.queued.clear();
             }
@@ -207,7 +207,7 @@ impl Store {
     /// True when done or started; false to try again later.
     fn start_flush(&mut self, slot: LogSlot) -> bool {
         let through = self.wal.durable_through();
-        let written = self.wal.written_through();
+        let broken = self.wal.failed.is_some();
         let Some(log) = self.any_log(slot) else { return true };
         if log.deleted || log.failed.is_some() || log.unflushed_bytes == 0 {
             return true;
@@ -215,11 +215,15 @@ impl Store {
         if log.busy.is_some() || log.wanted.truncate.is_some() {
             return false;
         }
-        let through = if log.config.durability == crate::Durability::Device { through } else { written };
         let first = log.first_unflushed();
         if log.index.get(first).is_some_and(|cached| cached.sequence > through) {
-            // Nothing of it is written: with a failed chain it never will be.
-            return true;
+            // Segments never get ahead of what the chain holds durably, whatever the class. Crash shown: a batch of class
+            // `written` is flushed, its frame is lost with the power, the checkpoint knows an older position: what the flush
+            // wrote is cut off, and offsets that were called durable are gone.
+            if !broken {
+                self.wal.want_durable();
+            }
+            return broken;
         }
         let Some(disk) = self.open_dir(slot, Class::Flush) else {
             return self.any_log(slot).is_none_or(|log| log.failed.is_some());
@@ -279,7 +283,6 @@ impl Store {
                     self.dirs.wanting.insert(slot);
                 }
                 log.offsets.flushed = log.offsets.flushed.max(state.flushed.min(log.offsets.log_end));
-                log.on_durable(log.offsets.flushed);
                 log.dirty_since = now;
                 if !log.deleted {
                     log.check();
@@ -292,9 +295,9 @@ impl Store {
                 }
                 self.advance(slot);
             }
-            Err(Error::Full(reason)) => {
+            Err(error) if error.is_full() => {
                 // Nothing was written; the data is safe in the write-ahead log. Flushing goes on when space is back.
-                self.turn.full = Some(reason);
+                self.turn.full = Some(error.to_string());
                 self.dirs.queue.clear();
                 self.dirs.queued.clear();
             }
@@ -398,7 +401,7 @@ impl Store {
             _ => {}
         }
         match result {
-            Err(Error::Full(reason)) => self.turn.full = Some(reason),
+            Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
             Err(error) => self.fail_log(slot, error.to_string()),
             Ok(()) => {}
         }

@@ -17,6 +17,17 @@ pub enum Error {
     Full(String),
 }
 
+impl Error {
+    /// Space is missing, nothing is broken: try again when there is some.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Error::Full(_) => true,
+            Error::Io(error) => error.is_full(),
+            Error::Damaged { .. } | Error::Failed(_) => false,
+        }
+    }
+}
+
 /// Why an append was refused. Kafka's names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {

@@ -8,13 +8,12 @@ use crate::{
     checkpoint::LogState,
     dirs::parse_producers,
     disk_log::DiskLog,
-    files::{self, Disk},
+    files::Disk,
     wal::{Entry, Kind},
 };
 use bytes::Bytes;
-use netio::Open;
 use record::{LeaderEpoch, Offset};
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Most bytes given to one flush.
 const FLUSH_BYTES: usize = 8 << 20;
@@ -121,7 +120,7 @@ pub(crate) async fn replay(
     let mut result = Replayed { state: state.clone(), config: config.clone(), disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
     // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
     let from = cut.or(state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
-    if all_deleted(disk, &dir, &state).await? {
+    if all_deleted(&state) {
         crate::dirs::remove_dir(disk, &dir).await?;
         state.disk = None;
         result.state.disk = None;
@@ -189,17 +188,10 @@ pub(crate) async fn replay(
     Ok(result)
 }
 
-/// Is the segment that the checkpoint counts on gone, because everything in it was deleted since? The log start says so, and it
-/// was durable before the segment went; everything after it is in the chain.
-async fn all_deleted(disk: &Disk, dir: &Path, state: &LogState) -> Result<bool, Error> {
-    let Some(known) = state.disk.filter(|known| known.position > 0 && state.log_start >= known.flushed) else {
-        return Ok(false);
-    };
-    match disk.io().open(&dir.join(files::name(known.segment_base, files::LOG)), Open::default()).await {
-        Ok(_) => Ok(false),
-        Err(error) if error.is_not_found() => Ok(true),
-        Err(error) => Err(error.into()),
-    }
+/// Was everything that the checkpoint counts on deleted since? Then its segment may be gone, in whole or in part: the log start
+/// was durable before. What comes after is in the chain, so the directory is made anew.
+fn all_deleted(state: &LogState) -> bool {
+    state.disk.is_some_and(|known| state.log_start >= known.flushed && (known.position > 0 || !state.closed))
 }
 
 fn fence(state: &mut LogState, from: Offset, to: Offset) {

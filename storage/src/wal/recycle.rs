@@ -164,7 +164,7 @@ pub(crate) async fn make(io: &Io, dir: &Path, core: u32, n: u64, bytes: u64) -> 
 async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
     let file = io.open(path, Open { write: true, create: true, truncate: true, direct: true, ..Open::default() }).await?;
     file.allocate(0, bytes).await?;
-    let zeros = netio::AlignedBuf::zeroed(ZEROS).freeze();
+    let zeros = netio::AlignedBuf::zeroed(ZEROS.min(bytes as usize)).freeze();
     let mut at = 0;
     while at < bytes {
         let piece: Bytes = zeros.slice(..(ZEROS as u64).min(bytes - at) as usize);

@@ -1,10 +1,10 @@
 //! The program of a core in these tests: a store under random operations, all of them checked against the model.
 use crate::model::{LogModel, Model, Sent, Stored};
-use netio::{Boot, Io, Program, Turn, sim::Rng};
+use netio::{Boot, Io, Mesh, Program, Turn, sim::Rng};
 use record::{BatchBuilder, BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
 use storage::{AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, RecoveredLog, Recovery, Store};
@@ -37,7 +37,7 @@ impl Shared {
 }
 
 /// Small, so that files roll, caches overflow and limits bite within milliseconds.
-pub fn options(data: &str) -> Options {
+pub fn options(data: &Path) -> Options {
     Options {
         group_bytes: 16 << 10,
         wal_file_bytes: 128 << 10,
@@ -49,12 +49,12 @@ pub fn options(data: &str) -> Options {
         reserve_bytes: 0,
         retention_check_ms: 150,
         cold_read_bytes_max: 1 << 20,
-        ..Options::new(PathBuf::from(data))
+        ..Options::new(data)
     }
 }
 
 /// Boots of one life with `cores` cores.
-pub fn boots(shared: &Arc<Shared>, data: &str, cores: usize, seed: u64) -> Vec<Boot<()>> {
+pub fn boots(shared: &Arc<Shared>, data: &Path, cores: usize, seed: u64) -> Vec<Boot<()>> {
     {
         let mut life = shared.life.lock().unwrap();
         *life = Life { number: life.number + 1, ..Life::default() };
@@ -63,9 +63,9 @@ pub fn boots(shared: &Arc<Shared>, data: &str, cores: usize, seed: u64) -> Vec<B
     (0..cores)
         .map(|core| {
             let (shared, options) = (shared.clone(), options(data));
-            let boot: Boot<()> = Box::new(move |io, _mesh| {
+            let boot: Boot<()> = Box::new(move |io, mesh| {
                 Box::pin(async move {
-                    let program = start(io, shared, options, core, cores, seed).await;
+                    let program = start(io, mesh, shared, options, core, cores, seed).await;
                     Box::new(program) as Box<dyn Program>
                 })
             });
@@ -74,7 +74,7 @@ pub fn boots(shared: &Arc<Shared>, data: &str, cores: usize, seed: u64) -> Vec<B
         .collect()
 }
 
-async fn start(io: Io, shared: Arc<Shared>, options: Options, core: usize, cores: usize, seed: u64) -> Load {
+async fn start(io: Io, mesh: Mesh<()>, shared: Arc<Shared>, options: Options, core: usize, cores: usize, seed: u64) -> Load {
     if core == 0 {
         recover(&io, &shared, &options, cores).await;
     }
@@ -90,7 +90,7 @@ async fn start(io: Io, shared: Arc<Shared>, options: Options, core: usize, cores
     options.linger_us = if rng.chance(0.3) { rng.between(1, 2_000) } else { 0 };
     options.groups_in_flight = rng.between(1, 4) as usize;
     let store = Store::open(io.clone(), options, logs).await.expect("the store opens");
-    Load::new(io, shared, store, core, cores, rng)
+    Load::new(io, mesh, shared, store, core, cores, rng)
 }
 
 /// Phase two knows the model's logs, as a broker knows its image's.
@@ -153,6 +153,8 @@ enum Phase {
 
 pub struct Load {
     io: Io,
+    /// A message means: drop everything, as a killed process does.
+    mesh: Mesh<()>,
     shared: Arc<Shared>,
     store: Store,
     core: usize,
@@ -166,7 +168,8 @@ pub struct Load {
 }
 
 impl Load {
-    fn new(io: Io, shared: Arc<Shared>, mut store: Store, core: usize, cores: usize, rng: Rng) -> Load {
+    #[allow(clippy::too_many_arguments)]
+    fn new(io: Io, mesh: Mesh<()>, shared: Arc<Shared>, mut store: Store, core: usize, cores: usize, rng: Rng) -> Load {
         let mut model = shared.lock();
         let last_end = model.last_end;
         let mut mine = Vec::new();
@@ -202,6 +205,7 @@ impl Load {
         io.want_turn();
         Load {
             io,
+            mesh,
             shared,
             store,
             core,
@@ -326,8 +330,7 @@ impl Load {
         }
         for _ in 0..records {
             let len = if large { self.rng.between(4_000, 20_000) } else { self.rng.between(0, 1_500) };
-            let fill = self.rng.next_u64().to_le_bytes();
-            let value: Vec<u8> = fill.iter().copied().cycle().take(len as usize).collect();
+            let value = self.rng.next_u64().to_le_bytes().repeat(len as usize / 8);
             builder.append(Some(b"key"), Some(&value), Timestamp(self.io.wall()), &[]).expect("a record");
         }
         builder.build().expect("a batch")
@@ -517,6 +520,9 @@ const TICK: u64 = 7;
 
 impl Program for Load {
     fn turn(&mut self, events: &mut Vec<netio::Event>) -> Turn {
+        if self.mesh.receive().is_some() {
+            return Turn::Done;
+        }
         let mut ticked = false;
         for event in events.drain(..) {
             match event {

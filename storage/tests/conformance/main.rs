@@ -11,7 +11,11 @@ mod model;
 
 use load::{Shared, boots};
 use model::End;
-use netio::sim::{NodeOptions, Rng, Sim, SimOptions};
+use netio::{
+    CoreId,
+    sim::{NodeOptions, Rng, Sim, SimOptions},
+};
+use std::{path::Path, time::Duration};
 
 /// What a run did, for its hash and for the summary.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +34,7 @@ fn run(seed: u64) -> Summary {
     let shared = Shared::new();
     let mut sim = Sim::new(SimOptions::seeded(seed));
     let cores = rng.between(1, 4) as usize;
-    let node = sim.add_node(NodeOptions::default(), boots(&shared, "data", cores, seed));
+    let node = sim.add_node(NodeOptions::default(), boots(&shared, Path::new("data"), cores, seed));
     let lives = rng.between(2, 6);
     let mut cores = cores;
     for life in 0..lives {
@@ -39,7 +43,7 @@ fn run(seed: u64) -> Summary {
         if !early {
             let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
             assert!(ready, "life {life}: not ready, {} of {cores} cores", shared.ready());
-            sim.run_for(rng.between(1_000_000, 250_000_000));
+            sim.run_for(rng.between(1_000_000, 120_000_000));
         } else {
             sim.run_for(rng.between(10_000, 15_000_000));
         }
@@ -67,7 +71,7 @@ fn run(seed: u64) -> Summary {
         });
         drop(model);
         cores = rng.between(1, 4) as usize;
-        sim.restart(node, boots(&shared, "data", cores, seed.wrapping_add(life + 1)));
+        sim.restart(node, boots(&shared, Path::new("data"), cores, seed.wrapping_add(life + 1)));
     }
     let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
     assert!(ready, "the last life is not ready, {} of {cores} cores", shared.ready());
@@ -81,6 +85,35 @@ fn run(seed: u64) -> Summary {
         verified: model.verified,
         lost_unacked: model.lost_unacked,
     }
+}
+
+/// The same on io_uring and a real disk. A life ends with everything dropped where it stands, or cleanly.
+fn run_on_disk(seed: u64, data: &Path) {
+    let mut rng = Rng::new(seed);
+    let shared = Shared::new();
+    for life in 0..4 {
+        let cores = rng.between(1, 3) as usize;
+        let options = netio::Options { cpus: vec![None; cores], ..netio::Options::default() };
+        let running = netio::start(options, boots(&shared, data, cores, seed + life)).expect("io_uring");
+        while shared.ready() < cores {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(rng.between(10, 300)));
+        let end = if rng.chance(0.3) { End::Clean } else { End::Kill };
+        match end {
+            End::Clean => running.stop(),
+            _ => {
+                for core in 0..cores {
+                    running.sender().send(CoreId(core as u16), ()).expect("the lane has room");
+                }
+            }
+        }
+        running.join().expect("no core panicked");
+        assert!(end != End::Clean || shared.stopped() == cores, "a store did not stop");
+        shared.lock().last_end = Some(end);
+    }
+    let model = shared.lock();
+    assert!(model.appended > 100, "seed {seed}: {} appended", model.appended);
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -114,5 +147,14 @@ fn seeds_on_the_simulated_disk() {
 fn the_same_seed_gives_the_same_trace() {
     for seed in [3, 8, 11] {
         assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn seeds_on_a_real_disk() {
+    let seeds = number("MILLRACE_DISK_SEEDS").unwrap_or(4);
+    for seed in 0..seeds {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        run_on_disk(seed, &data.path().join("data"));
     }
 }

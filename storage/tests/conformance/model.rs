@@ -142,7 +142,7 @@ impl LogModel {
 
     /// Bytes read from `from`: whole batches, the right ones, in order, without a hole.
     pub fn check_read(&self, id: LogId, from: i64, upto: i64, read: &[bytes::Bytes]) -> i64 {
-        let all: Vec<u8> = read.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let all = read.concat();
         let mut rest = &all[..];
         let mut at = self.batches.partition_point(|batch| batch.end <= from);
         let mut next = from;

@@ -1,0 +1,344 @@
+//! Damaged bytes, failing writes and full disks: what is found, what is refused, what goes on.
+use netio::{
+    Boot, Io, Program, Turn,
+    sim::{FileOp, NodeId, NodeOptions, Sim, SimOptions},
+};
+use record::{BatchBuilder, LeaderEpoch, Offset, Timestamp, TopicId};
+use std::sync::{Arc, Mutex};
+use storage::{
+    AppendError, Durability, Error, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError, Recovery, RecoveryReport, Store,
+};
+
+const EIO: i32 = 5;
+const LOG: LogId = LogId { topic: TopicId([7; 16]), partition: 0 };
+const SECOND: u64 = 1_000_000_000;
+
+type Order = Box<dyn FnOnce(&mut Store, LogSlot) + Send>;
+
+/// What the test and the program share: orders in, facts out.
+#[derive(Default)]
+struct Bench {
+    orders: Vec<Order>,
+    events: Vec<Event>,
+    report: Option<RecoveryReport>,
+    reads: Vec<Result<Read, ReadError>>,
+    refused: Vec<AppendError>,
+    offsets: storage::Offsets,
+    ready: bool,
+    turns: u64,
+}
+type Shared = Arc<Mutex<Bench>>;
+
+struct Host {
+    io: Io,
+    store: Store,
+    slot: LogSlot,
+    shared: Shared,
+}
+
+impl Program for Host {
+    fn turn(&mut self, events: &mut Vec<netio::Event>) -> Turn {
+        for event in events.drain(..) {
+            match event {
+                netio::Event::Written { token, result } => assert!(self.store.on_written(token, result)),
+                netio::Event::Timer { token: 1 } => drop(self.io.timer(self.io.now().after_ms(1), 1)),
+                netio::Event::Timer { token } => assert!(self.store.on_timer(token)),
+                netio::Event::Stop => self.store.stop(),
+                _ => {}
+            }
+        }
+        let orders = std::mem::take(&mut self.shared.lock().unwrap().orders);
+        for order in orders {
+            order(&mut self.store, self.slot);
+        }
+        self.store.settle();
+        let mut shared = self.shared.lock().unwrap();
+        let mut turn = Turn::Rest;
+        while let Some(event) = self.store.take_event() {
+            if matches!(event, Event::Stopped) {
+                turn = Turn::Done;
+            }
+            shared.events.push(event);
+        }
+        shared.offsets = self.store.offsets(self.slot);
+        shared.ready = true;
+        shared.turns += 1;
+        turn
+    }
+}
+
+fn options() -> Options {
+    Options {
+        wal_file_bytes: 256 << 10,
+        wal_first_file_bytes: 256 << 10,
+        unflushed_bytes_max: 1 << 20,
+        group_bytes: 64 << 10,
+        reserve_bytes: 0,
+        // Nothing is flushed unless a test wants it.
+        flush_bytes: 1 << 30,
+        flush_age_ms: 3_600_000,
+        ..Options::new("data")
+    }
+}
+
+fn boot(shared: &Shared, options: Options) -> Vec<Boot<()>> {
+    let shared = shared.clone();
+    *shared.lock().unwrap() = Bench::default();
+    let boot: Boot<()> = Box::new(move |io, _mesh| {
+        Box::pin(async move {
+            let recovery = Recovery::scan(&io, &options).await.expect("readable");
+            let known = |id: LogId| (id == LOG).then(|| ("topic".to_owned(), LogConfig::default()));
+            let (logs, report) = recovery.finish(known).await.expect("recovered");
+            let mut store = Store::open(io.clone(), options, logs).await.expect("open");
+            let slot = match store.find(LOG) {
+                Some(slot) => slot,
+                None => store.create(LOG, "topic", LogConfig::default(), LeaderEpoch(0)).expect("new"),
+            };
+            let epoch = LeaderEpoch(store.epoch(slot).0 + 1);
+            store.set_epoch(slot, epoch);
+            shared.lock().unwrap().report = Some(report);
+            io.timer(io.now().after_ms(1), 1);
+            Box::new(Host { io, store, slot, shared }) as Box<dyn Program>
+        })
+    });
+    vec![boot]
+}
+
+fn batch(bytes: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new();
+    builder.append(None, Some(&vec![b'x'; bytes]), Timestamp(1_000), &[]).expect("a record");
+    builder.build().expect("a batch")
+}
+
+struct Case {
+    sim: Sim,
+    node: NodeId,
+    shared: Shared,
+    options: Options,
+}
+
+impl Case {
+    fn new(options: Options) -> Case {
+        let shared = Shared::default();
+        let mut sim = Sim::new(SimOptions::seeded(1));
+        let node = sim.add_node(NodeOptions::default(), boot(&shared, options.clone()));
+        let mut case = Case { sim, node, shared, options };
+        case.until("ready", |bench| bench.ready);
+        case
+    }
+    fn until(&mut self, what: &str, done: impl Fn(&Bench) -> bool) {
+        let shared = self.shared.clone();
+        let came = self.sim.run_until(30 * SECOND, |_| done(&shared.lock().unwrap()));
+        assert!(came, "never {what}: {:?}", self.shared.lock().unwrap().events);
+    }
+    fn order(&mut self, order: impl FnOnce(&mut Store, LogSlot) + Send + 'static) {
+        let turns = {
+            let mut bench = self.shared.lock().unwrap();
+            bench.orders.push(Box::new(order));
+            bench.turns
+        };
+        self.until("a turn", |bench| bench.orders.is_empty() && bench.turns > turns);
+    }
+    /// One frame each: an append, and its ack.
+    fn append_acked(&mut self, bytes: usize) {
+        let before = self.shared.lock().unwrap().offsets.high_watermark;
+        let batch = batch(bytes);
+        self.order(move |store, slot| drop(store.append(slot, &batch, None).expect("room")));
+        self.until("acked", |bench| bench.offsets.high_watermark > before);
+    }
+    fn try_append(&mut self, bytes: usize) -> Option<AppendError> {
+        let (batch, shared) = (batch(bytes), self.shared.clone());
+        self.order(move |store, slot| {
+            if let Err(error) = store.append(slot, &batch, None) {
+                shared.lock().unwrap().refused.push(error);
+            }
+        });
+        self.shared.lock().unwrap().refused.pop()
+    }
+    fn read(&mut self, from: i64) -> Result<usize, ReadError> {
+        let shared = self.shared.clone();
+        self.order(move |store, slot| {
+            let read = store.read(slot, Offset(from), Offset::MAX, 1 << 20, true);
+            shared.lock().unwrap().reads.push(read);
+        });
+        let read = self.shared.lock().unwrap().reads.pop().expect("read");
+        let token = match read? {
+            Read::Ready(batches) => return Ok(batches.iter().map(|batch| batch.len()).sum()),
+            Read::Pending(token) => token,
+        };
+        let done = move |event: &Event| matches!(event, Event::ReadDone { token: other, .. } if *other == token);
+        self.until("read", move |bench| bench.events.iter().any(done));
+        let mut bench = self.shared.lock().unwrap();
+        let at = bench.events.iter().position(done).expect("there");
+        match bench.events.swap_remove(at) {
+            Event::ReadDone { result, .. } => result.map(|batches| batches.iter().map(|batch| batch.len()).sum()),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn restart(&mut self) -> RecoveryReport {
+        self.sim.kill(self.node);
+        self.sim.restart(self.node, boot(&self.shared, self.options.clone()));
+        self.until("ready", |bench| bench.ready);
+        self.shared.lock().unwrap().report.clone().expect("a report")
+    }
+    fn offsets(&self) -> storage::Offsets {
+        self.shared.lock().unwrap().offsets
+    }
+}
+
+const FILE: &str = "data/wal/0-1.wal";
+
+/// Positions of frames in the first WAL file, by their magic.
+fn frames(case: &Case) -> Vec<u64> {
+    let bytes = case.sim.disk(case.node).read(FILE).expect("the file");
+    let at = |block: usize| bytes[block * 4096..].starts_with(b"millwal\x01");
+    (0..bytes.len() / 4096).filter(|block| at(*block)).map(|block| block as u64 * 4096).collect()
+}
+
+#[test]
+fn a_damaged_batch_inside_acked_data_is_fenced() {
+    let mut case = Case::new(options());
+    for _ in 0..6 {
+        case.append_acked(500);
+    }
+    let frames = frames(&case);
+    // A byte of the batch in a frame in the middle: the third append.
+    let third = frames[frames.len() - 4];
+    case.sim.disk(case.node).flip(FILE, third + 128 + 300, 1).expect("flipped");
+    let report = case.restart();
+    assert_eq!(report.damaged.len(), 1, "{report:?}");
+    assert!(report.damaged[0].file.ends_with("0-1.wal") && report.damaged[0].position == third + 128, "{report:?}");
+    assert_eq!(case.offsets().log_end, Offset(6), "no offset is given again");
+    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "what is before it is served");
+    assert!(case.read(3).is_ok_and(|bytes| bytes > 1_500), "what is behind it is served");
+    // The fence outlives the next start.
+    case.append_acked(10);
+    let report = case.restart();
+    assert_eq!(report.damaged, [], "reported once");
+    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
+    assert!(case.read(6).is_ok_and(|bytes| bytes > 60));
+}
+
+#[test]
+fn a_lost_frame_inside_acked_data_is_a_hole_that_readers_see() {
+    let mut case = Case::new(options());
+    for _ in 0..6 {
+        case.append_acked(500);
+    }
+    let frames = frames(&case);
+    case.sim.disk(case.node).flip(FILE, frames[frames.len() - 4] + 50, 1).expect("flipped");
+    let report = case.restart();
+    assert_eq!(report.damaged.len(), 1, "{report:?}");
+    assert_eq!(case.offsets().log_end, Offset(6));
+    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
+    assert!(case.read(3).is_ok_and(|bytes| bytes > 1_500));
+}
+
+#[test]
+fn the_last_frame_without_a_successor_is_the_torn_tail() {
+    let mut case = Case::new(options());
+    for _ in 0..4 {
+        case.append_acked(500);
+    }
+    let last = *frames(&case).last().expect("frames");
+    case.sim.disk(case.node).flip(FILE, last + 128 + 300, 1).expect("flipped");
+    let report = case.restart();
+    assert_eq!((report.torn_frames, report.damaged.len()), (1, 0), "{report:?}");
+    assert_eq!(case.offsets().log_end, Offset(3));
+}
+
+#[test]
+fn a_failed_write_makes_the_chain_read_only() {
+    for op in [FileOp::Write] {
+        let mut case = Case::new(options());
+        case.append_acked(500);
+        case.sim.fail_next(case.node, op, ".wal", EIO);
+        assert_eq!(case.try_append(500), None, "the append itself is taken");
+        case.until("failed", |bench| bench.events.iter().any(|event| matches!(event, Event::ChainFailed { .. })));
+        assert_eq!(case.offsets().high_watermark, Offset(1), "no ack after the fault");
+        let refused = case.try_append(500);
+        assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "{refused:?}");
+        assert!(case.read(0).is_ok_and(|bytes| bytes > 500), "reads go on");
+        case.sim.clear_faults(case.node);
+        let refused = case.try_append(500);
+        assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "never tried again: {refused:?}");
+        let report = case.restart();
+        assert_eq!(report.damaged, []);
+        assert!(case.offsets().log_end >= Offset(1));
+        case.append_acked(100);
+    }
+}
+
+#[test]
+fn a_failing_segment_makes_its_log_read_only() {
+    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
+    case.append_acked(500);
+    case.sim.fail_always(case.node, FileOp::Write, "topic-0", EIO);
+    case.append_acked(5_000);
+    case.until("failed", |bench| bench.events.iter().any(|event| matches!(event, Event::LogFailed { .. })));
+    let refused = case.try_append(500);
+    assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "{refused:?}");
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 5_000), "reads go on");
+    case.sim.clear_faults(case.node);
+    case.restart();
+    assert_eq!(case.offsets().log_end, Offset(2), "the write-ahead log had it");
+    case.append_acked(100);
+}
+
+#[test]
+fn below_the_reserve_appends_are_refused_and_come_back_by_themselves() {
+    let reserve = 1 << 30;
+    let mut case = Case::new(Options { reserve_bytes: reserve, ..options() });
+    case.append_acked(500);
+    let disk = case.sim.disk(case.node);
+    let space = disk.space();
+    disk.set_capacity(space.total_bytes - space.available_bytes + reserve / 2);
+    case.append_acked(500);
+    case.sim.run_for(3 * SECOND);
+    let refused = case.try_append(500);
+    assert!(matches!(refused, Some(AppendError::Storage(Error::Full(_)))), "{refused:?}");
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "reads go on");
+    disk.set_capacity(space.total_bytes);
+    case.until("room", |bench| bench.events.iter().any(|event| matches!(event, Event::Room)));
+    case.append_acked(500);
+}
+
+#[test]
+fn a_full_device_stops_flushing_and_loses_nothing() {
+    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
+    case.append_acked(500);
+    let disk = case.sim.disk(case.node);
+    let space = disk.space();
+    disk.set_capacity(space.total_bytes - space.available_bytes);
+    for _ in 0..20 {
+        let refused = case.try_append(20_000);
+        assert!(matches!(refused, None | Some(AppendError::Storage(Error::Full(_)) | AppendError::Busy)), "{refused:?}");
+        case.sim.run_for(SECOND / 10);
+    }
+    let end = case.offsets().high_watermark;
+    assert!(end > Offset(1), "the write-ahead log takes what it has room for");
+    assert!(!case.shared.lock().unwrap().events.iter().any(|event| matches!(event, Event::LogFailed { .. } | Event::ChainFailed { .. })));
+    disk.set_capacity(space.total_bytes);
+    case.sim.run_for(5 * SECOND);
+    case.append_acked(500);
+    let end = case.offsets().high_watermark;
+    case.restart();
+    assert_eq!(case.offsets().log_end, end);
+}
+
+#[test]
+fn a_weaker_class_is_acked_earlier_and_a_stronger_one_takes_over() {
+    let mut case = Case::new(options());
+    case.order(|store, slot| {
+        store.set_config(slot, LogConfig { durability: Durability::Memory, ..LogConfig::default() });
+        let appended = store.append(slot, &batch(100), None).expect("room");
+        assert!(store.offsets(slot).high_watermark >= appended.end_offset, "acked at once");
+        let Ok(Read::Ready(batches)) = store.read(slot, Offset(0), Offset::MAX, 1 << 20, true) else { panic!("in memory") };
+        assert_eq!(batches.len(), 1, "readable at once");
+        store.set_config(slot, LogConfig::default());
+    });
+    case.until("durable", |bench| bench.offsets.durable == Offset(1));
+    case.append_acked(100);
+    assert_eq!(case.offsets().durable, Offset(2));
+}
