@@ -18,12 +18,14 @@
 
 pub mod admin;
 pub mod api;
+pub mod banner;
 pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod fetch;
 pub mod group;
+pub mod identity;
 pub mod limits;
 pub mod metadata;
 pub mod partition;

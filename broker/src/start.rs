@@ -1,6 +1,8 @@
 //! Starts the cores and the control thread, and waits for the end.
 use crate::{
     admin::{self, Admin},
+    banner,
+    cli::Resolved,
     shard::{
         boot::{self, Plan, Progress},
         message::Message,
@@ -8,18 +10,8 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use netio::{Boot, Event, Program, Turn};
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::watch;
-
-/// What a process runs.
-#[derive(Debug)]
-pub struct Server {
-    pub plan: Plan,
-    pub netio: netio::Options,
-    pub admin: SocketAddr,
-    /// Lines about where things are, printed once the server is ready.
-    pub banner: fn(&Progress, &Server, &netio::Features) -> String,
-}
 
 /// A core that could not start.
 struct NotStarted;
@@ -32,13 +24,27 @@ impl Program for NotStarted {
 }
 
 /// Runs until SIGTERM, SIGINT, or a core's end.
-pub fn run(server: Server) -> anyhow::Result<()> {
-    let cores = server.plan.settings.cores;
-    let admin_listener = std::net::TcpListener::bind(server.admin)
-        .with_context(|| format!("cannot listen on {} for health and metrics; choose another with --admin HOST:PORT", server.admin))?;
-    let mut progress = server.plan.ready.subscribe();
-    let boots = (0..cores).map(|_| boot_of(server.plan.clone())).collect();
-    let running = netio::start(server.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
+pub fn run(resolved: Resolved) -> anyhow::Result<()> {
+    // Lines go to a thread of their own and are dropped when it falls behind: a core never waits for one.
+    let (lines, _guard) = tracing_appender::non_blocking(std::io::stderr());
+    let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(lines).with_target(false).init();
+
+    let cores = resolved.settings.cores;
+    let data = resolved.storage.data.clone();
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data directory {}; choose another with --data DIR", data.display()))?;
+    let admin_listener = std::net::TcpListener::bind(resolved.admin)
+        .with_context(|| format!("cannot listen on {} for health and metrics; choose another with --admin HOST:PORT", resolved.admin))?;
+    let (told, mut progress) = watch::channel(Progress::default());
+    let plan = Plan {
+        settings: resolved.settings.clone(),
+        defaults: resolved.defaults.clone(),
+        storage: resolved.storage.clone(),
+        ready: Arc::new(told),
+    };
+    let boots = (0..cores).map(|_| boot_of(plan.clone())).collect();
+    drop(plan);
+    let running = netio::start(resolved.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
     let features = running.features().clone();
     let (ready, is_ready) = watch::channel(false);
     let admin = Admin {
@@ -72,7 +78,7 @@ pub fn run(server: Server) -> anyhow::Result<()> {
                     if now.ready && !announced {
                         announced = true;
                         ready.send_replace(true);
-                        println!("{}", (server.banner)(&now, &server, &features));
+                        println!("{}", banner::text(&now, &resolved, &features));
                     }
                 }
             }

@@ -61,7 +61,7 @@ impl Shard {
             Ok(Some(found)) => {
                 answer.offset = found.offset.0;
                 answer.timestamp = found.timestamp;
-                answer.leader_epoch = found.leader_epoch.0;
+                answer.leader_epoch = if lookup.pending.version >= 4 { found.leader_epoch.0 } else { -1 };
             }
             Ok(None) => {}
             Err(error) => {

@@ -473,9 +473,20 @@ impl Store {
             wal_entries: self.wal.totals.entries,
             unflushed_bytes: self.unflushed_bytes,
             cache_bytes: self.wal.cached_bytes(),
+            acked_not_durable_bytes: self.acked_not_durable(),
             failed: self.wal.failed.clone(),
             ..self.stats.clone()
         }
+    }
+
+    fn acked_not_durable(&self) -> u64 {
+        let weak = self.logs.iter().flatten().filter(|log| log.offsets.high_watermark > log.offsets.durable);
+        weak.map(|log| {
+            let from = log.index.partition_point(|cached| cached.end <= log.offsets.durable);
+            let acked = log.index.range(from..).take_while(|cached| cached.end <= log.offsets.high_watermark);
+            acked.map(|cached| u64::from(cached.len)).sum::<u64>()
+        })
+        .sum()
     }
 
     /// Name of the log's directory below `kafka/`.

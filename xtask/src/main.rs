@@ -1,10 +1,15 @@
 //! The one tool of the workspace: `cargo xtask <command>`.
 //!
 //! One module per command. What a command prints is for people; what it proves is in its exit code.
+#![forbid(unsafe_code)]
 
 mod clients;
+mod configs;
+mod demo;
 mod peers;
 mod provision;
+mod test;
+mod tidy;
 mod wire;
 
 use clap::{Parser, Subcommand};
@@ -18,15 +23,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Everything that is tested, stage by stage.
+    Test(test::Arguments),
+    /// Import graph, banned calls, homes of unsafe code.
+    Tidy,
     /// Kafka's messages: schema files and the Rust made from them.
     Wire(wire::Arguments),
+    /// Facts about Kafka's configuration keys, imported from its classes.
+    Configs(configs::Arguments),
     /// Foreign Kafka clients against Millrace or Apache Kafka, and the table of what works.
     Clients(clients::Arguments),
+    /// A year of real events through several clients, with the broker killed meanwhile.
+    Demo(demo::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Tidy => tidy::run(),
         Command::Wire(arguments) => wire::run(&arguments),
+        Command::Configs(arguments) => configs::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     }
 }

@@ -83,16 +83,22 @@ impl Cluster {
     /// # Errors
     /// [`Error::Bootstrap`], and those of [`Connection::call`].
     pub fn connect(bootstrap: &[String], options: Options) -> Result<Self> {
-        let mut cluster = Self {
+        let mut cluster = Self::unconnected(bootstrap, options);
+        cluster.ask_metadata(Some(&[]))?;
+        Ok(cluster)
+    }
+
+    /// Connects when the first topic is asked for.
+    #[must_use]
+    pub fn unconnected(bootstrap: &[String], options: Options) -> Self {
+        Self {
             options,
             bootstrap: bootstrap.to_vec(),
             nodes: BTreeMap::new(),
             controller: NodeId::NONE,
             topics: BTreeMap::new(),
             connections: BTreeMap::new(),
-        };
-        cluster.ask_metadata(Some(&[]))?;
-        Ok(cluster)
+        }
     }
 
     /// All nodes, by id.

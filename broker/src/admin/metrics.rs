@@ -151,7 +151,7 @@ impl Cores {
                 }
                 buckets.push((f64::MAX, histogram.len() - below));
                 let sum = histogram.mean() * histogram.len() as f64 / 1e9;
-                family.encode_family(&labels)?.encode_histogram::<()>(sum, histogram.len(), &buckets, None)?;
+                family.encode_family(&labels)?.encode_histogram::<[(String, String); 0]>(sum, histogram.len(), &buckets, None)?;
             }
         }
         Ok(())

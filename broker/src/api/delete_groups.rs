@@ -7,6 +7,7 @@ use crate::{
     group::{self, Response},
     shard::{
         Shard,
+        forward::Split,
         reply::{Request, Stage},
     },
 };
@@ -26,7 +27,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         return match parts.as_slice() {
             [] => request.answer(&DeleteGroupsResponse::default()),
             [(core, _)] => Ok(shard.forward(request, *core)),
-            _ => shard.scatter::<_, DeleteGroupsRequest<'static>>(request, parts, merge),
+            _ => shard.scatter(request, parts),
         };
     }
     let split = by_partition(shard, &body.groups_names);
@@ -41,6 +42,8 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     })
 }
 
-fn merge<'r>(answers: Vec<DeleteGroupsResponse<'r>>) -> DeleteGroupsResponse<'r> {
-    DeleteGroupsResponse { throttle_time_ms: 0, results: answers.into_iter().flat_map(|a| a.results).collect() }
+impl Split for DeleteGroupsRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<DeleteGroupsResponse<'r>>) -> DeleteGroupsResponse<'r> {
+        DeleteGroupsResponse { throttle_time_ms: 0, results: answers.into_iter().flat_map(|a| a.results).collect() }
+    }
 }

@@ -4,6 +4,7 @@ use crate::{
     partition::leader::Role,
     shard::{
         Shard,
+        forward::Split,
         reply::{Pending, Request, Stage},
     },
 };
@@ -32,9 +33,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     if must_split(shard, request) {
         let timeout_ms = body.timeout_ms;
         let part = move |topics| DeleteRecordsRequest { topics, timeout_ms };
-        return scatter_topics::<_, _, DeleteRecordsRequest<'static>>(shard, request, body.topics, part, |answers| {
-            DeleteRecordsResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
-        });
+        return scatter_topics(shard, request, body.topics, part);
     }
     let mut op = DeleteRecordsOp { pending: request.pending, topics: Vec::new(), waiting: Vec::new() };
     for topic in &body.topics {
@@ -94,5 +93,11 @@ impl Shard {
         for op in Vec::<DeleteRecordsOp>::from(done) {
             self.finish(&op.pending, &DeleteRecordsResponse { throttle_time_ms: 0, topics: op.topics });
         }
+    }
+}
+
+impl Split for DeleteRecordsRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<DeleteRecordsResponse<'r>>) -> DeleteRecordsResponse<'r> {
+        DeleteRecordsResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     group::{self, Response},
     shard::{
         Shard,
+        forward::Split,
         reply::{Request, Stage},
     },
 };
@@ -30,7 +31,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         return match parts.as_slice() {
             [] => request.answer(&DescribeGroupsResponse::default()),
             [(core, _)] => Ok(shard.forward(request, *core)),
-            _ => shard.scatter::<_, DescribeGroupsRequest<'static>>(request, parts, merge),
+            _ => shard.scatter(request, parts),
         };
     }
     let split = by_partition(shard, &body.groups);
@@ -48,6 +49,8 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     })
 }
 
-fn merge<'r>(answers: Vec<DescribeGroupsResponse<'r>>) -> DescribeGroupsResponse<'r> {
-    DescribeGroupsResponse { groups: answers.into_iter().flat_map(|a| a.groups).collect(), ..Default::default() }
+impl Split for DescribeGroupsRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<DescribeGroupsResponse<'r>>) -> DescribeGroupsResponse<'r> {
+        DescribeGroupsResponse { groups: answers.into_iter().flat_map(|a| a.groups).collect(), ..Default::default() }
+    }
 }

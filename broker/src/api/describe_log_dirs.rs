@@ -2,6 +2,7 @@
 use super::split::must_split;
 use crate::shard::{
     Shard,
+    forward::Split,
     reply::{Request, Stage},
 };
 use netio::CoreId;
@@ -18,7 +19,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     reader.expect_end()?;
     if must_split(shard, request) {
         let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
-        return shard.scatter::<_, DescribeLogDirsRequest<'static>>(request, parts, merge);
+        return shard.scatter(request, parts);
     }
     let mut by_topic: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for leader in shard.partitions.iter() {
@@ -50,22 +51,24 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     request.answer(&DescribeLogDirsResponse { results: vec![result], ..Default::default() })
 }
 
-/// All cores have the same directory; their topics are put together.
-fn merge<'r>(answers: Vec<DescribeLogDirsResponse<'r>>) -> DescribeLogDirsResponse<'r> {
-    let mut all: Option<DescribeLogDirsResponse<'r>> = None;
-    for answer in answers {
-        let Some(all) = &mut all else {
-            all = Some(answer);
-            continue;
-        };
-        for (result, more) in all.results.iter_mut().zip(answer.results) {
-            for topic in more.topics {
-                match result.topics.iter_mut().find(|t| t.name == topic.name) {
-                    Some(known) => known.partitions.extend(topic.partitions),
-                    None => result.topics.push(topic),
+impl Split for DescribeLogDirsRequest<'_> {
+    /// All cores have the same directory; their topics are put together.
+    fn merge<'r: 'r>(answers: Vec<DescribeLogDirsResponse<'r>>) -> DescribeLogDirsResponse<'r> {
+        let mut all: Option<DescribeLogDirsResponse<'r>> = None;
+        for answer in answers {
+            let Some(all) = &mut all else {
+                all = Some(answer);
+                continue;
+            };
+            for (result, more) in all.results.iter_mut().zip(answer.results) {
+                for topic in more.topics {
+                    match result.topics.iter_mut().find(|t| t.name == topic.name) {
+                        Some(known) => known.partitions.extend(topic.partitions),
+                        None => result.topics.push(topic),
+                    }
                 }
             }
         }
+        all.unwrap_or_default()
     }
-    all.unwrap_or_default()
 }

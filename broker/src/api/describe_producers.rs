@@ -2,6 +2,7 @@
 use super::split::{merged, must_split, scatter_topics};
 use crate::shard::{
     Shard,
+    forward::Split,
     reply::{Request, Stage},
 };
 use wire::{
@@ -14,9 +15,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     reader.expect_end()?;
     if must_split(shard, request) {
         let part = |topics| DescribeProducersRequest { topics };
-        return scatter_topics::<_, _, DescribeProducersRequest<'static>>(shard, request, body.topics, part, |answers| {
-            DescribeProducersResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
-        });
+        return scatter_topics(shard, request, body.topics, part);
     }
     let mut topics = Vec::with_capacity(body.topics.len());
     for topic in &body.topics {
@@ -52,4 +51,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         topics.push(TopicResponse { name: topic.name.clone().into_owned().into(), partitions });
     }
     request.answer(&DescribeProducersResponse { throttle_time_ms: 0, topics })
+}
+
+impl Split for DescribeProducersRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<DescribeProducersResponse<'r>>) -> DescribeProducersResponse<'r> {
+        DescribeProducersResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+    }
 }

@@ -10,7 +10,6 @@ use crate::{
         reply::{Request, Stage},
     },
 };
-use record::TopicId;
 use wire::{
     Decode, ErrorCode, Reader, Str, Uuid,
     fetch::{FetchRequest, FetchResponse},
@@ -20,7 +19,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     let body = FetchRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let by_id = request.version() >= 13;
-    let key = |name: &Str<'_>, id: Uuid| if by_id { TopicKey::Id(TopicId(id.0)) } else { TopicKey::Name(name.as_ref().into()) };
+    let key = |name: &Str<'_>, id: Uuid| if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.as_ref().into()) };
     let mut wanted = Vec::with_capacity(body.topics.iter().map(|t| t.partitions.len()).sum());
     for topic in &body.topics {
         for p in &topic.partitions {

@@ -4,6 +4,7 @@ use crate::{
     group::{self, Response},
     shard::{
         Shard,
+        forward::Split,
         reply::{Request, Stage},
     },
 };
@@ -18,7 +19,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     reader.expect_end()?;
     if must_split(shard, request) {
         let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
-        return shard.scatter::<_, ListGroupsRequest<'static>>(request, parts, merge);
+        return shard.scatter(request, parts);
     }
     let part = group::Request::ListGroups { states: &body.states_filter, types: &body.types_filter };
     let parts: Vec<_> = shard.coordinators.partitions().into_iter().map(|partition| (partition, part)).collect();
@@ -38,8 +39,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     })
 }
 
-fn merge<'r>(answers: Vec<ListGroupsResponse<'r>>) -> ListGroupsResponse<'r> {
-    let error_code = answers.iter().map(|a| a.error_code).find(|&e| e != 0).unwrap_or(0);
-    let groups = if error_code == 0 { answers.into_iter().flat_map(|a| a.groups).collect() } else { Vec::new() };
-    ListGroupsResponse { error_code, groups, ..Default::default() }
+impl Split for ListGroupsRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<ListGroupsResponse<'r>>) -> ListGroupsResponse<'r> {
+        let error_code = answers.iter().map(|a| a.error_code).find(|&e| e != 0).unwrap_or(0);
+        let groups = if error_code == 0 { answers.into_iter().flat_map(|a| a.groups).collect() } else { Vec::new() };
+        ListGroupsResponse { error_code, groups, ..Default::default() }
+    }
 }

@@ -5,6 +5,7 @@ use super::split::{merged, must_split, scatter_topics};
 use crate::{
     shard::{
         Shard,
+        forward::Split,
         reply::{Request, Stage},
     },
     time_lookup::Lookup,
@@ -31,9 +32,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     if must_split(shard, request) {
         let (replica_id, isolation_level, timeout_ms) = (body.replica_id, body.isolation_level, body.timeout_ms);
         let part = move |topics| ListOffsetsRequest { replica_id, isolation_level, topics, timeout_ms };
-        return scatter_topics::<_, _, ListOffsetsRequest<'static>>(shard, request, body.topics, part, |answers| {
-            ListOffsetsResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
-        });
+        return scatter_topics(shard, request, body.topics, part);
     }
     let mut lookup = Lookup::new(request.pending);
     for (t, topic) in body.topics.iter().enumerate() {
@@ -49,7 +48,8 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             match look(shard, &topic.name, asked, body.isolation_level == 1, request.version()) {
                 Ok(Found::Now { offset, leader_epoch }) => {
                     answer.offset = offset;
-                    answer.leader_epoch = leader_epoch;
+                    // The schema has it from version 4 on.
+                    answer.leader_epoch = if request.version() >= 4 { leader_epoch } else { -1 };
                 }
                 Ok(Found::Nothing) => {}
                 Ok(Found::Later { token }) => lookup.wait_for(token, t, p),
@@ -87,4 +87,10 @@ fn look(shard: &mut Shard, topic: &str, asked: &ListOffsetsPartition, committed:
         timestamp if timestamp >= 0 => Found::Later { token: shard.store.offset_for_time(slot, timestamp) },
         _ => return Err(ErrorCode::InvalidRequest),
     })
+}
+
+impl Split for ListOffsetsRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<ListOffsetsResponse<'r>>) -> ListOffsetsResponse<'r> {
+        ListOffsetsResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+    }
 }

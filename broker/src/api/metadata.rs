@@ -29,7 +29,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             .into_iter()
             .map(|t| match t.name {
                 Some(name) if t.topic_id == Uuid::default() => Wanted::Name(name.into_owned()),
-                name => Wanted::Id(TopicId(t.topic_id.0), name.is_some()),
+                name => Wanted::Id(t.topic_id, name.is_some()),
             })
             .collect(),
         _ => shard.image.topics().map(|t| Wanted::Name(t.name.to_string())).collect(),
@@ -110,7 +110,7 @@ fn answer(shard: &Shard, wanted: &[Wanted], (cluster_operations, topic_operation
 }
 
 fn unknown(name: Option<String>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic<'static> {
-    MetadataResponseTopic { error_code: error.code(), name: name.map(Into::into), topic_id: Uuid(id.0), ..Default::default() }
+    MetadataResponseTopic { error_code: error.code(), name: name.map(Into::into), topic_id: id, ..Default::default() }
 }
 
 fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static> {
@@ -138,7 +138,7 @@ fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static>
     MetadataResponseTopic {
         error_code: 0,
         name: Some(topic.name.to_string().into()),
-        topic_id: Uuid(topic.id.0),
+        topic_id: topic.id,
         is_internal: &*topic.name == OFFSETS_TOPIC,
         partitions,
         ..Default::default()

@@ -7,7 +7,6 @@ use crate::{
         reply::{Request, Stage},
     },
 };
-use record::TopicId;
 use wire::{
     Decode, ErrorCode, Reader,
     offset_commit::{OffsetCommitRequest, OffsetCommitResponsePartition, OffsetCommitResponseTopic},
@@ -20,7 +19,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     // Name and id of each topic, as far as they are known; what does not exist is set apart.
     let mut refused: Vec<OffsetCommitResponseTopic<'static>> = Vec::new();
     for topic in &mut body.topics {
-        let known = if by_id { shard.image.topic_by_id(TopicId(topic.topic_id.0)) } else { shard.image.topic(&topic.name) };
+        let known = if by_id { shard.image.topic_by_id(topic.topic_id) } else { shard.image.topic(&topic.name) };
         let missing = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
         let error_of = |shard: &Shard, name: &str, partition: i32| match known {
             None => Some(missing),
@@ -28,7 +27,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         };
         if let Some(known) = known {
             topic.name = known.name.to_string().into();
-            topic.topic_id = wire::Uuid(known.id.0);
+            topic.topic_id = known.id;
         }
         let mut partitions = Vec::new();
         let name = topic.name.clone();

@@ -10,10 +10,10 @@ use crate::{
     },
     shard::{
         Shard,
+        forward::Split,
         reply::{Request, Stage},
     },
 };
-use record::TopicId;
 use wire::{
     Decode, ErrorCode, Reader,
     offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics},
@@ -37,7 +37,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             return Ok(shard.forward(request, *core));
         }
         if !parts.is_empty() {
-            return shard.scatter::<_, OffsetFetchRequest<'static>>(request, parts, merge);
+            return shard.scatter(request, parts);
         }
         return request.answer(&fetch_response(Vec::new(), version));
     }
@@ -71,7 +71,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
 fn name_topics(shard: &Shard, group: &mut OffsetFetchRequestGroup<'_>) -> Vec<OffsetFetchResponseTopics<'static>> {
     let mut unknown = Vec::new();
     let Some(topics) = &mut group.topics else { return unknown };
-    topics.retain_mut(|topic| match shard.image.topic_by_id(TopicId(topic.topic_id.0)) {
+    topics.retain_mut(|topic| match shard.image.topic_by_id(topic.topic_id) {
         Some(known) => {
             topic.name = known.name.to_string().into();
             true
@@ -95,6 +95,8 @@ fn name_topics(shard: &Shard, group: &mut OffsetFetchRequestGroup<'_>) -> Vec<Of
     unknown
 }
 
-fn merge<'r>(answers: Vec<OffsetFetchResponse<'r>>) -> OffsetFetchResponse<'r> {
-    OffsetFetchResponse { groups: answers.into_iter().flat_map(|a| a.groups).collect(), ..Default::default() }
+impl Split for OffsetFetchRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<OffsetFetchResponse<'r>>) -> OffsetFetchResponse<'r> {
+        OffsetFetchResponse { groups: answers.into_iter().flat_map(|a| a.groups).collect(), ..Default::default() }
+    }
 }

@@ -2,6 +2,7 @@
 use super::split::{merged, must_split, scatter_topics};
 use crate::shard::{
     Shard,
+    forward::Split,
     reply::{Request, Stage},
 };
 use record::LeaderEpoch;
@@ -18,9 +19,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     if must_split(shard, request) {
         let replica_id = body.replica_id;
         let part = move |topics| OffsetForLeaderEpochRequest { replica_id, topics };
-        return scatter_topics::<_, _, OffsetForLeaderEpochRequest<'static>>(shard, request, body.topics, part, |answers| {
-            OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
-        });
+        return scatter_topics(shard, request, body.topics, part);
     }
     let mut topics = Vec::with_capacity(body.topics.len());
     for topic in &body.topics {
@@ -47,4 +46,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         topics.push(OffsetForLeaderTopicResult { topic: topic.topic.clone().into_owned().into(), partitions });
     }
     request.answer(&OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics })
+}
+
+impl Split for OffsetForLeaderEpochRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<OffsetForLeaderEpochResponse<'r>>) -> OffsetForLeaderEpochResponse<'r> {
+        OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+    }
 }

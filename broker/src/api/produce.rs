@@ -14,6 +14,7 @@ use crate::{
     produce::ProduceAnswer,
     shard::{
         Shard,
+        forward::Split,
         reply::{Request, Stage},
         route::core_of,
     },
@@ -48,14 +49,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         let (acks, timeout_ms) = (body.acks, body.timeout_ms);
         let transactional_id = body.transactional_id.clone();
         let part = move |topic_data| ProduceRequest { transactional_id: transactional_id.clone(), acks, timeout_ms, topic_data };
-        return scatter_topics::<_, _, ProduceRequest<'static>>(shard, request, body.topic_data, part, |answers| {
-            let node_endpoints = answers.iter().find(|a| !a.node_endpoints.is_empty()).map(|a| a.node_endpoints.clone());
-            ProduceResponse {
-                node_endpoints: node_endpoints.unwrap_or_default(),
-                responses: merged(answers.into_iter().map(|a| a.responses)),
-                throttle_time_ms: 0,
-            }
-        });
+        return scatter_topics(shard, request, body.topic_data, part);
     }
     let wall = shard.io.wall();
     let op = shard.produces.next_id();
@@ -91,7 +85,7 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                     response.error_code = refusal.error.code();
                     response.base_offset = -1;
                     response.error_message = refusal.message.map(|m| m.into_owned().into());
-                    if let Some(leader) = refusal.leader {
+                    if let Some(leader) = refusal.leader.filter(|_| request.version() >= 10) {
                         response.current_leader = leader;
                         answer.tell_endpoints = true;
                     }
@@ -111,11 +105,22 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         return Ok(if failed { Stage::Close("a produce request with acks=0 that failed") } else { Stage::Silent });
     }
     if missing == 0 {
-        return Ok(Stage::Reply(shard.encode_produce(&pending, answer)));
+        return request.answer(&shard.produce_response(&pending, answer));
     }
     let timeout_ms = u64::try_from(body.timeout_ms).unwrap_or(0).max(1);
     shard.produces.add(pending, answer, missing, shard.now.after_ms(timeout_ms));
     Ok(Stage::Later)
+}
+
+impl Split for ProduceRequest<'_> {
+    fn merge<'r: 'r>(answers: Vec<ProduceResponse<'r>>) -> ProduceResponse<'r> {
+        let node_endpoints = answers.iter().find(|a| !a.node_endpoints.is_empty()).map(|a| a.node_endpoints.clone());
+        ProduceResponse {
+            node_endpoints: node_endpoints.unwrap_or_default(),
+            responses: merged(answers.into_iter().map(|a| a.responses)),
+            throttle_time_ms: 0,
+        }
+    }
 }
 
 fn acceptable(body: &ProduceRequest<'_>) -> Result<(), ErrorCode> {
@@ -131,7 +136,7 @@ fn acceptable(body: &ProduceRequest<'_>) -> Result<(), ErrorCode> {
 
 fn topic_id(shard: &Shard, topic: &TopicProduceData<'_>, version: i16) -> Result<TopicId, ErrorCode> {
     if version >= 13 {
-        let id = TopicId(topic.topic_id.0);
+        let id = topic.topic_id;
         return if shard.image.topic_by_id(id).is_some() { Ok(id) } else { Err(ErrorCode::UnknownTopicId) };
     }
     shard.image.topic(&topic.name).map(|t| t.id).ok_or(ErrorCode::UnknownTopicOrPartition)

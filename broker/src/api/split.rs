@@ -1,6 +1,7 @@
 //! Requests that name partitions, split by the core that owns each (single-port mode), and their answers put together.
 use crate::shard::{
     Shard,
+    forward::Split,
     reply::{Request, Stage},
     route::core_of,
 };
@@ -57,7 +58,7 @@ topic!(dp::TopicRequest<'_>, name, partition_indexes, i32, |p: &i32| *p, dp::Top
 impl<'a> Topic for pr::TopicProduceData<'a> {
     type Partition = pr::PartitionProduceData<'a>;
     fn id(&self, shard: &Shard, version: i16) -> Option<TopicId> {
-        if version >= 13 { Some(TopicId(self.topic_id.0)) } else { shard.image.topic(&self.name).map(|t| t.id) }
+        if version >= 13 { Some(self.topic_id) } else { shard.image.topic(&self.name).map(|t| t.id) }
     }
     fn index(partition: &Self::Partition) -> i32 {
         partition.index
@@ -100,26 +101,26 @@ pub(crate) fn by_owner<T: Topic>(shard: &Shard, version: i16, topics: Vec<T>) ->
 }
 
 /// Sends each owner its part. `body` makes a request of some topics.
-pub(crate) fn scatter_topics<T, Q, K>(
+pub(crate) fn scatter_topics<T: Topic, Q: Split>(
     shard: &mut Shard,
     request: &Request<'_>,
     topics: Vec<T>,
     body: impl Fn(Vec<T>) -> Q,
-    merge: for<'r> fn(Vec<K::Response<'r>>) -> K::Response<'r>,
-) -> Result<Stage, wire::Error>
-where
-    T: Topic,
-    Q: wire::Request,
-    K: wire::Request + 'static,
-{
-    let mut parts: Vec<(CoreId, Q)> = by_owner(shard, request.version(), topics).into_iter().map(|(core, topics)| (core, body(topics))).collect();
+) -> Result<Stage, wire::Error> {
+    let mut parts: Vec<(CoreId, Q)> =
+        by_owner(shard, request.version(), topics).into_iter().map(|(core, topics)| (core, body(topics))).collect();
     if parts.is_empty() {
         parts.push((shard.me, body(Vec::new())));
     }
-    if let [(core, _)] = parts.as_slice() {
-        return Ok(shard.forward(request, *core));
+    scatter_parts(shard, request, parts)
+}
+
+/// Sends each core its part; a request that is one core's goes there as it came.
+pub(crate) fn scatter_parts<Q: Split>(shard: &mut Shard, request: &Request<'_>, parts: Vec<(CoreId, Q)>) -> Result<Stage, wire::Error> {
+    match parts.as_slice() {
+        [(core, _)] => Ok(shard.forward(request, *core)),
+        _ => shard.scatter(request, parts),
     }
-    shard.scatter::<Q, K>(request, parts, merge)
 }
 
 /// Topics of several answers, partitions of the same topic together.

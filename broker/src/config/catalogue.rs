@@ -132,7 +132,7 @@ impl Catalogue {
     /// The known name that is most like an unknown one, if any is near.
     pub fn suggest(&self, kind: Kind, name: &str) -> Option<&'static str> {
         let near = |known: &&'static str| (strsim::jaro_winkler(known, name), *known);
-        let best = self.of(kind).keys().map(|known| near(known)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let best = self.of(kind).keys().map(near).max_by(|a, b| a.0.total_cmp(&b.0))?;
         (best.0 > 0.85).then_some(best.1)
     }
 

@@ -223,9 +223,10 @@ impl Shard {
     fn answer_fetch(&mut self, id: u64) {
         let Some(op) = self.end_fetch(id) else { return };
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
-        let mut tell_endpoints = false;
+        let (mut tell_endpoints, mut fetched) = (false, 0);
         for (part, found) in op.parts.iter().zip(op.found) {
             let Some(found) = found else { continue };
+            fetched += found.records.iter().map(Bytes::len).sum::<usize>() as u64;
             let news = News {
                 error: found.error,
                 high_watermark: found.high_watermark,
@@ -244,7 +245,6 @@ impl Shard {
                 TopicKey::Id(id) => (String::new(), *id),
                 TopicKey::Name(name) => (name.to_string(), TopicId::ZERO),
             };
-            let topic_id = wire::Uuid(topic_id.0);
             match responses.last_mut() {
                 Some(last) if last.topic == name && last.topic_id == topic_id => last.partitions.push(data),
                 _ => responses.push(FetchableTopicResponse { topic: name.into(), topic_id, partitions: vec![data] }),
@@ -262,9 +262,8 @@ impl Shard {
             Vec::new()
         };
         let response = FetchResponse { session_id: op.session_id, responses, node_endpoints, ..Default::default() };
-        let slices = self.encode_or_log(&op.pending, &response);
-        self.stats.fetched_bytes += slices.iter().map(Bytes::len).sum::<usize>() as u64;
-        self.reply(op.pending.reply, slices);
+        self.stats.fetched_bytes += fetched;
+        self.finish(&op.pending, &response);
     }
 
     fn partition_data(

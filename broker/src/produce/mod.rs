@@ -104,11 +104,11 @@ impl Shard {
     }
 
     pub(crate) fn answer_produce(&mut self, pending: Pending, answer: ProduceAnswer) {
-        let slices = self.encode_produce(&pending, answer);
-        self.reply(pending.reply, slices);
+        let response = self.produce_response(&pending, answer);
+        self.finish(&pending, &response);
     }
 
-    pub(crate) fn encode_produce(&self, pending: &Pending, answer: ProduceAnswer) -> Vec<bytes::Bytes> {
+    pub(crate) fn produce_response(&self, pending: &Pending, answer: ProduceAnswer) -> ProduceResponse<'static> {
         let node_endpoints = if answer.tell_endpoints && pending.version >= 10 {
             self.settings
                 .endpoints()
@@ -123,8 +123,7 @@ impl Shard {
         } else {
             Vec::new()
         };
-        let response = ProduceResponse { responses: answer.topics, throttle_time_ms: 0, node_endpoints };
-        self.encode_or_log(pending, &response)
+        ProduceResponse { responses: answer.topics, throttle_time_ms: 0, node_endpoints }
     }
 
     /// Answers REQUEST_TIMED_OUT where the log took longer than the request allows. What was appended stays.

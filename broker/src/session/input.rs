@@ -133,7 +133,7 @@ impl Shard {
             return Taken::Hold(Held::Output);
         }
         let appends = body.first_chunk::<2>().is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
-        if appends && !self.store.has_room(body.len()) {
+        if appends && !self.store.has_room() {
             self.stats.log_waits += 1;
             return Taken::Hold(Held::Log);
         }
@@ -199,7 +199,6 @@ impl Shard {
     /// Puts a reply in its place and sends what may leave.
     pub(crate) fn reply(&mut self, to: ReplyTo, slices: Vec<Bytes>) {
         match to {
-            ReplyTo::Nobody => {}
             ReplyTo::Core { core, id } => self.tell(core, crate::shard::message::Message::Reply { id, slices }),
             ReplyTo::Session { conn, seq } => {
                 let Some(session) = self.sessions.get_mut(conn) else { return };

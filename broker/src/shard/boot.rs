@@ -17,6 +17,7 @@ use super::{
 use crate::{
     config::{Defaults, topic::TopicConfig},
     controller::Controller,
+    identity,
     fetch::{FetchOps, session::FetchSessions},
     metadata::{Image, MetadataRecord},
     partition::{Leader, Partitions, leader::Role},
@@ -27,8 +28,8 @@ use crate::{
     },
     settings::Settings,
 };
-use netio::{CoreId, Io, Mesh};
-use record::{Batches, LeaderEpoch, TopicId};
+use netio::{CoreId, Io, Mesh, Sharing};
+use record::{Batches, LeaderEpoch, Offset};
 use std::{collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc};
 use storage::{LogConfig, LogId, Store, recover::Recovery, store::RecoveredLog};
 use tokio::sync::watch;
@@ -67,24 +68,26 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
     let text = |e: storage::Error| e.to_string();
     let mut recovery = Recovery::scan(&io, &plan.storage).await.map_err(text)?;
     let metadata_id = LogId { topic: METADATA_TOPIC_ID, partition: 0 };
-    let metadata = recovery.replay_first(metadata_id, METADATA_NAME, metadata_config()).await.map_err(text)?;
-    let mut image = Image::default();
-    let mut through = 0;
-    if let Some(metadata) = &metadata {
-        (image, through) = read_image(&io, &plan, metadata).await?;
-    }
-    let cluster_id = storage::files::cluster_id(&io, &plan.storage.data, plan.settings.node_id).await.map_err(text)?;
+    let found = recovery.replay(metadata_id, METADATA_NAME, metadata_config()).await.map_err(text)?;
+    let (image, mut through) = match found {
+        Some(offsets) => read_image(&recovery, metadata_id, offsets.log_start).await?,
+        None => (Image::default(), 0),
+    };
+    let cluster_id = identity::cluster_id(&io, &plan).await?;
 
-    let known = |topic: TopicId, partition: i32| {
-        let topic = image.topic_by_id(topic)?;
-        topic.partitions.get(usize::try_from(partition).ok()?)?;
+    let known = |id: LogId| {
+        if id == metadata_id {
+            return Some((METADATA_NAME.to_owned(), metadata_config()));
+        }
+        let topic = image.topic_by_id(id.topic)?;
+        topic.partitions.get(usize::try_from(id.partition).ok()?)?;
         let config = TopicConfig::resolve(image.topic_configs(&topic.name), &plan.defaults);
         Some((topic.name.to_string(), config.log))
     };
-    let recovered = recovery.finish(known).await.map_err(text)?;
-    let report = recovery.report().to_string();
+    let (recovered, report) = recovery.finish(known).await.map_err(text)?;
+    let report = describe(&report);
     let mut logs: Vec<Vec<RecoveredLog>> = (0..plan.settings.cores).map(|_| Vec::new()).collect();
-    for log in metadata.into_iter().chain(recovered) {
+    for log in recovered {
         logs[usize::from(core_of(log.id.topic, log.id.partition, plan.settings.cores).0)].push(log);
     }
 
@@ -163,19 +166,45 @@ async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
 }
 
 /// Reads all of the metadata log into an image.
-async fn read_image(io: &Io, plan: &Plan, log: &RecoveredLog) -> Result<(Image, i64), String> {
+async fn read_image(recovery: &Recovery, id: LogId, from: Offset) -> Result<(Image, i64), String> {
     let mut image = Image::default();
-    let batches = log.read_all(io, &plan.storage).await.map_err(|e| e.to_string())?;
-    let mut through = 0;
-    for bytes in &batches {
-        for view in Batches::new(bytes) {
-            through = view.next_offset().0;
-            for record in metadata_records(view)? {
-                image.apply(&record);
+    let mut through = from;
+    loop {
+        let batches = recovery.read(id, through, READ_BYTES).await.map_err(|e| format!("metadata log: {e}"))?;
+        if batches.is_empty() {
+            return Ok((image, through.0));
+        }
+        for bytes in &batches {
+            for view in Batches::new(bytes) {
+                through = view.next_offset();
+                for record in metadata_records(view)? {
+                    image.apply(&record);
+                }
             }
         }
     }
-    Ok((image, through))
+}
+
+/// One read of the metadata log.
+const READ_BYTES: usize = 1 << 20;
+
+/// What recovery did, in one line for the operator.
+fn describe(report: &storage::recover::RecoveryReport) -> String {
+    for damage in &report.damaged {
+        tracing::error!(file = damage.file, position = damage.position, what = damage.what, "damage found while recovering");
+    }
+    for stray in &report.strays {
+        tracing::warn!(directory = stray, "a partition that nobody knows was set aside");
+    }
+    let how = if report.clean { "clean stop" } else { "recovered" };
+    format!(
+        "{how}: {} logs, {} batches ({} bytes) replayed from the write-ahead log in {} ms, {} damaged",
+        report.logs,
+        report.batches,
+        report.bytes,
+        report.scan_ms + report.replay_ms,
+        report.damaged.len()
+    )
 }
 
 fn metadata_records(view: record::BatchView<'_>) -> Result<Vec<MetadataRecord>, String> {
@@ -183,7 +212,7 @@ fn metadata_records(view: record::BatchView<'_>) -> Result<Vec<MetadataRecord>, 
     let mut decoded = Vec::new();
     for record in records {
         let record = record.map_err(|e| format!("metadata log: {e}"))?;
-        decoded.push(MetadataRecord::decode(record.value.unwrap_or_default()).map_err(|e| format!("metadata log: {e}"))?);
+        decoded.extend(MetadataRecord::decode(record.value.unwrap_or_default()).map_err(|e| format!("metadata log: {e}"))?);
     }
     Ok(decoded)
 }
@@ -240,12 +269,14 @@ impl Shard {
         }
         let image = Arc::new(home.controller.image().to_records());
         let Some(Starting { through, logs }) = self.starting.take() else { return };
+        // First this core: it sees that the address is free.
+        if let Err(reason) = self.serve(through, &image) {
+            self.fail_start(reason);
+            return;
+        }
         for (core, logs) in (0..).zip(logs).skip(1) {
             let message = Message::Boot { image: image.clone(), through, logs, cluster_id: self.cluster_id.clone() };
             self.tell(CoreId(core), message);
-        }
-        if let Err(reason) = self.serve(through, &image) {
-            self.fail_start(reason);
         }
     }
 
@@ -262,12 +293,17 @@ impl Shard {
         self.apply_metadata(through, image);
         self.arm_tick();
         let mut address = self.settings.listen;
+        let sharing = match (self.settings.single_port && self.settings.cores > 1, self.me) {
+            (false, _) => Sharing::Alone,
+            (true, CoreId(0)) => Sharing::First,
+            (true, _) => Sharing::Also,
+        };
         if !self.settings.single_port {
             let port = address.port().checked_add(self.me.0).ok_or("the last core's port is above 65535")?;
             // Port 0 lets the system choose, for tests.
             address.set_port(if address.port() == 0 { 0 } else { port });
         }
-        let listener = self.io.listen(address).map_err(|e| {
+        let listener = self.io.listen_shared(address, sharing).map_err(|e| {
             format!("cannot listen on {address}: {e}; another process may have the port: choose others with --listen HOST:PORT")
         })?;
         self.listener = Some(listener);

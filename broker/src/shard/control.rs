@@ -3,7 +3,7 @@
 use super::{Shard, message::Message, reply::Pending};
 use crate::{controller::Controller, metadata::MetadataRecord};
 use netio::CoreId;
-use record::BatchBuilder;
+use record::{BatchBuilder, Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 use storage::LogSlot;
 use wire::ApiMessage;
@@ -68,12 +68,17 @@ impl ControllerHome {
 pub fn metadata_batch(records: &[MetadataRecord], wall: i64) -> Result<Vec<u8>, record::BuildError> {
     let mut builder = BatchBuilder::new();
     for record in records {
-        builder.append(None, Some(&record.encode()), wall, &[])?;
+        builder.append(None, Some(&record.encode()), Timestamp(wall), &[])?;
     }
     builder.build()
 }
 
 impl Shard {
+    /// The controller. Core 0 only.
+    pub(crate) fn controller(&mut self) -> &mut Controller {
+        &mut self.controller.as_mut().expect("the controller is on core 0").controller
+    }
+
     /// Appends what the controller decided and answers when it is in force. Without records it answers when what the
     /// controller has seen is.
     pub(crate) fn propose<T: ApiMessage + 'static>(&mut self, pending: Pending, records: Vec<MetadataRecord>, response: T) {
@@ -110,6 +115,18 @@ impl Shard {
         let end_offset = end_offset.max(home.proposals.back().map_or(0, |p| p.end_offset));
         home.proposals.push_back(Proposal { end_offset, then: Box::new(then) });
         self.release_proposals();
+    }
+
+    /// `auto.create.topics.enable`
+    pub(crate) fn auto_create_topics(&self) -> bool {
+        self.settings.auto_create_topics
+    }
+
+    /// Records that make the topics of these names which can be made: with defaults, internal ones as Kafka has them. Core 0.
+    pub(crate) fn auto_create(&mut self, names: &[String]) -> Vec<MetadataRecord> {
+        let io = self.io.clone();
+        let home = self.controller.as_mut().expect("the controller is on core 0");
+        home.controller.auto_create(names, || io.random())
     }
 
     /// The metadata log is durable below `through`: every core gets what is new.

@@ -11,11 +11,28 @@ use super::{
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use netio::CoreId;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use wire::{ApiMessage, Decode, Reader, ResponseHeader};
 
-/// Puts the answers of all parts (frames without their length, in core order) into one answer.
-type Merge = Box<dyn FnOnce(&Pending, Vec<Bytes>) -> Result<Vec<Bytes>, wire::Error>>;
+/// An API whose requests are split by owner.
+pub(crate) trait Split: wire::Request {
+    /// Puts the answers to all parts into one, in the order of the parts. (`'r: 'r` makes the lifetime one that an associated type
+    /// may be named with.)
+    fn merge<'r: 'r>(answers: Vec<Self::Response<'r>>) -> Self::Response<'r>;
+}
+
+/// Merges frames without their length.
+type Merge = fn(&Pending, &[Bytes]) -> Result<Vec<Bytes>, wire::Error>;
+
+fn merge_frames<Q: Split>(pending: &Pending, frames: &[Bytes]) -> Result<Vec<Bytes>, wire::Error> {
+    let mut answers = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let mut reader = Reader::new(frame);
+        ResponseHeader::decode(&mut reader, <Q::Response<'_> as ApiMessage>::header_version(pending.version))?;
+        answers.push(<Q::Response<'_> as Decode<'_>>::decode(&mut reader, pending.version)?);
+    }
+    pending.encode(&Q::merge(answers))
+}
 
 /// What waits for another core's answer.
 enum Waiting {
@@ -77,31 +94,13 @@ impl Shard {
         self.tell(core, Message::Forward { id, request: Forwarded { from, frame, host, at } });
     }
 
-    /// Gives each core its part of a request and merges their answers. `merge` gets the decoded answers in the order of the parts. `K` is `Q`'s API without a borrow.
-    pub(crate) fn scatter<Q, K>(
-        &mut self,
-        request: &Request<'_>,
-        parts: Vec<(CoreId, Q)>,
-        merge: for<'r> fn(Vec<K::Response<'r>>) -> K::Response<'r>,
-    ) -> Result<Stage, wire::Error>
-    where
-        Q: wire::Request,
-        K: wire::Request + 'static,
-    {
+    /// Gives each core its part of a request and merges their answers.
+    pub(crate) fn scatter<Q: Split>(&mut self, request: &Request<'_>, parts: Vec<(CoreId, Q)>) -> Result<Stage, wire::Error> {
         let gather = self.forwards.id();
         let version = request.version();
-        let merge: Merge = Box::new(move |pending, frames| {
-            let mut answers = Vec::with_capacity(frames.len());
-            for frame in &frames {
-                let mut reader = Reader::new(frame);
-                ResponseHeader::decode(&mut reader, <K::Response<'_> as ApiMessage>::header_version(version))?;
-                answers.push(<K::Response<'_> as Decode<'_>>::decode(&mut reader, version)?);
-            }
-            pending.encode(&merge(answers))
-        });
         let missing = parts.len();
         assert!(missing > 0, "a request split into nothing");
-        self.forwards.gathers.insert(gather, Gather { pending: request.pending, parts: vec![None; missing], missing, merge });
+        self.forwards.gathers.insert(gather, Gather { pending: request.pending, parts: vec![None; missing], missing, merge: merge_frames::<Q> });
         for (at, (core, part)) in parts.into_iter().enumerate() {
             let slices = wire::encode_request(&part, request.pending.correlation_id, request.client_id, version)?;
             let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
@@ -149,8 +148,8 @@ impl Shard {
             self.reply(pending.reply, Vec::new());
             return;
         }
-        let frames = gather.parts.into_iter().flatten().map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..)).collect();
-        match (gather.merge)(&pending, frames) {
+        let frames: Vec<Bytes> = gather.parts.into_iter().flatten().map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..)).collect();
+        match (gather.merge)(&pending, &frames) {
             Ok(slices) => self.reply(pending.reply, slices),
             Err(error) => self.fail_reply(pending, &error.to_string()),
         }
@@ -174,32 +173,15 @@ impl Shard {
         match pending.reply {
             ReplyTo::Session { conn, .. } => self.close(conn),
             ReplyTo::Core { core, id } => self.tell(core, Message::ForwardFailed { id }),
-            ReplyTo::Nobody => {}
         }
     }
 
-    /// Encodes an answer of ours. A failure is our mistake: it is logged, and the connection is closed.
-    pub(crate) fn encode_or_log<T: ApiMessage>(&self, pending: &Pending, response: &T) -> Vec<Bytes> {
-        match pending.encode(response) {
-            Ok(slices) => slices,
-            Err(error) => panic!("{:?} version {} cannot carry our answer: {error}", pending.key, pending.version),
-        }
-    }
-
-    /// Answers a request that waited.
+    /// Answers a request that waited. An answer that its version cannot carry is our mistake: it is logged, and the connection
+    /// is closed.
     pub(crate) fn finish<T: ApiMessage>(&mut self, pending: &Pending, response: &T) {
-        let slices = self.encode_or_log(pending, response);
-        self.reply(pending.reply, slices);
-    }
-
-    /// A request that the server makes of itself.
-    pub(crate) fn own_request<Q: wire::Request>(&mut self, body: &Q, version: i16, core: CoreId) {
-        if let Ok(slices) = wire::encode_request(body, 0, Some("millrace"), version) {
-            let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
-            let id = self.forwards.id();
-            let pending = Pending { reply: ReplyTo::Nobody, key: Q::API_KEY, version, correlation_id: 0, at: self.now };
-            self.forwards.waiting.insert(id, Waiting::Whole(pending));
-            self.send_forward(core, id, frame, IpAddr::V4(Ipv4Addr::LOCALHOST), self.now);
+        match pending.encode(response) {
+            Ok(slices) => self.reply(pending.reply, slices),
+            Err(error) => self.fail_reply(*pending, &error.to_string()),
         }
     }
 }

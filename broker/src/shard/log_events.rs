@@ -11,9 +11,10 @@ impl Shard {
     pub(crate) fn on_log_event(&mut self, event: Event) {
         match event {
             Event::Advanced(slot) => self.on_advanced(slot),
+            // What is neither's was for a fetch whose connection has gone.
             Event::ReadDone { token, result } => {
-                if !self.on_read_done(token, result) {
-                    // The fetch that asked has gone.
+                if !self.on_coordinator_read(token, &result) {
+                    self.on_read_done(token, result);
                 }
             }
             Event::TimeFound { token, result } => self.on_time_found(token, result),

@@ -33,7 +33,7 @@ impl Shard {
         let mut all_configs = false;
         for record in records {
             if let MetadataRecord::RemoveTopic(r) = record {
-                let id = TopicId(r.topic_id.0);
+                let id = r.topic_id;
                 touched.remove(&id);
                 if let Some(topic) = self.image.topic_by_id(id) {
                     removed.push((id, topic.partitions.len()));
@@ -41,9 +41,9 @@ impl Shard {
             }
             self.image.apply(record);
             match record {
-                MetadataRecord::Topic(r) => drop(touched.insert(TopicId(r.topic_id.0))),
-                MetadataRecord::Partition(r) => drop(touched.insert(TopicId(r.topic_id.0))),
-                MetadataRecord::PartitionChange(r) => drop(touched.insert(TopicId(r.topic_id.0))),
+                MetadataRecord::Topic(r) => drop(touched.insert(r.topic_id)),
+                MetadataRecord::Partition(r) => drop(touched.insert(r.topic_id)),
+                MetadataRecord::PartitionChange(r) => drop(touched.insert(r.topic_id)),
                 MetadataRecord::Config(r) if r.resource_type == TOPIC_RESOURCE => {
                     if let Some(topic) = self.image.topic(&r.resource_name) {
                         touched.insert(topic.id);
@@ -108,7 +108,6 @@ impl Shard {
             return;
         }
         let id = LogId { topic, partition };
-        let mut failed = None;
         let slot = match self.store.find(id) {
             Some(slot) => {
                 self.store.set_config(slot, config.log.clone());
@@ -123,9 +122,7 @@ impl Shard {
                 }
             },
         };
-        if let Some(reason) = self.store.failure(slot) {
-            failed = Some(reason.into());
-        }
+        let failed = self.store.failure(slot).map(Into::into);
         self.partitions.insert(Leader {
             topic,
             name: name.clone(),
@@ -139,7 +136,7 @@ impl Shard {
             failed,
         });
         if role == Role::Offsets {
-            self.open_coordinator(partition, slot, epoch);
+            self.open_coordinator(partition, slot);
         }
     }
 

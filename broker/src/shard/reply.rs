@@ -11,8 +11,6 @@ pub enum ReplyTo {
     Session { conn: ConnId, seq: u64 },
     /// Back to the core that forwarded the request, which holds its place under `id`.
     Core { core: CoreId, id: u64 },
-    /// To nobody: a request that the server made of itself.
-    Nobody,
 }
 
 /// What is needed to answer later. Small and copied freely; every one of them is answered exactly once.

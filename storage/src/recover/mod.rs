@@ -9,6 +9,7 @@
 //! Its time depends on the unflushed write-ahead log only. A crash inside it repeats it: segments are written from the recorded
 //! position again, and only the new checkpoint ends the old start. What it leaves is all in segments, so a log may be opened on
 //! any core afterwards.
+mod clean;
 pub(crate) mod replay;
 pub(crate) mod scan;
 
@@ -23,6 +24,7 @@ use crate::{
     wal::{Kind, recycle},
 };
 use bytes::Bytes;
+pub use clean::mark_clean;
 use netio::Io;
 use record::{LeaderEpoch, Offset};
 use replay::{LogFound, Replayed};
@@ -96,6 +98,7 @@ impl Recovery {
         if let Some(parent) = options.data.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             io.sync_dir(parent).await?;
         }
+        clean::unmark(io, &options.data.join("kafka")).await?;
         let (files, checkpoints) = list(io, &wal).await?;
         let base = checkpoint::read(io, &wal, RECOVERED).await?;
         let Some(base) = base else {

@@ -119,7 +119,7 @@ pub(crate) async fn replay(
     let LogFound { mut state, batches, cut, lost, holes_are_damage } = found;
     let mut result = Replayed { state: state.clone(), config: config.clone(), disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
     // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
-    let from = cut.or(state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
+    let from = cut.or_else(|| state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
     if all_deleted(&state) {
         crate::dirs::remove_dir(disk, &dir).await?;
         state.disk = None;

@@ -271,8 +271,7 @@ impl Wal {
         idle.then(|| open.opened.after_us(self.chain.linger_us))
     }
 
-    // The group comes back as it was when no file is ready: boxing the error would cost an allocation for nothing.
-    #[expect(clippy::result_large_err)]
+    /// The group comes back as it was when no file is ready.
     fn submit_group(&mut self, group: Group) -> Result<(), Group> {
         let (sequence, dsync) = (group.sequence, group.dsync);
         let Some(place) = self.files.place(sequence, group.frame_bytes()) else {

@@ -1,0 +1,35 @@
+//! Whose data this is: `kafka/meta.properties` (KIP-858), made at the first start and checked at every other.
+use crate::shard::boot::Plan;
+use netio::Io;
+use record::TopicId;
+use storage::files::{Disk, MetaProperties};
+
+const NAME: &str = "meta.properties";
+const BYTES_MAX: usize = 64 << 10;
+
+/// The cluster id of the data directory; a new one when the directory is new.
+pub async fn cluster_id(io: &Io, plan: &Plan) -> Result<String, String> {
+    let dir = plan.storage.data.join("kafka");
+    let path = dir.join(NAME);
+    let disk = Disk::new(io, FILES_OPEN);
+    if let Some(bytes) = disk.read(&path, BYTES_MAX).await.map_err(|e| e.to_string())? {
+        let text = String::from_utf8_lossy(&bytes);
+        let known = MetaProperties::from_text(&text).ok_or_else(|| format!("{}: not a meta.properties of version 1; restore it", path.display()))?;
+        if known.node_id != plan.settings.node_id {
+            return Err(format!(
+                "{} belongs to node.id {}, this start says {}: use --node-id {}, or another --data",
+                dir.display(),
+                known.node_id,
+                plan.settings.node_id,
+                known.node_id
+            ));
+        }
+        return Ok(known.cluster_id);
+    }
+    let id = |io: &Io| TopicId::from_random(io.random(), io.random());
+    let new = MetaProperties { cluster_id: id(io).to_string(), node_id: plan.settings.node_id, directory_id: id(io) };
+    disk.replace(&dir, NAME, new.to_text().into_bytes()).await.map_err(|e| e.to_string())?;
+    Ok(new.cluster_id)
+}
+
+const FILES_OPEN: usize = 8;
