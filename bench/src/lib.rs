@@ -1,0 +1,24 @@
+//! Measures any Kafka broker: an open-loop load generator, figures with their making, and reports.
+//!
+//! It imports our formats (`record`, `wire`) and our client, never the broker, so it cannot know more
+//! of one peer than of another.
+//!
+//! In reading order:
+//!
+//! * [`workload`]: what load is made; [`stamp`]: what marks a record
+//! * [`engine`]: how a run is carried out, checked and judged
+//! * [`measure`]: latencies, processes, the host
+//! * [`result`]: what a run found
+//! * [`report`]: for people
+//! * [`clock`], [`cpus`]: one clock for all; who runs where
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod cpus;
+pub mod engine;
+pub mod measure;
+pub mod report;
+pub mod result;
+pub mod stamp;
+pub mod workload;

@@ -1,0 +1,4 @@
+//! What is measured: latencies, what processes and the host did meanwhile, floors of the machine.
+
+pub mod host;
+pub mod latency;

@@ -1,0 +1,4 @@
+//! Results for people: tables on a terminal.
+
+pub mod table;
+pub mod units;
