@@ -12,12 +12,7 @@
 //! Integers are little-endian. A log's segments and its producers belong together: the producers are those of the flushed
 //! end, so a replay applies exactly the batches behind it. Producers "as of now" would already know unflushed batches, and their
 //! replay would take them for duplicates.
-use crate::{
-    Error, LogId,
-    disk_log::FlushedState,
-    leader_epoch::EpochHistory,
-    wal::frame::BLOCK,
-};
+use crate::{Error, LogId, disk_log::FlushedState, leader_epoch::EpochHistory, wal::frame::BLOCK};
 use bytes::Bytes;
 use netio::{Io, Open};
 use record::{LeaderEpoch, Offset, TopicId, checksum};
@@ -32,7 +27,11 @@ const BYTES_MAX: u64 = 4 << 30;
 
 /// `wal/<core>.checkpoint`
 pub(crate) fn file_name(core: u32) -> String {
-    if core == RECOVERED { "recovered.checkpoint".into() } else { format!("{core}.checkpoint") }
+    if core == RECOVERED {
+        "recovered.checkpoint".into()
+    } else {
+        format!("{core}.checkpoint")
+    }
 }
 
 /// Core of a checkpoint's name.
@@ -80,7 +79,9 @@ impl LogState {
 
     /// First offset that is not in a segment.
     pub(crate) fn flushed(&self) -> Offset {
-        self.disk.as_ref().map_or(self.log_start, |disk| disk.flushed)
+        self.disk
+            .as_ref()
+            .map_or(self.log_start, |disk| disk.flushed)
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -112,7 +113,9 @@ impl LogState {
         let log_start = Offset(at.i64()?);
         let flags = at.u8()?;
         let disk = if flags & 1 != 0 {
-            Some(FlushedState::from_bytes(at.take(FlushedState::BYTES)?.try_into().ok()?))
+            Some(FlushedState::from_bytes(
+                at.take(FlushedState::BYTES)?.try_into().ok()?,
+            ))
         } else {
             None
         };
@@ -131,7 +134,17 @@ impl LogState {
         for _ in 0..at.u32()? {
             fenced.push((Offset(at.i64()?), Offset(at.i64()?)));
         }
-        Some(LogState { id, name, log_start, disk, closed: flags & 2 != 0, epoch, epochs, producers, fenced })
+        Some(LogState {
+            id,
+            name,
+            log_start,
+            disk,
+            closed: flags & 2 != 0,
+            epoch,
+            epochs,
+            producers,
+            fenced,
+        })
     }
 }
 
@@ -199,23 +212,51 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         first_file: at.u64()?,
     };
     let (logs, deleted) = (at.u32()?, at.u32()?);
-    let logs = (0..logs).map(|_| LogState::decode(&mut at)).collect::<Option<_>>()?;
+    let logs = (0..logs)
+        .map(|_| LogState::decode(&mut at))
+        .collect::<Option<_>>()?;
     let deleted = (0..deleted).map(|_| at.id()).collect::<Option<_>>()?;
-    at.0.is_empty().then_some(Checkpoint { head, logs, deleted })
+    at.0.is_empty().then_some(Checkpoint {
+        head,
+        logs,
+        deleted,
+    })
 }
 
 /// Replaces the checkpoint of `core` in `dir`; durable when this returns.
-pub(crate) async fn write(io: &Io, dir: &Path, core: u32, bytes: Vec<u8>) -> Result<(), netio::Error> {
-    let sound = bytes.split_last_chunk::<4>().is_some_and(|(body, crc)| checksum(body) == u32::from_le_bytes(*crc));
-    assert!(sound, "a checkpoint of {} bytes without its checksum", bytes.len());
+pub(crate) async fn write(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    bytes: Vec<u8>,
+) -> Result<(), netio::Error> {
+    let sound = bytes
+        .split_last_chunk::<4>()
+        .is_some_and(|(body, crc)| checksum(body) == u32::from_le_bytes(*crc));
+    assert!(
+        sound,
+        "a checkpoint of {} bytes without its checksum",
+        bytes.len()
+    );
     let name = file_name(core);
     let (temporary, path) = (dir.join(format!("{name}.tmp")), dir.join(name));
-    let file = io.open(&temporary, Open { write: true, create: true, truncate: true, ..Open::default() }).await?;
+    let file = io
+        .open(
+            &temporary,
+            Open {
+                write: true,
+                create: true,
+                truncate: true,
+                ..Open::default()
+            },
+        )
+        .await?;
     let bytes = Bytes::from(bytes);
     let mut at = 0;
     while at < bytes.len() {
         let end = bytes.len().min(at + 256 * BLOCK);
-        file.write_at(bytes.slice(at..end), at as u64, false).await?;
+        file.write_at(bytes.slice(at..end), at as u64, false)
+            .await?;
         at = end;
     }
     file.sync(false).await?;
@@ -236,7 +277,11 @@ pub(crate) async fn read(io: &Io, dir: &Path, core: u32) -> Result<Option<Checkp
         Err(error) => return Err(error.into()),
     };
     let len = file.len().await?;
-    let damaged = |what: &str| Error::Damaged { file: path.display().to_string(), position: 0, what: what.into() };
+    let damaged = |what: &str| Error::Damaged {
+        file: path.display().to_string(),
+        position: 0,
+        what: what.into(),
+    };
     if len > BYTES_MAX {
         return Err(damaged("larger than any checkpoint"));
     }
@@ -258,7 +303,10 @@ fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 fn put_len(out: &mut Vec<u8>, len: usize) {
-    put_u32(out, u32::try_from(len).unwrap_or_else(|_| panic!("{len} items in a checkpoint")));
+    put_u32(
+        out,
+        u32::try_from(len).unwrap_or_else(|_| panic!("{len} items in a checkpoint")),
+    );
 }
 fn put_id(out: &mut Vec<u8>, id: LogId, name: &str) {
     out.extend_from_slice(&id.topic.0);
@@ -301,16 +349,39 @@ mod tests {
     use super::*;
 
     fn sample() -> (Head, Vec<LogState>, Vec<(LogId, String)>) {
-        let head = Head { start: 3, core: 1, run: 99, clean: false, first_live: 17, first_file: 4 };
-        let id = LogId { topic: TopicId([9; 16]), partition: 2 };
+        let head = Head {
+            start: 3,
+            core: 1,
+            run: 99,
+            clean: false,
+            first_live: 17,
+            first_file: 4,
+        };
+        let id = LogId {
+            topic: TopicId([9; 16]),
+            partition: 2,
+        };
         let mut log = LogState::empty(id, "flights", Offset(5), LeaderEpoch(4));
-        log.disk = Some(FlushedState { position: 1234, flushed: Offset(40), ..FlushedState::empty(Offset(5)) });
+        log.disk = Some(FlushedState {
+            position: 1234,
+            flushed: Offset(40),
+            ..FlushedState::empty(Offset(5))
+        });
         log.epochs.assign(LeaderEpoch(3), Offset(5));
         log.epochs.assign(LeaderEpoch(4), Offset(11));
         log.producers = vec![1, 2, 3];
         log.fenced = vec![(Offset(6), Offset(8))];
-        let other = LogState::empty(LogId { partition: 3, ..id }, "flights", Offset(0), LeaderEpoch(0));
-        (head, vec![log, other], vec![(LogId { partition: 4, ..id }, "gone".into())])
+        let other = LogState::empty(
+            LogId { partition: 3, ..id },
+            "flights",
+            Offset(0),
+            LeaderEpoch(0),
+        );
+        (
+            head,
+            vec![log, other],
+            vec![(LogId { partition: 4, ..id }, "gone".into())],
+        )
     }
 
     #[test]
@@ -318,7 +389,14 @@ mod tests {
         let (head, logs, deleted) = sample();
         let encoded: Vec<Bytes> = logs.iter().map(LogState::encode).collect();
         let read = decode(&encode(&head, &encoded, &deleted)).expect("readable");
-        assert_eq!(read, Checkpoint { head, logs, deleted });
+        assert_eq!(
+            read,
+            Checkpoint {
+                head,
+                logs,
+                deleted
+            }
+        );
     }
 
     #[test]

@@ -46,7 +46,13 @@ pub(crate) struct Dirs {
 impl Dirs {
     pub(crate) fn new(io: &Io, producer_ids_max: usize) -> Dirs {
         Dirs {
-            disk: Disk::new(io, DiskOptions { open_files_max: FILES_OPEN_MAX, producer_ids_max }),
+            disk: Disk::new(
+                io,
+                DiskOptions {
+                    open_files_max: FILES_OPEN_MAX,
+                    producer_ids_max,
+                },
+            ),
             queue: VecDeque::new(),
             queued: BTreeSet::new(),
             wanting: BTreeSet::new(),
@@ -70,20 +76,33 @@ impl Dirs {
         self.leaving.insert(dir_name(&name, id.partition), id);
     }
     pub(crate) fn leaving_list(&self) -> Vec<(LogId, String)> {
-        let name = |dir: &str| dir.rsplit_once('-').map_or(dir, |(name, _)| name).to_owned();
-        self.leaving.iter().map(|(dir, id)| (*id, name(dir))).collect()
+        let name = |dir: &str| {
+            dir.rsplit_once('-')
+                .map_or(dir, |(name, _)| name)
+                .to_owned()
+        };
+        self.leaving
+            .iter()
+            .map(|(dir, id)| (*id, name(dir)))
+            .collect()
     }
     pub(crate) fn is_flushing(&self) -> bool {
         !self.queue.is_empty()
     }
     pub(crate) fn is_idle(&self) -> bool {
-        self.running == 0 && self.queue.is_empty() && self.wanting.is_empty() && self.closing.is_empty()
+        self.running == 0
+            && self.queue.is_empty()
+            && self.wanting.is_empty()
+            && self.closing.is_empty()
     }
 }
 
 impl Store {
     fn dir_path(&self, name: &str, partition: i32) -> PathBuf {
-        self.options.data.join("kafka").join(dir_name(name, partition))
+        self.options
+            .data
+            .join("kafka")
+            .join(dir_name(name, partition))
     }
 
     /// The log's files; `None` while they are being opened, or cannot be now.
@@ -99,10 +118,17 @@ impl Store {
         }
         let (id, name, config) = (log.id, log.name.clone(), log.config.clone());
         // The log start may be ahead of what is not flushed yet, even inside a batch of it.
-        let first = log.index.get(log.first_unflushed()).map_or(log.offsets.log_start, |cached| cached.base);
+        let first = log
+            .index
+            .get(log.first_unflushed())
+            .map_or(log.offsets.log_start, |cached| cached.base);
         let producers = log.producers_flushed.clone();
         self.log_slot_dir(slot, Dir::Opening(known));
-        let (disk, dir, max) = (self.dirs.disk.clone(), self.dir_path(&name, id.partition), self.options.producer_ids_max);
+        let (disk, dir, max) = (
+            self.dirs.disk.clone(),
+            self.dir_path(&name, id.partition),
+            self.options.producer_ids_max,
+        );
         self.tasks.spawn(class, async move {
             let result = async {
                 let log = match known {
@@ -117,7 +143,10 @@ impl Store {
                 }
                 Ok(log)
             };
-            Outcome::Opened { slot, result: Box::pin(result).await }
+            Outcome::Opened {
+                slot,
+                result: Box::pin(result).await,
+            }
         });
         None
     }
@@ -129,13 +158,18 @@ impl Store {
     }
 
     pub(crate) fn on_opened(&mut self, slot: LogSlot, result: Result<DiskLog, Error>) {
-        let Some(log) = self.any_log(slot) else { return };
-        let Dir::Opening(known) = log.dir else { panic!("{slot:?} was not being opened: {:?}", log.dir) };
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
+        let Dir::Opening(known) = log.dir else {
+            panic!("{slot:?} was not being opened: {:?}", log.dir)
+        };
         match result {
             Ok(disk) => {
                 let state = disk.state();
                 assert!(
-                    log.index.is_empty() || state.flushed <= log.offsets.flushed.max(log.offsets.log_start),
+                    log.index.is_empty()
+                        || state.flushed <= log.offsets.flushed.max(log.offsets.log_start),
                     "{:?}: {state:?} on disk, {:?} in memory",
                     log.id,
                     log.offsets
@@ -166,7 +200,9 @@ impl Store {
 
     /// The first reason is kept.
     pub(crate) fn fail_log(&mut self, slot: LogSlot, reason: String) {
-        let Some(log) = self.any_log(slot) else { return };
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
         if log.failed.is_none() {
             log.failed = Some(reason.clone());
             if !log.deleted {
@@ -186,7 +222,9 @@ impl Store {
             if self.dirs.running >= CHANGES_MAX {
                 return;
             }
-            let Some(slot) = self.dirs.queue.pop_front() else { break };
+            let Some(slot) = self.dirs.queue.pop_front() else {
+                break;
+            };
             if self.start_flush(slot) {
                 self.dirs.queued.remove(&slot);
             } else {
@@ -197,7 +235,9 @@ impl Store {
             if self.dirs.running >= CHANGES_MAX {
                 return;
             }
-            let Some(slot) = self.dirs.closing.pop_front() else { break };
+            let Some(slot) = self.dirs.closing.pop_front() else {
+                break;
+            };
             if !self.start_close(slot) {
                 self.dirs.closing.push_back(slot);
             }
@@ -208,7 +248,9 @@ impl Store {
     fn start_flush(&mut self, slot: LogSlot) -> bool {
         let through = self.wal.durable_through();
         let broken = self.wal.failed.is_some();
-        let Some(log) = self.any_log(slot) else { return true };
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
         if log.deleted || log.failed.is_some() || log.unflushed_bytes == 0 {
             return true;
         }
@@ -216,7 +258,11 @@ impl Store {
             return false;
         }
         let first = log.first_unflushed();
-        if log.index.get(first).is_some_and(|cached| cached.sequence > through) {
+        if log
+            .index
+            .get(first)
+            .is_some_and(|cached| cached.sequence > through)
+        {
             // Segments never get ahead of what the chain holds durably, whatever the class. Crash shown: a batch of class
             // `written` is flushed, its frame is lost with the power, the checkpoint knows an older position: what the flush
             // wrote is cut off, and offsets that were called durable are gone.
@@ -237,7 +283,11 @@ impl Store {
         self.dirs.running += 1;
         self.tasks.spawn(Class::Flush, async move {
             let result = Box::pin(disk.flush(batches)).await;
-            Outcome::Flushed { slot, bytes, result }
+            Outcome::Flushed {
+                slot,
+                bytes,
+                result,
+            }
         });
         true
     }
@@ -245,11 +295,14 @@ impl Store {
     /// The next batches of a log to flush, from the buffers of the write-ahead log.
     fn gather(&mut self, slot: LogSlot, first: usize, through: u64) -> (Vec<Bytes>, u64) {
         let Store { wal, logs, .. } = self;
-        let Some(log) = logs[slot.0 as usize].as_ref() else { return (Vec::new(), 0) };
+        let Some(log) = logs[slot.0 as usize].as_ref() else {
+            return (Vec::new(), 0);
+        };
         let mut batches = Vec::new();
         let mut bytes = 0;
         for cached in log.index.range(first..) {
-            if cached.sequence > through || (bytes > 0 && bytes + cached.len as usize > FLUSH_BYTES) {
+            if cached.sequence > through || (bytes > 0 && bytes + cached.len as usize > FLUSH_BYTES)
+            {
                 break;
             }
             let Some(batch) = wal.slice(cached.sequence, cached.at, cached.len) else {
@@ -261,10 +314,17 @@ impl Store {
         (batches, bytes as u64)
     }
 
-    pub(crate) fn on_flushed(&mut self, slot: LogSlot, bytes: u64, result: Result<FlushedState, Error>) {
+    pub(crate) fn on_flushed(
+        &mut self,
+        slot: LogSlot,
+        bytes: u64,
+        result: Result<FlushedState, Error>,
+    ) {
         self.dirs.running -= 1;
         let now = self.io.now();
-        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         log.busy = None;
         log.encoded = None;
         match result {
@@ -272,7 +332,11 @@ impl Store {
                 self.stats.flushes += 1;
                 self.stats.flushed_bytes += bytes;
                 let first = log.first_unflushed();
-                for cached in log.index.range(first..).take_while(|cached| cached.end <= state.flushed) {
+                for cached in log
+                    .index
+                    .range(first..)
+                    .take_while(|cached| cached.end <= state.flushed)
+                {
                     self.wal.unpin(cached.sequence);
                     log.unflushed_bytes -= u64::from(cached.len);
                     self.unflushed_bytes -= u64::from(cached.len);
@@ -282,13 +346,19 @@ impl Store {
                     log.wanted.truncate = Some(log.offsets.log_end);
                     self.dirs.wanting.insert(slot);
                 }
-                log.offsets.flushed = log.offsets.flushed.max(state.flushed.min(log.offsets.log_end));
+                log.offsets.flushed = log
+                    .offsets
+                    .flushed
+                    .max(state.flushed.min(log.offsets.log_end));
                 log.dirty_since = now;
                 if !log.deleted {
                     log.check();
                 }
                 let again = log.unflushed_bytes >= FLUSH_BYTES as u64 || self.is_stopping();
-                if self.any_log(slot).is_some_and(|log| log.unflushed_bytes == 0) {
+                if self
+                    .any_log(slot)
+                    .is_some_and(|log| log.unflushed_bytes == 0)
+                {
                     self.dirty.remove(&slot);
                 } else if again {
                     self.dirs.flush(slot);
@@ -314,7 +384,9 @@ impl Store {
 
     /// Trimming, retention, truncation, removal. True when started, or nothing is left to do.
     fn start_wanted(&mut self, slot: LogSlot) -> bool {
-        let Some(log) = self.any_log(slot) else { return true };
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
         if log.busy.is_some() || matches!(log.dir, Dir::Opening(_)) {
             return false;
         }
@@ -324,22 +396,40 @@ impl Store {
         if self.dirs.running >= CHANGES_MAX {
             return false;
         }
-        let Some(log) = self.any_log(slot).filter(|log| log.wanted.any() && log.failed.is_none()) else { return true };
+        let Some(log) = self
+            .any_log(slot)
+            .filter(|log| log.wanted.any() && log.failed.is_none())
+        else {
+            return true;
+        };
         let (wanted, on_disk) = (log.wanted, log.flushed_state().is_some());
         if !on_disk {
             // Nothing on disk: a later first flush begins at the log start.
             log.wanted = Default::default();
             return true;
         }
-        let Some(disk) = self.open_dir(slot, Class::Maintenance) else { return false };
+        let Some(disk) = self.open_dir(slot, Class::Maintenance) else {
+            return false;
+        };
         let now = self.io.wall();
-        let Some(log) = self.any_log(slot) else { return true };
-        let Offsets { log_start, high_watermark, log_end, .. } = log.offsets;
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
+        let Offsets {
+            log_start,
+            high_watermark,
+            log_end,
+            ..
+        } = log.offsets;
         let config = log.config.clone();
         let what = if let Some(to) = wanted.truncate {
             self.tasks.spawn(Class::Flush, async move {
                 let result = Box::pin(disk.truncate(to)).await;
-                Outcome::Changed { slot, what: Busy::Truncate, result: result.map(drop) }
+                Outcome::Changed {
+                    slot,
+                    what: Busy::Truncate,
+                    result: result.map(drop),
+                }
             });
             Busy::Truncate
         } else if wanted.trim {
@@ -353,7 +443,11 @@ impl Store {
                     disk.remove_below(log_start).await
                 };
                 let result = Box::pin(trim).await;
-                Outcome::Changed { slot, what: Busy::Trim, result: result.map(drop) }
+                Outcome::Changed {
+                    slot,
+                    what: Busy::Trim,
+                    result: result.map(drop),
+                }
             });
             Busy::Trim
         } else {
@@ -366,7 +460,9 @@ impl Store {
             Busy::Retain
         };
         self.dirs.running += 1;
-        let Some(log) = self.any_log(slot) else { return true };
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
         log.busy = Some(what);
         log.encoded = None;
         !log.wanted.any()
@@ -374,7 +470,9 @@ impl Store {
 
     pub(crate) fn on_changed(&mut self, slot: LogSlot, what: Busy, result: Result<(), Error>) {
         self.dirs.running -= 1;
-        let Some(log) = self.any_log(slot) else { return };
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
         log.busy = None;
         log.encoded = None;
         match (what, &result) {
@@ -409,29 +507,44 @@ impl Store {
     }
 
     fn start_close(&mut self, slot: LogSlot) -> bool {
-        let Some(log) = self.any_log(slot).filter(|log| !log.deleted && log.failed.is_none()) else { return true };
+        let Some(log) = self
+            .any_log(slot)
+            .filter(|log| !log.deleted && log.failed.is_none())
+        else {
+            return true;
+        };
         if log.busy.is_some() {
             return false;
         }
-        let Some(disk) = self.open_dir(slot, Class::Flush) else { return false };
+        let Some(disk) = self.open_dir(slot, Class::Flush) else {
+            return false;
+        };
         if let Some(log) = self.any_log(slot) {
             log.busy = Some(Busy::Close);
         }
         self.dirs.running += 1;
         self.tasks.spawn(Class::Flush, async move {
             let result = Box::pin(disk.close()).await;
-            Outcome::Changed { slot, what: Busy::Close, result: result.map(drop) }
+            Outcome::Changed {
+                slot,
+                what: Busy::Close,
+                result: result.map(drop),
+            }
         });
         true
     }
 
     fn start_remove(&mut self, slot: LogSlot) -> bool {
-        let Some(log) = self.any_log(slot) else { return true };
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
         log.busy = Some(Busy::Remove);
         log.index.clear();
         let path = log.dir_name();
         let path = self.options.data.join("kafka").join(path);
-        let Some(log) = self.any_log(slot) else { return true };
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
         let dir = std::mem::replace(&mut log.dir, Dir::Closed(None));
         let disk = self.dirs.disk.clone();
         self.dirs.running += 1;
@@ -441,13 +554,20 @@ impl Store {
                 Dir::Closed(None) => Ok(()),
                 Dir::Closed(Some(_)) | Dir::Opening(_) => remove_dir(&disk, &path).await,
             };
-            Outcome::Changed { slot, what: Busy::Remove, result }
+            Outcome::Changed {
+                slot,
+                what: Busy::Remove,
+                result,
+            }
         });
         true
     }
 
     pub(crate) fn is_truncating(&self) -> bool {
-        self.logs.iter().flatten().any(|log| log.wanted.truncate.is_some())
+        self.logs
+            .iter()
+            .flatten()
+            .any(|log| log.wanted.truncate.is_some())
     }
 
     // ---- retention ---------------------------------------------------------------------------------------------------------
@@ -457,9 +577,13 @@ impl Store {
         let now = self.io.wall();
         let expiration = self.options.producer_id_expiration_ms;
         for at in 0..self.logs.len() {
-            let Some(log) = self.logs[at].as_mut().filter(|log| !log.deleted) else { continue };
+            let Some(log) = self.logs[at].as_mut().filter(|log| !log.deleted) else {
+                continue;
+            };
             log.producers.expire(now, expiration);
-            if log.config.delete && (log.config.retention_ms >= 0 || log.config.retention_bytes >= 0) {
+            if log.config.delete
+                && (log.config.retention_ms >= 0 || log.config.retention_bytes >= 0)
+            {
                 log.wanted.retain = true;
                 self.dirs.wanting.insert(LogSlot(at as u32));
             }
@@ -468,7 +592,9 @@ impl Store {
 
     pub(crate) fn on_retain(&mut self, slot: LogSlot, result: Result<Option<Offset>, Error>) {
         self.dirs.running -= 1;
-        let Some(log) = self.any_log(slot) else { return };
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
         log.busy = None;
         if !log.deleted
             && let Ok(Some(to)) = result
@@ -494,7 +620,9 @@ async fn wait_for_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> 
     let io = disk.io();
     for _ in 0..WAITS_MAX {
         match disk.topic_of(dir).await {
-            Ok(Some(topic)) if topic != id.topic => io.sleep_until(io.now().after_ms(WAIT_MS)).await,
+            Ok(Some(topic)) if topic != id.topic => {
+                io.sleep_until(io.now().after_ms(WAIT_MS)).await
+            }
             _ => return Ok(()),
         }
     }
@@ -503,7 +631,11 @@ async fn wait_for_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> 
 }
 
 /// The producers of a checkpoint.
-pub(crate) fn parse_producers(bytes: &[u8], id: LogId, max: usize) -> Result<ProducerStates, Error> {
+pub(crate) fn parse_producers(
+    bytes: &[u8],
+    id: LogId,
+    max: usize,
+) -> Result<ProducerStates, Error> {
     ProducerStates::from_bytes(bytes, max).map_err(|error| Error::Damaged {
         file: "checkpoint".into(),
         position: 0,
@@ -514,7 +646,10 @@ pub(crate) fn parse_producers(bytes: &[u8], id: LogId, max: usize) -> Result<Pro
 /// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then file by file.
 pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
     let io = disk.io();
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let away = path.with_file_name(format!("{name}.{:032x}-delete", u128::from(io.random())));
     match io.rename(path, &away).await {
         Err(error) if error.is_not_found() => return Ok(()),

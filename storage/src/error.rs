@@ -8,7 +8,11 @@ pub enum Error {
     Io(#[from] netio::Error),
     /// Bytes that do not pass their checks.
     #[error("damaged: {what} in {file} at byte {position}")]
-    Damaged { file: String, position: u64, what: String },
+    Damaged {
+        file: String,
+        position: u64,
+        what: String,
+    },
     /// The log or the core's chain is read-only since this first fault.
     #[error("read-only since: {0}")]
     Failed(String),
@@ -33,14 +37,25 @@ impl Error {
 pub enum AppendError {
     /// OUT_OF_ORDER_SEQUENCE_NUMBER
     #[error("sequence {got} after {expected} of producer {producer_id}")]
-    OutOfOrderSequence { producer_id: i64, expected: i32, got: i32 },
+    OutOfOrderSequence {
+        producer_id: i64,
+        expected: i32,
+        got: i32,
+    },
     /// INVALID_PRODUCER_EPOCH
     #[error("producer {producer_id}: epoch {got} is older than {current}")]
-    InvalidProducerEpoch { producer_id: i64, current: i16, got: i16 },
+    InvalidProducerEpoch {
+        producer_id: i64,
+        current: i16,
+        got: i16,
+    },
     /// UNKNOWN_PRODUCER_ID is no longer used by Kafka for appends; a first batch with a sequence above 0 is accepted as Kafka does.
     /// FENCED_LEADER_EPOCH / NOT_LEADER
     #[error("leader epoch {got}, log is at {current}")]
-    FencedEpoch { current: LeaderEpoch, got: LeaderEpoch },
+    FencedEpoch {
+        current: LeaderEpoch,
+        got: LeaderEpoch,
+    },
     /// Too much unflushed or in flight now: try again when [`crate::Event::Room`] comes. Nothing was appended.
     #[error("no room in the write-ahead log now")]
     Busy,
@@ -54,7 +69,11 @@ pub enum AppendError {
 pub enum ReadError {
     /// OFFSET_OUT_OF_RANGE
     #[error("offset {offset} is outside {log_start}..={high_watermark}")]
-    OutOfRange { offset: Offset, log_start: Offset, high_watermark: Offset },
+    OutOfRange {
+        offset: Offset,
+        log_start: Offset,
+        high_watermark: Offset,
+    },
     /// CORRUPT_MESSAGE: a fenced batch; `next` is where reading can go on.
     #[error("damaged batch at {offset}, next readable {next}")]
     Damaged { offset: Offset, next: Offset },

@@ -6,7 +6,10 @@ use std::{
 };
 
 /// Runs all of `futures`, at most `at_once` of them at a time; results in the order in which they end.
-pub(crate) async fn join_bounded<T, F: Future<Output = T>>(futures: impl IntoIterator<Item = F>, at_once: usize) -> Vec<T> {
+pub(crate) async fn join_bounded<T, F: Future<Output = T>>(
+    futures: impl IntoIterator<Item = F>,
+    at_once: usize,
+) -> Vec<T> {
     let mut waiting = futures.into_iter();
     let mut running: Vec<Pin<Box<F>>> = Vec::new();
     let mut done = Vec::new();

@@ -40,5 +40,7 @@ pub mod watermarks;
 pub use error::{AppendError, Error, ReadError};
 pub use options::{Durability, LogConfig, Options};
 pub use recover::{Recovery, RecoveryReport, mark_clean};
-pub use store::{Appended, Event, LogId, LogSlot, ProducerView, Read, RecoveredLog, Stats, Store, TimeOffset};
+pub use store::{
+    Appended, Event, LogId, LogSlot, ProducerView, Read, RecoveredLog, Stats, Store, TimeOffset,
+};
 pub use watermarks::Offsets;

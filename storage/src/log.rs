@@ -228,12 +228,20 @@ impl Log {
 
     /// The fenced range that holds `offset`, if any.
     pub(crate) fn fence_at(&self, offset: Offset) -> Option<(Offset, Offset)> {
-        self.fenced.iter().copied().find(|(from, to)| *from <= offset && offset < *to)
+        self.fenced
+            .iter()
+            .copied()
+            .find(|(from, to)| *from <= offset && offset < *to)
     }
 
     /// Where reading from `offset` must stop: the first fence after it.
     pub(crate) fn next_fence(&self, offset: Offset) -> Offset {
-        self.fenced.iter().map(|(from, _)| *from).filter(|from| *from > offset).min().unwrap_or(Offset::MAX)
+        self.fenced
+            .iter()
+            .map(|(from, _)| *from)
+            .filter(|from| *from > offset)
+            .min()
+            .unwrap_or(Offset::MAX)
     }
 
     /// The log's state for a checkpoint: segments and producers as they are on the device now.

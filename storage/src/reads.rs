@@ -1,11 +1,7 @@
 //! Reads: the tail from the buffers that the write-ahead log wrote, the rest from segments in the background.
 //!
 //! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the tail cache.
-use crate::{
-    Error, Event, LogSlot, Read, ReadError, Store,
-    store::TimeOffset,
-    turn::Outcome,
-};
+use crate::{Error, Event, LogSlot, Read, ReadError, Store, store::TimeOffset, turn::Outcome};
 use bytes::Bytes;
 use netio::Class;
 use record::{BatchHeader, BatchView, Offset, Records};
@@ -14,7 +10,12 @@ use std::collections::{BTreeMap, VecDeque};
 /// What a token waits for.
 #[derive(Clone, Copy, Debug)]
 enum Ask {
-    Batches { from: Offset, upto: Offset, max_bytes: usize, at_least_one: bool },
+    Batches {
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    },
     Time(i64),
     MaxTimestamp,
 }
@@ -56,7 +57,11 @@ impl Store {
         let offsets = log.offsets;
         if from < offsets.log_start || from > offsets.log_end {
             let (log_start, high_watermark) = (offsets.log_start, offsets.high_watermark);
-            return Err(ReadError::OutOfRange { offset: from, log_start, high_watermark });
+            return Err(ReadError::OutOfRange {
+                offset: from,
+                log_start,
+                high_watermark,
+            });
         }
         if let Some((_, next)) = log.fence_at(from) {
             return Err(ReadError::Damaged { offset: from, next });
@@ -70,9 +75,21 @@ impl Store {
             return Ok(Read::Ready(batches));
         }
         let upto = upto.min(offsets.flushed);
-        assert!(from < upto, "{:?}: {from} is neither in memory nor flushed: {offsets:?}", self.log(slot).id);
+        assert!(
+            from < upto,
+            "{:?}: {from} is neither in memory nor flushed: {offsets:?}",
+            self.log(slot).id
+        );
         self.stats.cold_reads += 1;
-        Ok(Read::Pending(self.ask(slot, Ask::Batches { from, upto, max_bytes, at_least_one })))
+        Ok(Read::Pending(self.ask(
+            slot,
+            Ask::Batches {
+                from,
+                upto,
+                max_bytes,
+                at_least_one,
+            },
+        )))
     }
 
     /// `None` when `from` is not in memory.
@@ -92,7 +109,9 @@ impl Store {
         log.prune(first_cached);
         let at = log.position(from);
         let first = log.index.get(at)?;
-        if first.sequence < first_cached || (at == 0 && first.base > from && from < log.offsets.flushed) {
+        if first.sequence < first_cached
+            || (at == 0 && first.base > from && from < log.offsets.flushed)
+        {
             return None;
         }
         let mut out = Vec::new();
@@ -106,19 +125,34 @@ impl Store {
             }
             total += cached.len as usize;
             match &mut run {
-                Some((sequence, start, len)) if *sequence == cached.sequence && *start + *len == cached.at => {
+                Some((sequence, start, len))
+                    if *sequence == cached.sequence && *start + *len == cached.at =>
+                {
                     *len += cached.len;
                 }
                 _ => {
-                    out.extend(run.take().and_then(|(sequence, at, len)| wal.slice(sequence, at, len)));
+                    out.extend(
+                        run.take()
+                            .and_then(|(sequence, at, len)| wal.slice(sequence, at, len)),
+                    );
                     run = Some((cached.sequence, cached.at, cached.len));
                 }
             }
         }
-        out.extend(run.take().and_then(|(sequence, at, len)| wal.slice(sequence, at, len)));
-        assert_eq!(out.iter().map(Bytes::len).sum::<usize>(), total, "a cached frame is not in memory");
+        out.extend(
+            run.take()
+                .and_then(|(sequence, at, len)| wal.slice(sequence, at, len)),
+        );
+        assert_eq!(
+            out.iter().map(Bytes::len).sum::<usize>(),
+            total,
+            "a cached frame is not in memory"
+        );
         if copy {
-            out = out.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
+            out = out
+                .iter()
+                .map(|bytes| Bytes::copy_from_slice(bytes))
+                .collect();
         }
         Some(out)
     }
@@ -151,7 +185,9 @@ impl Store {
     /// Starts what may start now. A log that is being opened is waited for; others overtake it.
     pub(crate) fn pump_reads(&mut self) {
         for _ in 0..self.reads.waiting.len() {
-            let Some((token, slot, ask)) = self.reads.waiting.pop_front() else { return };
+            let Some((token, slot, ask)) = self.reads.waiting.pop_front() else {
+                return;
+            };
             if !self.start_read(token, slot, ask) {
                 self.reads.waiting.push_back((token, slot, ask));
             }
@@ -167,9 +203,16 @@ impl Store {
         let on_disk = offsets.flushed > offsets.log_start && log.flushed_state().is_some();
         let reason = log.failed.clone();
         match ask {
-            Ask::Batches { from, upto, max_bytes, at_least_one } => {
+            Ask::Batches {
+                from,
+                upto,
+                max_bytes,
+                at_least_one,
+            } => {
                 let reserve = max_bytes.max(COLD_MIN);
-                if self.reads.reserved > 0 && self.reads.reserved + reserve > self.options.cold_read_bytes_max {
+                if self.reads.reserved > 0
+                    && self.reads.reserved + reserve > self.options.cold_read_bytes_max
+                {
                     return false;
                 }
                 let Some(disk) = self.open_dir(slot, Class::Read) else {
@@ -185,7 +228,11 @@ impl Store {
                     {
                         batches.clear();
                     }
-                    Outcome::Read { token, reserved: reserve, result }
+                    Outcome::Read {
+                        token,
+                        reserved: reserve,
+                        result,
+                    }
                 });
             }
             Ask::Time(_) | Ask::MaxTimestamp => {
@@ -205,7 +252,11 @@ impl Store {
                     };
                     let result = found.map(|found| match (found, tail, ask) {
                         // The earlier of equals is the one on disk.
-                        (Some(found), Some(tail), Ask::MaxTimestamp) if tail.timestamp > found.timestamp => Some(tail),
+                        (Some(found), Some(tail), Ask::MaxTimestamp)
+                            if tail.timestamp > found.timestamp =>
+                        {
+                            Some(tail)
+                        }
                         (found, tail, _) => found.or(tail),
                     });
                     Outcome::Time { token, result }
@@ -216,8 +267,16 @@ impl Store {
     }
 
     /// A log whose files cannot be opened gives no read; one that is being opened, later.
-    fn refuse_unopened(&mut self, slot: LogSlot, token: u64, ask: Ask, reason: Option<String>) -> bool {
-        let closed = self.any_log(slot).is_some_and(|log| matches!(log.dir, crate::log::Dir::Closed(_)));
+    fn refuse_unopened(
+        &mut self,
+        slot: LogSlot,
+        token: u64,
+        ask: Ask,
+        reason: Option<String>,
+    ) -> bool {
+        let closed = self
+            .any_log(slot)
+            .is_some_and(|log| matches!(log.dir, crate::log::Dir::Closed(_)));
         match reason {
             Some(reason) if closed => {
                 self.answer(token, ask, Error::Failed(reason));
@@ -239,7 +298,10 @@ impl Store {
         let Store { wal, logs, .. } = self;
         let log = logs[slot.0 as usize].as_ref()?;
         let first = log.position(log.offsets.flushed.max(log.offsets.log_start));
-        let committed = log.index.range(first..).take_while(|cached| cached.end <= log.offsets.high_watermark);
+        let committed = log
+            .index
+            .range(first..)
+            .take_while(|cached| cached.end <= log.offsets.high_watermark);
         let mut newest: Option<(i64, Bytes)> = None;
         for cached in committed {
             let bytes = wal.slice(cached.sequence, cached.at, cached.len)?;
@@ -251,7 +313,9 @@ impl Store {
                         return found;
                     }
                 }
-                Ask::MaxTimestamp if stamp >= 0 && newest.as_ref().is_none_or(|(best, _)| stamp > *best) => {
+                Ask::MaxTimestamp
+                    if stamp >= 0 && newest.as_ref().is_none_or(|(best, _)| stamp > *best) =>
+                {
                     newest = Some((stamp, bytes));
                 }
                 _ => {}
@@ -260,21 +324,34 @@ impl Store {
         newest.and_then(|(stamp, bytes)| first_record(&bytes, log.offsets.log_start, stamp))
     }
 
-    pub(crate) fn on_read(&mut self, token: u64, reserved: usize, result: Result<Vec<Bytes>, ReadError>) {
+    pub(crate) fn on_read(
+        &mut self,
+        token: u64,
+        reserved: usize,
+        result: Result<Vec<Bytes>, ReadError>,
+    ) {
         self.reads.reserved -= reserved;
         match &result {
-            Ok(batches) => self.stats.cold_bytes += batches.iter().map(|batch| batch.len() as u64).sum::<u64>(),
+            Ok(batches) => {
+                self.stats.cold_bytes += batches.iter().map(|batch| batch.len() as u64).sum::<u64>()
+            }
             Err(ReadError::Damaged { .. }) => self.stats.damaged_batches += 1,
             Err(_) => {}
         }
-        let Some((slot, ask, _)) = self.reads.wanted.remove(&token) else { return };
+        let Some((slot, ask, _)) = self.reads.wanted.remove(&token) else {
+            return;
+        };
         let mut result = result;
         if let (Some(log), Ask::Batches { from, .. }) = (self.any_log(slot), ask)
             && from < log.offsets.log_start
         {
             // Segments went while this read was under way: it may have found only what lies behind them.
             let (log_start, high_watermark) = (log.offsets.log_start, log.offsets.high_watermark);
-            result = Err(ReadError::OutOfRange { offset: from, log_start, high_watermark });
+            result = Err(ReadError::OutOfRange {
+                offset: from,
+                log_start,
+                high_watermark,
+            });
         }
         self.events.push_back(Event::ReadDone { token, result });
     }
@@ -306,12 +383,14 @@ fn first_record(batch: &[u8], log_start: Offset, timestamp: i64) -> Option<TimeO
     let view = BatchView::parse(batch).ok()?;
     let records = view.decompressed(DECOMPRESSED_BYTES_MAX).ok()?;
     let header = view.header();
-    Records::new(&records, header).filter_map(Result::ok).find_map(|record| {
-        let found = TimeOffset {
-            offset: record.offset(header),
-            timestamp: record.timestamp(header).0,
-            leader_epoch: header.partition_leader_epoch,
-        };
-        (found.offset >= log_start && found.timestamp >= timestamp).then_some(found)
-    })
+    Records::new(&records, header)
+        .filter_map(Result::ok)
+        .find_map(|record| {
+            let found = TimeOffset {
+                offset: record.offset(header),
+                timestamp: record.timestamp(header).0,
+                leader_epoch: header.partition_leader_epoch,
+            };
+            (found.offset >= log_start && found.timestamp >= timestamp).then_some(found)
+        })
 }

@@ -59,9 +59,15 @@ pub enum Read {
 pub enum Event {
     /// The log's high watermark (and what goes with it) moved: acks and waiting fetches may go.
     Advanced(LogSlot),
-    ReadDone { token: u64, result: Result<Vec<Bytes>, ReadError> },
+    ReadDone {
+        token: u64,
+        result: Result<Vec<Bytes>, ReadError>,
+    },
     /// Outcome of [`Store::offset_for_time`]: the first batch record with timestamp >= the asked one.
-    TimeFound { token: u64, result: Result<Option<TimeOffset>, Error> },
+    TimeFound {
+        token: u64,
+        result: Result<Option<TimeOffset>, Error>,
+    },
     /// `Busy` appends may try again.
     Room,
     /// The log start moved (retention, DeleteRecords): durable now.
@@ -114,7 +120,10 @@ impl Store {
         let dir = options.data.join("wal");
         let core = u32::from(io.core().0);
         let recovered = checkpoint::read(&io, &dir, checkpoint::RECOVERED).await?;
-        let start = recovered.ok_or_else(|| Error::Failed("the data directory was not recovered".into()))?.head.start;
+        let start = recovered
+            .ok_or_else(|| Error::Failed("the data directory was not recovered".into()))?
+            .head
+            .start;
         let first = recycle::make(&io, &dir, core, 1, options.wal_first_file_bytes).await?;
         let chain = Chain {
             core,
@@ -141,13 +150,19 @@ impl Store {
             options,
             io,
         };
-        for RecoveredLog { id, state, config, .. } in logs {
+        for RecoveredLog {
+            id, state, config, ..
+        } in logs
+        {
             let producers = if state.producers.is_empty() {
                 ProducerStates::new(store.options.producer_ids_max)
             } else {
-                ProducerStates::from_bytes(&state.producers, store.options.producer_ids_max).map_err(|error| {
-                    Error::Damaged { file: "checkpoint".into(), position: 0, what: format!("producers of {id:?}: {error}") }
-                })?
+                ProducerStates::from_bytes(&state.producers, store.options.producer_ids_max)
+                    .map_err(|error| Error::Damaged {
+                        file: "checkpoint".into(),
+                        position: 0,
+                        what: format!("producers of {id:?}: {error}"),
+                    })?
             };
             store.insert(Log::new(state, config, producers));
         }
@@ -161,7 +176,8 @@ impl Store {
             Some(slot) => slot,
             None => {
                 self.logs.push(None);
-                u32::try_from(self.logs.len() - 1).unwrap_or_else(|_| panic!("{} logs", self.logs.len()))
+                u32::try_from(self.logs.len() - 1)
+                    .unwrap_or_else(|_| panic!("{} logs", self.logs.len()))
             }
         };
         self.logs[slot as usize] = Some(log);
@@ -194,7 +210,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Failed`] if the chain is read-only or a log of this id is there.
-    pub fn create(&mut self, id: LogId, name: &str, config: LogConfig, epoch: LeaderEpoch) -> Result<LogSlot, Error> {
+    pub fn create(
+        &mut self,
+        id: LogId,
+        name: &str,
+        config: LogConfig,
+        epoch: LeaderEpoch,
+    ) -> Result<LogSlot, Error> {
         self.check_chain()?;
         if self.by_id.contains_key(&id) {
             return Err(Error::Failed(format!("{id:?} is there already")));
@@ -259,21 +281,42 @@ impl Store {
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
-    pub fn append(&mut self, slot: LogSlot, batch: &[u8], log_append_time: Option<i64>) -> Result<Appended, AppendError> {
+    pub fn append(
+        &mut self,
+        slot: LogSlot,
+        batch: &[u8],
+        log_append_time: Option<i64>,
+    ) -> Result<Appended, AppendError> {
         let header = match BatchHeader::parse(batch) {
-            Ok(header) if header.size_in_bytes() == batch.len() && header.last_offset_delta >= 0 => header,
-            other => panic!("an append of {} bytes that are not one validated batch: {other:?}", batch.len()),
+            Ok(header)
+                if header.size_in_bytes() == batch.len() && header.last_offset_delta >= 0 =>
+            {
+                header
+            }
+            other => panic!(
+                "an append of {} bytes that are not one validated batch: {other:?}",
+                batch.len()
+            ),
         };
         self.check_chain()?;
         let log = self.log(slot);
         if let Some(reason) = &log.failed {
             return Err(Error::Failed(reason.clone()).into());
         }
-        if let Checked::Duplicate { base, end, timestamp } = log.producers.check(&header)? {
+        if let Checked::Duplicate {
+            base,
+            end,
+            timestamp,
+        } = log.producers.check(&header)?
+        {
             return Ok(Appended {
                 base_offset: base,
                 end_offset: end,
-                log_append_time: if log_append_time.is_some() { timestamp } else { -1 },
+                log_append_time: if log_append_time.is_some() {
+                    timestamp
+                } else {
+                    -1
+                },
                 log_start: log.offsets.log_start,
                 duplicate: true,
             });
@@ -309,7 +352,16 @@ impl Store {
         let now = self.io.now();
         let log = self.log_mut(slot);
         let end = header.next_offset();
-        log.on_appended(Cached { base, end, sequence, at, len: batch.len() as u32 }, now);
+        log.on_appended(
+            Cached {
+                base,
+                end,
+                sequence,
+                at,
+                len: batch.len() as u32,
+            },
+            now,
+        );
         log.producers.apply(&header);
         if log.epochs.assign(epoch, base) {
             log.encoded = None;
@@ -318,7 +370,13 @@ impl Store {
         self.unflushed_bytes += batch.len() as u64;
         self.dirty.insert(slot);
         self.advance(slot);
-        Appended { base_offset: base, end_offset: end, log_append_time: log_append_time.unwrap_or(-1), log_start, duplicate: false }
+        Appended {
+            base_offset: base,
+            end_offset: end,
+            log_append_time: log_append_time.unwrap_or(-1),
+            log_start,
+            duplicate: false,
+        }
     }
 
     /// Submits what the turn has gathered, when the device is idle enough. Call once a turn, after all appends.
@@ -326,8 +384,23 @@ impl Store {
         self.pump();
     }
 
-    pub(crate) fn entry(&self, kind: Kind, id: LogId, offset: Offset, epoch: LeaderEpoch, data: &[u8]) -> Entry {
-        Entry { kind, id, offset, epoch, length: data.len() as u32, crc: checksum(data), last_delta: 0 }
+    pub(crate) fn entry(
+        &self,
+        kind: Kind,
+        id: LogId,
+        offset: Offset,
+        epoch: LeaderEpoch,
+        data: &[u8],
+    ) -> Entry {
+        Entry {
+            kind,
+            id,
+            offset,
+            epoch,
+            length: data.len() as u32,
+            crc: checksum(data),
+            last_delta: 0,
+        }
     }
 
     // ---- what is known without a read --------------------------------------------------------------------------------------
@@ -374,9 +447,17 @@ impl Store {
     /// [`ReadError::OutOfRange`] beyond the high watermark.
     pub fn delete_records(&mut self, slot: LogSlot, to: Offset) -> Result<Offset, ReadError> {
         self.check_chain()?;
-        let Offsets { log_start, high_watermark, .. } = self.log(slot).offsets;
+        let Offsets {
+            log_start,
+            high_watermark,
+            ..
+        } = self.log(slot).offsets;
         if to > high_watermark || !to.is_valid() {
-            return Err(ReadError::OutOfRange { offset: to, log_start, high_watermark });
+            return Err(ReadError::OutOfRange {
+                offset: to,
+                log_start,
+                high_watermark,
+            });
         }
         if to > log_start {
             self.move_log_start(slot, to);
@@ -403,7 +484,10 @@ impl Store {
     }
     /// Why the log, or the whole chain, is read-only; `None` while it is not.
     pub fn failure(&self, slot: LogSlot) -> Option<&str> {
-        self.log(slot).failed.as_deref().or(self.wal.failed.as_deref())
+        self.log(slot)
+            .failed
+            .as_deref()
+            .or(self.wal.failed.as_deref())
     }
     /// Space of the data directory's file system, as it was when last looked at.
     pub fn space(&self) -> Option<netio::file::Space> {
@@ -422,7 +506,11 @@ impl Store {
         if to >= log.offsets.log_end {
             return Ok(());
         }
-        assert!(to >= log.offsets.log_start, "{id:?} cut to {to}, before its start: {:?}", log.offsets);
+        assert!(
+            to >= log.offsets.log_start,
+            "{id:?} cut to {to}, before its start: {:?}",
+            log.offsets
+        );
         let entry = self.entry(Kind::Truncate, id, to, epoch, &[]);
         let sequence = self.wal.enter(entry, &[]);
         self.forget_unflushed(slot, to);
@@ -452,7 +540,9 @@ impl Store {
 
     /// Takes the batches from `from` on out of memory: they are gone.
     fn forget_unflushed(&mut self, slot: LogSlot, from: Offset) {
-        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         let first = log.first_unflushed();
         let cut = log.index.partition_point(|cached| cached.base < from);
         for cached in log.index.drain(cut..).skip(first.saturating_sub(cut)) {
@@ -480,10 +570,19 @@ impl Store {
     }
 
     fn acked_not_durable(&self) -> u64 {
-        let weak = self.logs.iter().flatten().filter(|log| log.offsets.high_watermark > log.offsets.durable);
+        let weak = self
+            .logs
+            .iter()
+            .flatten()
+            .filter(|log| log.offsets.high_watermark > log.offsets.durable);
         weak.map(|log| {
-            let from = log.index.partition_point(|cached| cached.end <= log.offsets.durable);
-            let acked = log.index.range(from..).take_while(|cached| cached.end <= log.offsets.high_watermark);
+            let from = log
+                .index
+                .partition_point(|cached| cached.end <= log.offsets.durable);
+            let acked = log
+                .index
+                .range(from..)
+                .take_while(|cached| cached.end <= log.offsets.high_watermark);
             acked.map(|cached| u64::from(cached.len)).sum::<u64>()
         })
         .sum()

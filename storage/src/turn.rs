@@ -9,7 +9,11 @@ use crate::{
     flush::{self, Move},
     log::{Busy, Dir},
     store::{TimeOffset, batch_entry},
-    wal::{Kind, group::Reach, recycle::{self, WalFile}},
+    wal::{
+        Kind,
+        group::Reach,
+        recycle::{self, WalFile},
+    },
 };
 use bytes::Bytes;
 use netio::{Class, file::Space};
@@ -25,15 +29,39 @@ const TIMER_RETENTION: u64 = TIMER | 3;
 /// A background task's end.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Opened { slot: LogSlot, result: Result<DiskLog, Error> },
-    Flushed { slot: LogSlot, bytes: u64, result: Result<FlushedState, Error> },
-    Changed { slot: LogSlot, what: Busy, result: Result<(), Error> },
-    Retain { slot: LogSlot, result: Result<Option<Offset>, Error> },
-    Read { token: u64, reserved: usize, result: Result<Vec<Bytes>, ReadError> },
-    Time { token: u64, result: Result<Option<TimeOffset>, Error> },
+    Opened {
+        slot: LogSlot,
+        result: Result<DiskLog, Error>,
+    },
+    Flushed {
+        slot: LogSlot,
+        bytes: u64,
+        result: Result<FlushedState, Error>,
+    },
+    Changed {
+        slot: LogSlot,
+        what: Busy,
+        result: Result<(), Error>,
+    },
+    Retain {
+        slot: LogSlot,
+        result: Result<Option<Offset>, Error>,
+    },
+    Read {
+        token: u64,
+        reserved: usize,
+        result: Result<Vec<Bytes>, ReadError>,
+    },
+    Time {
+        token: u64,
+        result: Result<Option<TimeOffset>, Error>,
+    },
     FileMade(Result<WalFile, netio::Error>),
     FilesRemoved(Result<(), netio::Error>),
-    Checkpointed { first_live: u64, result: Result<(), netio::Error> },
+    Checkpointed {
+        first_live: u64,
+        result: Result<(), netio::Error>,
+    },
     Space(Result<Space, netio::Error>),
 }
 
@@ -97,7 +125,12 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn control(&mut self, sequence: u64, control: Control) {
-        assert!(self.controls.back().is_none_or(|(last, _)| *last <= sequence), "entries come in order");
+        assert!(
+            self.controls
+                .back()
+                .is_none_or(|(last, _)| *last <= sequence),
+            "entries come in order"
+        );
         self.controls.push_back((sequence, control));
     }
 }
@@ -118,7 +151,11 @@ impl Store {
             return Err(Error::Full(reason.clone()).into());
         }
         if bytes as u64 + 2 * netio::buffer::BLOCK as u64 > self.options.wal_file_bytes {
-            return Err(Error::Full(format!("a batch of {bytes} bytes in WAL files of {}", self.options.wal_file_bytes)).into());
+            return Err(Error::Full(format!(
+                "a batch of {bytes} bytes in WAL files of {}",
+                self.options.wal_file_bytes
+            ))
+            .into());
         }
         if self.turn.stop != Stop::No {
             return Err(Error::Failed("the store stops".into()).into());
@@ -200,10 +237,18 @@ impl Store {
     fn on_outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Opened { slot, result } => self.on_opened(slot, result),
-            Outcome::Flushed { slot, bytes, result } => self.on_flushed(slot, bytes, result),
+            Outcome::Flushed {
+                slot,
+                bytes,
+                result,
+            } => self.on_flushed(slot, bytes, result),
             Outcome::Changed { slot, what, result } => self.on_changed(slot, what, result),
             Outcome::Retain { slot, result } => self.on_retain(slot, result),
-            Outcome::Read { token, reserved, result } => self.on_read(token, reserved, result),
+            Outcome::Read {
+                token,
+                reserved,
+                result,
+            } => self.on_read(token, reserved, result),
             Outcome::Time { token, result } => self.on_time(token, result),
             Outcome::FileMade(result) => self.on_file_made(result),
             Outcome::FilesRemoved(result) => {
@@ -211,7 +256,9 @@ impl Store {
                 // A file that stays is not read again: its frames are of a former generation. The next recovery removes it.
                 let _ = result;
             }
-            Outcome::Checkpointed { first_live, result } => self.on_checkpointed(first_live, result),
+            Outcome::Checkpointed { first_live, result } => {
+                self.on_checkpointed(first_live, result)
+            }
             Outcome::Space(result) => self.on_space(result),
         }
     }
@@ -242,7 +289,8 @@ impl Store {
             self.turn.controls.pop_front();
             self.on_control(control);
         }
-        self.wal.evict(self.unflushed_bytes + self.options.cache_bytes as u64);
+        self.wal
+            .evict(self.unflushed_bytes + self.options.cache_bytes as u64);
         if self.wal.failed.is_some() && !self.turn.told_failure {
             self.turn.told_failure = true;
             let reason = self.wal.failed.clone().unwrap_or_default();
@@ -257,7 +305,9 @@ impl Store {
     fn on_control(&mut self, control: Control) {
         match control {
             Control::LogStart(slot, to) => {
-                let Some(log) = self.any_log(slot).filter(|log| !log.deleted) else { return };
+                let Some(log) = self.any_log(slot).filter(|log| !log.deleted) else {
+                    return;
+                };
                 log.durable_start = log.durable_start.max(to);
                 log.wanted.trim = true;
                 self.dirs.wants(slot);
@@ -265,7 +315,9 @@ impl Store {
             }
             Control::Truncated(slot) => self.dirs.wants(slot),
             Control::Deleted(slot) => {
-                let Some(log) = self.any_log(slot) else { return };
+                let Some(log) = self.any_log(slot) else {
+                    return;
+                };
                 log.wanted.remove = true;
                 let (id, name) = (log.id, log.name.clone());
                 self.dirs.leaving(id, name);
@@ -277,7 +329,9 @@ impl Store {
 
     /// Raises the high watermark of a log and tells about it.
     pub(crate) fn advance(&mut self, slot: LogSlot) {
-        let Some(log) = self.any_log(slot) else { return };
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
         if log.raise() && !log.deleted && !log.announced {
             log.announced = true;
             self.events.push_back(Event::Advanced(slot));
@@ -287,7 +341,10 @@ impl Store {
     // ---- flush -------------------------------------------------------------------------------------------------------------
 
     fn plan_flush(&mut self) {
-        if self.dirty.is_empty() || self.dirs.is_flushing() || self.turn.full.is_some() && !self.turn.look {
+        if self.dirty.is_empty()
+            || self.dirs.is_flushing()
+            || self.turn.full.is_some() && !self.turn.look
+        {
             return;
         }
         let all = self.turn.stop != Stop::No;
@@ -302,11 +359,24 @@ impl Store {
         }
         self.turn.look = false;
         let now = self.io.now();
-        let views: Vec<flush::View> = self.dirty.iter().filter_map(|slot| self.flush_view(*slot, now)).collect();
-        let aim = flush::Aim { full, free_through, age_ms: self.options.flush_age_ms, all };
+        let views: Vec<flush::View> = self
+            .dirty
+            .iter()
+            .filter_map(|slot| self.flush_view(*slot, now))
+            .collect();
+        let aim = flush::Aim {
+            full,
+            free_through,
+            age_ms: self.options.flush_age_ms,
+            all,
+        };
         let moves = flush::plan(&views, aim);
         // Nothing large among them: look again when that may have changed.
-        self.turn.looked_at = if moves.is_empty() { self.unflushed_bytes + self.options.flush_bytes / 4 } else { 0 };
+        self.turn.looked_at = if moves.is_empty() {
+            self.unflushed_bytes + self.options.flush_bytes / 4
+        } else {
+            0
+        };
         for (slot, what) in moves {
             match what {
                 Move::Flush => self.dirs.flush(slot),
@@ -329,7 +399,9 @@ impl Store {
 
     /// Logs the unflushed batches of a log once more, so that their first places can be freed.
     fn carry(&mut self, slot: LogSlot) {
-        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
         let (id, first) = (log.id, log.first_unflushed());
         for at in first..log.index.len() {
             let cached = log.index[at];
@@ -337,11 +409,17 @@ impl Store {
                 panic!("{id:?}: unflushed batch {cached:?} is not in memory");
             };
             let header = match BatchHeader::parse(&bytes) {
-                Ok(header) if header.base_offset == cached.base && header.next_offset() == cached.end => header,
+                Ok(header)
+                    if header.base_offset == cached.base && header.next_offset() == cached.end =>
+                {
+                    header
+                }
                 other => panic!("{id:?}: {cached:?} holds {other:?}"),
             };
             let dsync = log.config.durability == Durability::Device;
-            let (sequence, place) = self.wal.put_batch(slot, &bytes, dsync, |_| batch_entry(Kind::Carry, id, &header));
+            let (sequence, place) = self.wal.put_batch(slot, &bytes, dsync, |_| {
+                batch_entry(Kind::Carry, id, &header)
+            });
             self.wal.unpin(cached.sequence);
             log.index[at].sequence = sequence;
             log.index[at].at = place;
@@ -358,13 +436,21 @@ impl Store {
         }
         if !self.turn.writing_checkpoint && self.turn.captured.is_none() {
             let pending = self.wal.first_pending();
-            let useful = self.wal.files.oldest_full_last().is_some_and(|last| last < pending);
+            let useful = self
+                .wal
+                .files
+                .oldest_full_last()
+                .is_some_and(|last| last < pending);
             if useful && !self.is_truncating() {
                 self.capture(false);
             }
         }
         let durable = self.wal.durable_through();
-        if let Some(captured) = self.turn.captured.take_if(|captured| captured.durable <= durable) {
+        if let Some(captured) = self
+            .turn
+            .captured
+            .take_if(|captured| captured.durable <= durable)
+        {
             self.write_checkpoint(captured);
         }
     }
@@ -383,7 +469,13 @@ impl Store {
             first_live,
             first_file: self.wal.files.first_n(),
         };
-        let logs = self.logs.iter_mut().flatten().filter(|log| !log.deleted).map(crate::log::Log::encode).collect();
+        let logs = self
+            .logs
+            .iter_mut()
+            .flatten()
+            .filter(|log| !log.deleted)
+            .map(crate::log::Log::encode)
+            .collect();
         // Deletions whose entries are not durable yet are in the list as well: they will be when the file is written.
         let mut deleted = self.dirs.leaving_list();
         for log in self.logs.iter().flatten().filter(|log| log.deleted) {
@@ -392,17 +484,30 @@ impl Store {
             }
         }
         let durable = self.wal.want_durable();
-        self.turn.captured = Some(Captured { durable, head, logs, deleted });
+        self.turn.captured = Some(Captured {
+            durable,
+            head,
+            logs,
+            deleted,
+        });
     }
 
     fn write_checkpoint(&mut self, captured: Captured) {
         self.turn.writing_checkpoint = true;
         let (io, dir) = (self.io.clone(), self.options.data.join("wal"));
         self.tasks.spawn(Class::Flush, async move {
-            let Captured { head, logs, deleted, .. } = captured;
+            let Captured {
+                head,
+                logs,
+                deleted,
+                ..
+            } = captured;
             let bytes = checkpoint::encode(&head, &logs, &deleted);
             let result = checkpoint::write(&io, &dir, head.core, bytes).await;
-            Outcome::Checkpointed { first_live: head.first_live, result }
+            Outcome::Checkpointed {
+                first_live: head.first_live,
+                result,
+            }
         });
     }
 
@@ -416,7 +521,9 @@ impl Store {
                     self.events.push_back(Event::Stopped);
                     return;
                 }
-                self.turn.done_files.extend(self.wal.files.take_done(first_live));
+                self.turn
+                    .done_files
+                    .extend(self.wal.files.take_done(first_live));
             }
             // Tried again with the next reason for a checkpoint; the WAL keeps what it has until then.
             Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
@@ -437,17 +544,31 @@ impl Store {
         let target = if self.turn.files_used == 0 { 1 } else { 2 };
         let size = self.options.wal_file_bytes;
         if self.wal.files.spares() < target && !self.wal.files.is_making() {
-            let at = self.turn.done_files.iter().position(|file| file.bytes == size);
+            let at = self
+                .turn
+                .done_files
+                .iter()
+                .position(|file| file.bytes == size);
             // A full device gives no new file; one that is there may serve again. The care timer tries again.
             if at.is_some() || self.turn.full.is_none() || self.wal.is_starved() && self.turn.look {
                 let old = at.map(|at| self.turn.done_files.swap_remove(at));
                 let task = self.wal.files.make(&self.io, old, size);
-                self.tasks.spawn(Class::Maintenance, async move { Outcome::FileMade(task.await) });
+                self.tasks.spawn(
+                    Class::Maintenance,
+                    async move { Outcome::FileMade(task.await) },
+                );
             }
-        } else if !self.turn.done_files.is_empty() && !self.turn.removing_files && !self.wal.files.is_making() {
+        } else if !self.turn.done_files.is_empty()
+            && !self.turn.removing_files
+            && !self.wal.files.is_making()
+        {
             self.turn.removing_files = true;
             let files = std::mem::take(&mut self.turn.done_files);
-            let (io, dir, core) = (self.io.clone(), self.options.data.join("wal"), self.wal.chain().core);
+            let (io, dir, core) = (
+                self.io.clone(),
+                self.options.data.join("wal"),
+                self.wal.chain().core,
+            );
             self.tasks.spawn(Class::Maintenance, async move {
                 Outcome::FilesRemoved(recycle::remove(&io, &dir, core, files).await)
             });
@@ -465,7 +586,8 @@ impl Store {
                 if error.is_full() {
                     self.turn.full = Some(error.to_string());
                 } else {
-                    self.wal.fail(format!("a file for the write-ahead log: {error}"));
+                    self.wal
+                        .fail(format!("a file for the write-ahead log: {error}"));
                 }
             }
         }
@@ -476,13 +598,17 @@ impl Store {
     /// Looked at each second while something is going on.
     fn care(&mut self) {
         self.wal_sync_when_old();
-        if self.turn.checking_space || (self.turn.appended_since_space == 0 && self.turn.full.is_none()) {
+        if self.turn.checking_space
+            || (self.turn.appended_since_space == 0 && self.turn.full.is_none())
+        {
             return;
         }
         self.turn.checking_space = true;
         self.turn.appended_since_space = 0;
         let (io, data) = (self.io.clone(), self.options.data.clone());
-        self.tasks.spawn(Class::Maintenance, async move { Outcome::Space(io.space(&data).await) });
+        self.tasks.spawn(Class::Maintenance, async move {
+            Outcome::Space(io.space(&data).await)
+        });
     }
 
     /// What was acked in a weaker class becomes durable within the age of a flush, if the disk is otherwise quiet.
@@ -498,7 +624,10 @@ impl Store {
         self.turn.space = Some(space);
         let reserve = self.options.reserve_bytes;
         if space.available_bytes < reserve {
-            self.turn.full = Some(format!("{} bytes available, {reserve} are kept free", space.available_bytes));
+            self.turn.full = Some(format!(
+                "{} bytes available, {reserve} are kept free",
+                space.available_bytes
+            ));
         } else if self.turn.full.take().is_some() {
             self.turn.refused = true;
             self.turn.look = true;
@@ -508,9 +637,15 @@ impl Store {
     // ---- timers ------------------------------------------------------------------------------------------------------------
 
     pub(crate) fn start_timers(&mut self) {
-        if !self.turn.retention_armed && self.turn.stop == Stop::No && self.options.retention_check_ms > 0 {
+        if !self.turn.retention_armed
+            && self.turn.stop == Stop::No
+            && self.options.retention_check_ms > 0
+        {
             self.turn.retention_armed = true;
-            self.io.timer(self.io.now().after_ms(self.options.retention_check_ms), TIMER_RETENTION);
+            self.io.timer(
+                self.io.now().after_ms(self.options.retention_check_ms),
+                TIMER_RETENTION,
+            );
         }
     }
 
@@ -521,7 +656,9 @@ impl Store {
             self.turn.linger_armed = true;
             self.io.timer(at, TIMER_LINGER);
         }
-        let idle = self.dirty.is_empty() && self.turn.full.is_none() && self.turn.appended_since_space == 0;
+        let idle = self.dirty.is_empty()
+            && self.turn.full.is_none()
+            && self.turn.appended_since_space == 0;
         if !self.turn.care_armed && !idle && self.turn.stop != Stop::Stopped {
             self.turn.care_armed = true;
             let ms = (self.options.flush_age_ms / 4).clamp(20, 1_000);
@@ -546,8 +683,13 @@ impl Store {
             self.close_all();
             self.pump_dirs();
         }
-        if self.turn.stop == Stop::Closing && self.dirs.is_idle() && self.turn.captured.is_none() && !self.turn.writing_checkpoint {
-            let sound = self.wal.failed.is_none() && self.logs.iter().flatten().all(|log| log.failed.is_none());
+        if self.turn.stop == Stop::Closing
+            && self.dirs.is_idle()
+            && self.turn.captured.is_none()
+            && !self.turn.writing_checkpoint
+        {
+            let sound = self.wal.failed.is_none()
+                && self.logs.iter().flatten().all(|log| log.failed.is_none());
             if sound {
                 self.turn.stop = Stop::Marking;
                 self.capture(true);
@@ -566,11 +708,16 @@ impl Store {
     /// Nothing is left to move to segments, or nothing can be.
     fn is_flushed(&self) -> bool {
         let stuck = |slot: &LogSlot| {
-            self.logs.get(slot.0 as usize).and_then(Option::as_ref).is_none_or(|log| log.failed.is_some())
+            self.logs
+                .get(slot.0 as usize)
+                .and_then(Option::as_ref)
+                .is_none_or(|log| log.failed.is_some())
         };
         self.wal.is_drained()
             && self.dirs.is_idle()
-            && (self.wal.failed.is_some() || self.turn.full.is_some() || self.dirty.iter().all(stuck))
+            && (self.wal.failed.is_some()
+                || self.turn.full.is_some()
+                || self.dirty.iter().all(stuck))
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -21,8 +21,14 @@ pub struct Offsets {
 impl Offsets {
     /// Of a log that ends at `end`, all of it durable and in segments.
     pub fn settled(log_start: Offset, end: Offset) -> Offsets {
-        let offsets =
-            Offsets { log_start, last_stable: end, high_watermark: end, durable: end, flushed: end, log_end: end };
+        let offsets = Offsets {
+            log_start,
+            last_stable: end,
+            high_watermark: end,
+            durable: end,
+            flushed: end,
+            log_end: end,
+        };
         offsets.check(true);
         offsets
     }
@@ -35,7 +41,10 @@ impl Offsets {
             && self.flushed <= self.durable
             && self.durable <= self.log_end;
         assert!(ordered, "offsets out of order: {self:?}");
-        assert!(!device || self.high_watermark <= self.durable, "the high watermark is not durable: {self:?}");
+        assert!(
+            !device || self.high_watermark <= self.durable,
+            "the high watermark is not durable: {self:?}"
+        );
     }
 }
 
@@ -44,8 +53,22 @@ mod tests {
     use super::*;
 
     fn offsets(all: [i64; 6]) -> Offsets {
-        let [log_start, last_stable, high_watermark, durable, flushed, log_end] = all.map(Offset);
-        Offsets { log_start, last_stable, high_watermark, durable, flushed, log_end }
+        let [
+            log_start,
+            last_stable,
+            high_watermark,
+            durable,
+            flushed,
+            log_end,
+        ] = all.map(Offset);
+        Offsets {
+            log_start,
+            last_stable,
+            high_watermark,
+            durable,
+            flushed,
+            log_end,
+        }
     }
 
     #[test]

@@ -6,11 +6,15 @@ use netio::{
 use record::{BatchBuilder, LeaderEpoch, Offset, Timestamp, TopicId};
 use std::sync::{Arc, Mutex};
 use storage::{
-    AppendError, Durability, Error, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError, Recovery, RecoveryReport, Store,
+    AppendError, Durability, Error, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError,
+    Recovery, RecoveryReport, Store,
 };
 
 const EIO: i32 = 5;
-const LOG: LogId = LogId { topic: TopicId([7; 16]), partition: 0 };
+const LOG: LogId = LogId {
+    topic: TopicId([7; 16]),
+    partition: 0,
+};
 const SECOND: u64 = 1_000_000_000;
 
 type Order = Box<dyn FnOnce(&mut Store, LogSlot) + Send>;
@@ -40,8 +44,12 @@ impl Program for Host {
     fn turn(&mut self, events: &mut Vec<netio::Event>) -> Turn {
         for event in events.drain(..) {
             match event {
-                netio::Event::Written { token, result } => assert!(self.store.on_written(token, result)),
-                netio::Event::Timer { token: 1 } => drop(self.io.timer(self.io.now().after_ms(1), 1)),
+                netio::Event::Written { token, result } => {
+                    assert!(self.store.on_written(token, result))
+                }
+                netio::Event::Timer { token: 1 } => {
+                    drop(self.io.timer(self.io.now().after_ms(1), 1))
+                }
                 netio::Event::Timer { token } => assert!(self.store.on_timer(token)),
                 netio::Event::Stop => self.store.stop(),
                 _ => {}
@@ -92,13 +100,20 @@ fn boot(shared: &Shared, options: Options) -> Vec<Boot<()>> {
             let mut store = Store::open(io.clone(), options, logs).await.expect("open");
             let slot = match store.find(LOG) {
                 Some(slot) => slot,
-                None => store.create(LOG, "topic", LogConfig::default(), LeaderEpoch(0)).expect("new"),
+                None => store
+                    .create(LOG, "topic", LogConfig::default(), LeaderEpoch(0))
+                    .expect("new"),
             };
             let epoch = LeaderEpoch(store.epoch(slot).0 + 1);
             store.set_epoch(slot, epoch);
             shared.lock().unwrap().report = Some(report);
             io.timer(io.now().after_ms(1), 1);
-            Box::new(Host { io, store, slot, shared }) as Box<dyn Program>
+            Box::new(Host {
+                io,
+                store,
+                slot,
+                shared,
+            }) as Box<dyn Program>
         })
     });
     vec![boot]
@@ -106,7 +121,9 @@ fn boot(shared: &Shared, options: Options) -> Vec<Boot<()>> {
 
 fn batch(bytes: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
-    builder.append(None, Some(&vec![b'x'; bytes]), Timestamp(1_000), &[]).expect("a record");
+    builder
+        .append(None, Some(&vec![b'x'; bytes]), Timestamp(1_000), &[])
+        .expect("a record");
     builder.build().expect("a batch")
 }
 
@@ -122,14 +139,25 @@ impl Case {
         let shared = Shared::default();
         let mut sim = Sim::new(SimOptions::seeded(1));
         let node = sim.add_node(NodeOptions::default(), boot(&shared, options.clone()));
-        let mut case = Case { sim, node, shared, options };
+        let mut case = Case {
+            sim,
+            node,
+            shared,
+            options,
+        };
         case.until("ready", |bench| bench.ready);
         case
     }
     fn until(&mut self, what: &str, done: impl Fn(&Bench) -> bool) {
         let shared = self.shared.clone();
-        let came = self.sim.run_until(30 * SECOND, |_| done(&shared.lock().unwrap()));
-        assert!(came, "never {what}: {:?}", self.shared.lock().unwrap().events);
+        let came = self
+            .sim
+            .run_until(30 * SECOND, |_| done(&shared.lock().unwrap()));
+        assert!(
+            came,
+            "never {what}: {:?}",
+            self.shared.lock().unwrap().events
+        );
     }
     fn order(&mut self, order: impl FnOnce(&mut Store, LogSlot) + Send + 'static) {
         let turns = {
@@ -137,13 +165,17 @@ impl Case {
             bench.orders.push(Box::new(order));
             bench.turns
         };
-        self.until("a turn", |bench| bench.orders.is_empty() && bench.turns > turns);
+        self.until("a turn", |bench| {
+            bench.orders.is_empty() && bench.turns > turns
+        });
     }
     /// One frame each: an append, and its ack.
     fn append_acked(&mut self, bytes: usize) {
         let before = self.shared.lock().unwrap().offsets.high_watermark;
         let batch = batch(bytes);
-        self.order(move |store, slot| drop(store.append(slot, &batch, None).expect("room")));
+        self.order(move |store, slot| {
+            store.append(slot, &batch, None).expect("room");
+        });
         self.until("acked", |bench| bench.offsets.high_watermark > before);
     }
     fn try_append(&mut self, bytes: usize) -> Option<AppendError> {
@@ -171,15 +203,23 @@ impl Case {
         let mut bench = self.shared.lock().unwrap();
         let at = bench.events.iter().position(done).expect("there");
         match bench.events.swap_remove(at) {
-            Event::ReadDone { result, .. } => result.map(|batches| batches.iter().map(|batch| batch.len()).sum()),
+            Event::ReadDone { result, .. } => {
+                result.map(|batches| batches.iter().map(|batch| batch.len()).sum())
+            }
             other => panic!("{other:?}"),
         }
     }
     fn restart(&mut self) -> RecoveryReport {
         self.sim.kill(self.node);
-        self.sim.restart(self.node, boot(&self.shared, self.options.clone()));
+        self.sim
+            .restart(self.node, boot(&self.shared, self.options.clone()));
         self.until("ready", |bench| bench.ready);
-        self.shared.lock().unwrap().report.clone().expect("a report")
+        self.shared
+            .lock()
+            .unwrap()
+            .report
+            .clone()
+            .expect("a report")
     }
     fn offsets(&self) -> storage::Offsets {
         self.shared.lock().unwrap().offsets
@@ -192,7 +232,10 @@ const FILE: &str = "data/wal/0-1.wal";
 fn frames(case: &Case) -> Vec<u64> {
     let bytes = case.sim.disk(case.node).read(FILE).expect("the file");
     let at = |block: usize| bytes[block * 4096..].starts_with(b"millwal\x01");
-    (0..bytes.len() / 4096).filter(|block| at(*block)).map(|block| block as u64 * 4096).collect()
+    (0..bytes.len() / 4096)
+        .filter(|block| at(*block))
+        .map(|block| block as u64 * 4096)
+        .collect()
 }
 
 #[test]
@@ -204,19 +247,47 @@ fn a_damaged_batch_inside_acked_data_is_fenced() {
     let frames = frames(&case);
     // A byte of the batch in a frame in the middle: the third append.
     let third = frames[frames.len() - 4];
-    case.sim.disk(case.node).flip(FILE, third + 128 + 300, 1).expect("flipped");
+    case.sim
+        .disk(case.node)
+        .flip(FILE, third + 128 + 300, 1)
+        .expect("flipped");
     let report = case.restart();
     assert_eq!(report.damaged.len(), 1, "{report:?}");
-    assert!(report.damaged[0].file.ends_with("0-1.wal") && report.damaged[0].position == third + 128, "{report:?}");
-    assert_eq!(case.offsets().log_end, Offset(6), "no offset is given again");
-    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
-    assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "what is before it is served");
-    assert!(case.read(3).is_ok_and(|bytes| bytes > 1_500), "what is behind it is served");
+    assert!(
+        report.damaged[0].file.ends_with("0-1.wal") && report.damaged[0].position == third + 128,
+        "{report:?}"
+    );
+    assert_eq!(
+        case.offsets().log_end,
+        Offset(6),
+        "no offset is given again"
+    );
+    assert_eq!(
+        case.read(2),
+        Err(ReadError::Damaged {
+            offset: Offset(2),
+            next: Offset(3)
+        })
+    );
+    assert!(
+        case.read(0).is_ok_and(|bytes| bytes > 1_000),
+        "what is before it is served"
+    );
+    assert!(
+        case.read(3).is_ok_and(|bytes| bytes > 1_500),
+        "what is behind it is served"
+    );
     // The fence outlives the next start.
     case.append_acked(10);
     let report = case.restart();
     assert_eq!(report.damaged, [], "reported once");
-    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
+    assert_eq!(
+        case.read(2),
+        Err(ReadError::Damaged {
+            offset: Offset(2),
+            next: Offset(3)
+        })
+    );
     assert!(case.read(6).is_ok_and(|bytes| bytes > 60));
 }
 
@@ -227,11 +298,20 @@ fn a_lost_frame_inside_acked_data_is_a_hole_that_readers_see() {
         case.append_acked(500);
     }
     let frames = frames(&case);
-    case.sim.disk(case.node).flip(FILE, frames[frames.len() - 4] + 50, 1).expect("flipped");
+    case.sim
+        .disk(case.node)
+        .flip(FILE, frames[frames.len() - 4] + 50, 1)
+        .expect("flipped");
     let report = case.restart();
     assert_eq!(report.damaged.len(), 1, "{report:?}");
     assert_eq!(case.offsets().log_end, Offset(6));
-    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
+    assert_eq!(
+        case.read(2),
+        Err(ReadError::Damaged {
+            offset: Offset(2),
+            next: Offset(3)
+        })
+    );
     assert!(case.read(3).is_ok_and(|bytes| bytes > 1_500));
 }
 
@@ -242,27 +322,49 @@ fn the_last_frame_without_a_successor_is_the_torn_tail() {
         case.append_acked(500);
     }
     let last = *frames(&case).last().expect("frames");
-    case.sim.disk(case.node).flip(FILE, last + 128 + 300, 1).expect("flipped");
+    case.sim
+        .disk(case.node)
+        .flip(FILE, last + 128 + 300, 1)
+        .expect("flipped");
     let report = case.restart();
-    assert_eq!((report.torn_frames, report.damaged.len()), (1, 0), "{report:?}");
+    assert_eq!(
+        (report.torn_frames, report.damaged.len()),
+        (1, 0),
+        "{report:?}"
+    );
     assert_eq!(case.offsets().log_end, Offset(3));
 }
 
 #[test]
 fn a_failed_write_makes_the_chain_read_only() {
-    for op in [FileOp::Write] {
+    {
         let mut case = Case::new(options());
         case.append_acked(500);
-        case.sim.fail_next(case.node, op, ".wal", EIO);
+        case.sim.fail_next(case.node, FileOp::Write, ".wal", EIO);
         assert_eq!(case.try_append(500), None, "the append itself is taken");
-        case.until("failed", |bench| bench.events.iter().any(|event| matches!(event, Event::ChainFailed { .. })));
-        assert_eq!(case.offsets().high_watermark, Offset(1), "no ack after the fault");
+        case.until("failed", |bench| {
+            bench
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::ChainFailed { .. }))
+        });
+        assert_eq!(
+            case.offsets().high_watermark,
+            Offset(1),
+            "no ack after the fault"
+        );
         let refused = case.try_append(500);
-        assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "{refused:?}");
+        assert!(
+            matches!(refused, Some(AppendError::Storage(Error::Failed(_)))),
+            "{refused:?}"
+        );
         assert!(case.read(0).is_ok_and(|bytes| bytes > 500), "reads go on");
         case.sim.clear_faults(case.node);
         let refused = case.try_append(500);
-        assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "never tried again: {refused:?}");
+        assert!(
+            matches!(refused, Some(AppendError::Storage(Error::Failed(_)))),
+            "never tried again: {refused:?}"
+        );
         let report = case.restart();
         assert_eq!(report.damaged, []);
         assert!(case.offsets().log_end >= Offset(1));
@@ -272,24 +374,44 @@ fn a_failed_write_makes_the_chain_read_only() {
 
 #[test]
 fn a_failing_segment_makes_its_log_read_only() {
-    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
+    let mut case = Case::new(Options {
+        flush_bytes: 1,
+        flush_age_ms: 20,
+        ..options()
+    });
     case.append_acked(500);
-    case.sim.fail_always(case.node, FileOp::Write, "topic-0", EIO);
+    case.sim
+        .fail_always(case.node, FileOp::Write, "topic-0", EIO);
     case.append_acked(5_000);
-    case.until("failed", |bench| bench.events.iter().any(|event| matches!(event, Event::LogFailed { .. })));
+    case.until("failed", |bench| {
+        bench
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::LogFailed { .. }))
+    });
     let refused = case.try_append(500);
-    assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "{refused:?}");
+    assert!(
+        matches!(refused, Some(AppendError::Storage(Error::Failed(_)))),
+        "{refused:?}"
+    );
     assert!(case.read(0).is_ok_and(|bytes| bytes > 5_000), "reads go on");
     case.sim.clear_faults(case.node);
     case.restart();
-    assert_eq!(case.offsets().log_end, Offset(2), "the write-ahead log had it");
+    assert_eq!(
+        case.offsets().log_end,
+        Offset(2),
+        "the write-ahead log had it"
+    );
     case.append_acked(100);
 }
 
 #[test]
 fn below_the_reserve_appends_are_refused_and_come_back_by_themselves() {
     let reserve = 1 << 30;
-    let mut case = Case::new(Options { reserve_bytes: reserve, ..options() });
+    let mut case = Case::new(Options {
+        reserve_bytes: reserve,
+        ..options()
+    });
     case.append_acked(500);
     let disk = case.sim.disk(case.node);
     let space = disk.space();
@@ -297,28 +419,57 @@ fn below_the_reserve_appends_are_refused_and_come_back_by_themselves() {
     case.append_acked(500);
     case.sim.run_for(3 * SECOND);
     let refused = case.try_append(500);
-    assert!(matches!(refused, Some(AppendError::Storage(Error::Full(_)))), "{refused:?}");
+    assert!(
+        matches!(refused, Some(AppendError::Storage(Error::Full(_)))),
+        "{refused:?}"
+    );
     assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "reads go on");
     disk.set_capacity(space.total_bytes);
-    case.until("room", |bench| bench.events.iter().any(|event| matches!(event, Event::Room)));
+    case.until("room", |bench| {
+        bench
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Room))
+    });
     case.append_acked(500);
 }
 
 #[test]
 fn a_full_device_stops_flushing_and_loses_nothing() {
-    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
+    let mut case = Case::new(Options {
+        flush_bytes: 1,
+        flush_age_ms: 20,
+        ..options()
+    });
     case.append_acked(500);
     let disk = case.sim.disk(case.node);
     let space = disk.space();
     disk.set_capacity(space.total_bytes - space.available_bytes);
     for _ in 0..20 {
         let refused = case.try_append(20_000);
-        assert!(matches!(refused, None | Some(AppendError::Storage(Error::Full(_)) | AppendError::Busy)), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                None | Some(AppendError::Storage(Error::Full(_)) | AppendError::Busy)
+            ),
+            "{refused:?}"
+        );
         case.sim.run_for(SECOND / 10);
     }
     let end = case.offsets().high_watermark;
-    assert!(end > Offset(1), "the write-ahead log takes what it has room for");
-    assert!(!case.shared.lock().unwrap().events.iter().any(|event| matches!(event, Event::LogFailed { .. } | Event::ChainFailed { .. })));
+    assert!(
+        end > Offset(1),
+        "the write-ahead log takes what it has room for"
+    );
+    assert!(
+        !case
+            .shared
+            .lock()
+            .unwrap()
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::LogFailed { .. } | Event::ChainFailed { .. }))
+    );
     disk.set_capacity(space.total_bytes);
     case.sim.run_for(5 * SECOND);
     case.append_acked(500);
@@ -331,10 +482,22 @@ fn a_full_device_stops_flushing_and_loses_nothing() {
 fn a_weaker_class_is_acked_earlier_and_a_stronger_one_takes_over() {
     let mut case = Case::new(options());
     case.order(|store, slot| {
-        store.set_config(slot, LogConfig { durability: Durability::Memory, ..LogConfig::default() });
+        store.set_config(
+            slot,
+            LogConfig {
+                durability: Durability::Memory,
+                ..LogConfig::default()
+            },
+        );
         let appended = store.append(slot, &batch(100), None).expect("room");
-        assert!(store.offsets(slot).high_watermark >= appended.end_offset, "acked at once");
-        let Ok(Read::Ready(batches)) = store.read(slot, Offset(0), Offset::MAX, 1 << 20, true) else { panic!("in memory") };
+        assert!(
+            store.offsets(slot).high_watermark >= appended.end_offset,
+            "acked at once"
+        );
+        let Ok(Read::Ready(batches)) = store.read(slot, Offset(0), Offset::MAX, 1 << 20, true)
+        else {
+            panic!("in memory")
+        };
         assert_eq!(batches.len(), 1, "readable at once");
         store.set_config(slot, LogConfig::default());
     });

@@ -25,13 +25,18 @@ const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// The disk's.
 pub async fn mark_clean(io: &Io, options: &Options) -> Result<bool, Error> {
     let wal = options.data.join("wal");
-    let Some(base) = checkpoint::read(io, &wal, RECOVERED).await? else { return Ok(false) };
+    let Some(base) = checkpoint::read(io, &wal, RECOVERED).await? else {
+        return Ok(false);
+    };
     let (files, cores) = super::list(io, &wal).await?;
     let mut logs: BTreeMap<_, LogState> = base.logs.into_iter().map(|log| (log.id, log)).collect();
     let mut clean = Vec::new();
     for core in cores {
         let read = checkpoint::read(io, &wal, core).await?;
-        let Some(read) = read.filter(|read| read.head.start == base.head.start && read.head.clean) else { return Ok(false) };
+        let Some(read) = read.filter(|read| read.head.start == base.head.start && read.head.clean)
+        else {
+            return Ok(false);
+        };
         clean.push(core);
         logs.extend(read.logs.into_iter().map(|log| (log.id, log)));
     }
@@ -42,10 +47,18 @@ pub async fn mark_clean(io: &Io, options: &Options) -> Result<bool, Error> {
     let kafka = options.data.join("kafka");
     let starts = offsets(&logs, |log| log.log_start);
     let ends = offsets(&logs, |log| log.flushed().max(log.log_start));
-    disk.replace(&kafka, LOG_STARTS, starts.into_bytes()).await?;
-    disk.replace(&kafka, RECOVERY_POINTS, ends.clone().into_bytes()).await?;
-    disk.replace(&kafka, HIGH_WATERMARKS, ends.into_bytes()).await?;
-    disk.replace(&kafka, MARKER, b"{\"version\":0,\"brokerEpoch\":-1}".to_vec()).await?;
+    disk.replace(&kafka, LOG_STARTS, starts.into_bytes())
+        .await?;
+    disk.replace(&kafka, RECOVERY_POINTS, ends.clone().into_bytes())
+        .await?;
+    disk.replace(&kafka, HIGH_WATERMARKS, ends.into_bytes())
+        .await?;
+    disk.replace(
+        &kafka,
+        MARKER,
+        b"{\"version\":0,\"brokerEpoch\":-1}".to_vec(),
+    )
+    .await?;
     Ok(true)
 }
 
@@ -76,10 +89,19 @@ mod tests {
 
     #[test]
     fn kafkas_text() {
-        let id = |partition| LogId { topic: TopicId([1; 16]), partition };
-        let log = |partition, disk| LogState { disk, ..LogState::empty(id(partition), "a.b", Offset(4), LeaderEpoch(0)) };
-        let logs: BTreeMap<LogId, LogState> =
-            [(id(0), log(0, Some(FlushedState::empty(Offset(4))))), (id(1), log(1, None))].into();
+        let id = |partition| LogId {
+            topic: TopicId([1; 16]),
+            partition,
+        };
+        let log = |partition, disk| LogState {
+            disk,
+            ..LogState::empty(id(partition), "a.b", Offset(4), LeaderEpoch(0))
+        };
+        let logs: BTreeMap<LogId, LogState> = [
+            (id(0), log(0, Some(FlushedState::empty(Offset(4))))),
+            (id(1), log(1, None)),
+        ]
+        .into();
         assert_eq!(offsets(&logs, |log| log.flushed()), "0\n1\na.b 0 4\n");
     }
 }

@@ -95,7 +95,11 @@ impl Recovery {
             io.create_dir(dir).await?;
         }
         io.sync_dir(&options.data).await?;
-        if let Some(parent) = options.data.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = options
+            .data
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             io.sync_dir(parent).await?;
         }
         clean::unmark(io, &options.data.join("kafka")).await?;
@@ -111,17 +115,25 @@ impl Recovery {
                 what: "the file is missing, but there is a write-ahead log: restore it, or the whole directory".into(),
             });
         };
-        let mut recovery = Self { start: base.head.start, ..Self::empty(io, options) };
+        let mut recovery = Self {
+            start: base.head.start,
+            ..Self::empty(io, options)
+        };
         recovery.take_checkpoint(base);
         let mut heads = BTreeMap::new();
         for core in checkpoints {
             // One of another start is a leftover.
-            if let Some(checkpoint) = checkpoint::read(io, &wal, core).await?.filter(|read| read.head.start == recovery.start) {
+            if let Some(checkpoint) = checkpoint::read(io, &wal, core)
+                .await?
+                .filter(|read| read.head.start == recovery.start)
+            {
                 heads.insert(core, checkpoint.head);
                 recovery.take_checkpoint(checkpoint);
             }
         }
-        recovery.report.clean = files.keys().all(|core| heads.get(core).is_some_and(|head| head.clean));
+        recovery.report.clean = files
+            .keys()
+            .all(|core| heads.get(core).is_some_and(|head| head.clean));
         for (core, numbers) in files {
             let head = heads.get(&core);
             if !head.is_some_and(|head| head.clean) {
@@ -140,12 +152,21 @@ impl Recovery {
         Recovery {
             io: io.clone(),
             options: options.clone(),
-            disk: Disk::new(io, DiskOptions { open_files_max: FILES_OPEN_MAX, producer_ids_max: options.producer_ids_max }),
+            disk: Disk::new(
+                io,
+                DiskOptions {
+                    open_files_max: FILES_OPEN_MAX,
+                    producer_ids_max: options.producer_ids_max,
+                },
+            ),
             start: 0,
             logs: BTreeMap::new(),
             replayed: BTreeMap::new(),
             deleted: BTreeMap::new(),
-            report: RecoveryReport { clean: true, ..RecoveryReport::default() },
+            report: RecoveryReport {
+                clean: true,
+                ..RecoveryReport::default()
+            },
         }
     }
 
@@ -159,7 +180,13 @@ impl Recovery {
         }
     }
 
-    async fn scan_chain(&mut self, wal: &Path, core: u32, numbers: Vec<u64>, head: Option<&Head>) -> Result<(), Error> {
+    async fn scan_chain(
+        &mut self,
+        wal: &Path,
+        core: u32,
+        numbers: Vec<u64>,
+        head: Option<&Head>,
+    ) -> Result<(), Error> {
         let first = head.map_or(0, |head| head.first_file);
         let start = self.start;
         let io = self.io.clone();
@@ -169,7 +196,14 @@ impl Recovery {
                 let bytes = scan::read_file(&io, &path).await?;
                 // The memory of a file without frames is free again here.
                 let mut frames = Vec::new();
-                scan::frames_of(&bytes, &path.display().to_string(), core, start, n, &mut frames);
+                scan::frames_of(
+                    &bytes,
+                    &path.display().to_string(),
+                    core,
+                    start,
+                    n,
+                    &mut frames,
+                );
                 Ok(frames)
             }
         });
@@ -190,7 +224,9 @@ impl Recovery {
             Found::Lost(entry) => (entry, None),
         };
         if entry.kind == Kind::Deleted {
-            let name = data.and_then(|data| String::from_utf8(data.to_vec()).ok()).unwrap_or_default();
+            let name = data
+                .and_then(|data| String::from_utf8(data.to_vec()).ok())
+                .unwrap_or_default();
             self.logs.remove(&entry.id);
             self.deleted.insert(entry.id, name);
             return;
@@ -203,7 +239,12 @@ impl Recovery {
             _ => None,
         };
         let log = self.logs.entry(entry.id).or_insert_with(|| {
-            LogFound::new(LogState::empty(entry.id, name.as_deref().unwrap_or_default(), entry.offset, LeaderEpoch(0)))
+            LogFound::new(LogState::empty(
+                entry.id,
+                name.as_deref().unwrap_or_default(),
+                entry.offset,
+                LeaderEpoch(0),
+            ))
         });
         if let Some(name) = name.filter(|_| log.state.name.is_empty()) {
             log.state.name = name;
@@ -216,7 +257,11 @@ impl Recovery {
 
     /// Every log that was found and not deleted.
     pub fn log_ids(&self) -> Vec<LogId> {
-        self.logs.keys().chain(self.replayed.keys()).copied().collect()
+        self.logs
+            .keys()
+            .chain(self.replayed.keys())
+            .copied()
+            .collect()
     }
 
     /// What has been found so far.
@@ -228,17 +273,36 @@ impl Recovery {
     ///
     /// # Errors
     /// The disk's.
-    pub async fn replay(&mut self, id: LogId, name: &str, config: LogConfig) -> Result<Option<Offsets>, Error> {
+    pub async fn replay(
+        &mut self,
+        id: LogId,
+        name: &str,
+        config: LogConfig,
+    ) -> Result<Option<Offsets>, Error> {
         if let Some(found) = self.logs.remove(&id) {
             let dir = self.dir(&dir_name(name, id.partition));
             let max = self.options.producer_ids_max;
-            let mut replayed = Box::pin(replay::replay(&self.disk, dir.clone(), id, config.clone(), found, max)).await?;
+            let mut replayed = Box::pin(replay::replay(
+                &self.disk,
+                dir.clone(),
+                id,
+                config.clone(),
+                found,
+                max,
+            ))
+            .await?;
             if replayed.disk.is_none()
                 && let Some(known) = replayed.state.disk
             {
-                let disk = Box::pin(DiskLog::open(&self.disk, dir, id, config, Some(known))).await?.0;
+                let disk = Box::pin(DiskLog::open(&self.disk, dir, id, config, Some(known)))
+                    .await?
+                    .0;
                 if !replayed.state.producers.is_empty() {
-                    disk.set_producers(crate::dirs::parse_producers(&replayed.state.producers, id, max)?);
+                    disk.set_producers(crate::dirs::parse_producers(
+                        &replayed.state.producers,
+                        id,
+                        max,
+                    )?);
                 }
                 replayed.disk = Some(disk);
             }
@@ -255,14 +319,31 @@ impl Recovery {
     ///
     /// # Panics
     /// If the log was not replayed.
-    pub async fn read(&self, id: LogId, from: Offset, max_bytes: usize) -> Result<Vec<Bytes>, ReadError> {
-        let Some(log) = self.replayed.get(&id) else { panic!("{id:?} was not replayed") };
+    pub async fn read(
+        &self,
+        id: LogId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let Some(log) = self.replayed.get(&id) else {
+            panic!("{id:?} was not replayed")
+        };
         let offsets = log.offsets();
-        if let Some((_, next)) = log.state.fenced.iter().find(|(start, end)| *start <= from && from < *end) {
-            return Err(ReadError::Damaged { offset: from, next: *next });
+        if let Some((_, next)) = log
+            .state
+            .fenced
+            .iter()
+            .find(|(start, end)| *start <= from && from < *end)
+        {
+            return Err(ReadError::Damaged {
+                offset: from,
+                next: *next,
+            });
         }
         match &log.disk {
-            Some(disk) if from < offsets.log_end => disk.read(from, offsets.log_end, max_bytes, true).await,
+            Some(disk) if from < offsets.log_end => {
+                disk.read(from, offsets.log_end, max_bytes, true).await
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -284,7 +365,9 @@ impl Recovery {
                 wanted.push((id, name, config, found));
             }
         }
-        let expected = wanted.iter().map(|(id, name, _, found)| (*id, name.clone(), found.state.disk.is_some()));
+        let expected = wanted
+            .iter()
+            .map(|(id, name, _, found)| (*id, name.clone(), found.state.disk.is_some()));
         let expected: Vec<_> = expected.collect();
         // Before any log is made: a deleted one, or one that nobody knows, may have left a directory of the same name.
         self.settle_directories(&expected, &known).await?;
@@ -293,7 +376,8 @@ impl Recovery {
         let replays = wanted.into_iter().map(|(id, name, config, found)| {
             let (disk, dir) = (disk.clone(), kafka.join(dir_name(&name, id.partition)));
             async move {
-                let mut replayed = Box::pin(replay::replay(&disk, dir, id, config, found, max)).await?;
+                let mut replayed =
+                    Box::pin(replay::replay(&disk, dir, id, config, found, max)).await?;
                 replayed.state.name = name;
                 replayed.disk = None;
                 Ok((id, replayed))
@@ -311,7 +395,12 @@ impl Recovery {
             self.report.bytes += replayed.bytes;
             self.report.damaged.append(&mut replayed.damaged);
             encoded.push(replayed.state.encode());
-            logs.push(RecoveredLog { id, name: replayed.state.name.clone(), config: replayed.config, state: replayed.state });
+            logs.push(RecoveredLog {
+                id,
+                name: replayed.state.name.clone(),
+                config: replayed.config,
+                state: replayed.state,
+            });
         }
         self.end_start(&encoded).await?;
         self.report.logs = logs.len();
@@ -331,13 +420,29 @@ impl Recovery {
         known: &impl Fn(LogId) -> Option<(String, LogConfig)>,
     ) -> Result<(), Error> {
         let kafka = self.options.data.join("kafka");
-        let replayed = self.replayed.iter().map(|(id, log)| (*id, log.state.name.clone(), log.state.disk.is_some()));
-        let wanted: BTreeMap<LogId, (String, bool)> =
-            wanted.iter().cloned().chain(replayed).map(|(id, name, on_disk)| (id, (dir_name(&name, id.partition), on_disk))).collect();
-        let expected: BTreeSet<&str> =
-            wanted.values().filter(|(_, on_disk)| *on_disk).map(|(name, _)| name.as_str()).collect();
+        let replayed = self
+            .replayed
+            .iter()
+            .map(|(id, log)| (*id, log.state.name.clone(), log.state.disk.is_some()));
+        let wanted: BTreeMap<LogId, (String, bool)> = wanted
+            .iter()
+            .cloned()
+            .chain(replayed)
+            .map(|(id, name, on_disk)| (id, (dir_name(&name, id.partition), on_disk)))
+            .collect();
+        let expected: BTreeSet<&str> = wanted
+            .values()
+            .filter(|(_, on_disk)| *on_disk)
+            .map(|(name, _)| name.as_str())
+            .collect();
         let mut changed = false;
-        for entry in self.io.read_dir(&kafka).await?.into_iter().filter(|entry| entry.is_dir) {
+        for entry in self
+            .io
+            .read_dir(&kafka)
+            .await?
+            .into_iter()
+            .filter(|entry| entry.is_dir)
+        {
             let (path, name) = (kafka.join(&entry.name), entry.name);
             if expected.contains(name.as_str()) || name.ends_with("-stray") {
                 continue;
@@ -347,12 +452,22 @@ impl Recovery {
                 self.report.removed.push(name);
                 continue;
             }
-            let partition = name.rsplit_once('-').and_then(|(_, partition)| partition.parse().ok());
+            let partition = name
+                .rsplit_once('-')
+                .and_then(|(_, partition)| partition.parse().ok());
             let topic = self.disk.topic_of(&path).await?;
-            let id = topic.zip(partition).map(|(topic, partition)| LogId { topic, partition });
+            let id = topic
+                .zip(partition)
+                .map(|(topic, partition)| LogId { topic, partition });
             let deleted = id.is_some_and(|id| self.deleted.contains_key(&id));
             // Made, and the power went before it said whose it is: nothing was written to it.
-            let half_made = topic.is_none() && !self.io.read_dir(&path).await?.iter().any(|file| file.name.ends_with(".log"));
+            let half_made = topic.is_none()
+                && !self
+                    .io
+                    .read_dir(&path)
+                    .await?
+                    .iter()
+                    .any(|file| file.name.ends_with(".log"));
             // The chain knows all of a log that no checkpoint counts on.
             let uncounted = id.is_some_and(|id| wanted.contains_key(&id));
             if deleted || half_made || uncounted {
@@ -374,7 +489,13 @@ impl Recovery {
     }
 
     /// The directory of a known log that neither a checkpoint nor a chain names: it is the log, as Kafka would leave it.
-    async fn adopt(&mut self, id: LogId, name: String, config: LogConfig, path: PathBuf) -> Result<(), Error> {
+    async fn adopt(
+        &mut self,
+        id: LogId,
+        name: String,
+        config: LogConfig,
+        path: PathBuf,
+    ) -> Result<(), Error> {
         let (disk, _) = Box::pin(DiskLog::open(&self.disk, path, id, config.clone(), None)).await?;
         let known = disk.state();
         let epochs = disk.epochs();
@@ -387,7 +508,14 @@ impl Recovery {
             epochs,
             ..LogState::empty(id, &name, known.log_start, LeaderEpoch(0))
         };
-        let replayed = Replayed { state, config, disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
+        let replayed = Replayed {
+            state,
+            config,
+            disk: None,
+            damaged: Vec::new(),
+            batches: 0,
+            bytes: 0,
+        };
         self.replayed.insert(id, replayed);
         Ok(())
     }
@@ -396,17 +524,34 @@ impl Recovery {
     async fn end_start(&mut self, logs: &[Bytes]) -> Result<(), Error> {
         let wal = self.options.data.join("wal");
         let run = u128::from(self.io.random());
-        let head = Head { start: self.start + 1, core: RECOVERED, run, clean: true, first_live: 0, first_file: 0 };
+        let head = Head {
+            start: self.start + 1,
+            core: RECOVERED,
+            run,
+            clean: true,
+            first_live: 0,
+            first_file: 0,
+        };
         // Directories of deleted logs are gone by now.
-        checkpoint::write(&self.io, &wal, RECOVERED, checkpoint::encode(&head, logs, &[])).await?;
+        checkpoint::write(
+            &self.io,
+            &wal,
+            RECOVERED,
+            checkpoint::encode(&head, logs, &[]),
+        )
+        .await?;
         let (files, checkpoints) = list(&self.io, &wal).await?;
         for (core, numbers) in files {
             for n in numbers {
-                self.io.remove_file(&wal.join(recycle::file_name(core, n))).await?;
+                self.io
+                    .remove_file(&wal.join(recycle::file_name(core, n)))
+                    .await?;
             }
         }
         for core in checkpoints {
-            self.io.remove_file(&wal.join(checkpoint::file_name(core))).await?;
+            self.io
+                .remove_file(&wal.join(checkpoint::file_name(core)))
+                .await?;
         }
         self.io.sync_dir(&wal).await?;
         Ok(())
@@ -420,7 +565,9 @@ async fn list(io: &Io, wal: &Path) -> Result<(BTreeMap<u32, Vec<u64>>, Vec<u32>)
     for entry in io.read_dir(wal).await? {
         if let Some((core, n)) = recycle::parse_name(&entry.name) {
             files.entry(core).or_default().push(n);
-        } else if let Some(core) = checkpoint::parse_name(&entry.name).filter(|core| *core != RECOVERED) {
+        } else if let Some(core) =
+            checkpoint::parse_name(&entry.name).filter(|core| *core != RECOVERED)
+        {
             checkpoints.push(core);
         }
     }

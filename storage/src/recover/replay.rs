@@ -41,7 +41,13 @@ pub(crate) struct LogFound {
 
 impl LogFound {
     pub(crate) fn new(state: LogState) -> LogFound {
-        LogFound { state, batches: BTreeMap::new(), cut: None, lost: Vec::new(), holes_are_damage: false }
+        LogFound {
+            state,
+            batches: BTreeMap::new(),
+            cut: None,
+            lost: Vec::new(),
+            holes_are_damage: false,
+        }
     }
 
     pub(crate) fn on_entry(&mut self, entry: &Entry, data: Bytes) {
@@ -49,7 +55,11 @@ impl LogFound {
         match entry.kind {
             Kind::Append | Kind::Carry => {
                 self.state.epoch = epoch;
-                let batch = Batch { epoch: entry.epoch, end: entry.end(), bytes: data };
+                let batch = Batch {
+                    epoch: entry.epoch,
+                    end: entry.end(),
+                    bytes: data,
+                };
                 match self.batches.get(&entry.offset) {
                     Some(old) if old.epoch >= batch.epoch => {}
                     _ => drop(self.batches.insert(entry.offset, batch)),
@@ -78,8 +88,18 @@ impl LogFound {
     /// Offset after everything known.
     pub(crate) fn end(&self) -> Offset {
         let flushed = self.cut.unwrap_or_else(|| self.state.flushed());
-        let batches = self.batches.values().map(|batch| batch.end).max().unwrap_or(flushed);
-        let lost = self.lost.iter().map(|(_, end)| *end).max().unwrap_or(flushed);
+        let batches = self
+            .batches
+            .values()
+            .map(|batch| batch.end)
+            .max()
+            .unwrap_or(flushed);
+        let lost = self
+            .lost
+            .iter()
+            .map(|(_, end)| *end)
+            .max()
+            .unwrap_or(flushed);
         flushed.max(batches).max(lost).max(self.state.log_start)
     }
 }
@@ -116,10 +136,25 @@ pub(crate) async fn replay(
     producer_ids_max: usize,
 ) -> Result<Replayed, Error> {
     let end = found.end();
-    let LogFound { mut state, batches, cut, lost, holes_are_damage } = found;
-    let mut result = Replayed { state: state.clone(), config: config.clone(), disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
+    let LogFound {
+        mut state,
+        batches,
+        cut,
+        lost,
+        holes_are_damage,
+    } = found;
+    let mut result = Replayed {
+        state: state.clone(),
+        config: config.clone(),
+        disk: None,
+        damaged: Vec::new(),
+        batches: 0,
+        bytes: 0,
+    };
     // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
-    let from = cut.or_else(|| state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
+    let from = cut
+        .or_else(|| state.disk.map(|disk| disk.flushed))
+        .unwrap_or(Offset::ZERO);
     if all_deleted(&state) {
         crate::dirs::remove_dir(disk, &dir).await?;
         state.disk = None;
@@ -130,9 +165,16 @@ pub(crate) async fn replay(
         return Ok(result);
     }
     let log = match &state.disk {
-        Some(known) => Box::pin(DiskLog::open(disk, dir, id, config, Some(*known))).await?.0,
+        Some(known) => {
+            Box::pin(DiskLog::open(disk, dir, id, config, Some(*known)))
+                .await?
+                .0
+        }
         None => {
-            let first = batches.range(from..).next().map_or(state.log_start, |(first, _)| *first);
+            let first = batches
+                .range(from..)
+                .next()
+                .map_or(state.log_start, |(first, _)| *first);
             Box::pin(DiskLog::create(disk, dir, id, config, first)).await?
         }
     };
@@ -152,12 +194,20 @@ pub(crate) async fn replay(
                 result.damaged.push(Damage {
                     file: log.dir().display().to_string(),
                     position: 0,
-                    what: format!("batch {base}..{} of {id:?} overlaps what ends at {expected}", batch.end),
+                    what: format!(
+                        "batch {base}..{} of {id:?} overlaps what ends at {expected}",
+                        batch.end
+                    ),
                 });
             }
             continue;
         }
-        if base > expected && (holes_are_damage || lost.iter().any(|(from, end)| *from < base && *end > expected)) {
+        if base > expected
+            && (holes_are_damage
+                || lost
+                    .iter()
+                    .any(|(from, end)| *from < base && *end > expected))
+        {
             fence(&mut state, expected, base);
         }
         state.epochs.assign(batch.epoch, base);
@@ -180,8 +230,13 @@ pub(crate) async fn replay(
     }
     state.epochs.truncate_from_end(end);
     state.disk = Some(log.state());
-    state.producers =
-        log.with_producers(|producers| if producers.is_empty() { Vec::new() } else { producers.to_bytes() });
+    state.producers = log.with_producers(|producers| {
+        if producers.is_empty() {
+            Vec::new()
+        } else {
+            producers.to_bytes()
+        }
+    });
     state.closed = false;
     result.state = state;
     result.disk = Some(log);
@@ -191,7 +246,9 @@ pub(crate) async fn replay(
 /// Was everything that the checkpoint counts on deleted since? Then its segment may be gone, in whole or in part: the log start
 /// was durable before. What comes after is in the chain, so the directory is made anew.
 fn all_deleted(state: &LogState) -> bool {
-    state.disk.is_some_and(|known| state.log_start >= known.flushed && (known.position > 0 || !state.closed))
+    state.disk.is_some_and(|known| {
+        state.log_start >= known.flushed && (known.position > 0 || !state.closed)
+    })
 }
 
 fn fence(state: &mut LogState, from: Offset, to: Offset) {

@@ -41,7 +41,14 @@ pub(crate) enum Found {
 }
 
 /// Every valid frame of this start and core in a file, whatever lies between them.
-pub(crate) fn frames_of(bytes: &Bytes, file: &str, core: u32, start: u64, generation: u64, out: &mut Vec<Frame>) {
+pub(crate) fn frames_of(
+    bytes: &Bytes,
+    file: &str,
+    core: u32,
+    start: u64,
+    generation: u64,
+    out: &mut Vec<Frame>,
+) {
     let mut at = 0;
     while at + BLOCK <= bytes.len() {
         let whole = FrameHeader::read(&bytes[at..])
@@ -54,7 +61,14 @@ pub(crate) fn frames_of(bytes: &Bytes, file: &str, core: u32, start: u64, genera
             .and_then(|(header, crc)| {
                 let frame = bytes.slice(at..at + header.bytes as usize);
                 let table = read_table(&header, &frame)?;
-                Some(Frame { header, crc, file: file.to_owned(), position: at as u64, table, bytes: frame })
+                Some(Frame {
+                    header,
+                    crc,
+                    file: file.to_owned(),
+                    position: at as u64,
+                    table,
+                    bytes: frame,
+                })
             });
         match whole {
             Some(frame) => {
@@ -70,9 +84,16 @@ pub(crate) fn frames_of(bytes: &Bytes, file: &str, core: u32, start: u64, genera
 ///
 /// # Errors
 /// [`Error::Damaged`] if frames of two runs claim the same start.
-pub(crate) fn chain(mut frames: Vec<Frame>, head: Option<&Head>, report: &mut RecoveryReport) -> Result<Vec<Found>, Error> {
+pub(crate) fn chain(
+    mut frames: Vec<Frame>,
+    head: Option<&Head>,
+    report: &mut RecoveryReport,
+) -> Result<Vec<Found>, Error> {
     frames.sort_by_key(|frame| frame.header.sequence);
-    let Some(run) = head.map(|head| head.run).or_else(|| frames.first().map(|frame| frame.header.run)) else {
+    let Some(run) = head
+        .map(|head| head.run)
+        .or_else(|| frames.first().map(|frame| frame.header.run))
+    else {
         return Ok(Vec::new());
     };
     if let Some(other) = frames.iter().find(|frame| frame.header.run != run) {
@@ -82,7 +103,11 @@ pub(crate) fn chain(mut frames: Vec<Frame>, head: Option<&Head>, report: &mut Re
             what: "a frame of another run of the same start".into(),
         });
     }
-    let acked = frames.iter().map(|frame| frame.header.acked_through).max().unwrap_or(0);
+    let acked = frames
+        .iter()
+        .map(|frame| frame.header.acked_through)
+        .max()
+        .unwrap_or(0);
     let mut expected = head.map_or(1, |head| head.first_live);
     let mut previous: Option<(u64, u32)> = None;
     let mut found = Vec::new();
@@ -118,7 +143,9 @@ pub(crate) fn chain(mut frames: Vec<Frame>, head: Option<&Head>, report: &mut Re
                 what: format!("frame {sequence} does not follow its predecessor"),
             });
         }
-        let bad = |(entry, range): &&(Entry, std::ops::Range<usize>)| !entry.matches(&frame.bytes[range.clone()]);
+        let bad = |(entry, range): &&(Entry, std::ops::Range<usize>)| {
+            !entry.matches(&frame.bytes[range.clone()])
+        };
         if sequence > acked && frame.table.iter().any(|each| bad(&each)) {
             report.torn_frames += 1 + frames.count() as u64;
             break;
@@ -131,7 +158,10 @@ pub(crate) fn chain(mut frames: Vec<Frame>, head: Option<&Head>, report: &mut Re
                 report.damaged.push(Damage {
                     file: frame.file.clone(),
                     position: frame.position + range.start as u64,
-                    what: format!("{:?} of {:?} at offset {}", entry.kind, entry.id, entry.offset),
+                    what: format!(
+                        "{:?} of {:?} at offset {}",
+                        entry.kind, entry.id, entry.offset
+                    ),
                 });
                 found.push(Found::Lost(*entry));
             }
@@ -146,7 +176,15 @@ pub(crate) fn chain(mut frames: Vec<Frame>, head: Option<&Head>, report: &mut Re
 
 /// All of a WAL file.
 pub(crate) async fn read_file(io: &Io, path: &Path) -> Result<Bytes, Error> {
-    let file = io.open(path, Open { direct: true, ..Open::default() }).await?;
+    let file = io
+        .open(
+            path,
+            Open {
+                direct: true,
+                ..Open::default()
+            },
+        )
+        .await?;
     let len = file.len().await? / BLOCK as u64 * BLOCK as u64;
     if len > READ_MAX {
         return Err(Error::Damaged {

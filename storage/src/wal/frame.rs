@@ -171,7 +171,10 @@ impl Entry {
     fn read(bytes: &[u8]) -> Option<Entry> {
         Some(Entry {
             kind: Kind::from_u8(bytes[0])?,
-            id: LogId { topic: TopicId(array(bytes, 8)), partition: u32_at(bytes, 4).cast_signed() },
+            id: LogId {
+                topic: TopicId(array(bytes, 8)),
+                partition: u32_at(bytes, 4).cast_signed(),
+            },
             offset: Offset(u64_at(bytes, 24).cast_signed()),
             epoch: LeaderEpoch(u32_at(bytes, 32).cast_signed()),
             length: u32_at(bytes, 36),
@@ -208,7 +211,10 @@ impl Entry {
 }
 
 /// The table of a frame whose header has been read: entries with the places of their data, or `None` when it is not whole.
-pub(crate) fn read_table(header: &FrameHeader, frame: &[u8]) -> Option<Vec<(Entry, std::ops::Range<usize>)>> {
+pub(crate) fn read_table(
+    header: &FrameHeader,
+    frame: &[u8],
+) -> Option<Vec<(Entry, std::ops::Range<usize>)>> {
     let table_at = header.table_at as usize;
     let table = frame.get(table_at..table_at + header.entries as usize * ENTRY_BYTES)?;
     if checksum(table) != header.table_crc {
@@ -219,7 +225,14 @@ pub(crate) fn read_table(header: &FrameHeader, frame: &[u8]) -> Option<Vec<(Entr
     for bytes in table.chunks_exact(ENTRY_BYTES) {
         let entry = Entry::read(bytes)?;
         let end = at + entry.length as usize;
-        if end > table_at || (entry.is_batch() && entry.offset.0.checked_add(i64::from(entry.last_delta) + 1).is_none()) {
+        if end > table_at
+            || (entry.is_batch()
+                && entry
+                    .offset
+                    .0
+                    .checked_add(i64::from(entry.last_delta) + 1)
+                    .is_none())
+        {
             return None;
         }
         entries.push((entry, at..end));
@@ -250,7 +263,10 @@ mod tests {
         bytes[HEADER_BYTES..HEADER_BYTES + 5].copy_from_slice(name);
         let entry = Entry {
             kind: Kind::Created,
-            id: LogId { topic: TopicId([7; 16]), partition: 3 },
+            id: LogId {
+                topic: TopicId([7; 16]),
+                partition: 3,
+            },
             offset: Offset(0),
             epoch: LeaderEpoch(5),
             length: 5,
@@ -280,8 +296,14 @@ mod tests {
     fn round_trip() {
         let bytes = frame();
         let (header, crc) = FrameHeader::read(&bytes).expect("a header");
-        assert_eq!((header.core, header.start, header.run, header.generation), (1, 2, 3, 4));
-        assert_eq!((header.sequence, header.acked_through, header.previous), (6, 5, 9));
+        assert_eq!(
+            (header.core, header.start, header.run, header.generation),
+            (1, 2, 3, 4)
+        );
+        assert_eq!(
+            (header.sequence, header.acked_through, header.previous),
+            (6, 5, 9)
+        );
         assert_ne!(crc, 0);
         let table = read_table(&header, &bytes).expect("a table");
         assert_eq!(table.len(), 1);
@@ -298,8 +320,11 @@ mod tests {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let whole = FrameHeader::read(&bytes).is_some_and(|(header, _)| {
-                read_table(&header, &bytes)
-                    .is_some_and(|table| table.iter().all(|(entry, range)| entry.matches(&bytes[range.clone()])))
+                read_table(&header, &bytes).is_some_and(|table| {
+                    table
+                        .iter()
+                        .all(|(entry, range)| entry.matches(&bytes[range.clone()]))
+                })
             });
             assert!(!whole, "bit {bit} flipped and not found");
         }

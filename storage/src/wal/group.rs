@@ -30,9 +30,21 @@ pub(crate) struct Group {
 impl Group {
     /// Over `buf`, from which nothing is waiting to be split.
     pub(crate) fn new(mut buf: ArenaBuf, sequence: u64, opened: Instant) -> Group {
-        assert!(buf.is_empty(), "a group begins in a fresh part of its chunk, {} bytes are written", buf.len());
+        assert!(
+            buf.is_empty(),
+            "a group begins in a fresh part of its chunk, {} bytes are written",
+            buf.len()
+        );
         buf.put(&[0; HEADER_BYTES]);
-        Group { buf, table: Vec::new(), entries: 0, sequence, opened, dsync: false, reaches: Vec::new() }
+        Group {
+            buf,
+            table: Vec::new(),
+            entries: 0,
+            sequence,
+            opened,
+            dsync: false,
+            reaches: Vec::new(),
+        }
     }
 
     /// Bytes a chunk must have to spare for a group of one entry with `data` bytes.
@@ -96,7 +108,11 @@ impl Group {
         header.sequence = self.sequence;
         let crc = header.write(self.buf.written_mut());
         let frame = self.buf.split();
-        assert_eq!(frame.len() as u64, bytes, "a frame is padded to whole blocks");
+        assert_eq!(
+            frame.len() as u64,
+            bytes,
+            "a frame is padded to whole blocks"
+        );
         (frame, crc, self.buf, self.reaches)
     }
 }

@@ -62,7 +62,15 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn new(dir: PathBuf, core: u32, first: WalFile) -> Files {
         let next_n = first.n + 1;
-        Files { dir, core, live: VecDeque::from([first]), at: 0, spare: VecDeque::new(), next_n, making: false }
+        Files {
+            dir,
+            core,
+            live: VecDeque::from([first]),
+            at: 0,
+            spare: VecDeque::new(),
+            next_n,
+            making: false,
+        }
     }
 
     /// Takes `bytes` for frame `sequence`; `None` when no file is ready.
@@ -80,8 +88,18 @@ impl Files {
         let offset = self.at;
         self.at += bytes;
         current.last = sequence;
-        assert!(self.at <= current.bytes, "frame {sequence} ends at {} of {} in file {}", self.at, current.bytes, current.n);
-        Some(Place { file: current.file.clone(), n: current.n, offset })
+        assert!(
+            self.at <= current.bytes,
+            "frame {sequence} ends at {} of {} in file {}",
+            self.at,
+            current.bytes,
+            current.n
+        );
+        Some(Place {
+            file: current.file.clone(),
+            n: current.n,
+            offset,
+        })
     }
 
     /// Bytes of files in use up to the writing position.
@@ -139,19 +157,33 @@ impl Files {
     pub(crate) fn on_made(&mut self, made: Option<WalFile>) {
         self.making = false;
         if let Some(file) = made {
-            assert!(self.spare.back().is_none_or(|last| last.n < file.n), "WAL files come in order");
+            assert!(
+                self.spare.back().is_none_or(|last| last.n < file.n),
+                "WAL files come in order"
+            );
             self.spare.push_back(file);
         }
     }
 }
 
 /// Makes file `n`, filled with zeros and durable, name included.
-pub(crate) async fn make(io: &Io, dir: &Path, core: u32, n: u64, bytes: u64) -> Result<WalFile, netio::Error> {
+pub(crate) async fn make(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    n: u64,
+    bytes: u64,
+) -> Result<WalFile, netio::Error> {
     let path = dir.join(file_name(core, n));
     match fill(io, &path, bytes).await {
         Ok(file) => {
             io.sync_dir(dir).await?;
-            Ok(WalFile { n, file, bytes, last: 0 })
+            Ok(WalFile {
+                n,
+                file,
+                bytes,
+                last: 0,
+            })
         }
         Err(error) => {
             // Space that a half-made file holds is better free; if the removal fails as well, recovery removes it.
@@ -162,7 +194,18 @@ pub(crate) async fn make(io: &Io, dir: &Path, core: u32, n: u64, bytes: u64) -> 
 }
 
 async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
-    let file = io.open(path, Open { write: true, create: true, truncate: true, direct: true, ..Open::default() }).await?;
+    let file = io
+        .open(
+            path,
+            Open {
+                write: true,
+                create: true,
+                truncate: true,
+                direct: true,
+                ..Open::default()
+            },
+        )
+        .await?;
     file.allocate(0, bytes).await?;
     let zeros = netio::AlignedBuf::zeroed(ZEROS.min(bytes as usize)).freeze();
     let mut at = 0;
@@ -177,14 +220,29 @@ async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
     Ok(file)
 }
 
-async fn rename(io: &Io, dir: &Path, core: u32, old: WalFile, n: u64) -> Result<WalFile, netio::Error> {
-    io.rename(&dir.join(file_name(core, old.n)), &dir.join(file_name(core, n))).await?;
+async fn rename(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    old: WalFile,
+    n: u64,
+) -> Result<WalFile, netio::Error> {
+    io.rename(
+        &dir.join(file_name(core, old.n)),
+        &dir.join(file_name(core, n)),
+    )
+    .await?;
     io.sync_dir(dir).await?;
     Ok(WalFile { n, last: 0, ..old })
 }
 
 /// Deletes files that are not wanted any more.
-pub(crate) async fn remove(io: &Io, dir: &Path, core: u32, files: Vec<WalFile>) -> Result<(), netio::Error> {
+pub(crate) async fn remove(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    files: Vec<WalFile>,
+) -> Result<(), netio::Error> {
     for file in files {
         io.remove_file(&dir.join(file_name(core, file.n))).await?;
     }

@@ -155,18 +155,27 @@ impl Wal {
 
     /// The group in which an entry with `data` bytes goes next.
     pub(crate) fn group(&mut self, data: usize) -> &mut Group {
-        let full = |group: &Group| group.bytes() + data > self.chain.group_bytes || !group.fits(data);
+        let full =
+            |group: &Group| group.bytes() + data > self.chain.group_bytes || !group.fits(data);
         if self.open.as_ref().is_some_and(full) {
             self.queue.extend(self.open.take());
         }
         if self.open.is_none() {
             let buf = self.buffer(Group::bytes_for(data));
-            self.frames.push_back(Frame { state: State::Open, dsync: false, bytes: None, pending: 0, reaches: Vec::new() });
+            self.frames.push_back(Frame {
+                state: State::Open,
+                dsync: false,
+                bytes: None,
+                pending: 0,
+                reaches: Vec::new(),
+            });
             self.open = Some(Group::new(buf, self.next, self.io.now()));
             self.next += 1;
         }
         self.totals.entries += 1;
-        self.open.as_mut().unwrap_or_else(|| unreachable!("just opened"))
+        self.open
+            .as_mut()
+            .unwrap_or_else(|| unreachable!("just opened"))
     }
 
     fn buffer(&mut self, need: usize) -> ArenaBuf {
@@ -174,7 +183,11 @@ impl Wal {
             return rest;
         }
         let chunk = (self.chain.group_bytes * 4).next_multiple_of(super::frame::BLOCK);
-        if need > chunk { Arena::new(need, 0).chunk() } else { self.arena.chunk() }
+        if need > chunk {
+            Arena::new(need, 0).chunk()
+        } else {
+            self.arena.chunk()
+        }
     }
 
     /// An entry without a batch; always on the device before it counts. Returns its frame's sequence.
@@ -267,7 +280,9 @@ impl Wal {
     /// When the open group has lingered enough; `None` when there is nothing to wait for.
     pub(crate) fn linger_until(&self) -> Option<Instant> {
         let open = self.open.as_ref()?;
-        let idle = self.chain.linger_us > 0 && self.queue.is_empty() && self.in_flight < self.chain.groups_in_flight;
+        let idle = self.chain.linger_us > 0
+            && self.queue.is_empty()
+            && self.in_flight < self.chain.groups_in_flight;
         idle.then(|| open.opened.after_us(self.chain.linger_us))
     }
 
@@ -288,7 +303,11 @@ impl Wal {
         };
         let (bytes, crc, rest, reaches) = group.seal(header);
         self.previous = crc;
-        if self.rest.as_ref().is_none_or(|old| old.spare() < rest.spare()) {
+        if self
+            .rest
+            .as_ref()
+            .is_none_or(|old| old.spare() < rest.spare())
+        {
             self.rest = Some(rest);
         }
         self.cached_bytes += bytes.len() as u64;
@@ -306,7 +325,13 @@ impl Wal {
         frame.reaches = reaches;
         frame.bytes = Some(bytes.clone());
         self.in_flight += 1;
-        self.io.write(&place.file, vec![bytes], place.offset, dsync, TOKEN_STORE | sequence);
+        self.io.write(
+            &place.file,
+            vec![bytes],
+            place.offset,
+            dsync,
+            TOKEN_STORE | sequence,
+        );
         Ok(())
     }
 
@@ -332,7 +357,9 @@ impl Wal {
         if let Err(error) = result {
             return self.fail(format!("sync of the write-ahead log: {error}"));
         }
-        let Some(syncing) = &mut self.syncing else { return };
+        let Some(syncing) = &mut self.syncing else {
+            return;
+        };
         syncing.left -= 1;
         if syncing.left == 0 {
             self.durable_through = self.durable_through.max(syncing.covers);
@@ -367,7 +394,9 @@ impl Wal {
             }
             self.durable_through = sequence;
         }
-        let wanted = self.dsync_through.max(self.wanted_durable.min(self.written_through));
+        let wanted = self
+            .dsync_through
+            .max(self.wanted_durable.min(self.written_through));
         if self.syncing.is_none() && self.durable_through < wanted {
             self.start_sync();
         }
@@ -375,11 +404,18 @@ impl Wal {
 
     fn start_sync(&mut self) {
         let covers = self.written_through;
-        assert!(!self.unsynced.is_empty(), "frames {}..={covers} are not durable and no file is unsynced", self.durable_through);
+        assert!(
+            !self.unsynced.is_empty(),
+            "frames {}..={covers} are not durable and no file is unsynced",
+            self.durable_through
+        );
         for (_, file, _) in &self.unsynced {
             self.io.sync(file, TOKEN_STORE | TOKEN_SYNC);
         }
-        self.syncing = Some(Syncing { covers, left: self.unsynced.len() });
+        self.syncing = Some(Syncing {
+            covers,
+            left: self.unsynced.len(),
+        });
         self.unsynced.retain(|(_, _, last)| *last > covers);
     }
 
@@ -403,7 +439,9 @@ impl Wal {
     }
     /// Everything entered is written, or nothing will be any more.
     pub(crate) fn is_drained(&self) -> bool {
-        self.in_flight == 0 && (self.failed.is_some() || (self.queue.is_empty() && self.open.is_none() && self.syncing.is_none()))
+        self.in_flight == 0
+            && (self.failed.is_some()
+                || (self.queue.is_empty() && self.open.is_none() && self.syncing.is_none()))
     }
 
     /// The next frame that has been written since the last call: whose it is and how far it reaches.
@@ -435,7 +473,11 @@ impl Wal {
         if let Some(bytes) = &frame.bytes {
             return Some(bytes.slice(at as usize..at as usize + len as usize));
         }
-        let group = self.queue.iter_mut().chain(&mut self.open).find(|group| group.sequence == sequence);
+        let group = self
+            .queue
+            .iter_mut()
+            .chain(&mut self.open)
+            .find(|group| group.sequence == sequence);
         group.map(|group| group.copy(at, len))
     }
 
@@ -446,10 +488,9 @@ impl Wal {
 
     /// First frame that holds a batch which is in no segment; the next one to come if there is none.
     pub(crate) fn first_pending(&mut self) -> u64 {
+        self.pending_floor = self.pending_floor.max(self.first);
         while self.pending_floor < self.next {
-            let sequence = self.pending_floor.max(self.first);
-            self.pending_floor = sequence;
-            let frame = self.frame(sequence);
+            let frame = self.frame(self.pending_floor);
             if frame.pending > 0 || frame.state == State::Open {
                 break;
             }
@@ -461,7 +502,9 @@ impl Wal {
     /// Drops the oldest frames until at most `budget` bytes are held. What is pending or not durable stays, and all after it.
     pub(crate) fn evict(&mut self, budget: u64) {
         while self.cached_bytes > budget && self.first <= self.told_durable {
-            let Some(front) = self.frames.pop_front_if(|frame| frame.pending == 0) else { return };
+            let Some(front) = self.frames.pop_front_if(|frame| frame.pending == 0) else {
+                return;
+            };
             self.cached_bytes -= front.bytes.map_or(0, |bytes| bytes.len() as u64);
             self.first += 1;
         }

@@ -1,17 +1,22 @@
 //! The program of a core in these tests: a store under random operations, all of them checked against the model.
 use crate::model::{LogModel, Model, Sent, Stored};
 use netio::{Boot, Io, Mesh, Program, Turn, sim::Rng};
-use record::{BatchBuilder, BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId};
+use record::{
+    BatchBuilder, BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId,
+};
 use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
-use storage::{AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, RecoveredLog, Recovery, Store};
+use storage::{
+    AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, RecoveredLog,
+    Recovery, Store,
+};
 
 /// What the cores of one life share.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     pub model: Mutex<Model>,
     life: Mutex<Life>,
 }
@@ -25,19 +30,22 @@ struct Life {
 }
 
 impl Shared {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { model: Mutex::default(), life: Mutex::default() })
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            model: Mutex::default(),
+            life: Mutex::default(),
+        })
     }
-    pub fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.life.lock().unwrap().ready
     }
-    pub fn stopped(&self) -> usize {
+    pub(crate) fn stopped(&self) -> usize {
         self.life.lock().unwrap().stopped
     }
 }
 
 /// Small, so that files roll, caches overflow and limits bite within milliseconds.
-pub fn options(data: &Path) -> Options {
+pub(crate) fn options(data: &Path) -> Options {
     Options {
         group_bytes: 16 << 10,
         wal_file_bytes: 128 << 10,
@@ -54,10 +62,13 @@ pub fn options(data: &Path) -> Options {
 }
 
 /// Boots of one life with `cores` cores.
-pub fn boots(shared: &Arc<Shared>, data: &Path, cores: usize, seed: u64) -> Vec<Boot<()>> {
+pub(crate) fn boots(shared: &Arc<Shared>, data: &Path, cores: usize, seed: u64) -> Vec<Boot<()>> {
     {
         let mut life = shared.life.lock().unwrap();
-        *life = Life { number: life.number + 1, ..Life::default() };
+        *life = Life {
+            number: life.number + 1,
+            ..Life::default()
+        };
         shared.model.lock().unwrap().cores = cores;
     }
     (0..cores)
@@ -74,12 +85,26 @@ pub fn boots(shared: &Arc<Shared>, data: &Path, cores: usize, seed: u64) -> Vec<
         .collect()
 }
 
-async fn start(io: Io, mesh: Mesh<()>, shared: Arc<Shared>, options: Options, core: usize, cores: usize, seed: u64) -> Load {
+async fn start(
+    io: Io,
+    mesh: Mesh<()>,
+    shared: Arc<Shared>,
+    options: Options,
+    core: usize,
+    cores: usize,
+    seed: u64,
+) -> Load {
     if core == 0 {
         recover(&io, &shared, &options, cores).await;
     }
     let logs = loop {
-        let taken = shared.life.lock().unwrap().logs.as_mut().map(|logs| logs.remove(&core).unwrap_or_default());
+        let taken = shared
+            .life
+            .lock()
+            .unwrap()
+            .logs
+            .as_mut()
+            .map(|logs| logs.remove(&core).unwrap_or_default());
         match taken {
             Some(logs) => break logs,
             None => io.sleep_until(io.now().after_us(200)).await,
@@ -87,22 +112,40 @@ async fn start(io: Io, mesh: Mesh<()>, shared: Arc<Shared>, options: Options, co
     };
     let mut options = options;
     let mut rng = Rng::new(seed ^ (core as u64 + 1) << 32);
-    options.linger_us = if rng.chance(0.3) { rng.between(1, 2_000) } else { 0 };
+    options.linger_us = if rng.chance(0.3) {
+        rng.between(1, 2_000)
+    } else {
+        0
+    };
     options.groups_in_flight = rng.between(1, 4) as usize;
-    let store = Store::open(io.clone(), options, logs).await.expect("the store opens");
+    let store = Store::open(io.clone(), options, logs)
+        .await
+        .expect("the store opens");
     Load::new(io, mesh, shared, store, core, cores, rng)
 }
 
 /// Phase two knows the model's logs, as a broker knows its image's.
 async fn recover(io: &Io, shared: &Arc<Shared>, options: &Options, cores: usize) {
-    let recovery = Recovery::scan(io, options).await.expect("the directory is readable");
-    let known: BTreeMap<LogId, (String, LogConfig)> =
-        shared.lock().logs.iter().map(|(id, log)| (*id, (log.name.clone(), log.config.clone()))).collect();
-    let (logs, report) = recovery.finish(|id| known.get(&id).cloned()).await.expect("recovery ends");
+    let recovery = Recovery::scan(io, options)
+        .await
+        .expect("the directory is readable");
+    let known: BTreeMap<LogId, (String, LogConfig)> = shared
+        .lock()
+        .logs
+        .iter()
+        .map(|(id, log)| (*id, (log.name.clone(), log.config.clone())))
+        .collect();
+    let (logs, report) = recovery
+        .finish(|id| known.get(&id).cloned())
+        .await
+        .expect("recovery ends");
     assert_eq!(report.damaged, [], "no byte was damaged here");
     let mut model = shared.lock();
     if model.last_end == Some(crate::model::End::Clean) {
-        assert!(report.clean && report.frames == 0, "a clean stop leaves nothing to replay: {report:?}");
+        assert!(
+            report.clean && report.frames == 0,
+            "a clean stop leaves nothing to replay: {report:?}"
+        );
     }
     if model.leaving.is_empty() {
         assert_eq!(report.strays, Vec::<String>::new(), "nothing to set aside");
@@ -116,7 +159,7 @@ async fn recover(io: &Io, shared: &Arc<Shared>, options: &Options, cores: usize)
 }
 
 impl Shared {
-    pub fn lock(&self) -> MutexGuard<'_, Model> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap()
     }
 }
@@ -151,7 +194,7 @@ enum Phase {
     Done,
 }
 
-pub struct Load {
+pub(crate) struct Load {
     io: Io,
     /// A message means: drop everything, as a killed process does.
     mesh: Mesh<()>,
@@ -169,12 +212,25 @@ pub struct Load {
 
 impl Load {
     #[allow(clippy::too_many_arguments)]
-    fn new(io: Io, mesh: Mesh<()>, shared: Arc<Shared>, mut store: Store, core: usize, cores: usize, rng: Rng) -> Load {
+    fn new(
+        io: Io,
+        mesh: Mesh<()>,
+        shared: Arc<Shared>,
+        mut store: Store,
+        core: usize,
+        cores: usize,
+        rng: Rng,
+    ) -> Load {
         let mut model = shared.lock();
         let last_end = model.last_end;
         let mut mine = Vec::new();
         let mut lost = 0;
-        let ids: Vec<LogId> = model.logs.keys().copied().filter(|id| core_of(*id, cores) == core).collect();
+        let ids: Vec<LogId> = model
+            .logs
+            .keys()
+            .copied()
+            .filter(|id| core_of(*id, cores) == core)
+            .collect();
         for id in ids {
             let log = model.logs.get_mut(&id).unwrap();
             let slot = match store.find(id) {
@@ -188,8 +244,13 @@ impl Load {
                     let promised = last_end.map_or(0, |end| log.promised(end));
                     assert_eq!(promised, 0, "{id:?} is gone");
                     lost += log.batches.len() as u64;
-                    *log = LogModel { epoch: log.epoch, ..LogModel::new(log.name.clone(), log.config.clone()) };
-                    store.create(id, &log.name, log.config.clone(), LeaderEpoch(log.epoch)).expect("a new log")
+                    *log = LogModel {
+                        epoch: log.epoch,
+                        ..LogModel::new(log.name.clone(), log.config.clone())
+                    };
+                    store
+                        .create(id, &log.name, log.config.clone(), LeaderEpoch(log.epoch))
+                        .expect("a new log")
                 }
             };
             // Every start raises the epoch: offsets that were lost are not given again unseen.
@@ -199,7 +260,10 @@ impl Load {
         }
         model.lost_unacked += lost;
         drop(model);
-        let walk = mine.iter().map(|mine| (*mine, store.offsets(mine.slot).log_start.0)).collect();
+        let walk = mine
+            .iter()
+            .map(|mine| (*mine, store.offsets(mine.slot).log_start.0))
+            .collect();
         let extra = store.slots().count();
         assert_eq!(extra, mine.len(), "the store has logs that nobody knows");
         io.want_turn();
@@ -220,7 +284,9 @@ impl Load {
     }
 
     fn verify(&mut self) {
-        let Phase::Verify(walk) = &mut self.phase else { return };
+        let Phase::Verify(walk) = &mut self.phase else {
+            return;
+        };
         if !self.asked.is_empty() {
             return;
         }
@@ -233,14 +299,30 @@ impl Load {
                 continue;
             }
             let max = self.rng.between(1, 100_000) as usize;
-            match self.store.read(mine.slot, Offset(from), Offset::MAX, max, true) {
+            match self
+                .store
+                .read(mine.slot, Offset(from), Offset::MAX, max, true)
+            {
                 Ok(Read::Ready(batches)) => {
-                    let next = self.shared.lock().logs[&mine.id].check_read(mine.id, from, upto, &batches);
-                    assert!(next > from, "{:?}: nothing at {from} of {offsets:?}", mine.id);
+                    let next =
+                        self.shared.lock().logs[&mine.id].check_read(mine.id, from, upto, &batches);
+                    assert!(
+                        next > from,
+                        "{:?}: nothing at {from} of {offsets:?}",
+                        mine.id
+                    );
                     walk.push((mine, next));
                 }
                 Ok(Read::Pending(token)) => {
-                    self.asked.insert(token, Asked { mine, from, upto, verify: true });
+                    self.asked.insert(
+                        token,
+                        Asked {
+                            mine,
+                            from,
+                            upto,
+                            verify: true,
+                        },
+                    );
                     return;
                 }
                 Err(error) => panic!("{:?} from {from} of {offsets:?}: {error}", mine.id),
@@ -289,7 +371,11 @@ impl Load {
         // Few names, so that directories are made again while the old ones go.
         let name = format!("topic.{}", self.rng.below(6));
         self.names += 1;
-        if model.logs.iter().any(|(other, log)| log.name == name && other.partition == id.partition) {
+        if model
+            .logs
+            .iter()
+            .any(|(other, log)| log.name == name && other.partition == id.partition)
+        {
             return;
         }
         let durability = match self.rng.below(6) {
@@ -300,12 +386,19 @@ impl Load {
         let config = LogConfig {
             durability,
             segment_bytes: self.rng.between(8 << 10, 128 << 10),
-            retention_bytes: if self.rng.chance(0.3) { self.rng.between(16 << 10, 256 << 10) as i64 } else { -1 },
+            retention_bytes: if self.rng.chance(0.3) {
+                self.rng.between(16 << 10, 256 << 10) as i64
+            } else {
+                -1
+            },
             file_delete_delay_ms: 20,
             index_interval_bytes: 1024,
             ..LogConfig::default()
         };
-        let slot = self.store.create(id, &name, config.clone(), LeaderEpoch(0)).expect("a new log");
+        let slot = self
+            .store
+            .create(id, &name, config.clone(), LeaderEpoch(0))
+            .expect("a new log");
         model.logs.insert(id, LogModel::new(name, config));
         self.mine.push(Mine { id, slot });
     }
@@ -326,12 +419,22 @@ impl Load {
         let large = self.rng.chance(0.03);
         let mut builder = BatchBuilder::new();
         if let Some((producer, sequence)) = producer {
-            builder = builder.producer(ProducerId(1000 + producer as i64), ProducerEpoch(0), sequence);
+            builder = builder.producer(
+                ProducerId(1000 + producer as i64),
+                ProducerEpoch(0),
+                sequence,
+            );
         }
         for _ in 0..records {
-            let len = if large { self.rng.between(4_000, 20_000) } else { self.rng.between(0, 1_500) };
+            let len = if large {
+                self.rng.between(4_000, 20_000)
+            } else {
+                self.rng.between(0, 1_500)
+            };
             let value = self.rng.next_u64().to_le_bytes().repeat(len as usize / 8);
-            builder.append(Some(b"key"), Some(&value), Timestamp(self.io.wall()), &[]).expect("a record");
+            builder
+                .append(Some(b"key"), Some(&value), Timestamp(self.io.wall()), &[])
+                .expect("a record");
         }
         builder.build().expect("a batch")
     }
@@ -340,7 +443,8 @@ impl Load {
         let Some(mine) = self.any() else { return };
         let producer = match self.rng.below(3) {
             n @ 0..=1 => {
-                let sequence = self.shared.lock().logs[&mine.id].producers[n as usize].next_sequence;
+                let sequence =
+                    self.shared.lock().logs[&mine.id].producers[n as usize].next_sequence;
                 Some((n as usize, sequence))
             }
             _ => None,
@@ -359,22 +463,40 @@ impl Load {
         model.appended += 1;
         let log = model.logs.get_mut(&mine.id).unwrap();
         let (base, end) = (appended.base_offset.0, appended.end_offset.0);
-        assert!(!appended.duplicate, "{:?}: {base}..{end} taken for a duplicate", mine.id);
+        assert!(
+            !appended.duplicate,
+            "{:?}: {base}..{end} taken for a duplicate",
+            mine.id
+        );
         let header = BatchHeader::parse(&bytes).unwrap();
         assert_eq!(end - base, i64::from(header.last_offset_delta) + 1);
-        assert!(base >= log.end(), "{:?}: offset {base} is given twice, the log ended at {}", mine.id, log.end());
+        assert!(
+            base >= log.end(),
+            "{:?}: offset {base} is given twice, the log ended at {}",
+            mine.id,
+            log.end()
+        );
         let mut stored = bytes.clone();
         record::set_base_offset(&mut stored, appended.base_offset);
         record::set_leader_epoch(&mut stored, LeaderEpoch(log.epoch));
         if let Some(now) = stamp {
             record::restamp_log_append_time(&mut stored, Timestamp(now));
         }
-        log.batches.push(Stored { base, end, bytes: stored });
+        log.batches.push(Stored {
+            base,
+            end,
+            bytes: stored,
+        });
         if let Some((n, sequence)) = producer {
             let next_sequence = sequence + header.records_count;
             let producer = &mut log.producers[n];
             producer.next_sequence = next_sequence;
-            producer.sent.push(Sent { base, end, next_sequence, bytes });
+            producer.sent.push(Sent {
+                base,
+                end,
+                next_sequence,
+                bytes,
+            });
         }
     }
 
@@ -383,12 +505,26 @@ impl Load {
         let Some(mine) = self.any() else { return };
         let n = self.rng.below(2) as usize;
         let back = self.rng.below(5) as usize;
-        let sent = self.shared.lock().logs[&mine.id].producers[n].sent.iter().rev().nth(back).cloned();
+        let sent = self.shared.lock().logs[&mine.id].producers[n]
+            .sent
+            .iter()
+            .rev()
+            .nth(back)
+            .cloned();
         let Some(sent) = sent else { return };
         match self.store.append(mine.slot, &sent.bytes, None) {
             Ok(again) => {
-                assert!(again.duplicate, "{:?}: {sent:?} was appended twice", mine.id);
-                assert_eq!((again.base_offset.0, again.end_offset.0), (sent.base, sent.end), "{:?}", mine.id);
+                assert!(
+                    again.duplicate,
+                    "{:?}: {sent:?} was appended twice",
+                    mine.id
+                );
+                assert_eq!(
+                    (again.base_offset.0, again.end_offset.0),
+                    (sent.base, sent.end),
+                    "{:?}",
+                    mine.id
+                );
                 self.shared.lock().duplicates += 1;
             }
             Err(error) => panic!("{:?}: a repetition was refused: {error}", mine.id),
@@ -400,7 +536,10 @@ impl Load {
         let offsets = self.store.offsets(mine.slot);
         let span = (offsets.high_watermark.0 - offsets.log_start.0) as u64;
         let to = offsets.log_start.0 + self.rng.below(span + 1) as i64;
-        let start = self.store.delete_records(mine.slot, Offset(to)).expect("below the high watermark");
+        let start = self
+            .store
+            .delete_records(mine.slot, Offset(to))
+            .expect("below the high watermark");
         assert_eq!(start.0, to);
     }
 
@@ -420,18 +559,34 @@ impl Load {
         let upto = offsets.high_watermark.0;
         let max = self.rng.between(1, 50_000) as usize;
         let at_least_one = self.rng.chance(0.7);
-        match self.store.read(mine.slot, Offset(from), Offset::MAX, max, at_least_one).expect("in range") {
+        match self
+            .store
+            .read(mine.slot, Offset(from), Offset::MAX, max, at_least_one)
+            .expect("in range")
+        {
             Read::Ready(batches) => {
                 let mut model = self.shared.lock();
                 model.reads += 1;
                 let next = model.logs[&mine.id].check_read(mine.id, from, upto, &batches);
-                assert!(!at_least_one || next > from || from >= upto, "{:?}: nothing at {from} of {offsets:?}", mine.id);
+                assert!(
+                    !at_least_one || next > from || from >= upto,
+                    "{:?}: nothing at {from} of {offsets:?}",
+                    mine.id
+                );
             }
             Read::Pending(token) => {
                 if self.rng.chance(0.1) {
                     self.store.forget_read(token);
                 } else {
-                    self.asked.insert(token, Asked { mine, from, upto, verify: false });
+                    self.asked.insert(
+                        token,
+                        Asked {
+                            mine,
+                            from,
+                            upto,
+                            verify: false,
+                        },
+                    );
                 }
             }
         }
@@ -440,7 +595,8 @@ impl Load {
     fn look_up(&mut self) {
         let Some(mine) = self.any() else { return };
         let token = if self.rng.chance(0.5) {
-            self.store.offset_for_time(mine.slot, self.io.wall() - self.rng.below(200) as i64)
+            self.store
+                .offset_for_time(mine.slot, self.io.wall() - self.rng.below(200) as i64)
         } else {
             self.store.offset_of_max_timestamp(mine.slot)
         };
@@ -452,12 +608,21 @@ impl Load {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Advanced(slot) => {
-                let Some(mine) = self.mine.iter().find(|mine| mine.slot == slot).copied() else { return };
+                let Some(mine) = self.mine.iter().find(|mine| mine.slot == slot).copied() else {
+                    return;
+                };
                 let offsets = self.store.offsets(slot);
-                self.shared.lock().logs.get_mut(&mine.id).unwrap().saw(mine.id, offsets);
+                self.shared
+                    .lock()
+                    .logs
+                    .get_mut(&mine.id)
+                    .unwrap()
+                    .saw(mine.id, offsets);
             }
             Event::ReadDone { token, result } => {
-                let Some(asked) = self.asked.remove(&token) else { return };
+                let Some(asked) = self.asked.remove(&token) else {
+                    return;
+                };
                 let id = asked.mine.id;
                 match result {
                     Ok(batches) => {
@@ -466,7 +631,11 @@ impl Load {
                         let next = model.logs[&id].check_read(id, asked.from, asked.upto, &batches);
                         drop(model);
                         if asked.verify {
-                            assert!(next > asked.from, "{id:?}: nothing on disk at {}", asked.from);
+                            assert!(
+                                next > asked.from,
+                                "{id:?}: nothing on disk at {}",
+                                asked.from
+                            );
                             if let Phase::Verify(walk) = &mut self.phase {
                                 walk.push((asked.mine, next));
                             }
@@ -475,13 +644,19 @@ impl Load {
                     // The log start has overtaken the read.
                     Err(storage::ReadError::OutOfRange { .. }) if !asked.verify => {
                         let start = self.store.offsets(asked.mine.slot).log_start.0;
-                        assert!(asked.from < start, "{id:?}: out of range at {} with start {start}", asked.from);
+                        assert!(
+                            asked.from < start,
+                            "{id:?}: out of range at {} with start {start}",
+                            asked.from
+                        );
                     }
                     Err(error) => panic!("{id:?} from {}: {error}", asked.from),
                 }
             }
             Event::TimeFound { token, result } => {
-                let Some(id) = self.by_time.remove(&token) else { return };
+                let Some(id) = self.by_time.remove(&token) else {
+                    return;
+                };
                 let found = result.unwrap_or_else(|error| panic!("{id:?} by time: {error}"));
                 let model = self.shared.lock();
                 if let Some(found) = found {
@@ -489,7 +664,9 @@ impl Load {
                 }
             }
             Event::LogStartMoved(slot) => {
-                let Some(mine) = self.mine.iter().find(|mine| mine.slot == slot).copied() else { return };
+                let Some(mine) = self.mine.iter().find(|mine| mine.slot == slot).copied() else {
+                    return;
+                };
                 let mut model = self.shared.lock();
                 let log = model.logs.get_mut(&mine.id).unwrap();
                 log.start_durable = log.start_durable.max(self.store.durable_log_start(slot).0);
@@ -526,7 +703,9 @@ impl Program for Load {
         let mut ticked = false;
         for event in events.drain(..) {
             match event {
-                netio::Event::Written { token, result } => assert!(self.store.on_written(token, result)),
+                netio::Event::Written { token, result } => {
+                    assert!(self.store.on_written(token, result))
+                }
                 netio::Event::Timer { token: TICK } => ticked = true,
                 netio::Event::Timer { token } => assert!(self.store.on_timer(token)),
                 netio::Event::Stop if matches!(self.phase, Phase::Work | Phase::Verify(_)) => {
@@ -541,7 +720,8 @@ impl Program for Load {
         if matches!(self.phase, Phase::Work) && (ticked || self.names == 0) {
             self.names = self.names.max(1);
             self.work();
-            self.io.timer(self.io.now().after_us(self.rng.between(1, 800)), TICK);
+            self.io
+                .timer(self.io.now().after_us(self.rng.between(1, 800)), TICK);
         }
         self.store.settle();
         while let Some(event) = self.store.take_event() {

@@ -34,7 +34,10 @@ fn run(seed: u64) -> Summary {
     let shared = Shared::new();
     let mut sim = Sim::new(SimOptions::seeded(seed));
     let cores = rng.between(1, 4) as usize;
-    let node = sim.add_node(NodeOptions::default(), boots(&shared, Path::new("data"), cores, seed));
+    let node = sim.add_node(
+        NodeOptions::default(),
+        boots(&shared, Path::new("data"), cores, seed),
+    );
     let lives = rng.between(2, 6);
     let mut cores = cores;
     for life in 0..lives {
@@ -42,7 +45,11 @@ fn run(seed: u64) -> Summary {
         let early = rng.chance(0.15);
         if !early {
             let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
-            assert!(ready, "life {life}: not ready, {} of {cores} cores", shared.ready());
+            assert!(
+                ready,
+                "life {life}: not ready, {} of {cores} cores",
+                shared.ready()
+            );
             sim.run_for(rng.between(1_000_000, 120_000_000));
         } else {
             sim.run_for(rng.between(10_000, 15_000_000));
@@ -60,7 +67,11 @@ fn run(seed: u64) -> Summary {
             End::Clean => {
                 sim.stop(node);
                 let ended = sim.run_until(20_000_000_000, |sim| sim.has_ended(node));
-                assert!(ended, "life {life}: the store does not stop, {} of {cores}", shared.stopped());
+                assert!(
+                    ended,
+                    "life {life}: the store does not stop, {} of {cores}",
+                    shared.stopped()
+                );
             }
         }
         // Where not every store was opened in between, the harder of the two ends counts.
@@ -71,10 +82,22 @@ fn run(seed: u64) -> Summary {
         });
         drop(model);
         cores = rng.between(1, 4) as usize;
-        sim.restart(node, boots(&shared, Path::new("data"), cores, seed.wrapping_add(life + 1)));
+        sim.restart(
+            node,
+            boots(
+                &shared,
+                Path::new("data"),
+                cores,
+                seed.wrapping_add(life + 1),
+            ),
+        );
     }
     let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
-    assert!(ready, "the last life is not ready, {} of {cores} cores", shared.ready());
+    assert!(
+        ready,
+        "the last life is not ready, {} of {cores} cores",
+        shared.ready()
+    );
     let model = shared.lock();
     Summary {
         trace: sim.trace_hash(),
@@ -93,27 +116,45 @@ fn run_on_disk(seed: u64, data: &Path) {
     let shared = Shared::new();
     for life in 0..4 {
         let cores = rng.between(1, 3) as usize;
-        let options = netio::Options { cpus: vec![None; cores], ..netio::Options::default() };
-        let running = netio::start(options, boots(&shared, data, cores, seed + life)).expect("io_uring");
+        let options = netio::Options {
+            cpus: vec![None; cores],
+            ..netio::Options::default()
+        };
+        let running =
+            netio::start(options, boots(&shared, data, cores, seed + life)).expect("io_uring");
         while shared.ready() < cores {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(rng.between(10, 300)));
-        let end = if rng.chance(0.3) { End::Clean } else { End::Kill };
+        let end = if rng.chance(0.3) {
+            End::Clean
+        } else {
+            End::Kill
+        };
         match end {
             End::Clean => running.stop(),
             _ => {
                 for core in 0..cores {
-                    running.sender().send(CoreId(core as u16), ()).expect("the lane has room");
+                    running
+                        .sender()
+                        .send(CoreId(core as u16), ())
+                        .expect("the lane has room");
                 }
             }
         }
         running.join().expect("no core panicked");
-        assert!(end != End::Clean || shared.stopped() == cores, "a store did not stop");
+        assert!(
+            end != End::Clean || shared.stopped() == cores,
+            "a store did not stop"
+        );
         shared.lock().last_end = Some(end);
     }
     let model = shared.lock();
-    assert!(model.appended > 100, "seed {seed}: {} appended", model.appended);
+    assert!(
+        model.appended > 100,
+        "seed {seed}: {} appended",
+        model.appended
+    );
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -130,7 +171,9 @@ fn seeds_on_the_simulated_disk() {
     let mut total = Summary::default();
     for seed in 0..seeds {
         let done = std::panic::catch_unwind(|| run(seed));
-        let Ok(summary) = done else { panic!("seed {seed} fails: MILLRACE_SEED={seed}") };
+        let Ok(summary) = done else {
+            panic!("seed {seed} fails: MILLRACE_SEED={seed}")
+        };
         total.appended += summary.appended;
         total.duplicates += summary.duplicates;
         total.busy += summary.busy;
@@ -139,8 +182,14 @@ fn seeds_on_the_simulated_disk() {
         total.lost_unacked += summary.lost_unacked;
     }
     println!("{seeds} seeds: {total:?}");
-    assert!(total.appended > seeds * 50, "hardly anything was appended: {total:?}");
-    assert!(total.duplicates > seeds && total.cold > seeds && total.verified > seeds, "{total:?}");
+    assert!(
+        total.appended > seeds * 50,
+        "hardly anything was appended: {total:?}"
+    );
+    assert!(
+        total.duplicates > seeds && total.cold > seeds && total.verified > seeds,
+        "{total:?}"
+    );
 }
 
 #[test]
