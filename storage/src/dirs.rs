@@ -4,7 +4,7 @@
 use crate::{
     Error, Event, LogId, LogSlot, Offsets, Store,
     disk_log::{DiskLog, FlushedState},
-    files::{Disk, DiskOptions},
+    files::{self, Disk, DiskOptions},
     log::{Busy, Dir, dir_name},
     producer_state::ProducerStates,
     retention,
@@ -20,11 +20,15 @@ use std::{
 
 /// Segment files open at once in a core.
 const FILES_OPEN_MAX: usize = 1024;
+/// Logs looked at for wanted changes in one turn.
+const LOOKS_MAX: usize = 32;
 /// Logs whose files are changed at once.
 const CHANGES_MAX: usize = 4;
 /// How often, and how long each time, a new log waits for its name.
 const WAITS_MAX: u32 = 1_000;
 const WAIT_MS: u64 = 20;
+const EEXIST: i32 = 17;
+const ENOTEMPTY: i32 = 39;
 /// Most bytes of one flush.
 const FLUSH_BYTES: usize = 8 << 20;
 
@@ -37,6 +41,9 @@ pub(crate) struct Dirs {
     queued: BTreeSet<LogSlot>,
     /// Logs with something in `Log::wanted`.
     wanting: BTreeSet<LogSlot>,
+    /// Where the next look at them begins.
+    next_wanting: LogSlot,
+    opening: usize,
     closing: VecDeque<LogSlot>,
     running: usize,
     /// Directories of deleted logs that may still be there, by name.
@@ -56,6 +63,8 @@ impl Dirs {
             queue: VecDeque::new(),
             queued: BTreeSet::new(),
             wanting: BTreeSet::new(),
+            next_wanting: LogSlot(0),
+            opening: 0,
             closing: VecDeque::new(),
             running: 0,
             leaving: BTreeMap::new(),
@@ -123,6 +132,10 @@ impl Store {
             .get(log.first_unflushed())
             .map_or(log.offsets.log_start, |cached| cached.base);
         let producers = log.producers_flushed.clone();
+        if class == Class::Maintenance && self.dirs.opening >= CHANGES_MAX {
+            return None;
+        }
+        self.dirs.opening += 1;
         self.log_slot_dir(slot, Dir::Opening(known));
         let (disk, dir, max) = (
             self.dirs.disk.clone(),
@@ -134,7 +147,7 @@ impl Store {
                 let log = match known {
                     Some(known) => DiskLog::open(&disk, dir, id, config, Some(known)).await?.0,
                     None => {
-                        wait_for_name(&disk, &dir, id).await?;
+                        take_name(&disk, &dir, id).await?;
                         DiskLog::create(&disk, dir, id, config, first).await?
                     }
                 };
@@ -158,6 +171,7 @@ impl Store {
     }
 
     pub(crate) fn on_opened(&mut self, slot: LogSlot, result: Result<DiskLog, Error>) {
+        self.dirs.opening -= 1;
         let Some(log) = self.any_log(slot) else {
             return;
         };
@@ -213,9 +227,17 @@ impl Store {
 
     /// Starts what may start now.
     pub(crate) fn pump_dirs(&mut self) {
-        for slot in std::mem::take(&mut self.dirs.wanting) {
-            if !self.start_wanted(slot) {
-                self.dirs.wanting.insert(slot);
+        // A few at a time, around and around: with ten thousand logs a look at all of them is too long for a turn.
+        let next = self.dirs.next_wanting;
+        let around = self
+            .dirs
+            .wanting
+            .range(next..)
+            .chain(self.dirs.wanting.range(..next));
+        for slot in around.copied().take(LOOKS_MAX).collect::<Vec<_>>() {
+            self.dirs.next_wanting = LogSlot(slot.0 + 1);
+            if self.start_wanted(slot) {
+                self.dirs.wanting.remove(&slot);
             }
         }
         for _ in 0..self.dirs.queue.len() {
@@ -395,6 +417,10 @@ impl Store {
         }
         if self.dirs.running >= CHANGES_MAX {
             return false;
+        }
+        let stopping = self.is_stopping();
+        if let Some(log) = self.any_log(slot).filter(|_| stopping) {
+            log.wanted.retain = false;
         }
         let Some(log) = self
             .any_log(slot)
@@ -615,18 +641,51 @@ impl crate::log::Wanted {
     }
 }
 
-/// Waits until the directory of a deleted topic of the same name is gone; it may have belonged to another core.
-async fn wait_for_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> {
+/// Takes the directory's name for a new log, in one step with the file that says whose it is; waits while a deleted topic of the
+/// same name, perhaps of another core, is still on its way out. Crash shown: the name is taken by creating the directory first,
+/// a deleted log that was just being made does the same, and each removes the other's files.
+async fn take_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> {
     let io = disk.io();
+    let name = dir
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    // Until it has its name it is one to be deleted, for us and for Kafka.
+    let new = dir.with_file_name(format!(
+        "{name}.{:032x}-delete",
+        u128::from_be_bytes(id.topic.0)
+    ));
+    let mut made = false;
     for _ in 0..WAITS_MAX {
-        match disk.topic_of(dir).await {
-            Ok(Some(topic)) if topic != id.topic => {
-                io.sleep_until(io.now().after_ms(WAIT_MS)).await
-            }
-            _ => return Ok(()),
+        let owner = disk.topic_of(dir).await?;
+        if owner == Some(id.topic) {
+            break;
         }
+        if owner.is_none() {
+            if !made {
+                io.create_dir(&new).await?;
+                let text = files::partition_metadata(id.topic);
+                disk.replace(&new, files::PARTITION_METADATA, text.into_bytes())
+                    .await?;
+                made = true;
+            }
+            match io.rename(&new, dir).await {
+                Ok(()) => {
+                    if let Some(parent) = dir.parent() {
+                        io.sync_dir(parent).await?;
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.errno == EEXIST || error.errno == ENOTEMPTY => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        io.sleep_until(io.now().after_ms(WAIT_MS)).await;
     }
-    // It stays in the way: making the log says so.
+    if made {
+        disk.purge(new).await?;
+    }
+    // If another one stays in the way, making the log says so.
     Ok(())
 }
 

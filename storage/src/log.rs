@@ -66,6 +66,8 @@ pub(crate) struct Log {
     pub name: String,
     pub config: LogConfig,
     pub offsets: Offsets,
+    /// What was acked below this was acked under a weaker class.
+    pub weak_below: Offset,
     /// Written, if not durable: acks of class `written`.
     pub written: Offset,
     pub epoch: LeaderEpoch,
@@ -105,6 +107,7 @@ impl Log {
             name: state.name,
             config,
             offsets: Offsets::settled(state.log_start, end),
+            weak_below: state.log_start,
             written: end,
             epoch: state.epoch,
             epochs: state.epochs,
@@ -166,7 +169,7 @@ impl Log {
     pub(crate) fn check(&self) {
         // A class made stronger promises nothing of what was acked before.
         let device = self.config.durability == Durability::Device
-            && self.offsets.high_watermark <= self.offsets.durable;
+            && self.offsets.high_watermark > self.weak_below;
         self.offsets.check(device);
         assert!(
             self.written <= self.offsets.log_end,

@@ -220,14 +220,7 @@ impl Store {
                 };
                 self.reads.reserved += reserve;
                 self.tasks.spawn(Class::Read, async move {
-                    // A first batch that does not fit must not be passed over, so it is always asked for.
-                    let mut result = disk.read(from, upto, max_bytes, true).await;
-                    if let Ok(batches) = &mut result
-                        && !at_least_one
-                        && batches.iter().map(Bytes::len).sum::<usize>() > max_bytes
-                    {
-                        batches.clear();
-                    }
+                    let result = disk.read(from, upto, max_bytes, at_least_one).await;
                     Outcome::Read {
                         token,
                         reserved: reserve,

@@ -252,6 +252,9 @@ impl Store {
 
     pub fn set_config(&mut self, slot: LogSlot, config: LogConfig) {
         let log = self.log_mut(slot);
+        if log.config.durability != Durability::Device {
+            log.weak_below = log.offsets.high_watermark;
+        }
         log.config = config;
         let config = log.config.clone();
         if let Some(disk) = log.open_disk() {

@@ -48,7 +48,7 @@ impl Program for Host {
                     assert!(self.store.on_written(token, result))
                 }
                 netio::Event::Timer { token: 1 } => {
-                    drop(self.io.timer(self.io.now().after_ms(1), 1))
+                    self.io.timer(self.io.now().after_ms(1), 1);
                 }
                 netio::Event::Timer { token } => assert!(self.store.on_timer(token)),
                 netio::Event::Stop => self.store.stop(),

@@ -70,15 +70,23 @@ impl DiskLog {
             }
             _ => {}
         }
+        // Whose directory it is, it says at any moment: another core may look whether the name is free.
+        let mut named = false;
         for entry in io.read_dir(&dir).await? {
-            io.remove_file(&dir.join(entry.name)).await?;
+            if entry.name == PARTITION_METADATA {
+                named = true;
+            } else {
+                io.remove_file(&dir.join(entry.name)).await?;
+            }
         }
-        disk.replace(
-            &dir,
-            PARTITION_METADATA,
-            partition_metadata(id.topic).into_bytes(),
-        )
-        .await?;
+        if !named {
+            disk.replace(
+                &dir,
+                PARTITION_METADATA,
+                partition_metadata(id.topic).into_bytes(),
+            )
+            .await?;
+        }
         let log = Self::new(
             disk,
             dir,
