@@ -15,7 +15,14 @@ use netio::{
     CoreId,
     sim::{NodeOptions, Rng, Sim, SimOptions},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 /// What a run did, for its hash and for the summary.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -168,19 +175,33 @@ fn seeds_on_the_simulated_disk() {
         return;
     }
     let seeds = number("MILLRACE_SEEDS").unwrap_or(60);
-    let mut total = Summary::default();
-    for seed in 0..seeds {
-        let done = std::panic::catch_unwind(|| run(seed));
-        let Ok(summary) = done else {
-            panic!("seed {seed} fails: MILLRACE_SEED={seed}")
-        };
-        total.appended += summary.appended;
-        total.duplicates += summary.duplicates;
-        total.busy += summary.busy;
-        total.cold += summary.cold;
-        total.verified += summary.verified;
-        total.lost_unacked += summary.lost_unacked;
-    }
+    let next = AtomicU64::new(0);
+    let total = Mutex::new(Summary::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let Ok(summary) = std::panic::catch_unwind(|| run(seed)) else {
+                        next.store(seeds, Ordering::Relaxed);
+                        panic!("seed {seed} fails: MILLRACE_SEED={seed}");
+                    };
+                    let mut total = total.lock().unwrap();
+                    total.appended += summary.appended;
+                    total.duplicates += summary.duplicates;
+                    total.busy += summary.busy;
+                    total.cold += summary.cold;
+                    total.verified += summary.verified;
+                    total.lost_unacked += summary.lost_unacked;
+                }
+            });
+        }
+    });
+    let total = total.into_inner().unwrap();
     println!("{seeds} seeds: {total:?}");
     assert!(
         total.appended > seeds * 50,
