@@ -189,7 +189,7 @@ impl Store {
                     log.offsets
                 );
                 disk.set_config(log.config.clone());
-                if state.log_start < log.offsets.log_start {
+                if state.log_start < log.durable_start {
                     log.wanted.trim = true;
                     self.dirs.wants(slot);
                 }
@@ -441,8 +441,9 @@ impl Store {
         let Some(log) = self.any_log(slot) else {
             return true;
         };
+        // Files go only below a start that is on the device; a later one may not be yet.
+        let log_start = log.durable_start;
         let Offsets {
-            log_start,
             high_watermark,
             log_end,
             ..
