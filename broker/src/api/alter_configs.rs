@@ -5,7 +5,11 @@ use crate::shard::{
 };
 use wire::{Decode, Reader, alter_configs::AlterConfigsRequest};
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = AlterConfigsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let outcome = shard.controller().alter_configs(&body);

@@ -5,7 +5,11 @@ use crate::shard::{
 };
 use wire::{Decode, Reader, create_topics::CreateTopicsRequest};
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = CreateTopicsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let io = shard.io.clone();

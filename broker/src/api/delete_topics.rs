@@ -5,7 +5,11 @@ use crate::shard::{
 };
 use wire::{Decode, Reader, delete_topics::DeleteTopicsRequest};
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = DeleteTopicsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let outcome = shard.controller().delete_topics(&body, request.version());

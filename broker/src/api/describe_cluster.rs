@@ -14,13 +14,23 @@ use wire::{
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = DescribeClusterRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let refused = match body.endpoint_type {
         BROKERS => None,
-        CONTROLLERS => Some((ErrorCode::MismatchedEndpointType, "this is a listener of brokers, not of controllers")),
-        _ => Some((ErrorCode::UnsupportedEndpointType, "an endpoint type that does not exist")),
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "this is a listener of brokers, not of controllers",
+        )),
+        _ => Some((
+            ErrorCode::UnsupportedEndpointType,
+            "an endpoint type that does not exist",
+        )),
     };
     if let Some((error, why)) = refused {
         let response = DescribeClusterResponse {
@@ -46,7 +56,11 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         cluster_id: shard.cluster_id.to_string().into(),
         controller_id: settings.client_id_of(CoreId(0)),
         brokers: settings.endpoints().into_iter().map(broker).collect(),
-        cluster_authorized_operations: if operations { ALL_CLUSTER_OPERATIONS } else { i32::MIN },
+        cluster_authorized_operations: if operations {
+            ALL_CLUSTER_OPERATIONS
+        } else {
+            i32::MIN
+        },
         ..Default::default()
     })
 }

@@ -5,7 +5,11 @@ use crate::shard::{
 };
 use wire::{Decode, Reader, init_producer_id::InitProducerIdRequest};
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = InitProducerIdRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let outcome = shard.controller().init_producer_id(&body);

@@ -9,13 +9,24 @@ use crate::{
 };
 use wire::{
     Decode, ErrorCode, Reader,
-    list_config_resources::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse},
+    list_config_resources::{
+        ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
+    },
 };
 
-const KNOWN: [i8; 5] =
-    [resource::TOPIC, resource::BROKER, resource::BROKER_LOGGER, resource::CLIENT_METRICS, resource::GROUP];
+const KNOWN: [i8; 5] = [
+    resource::TOPIC,
+    resource::BROKER,
+    resource::BROKER_LOGGER,
+    resource::CLIENT_METRICS,
+    resource::GROUP,
+];
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = ListConfigResourcesRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let mut response = ListConfigResourcesResponse::default();
@@ -23,15 +34,28 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         response.error_code = ErrorCode::UnsupportedVersion.code();
         return request.answer(&response);
     }
-    let wants = |kind: i8| request.version() >= 1 && (body.resource_types.is_empty() || body.resource_types.contains(&kind));
+    let wants = |kind: i8| {
+        request.version() >= 1
+            && (body.resource_types.is_empty() || body.resource_types.contains(&kind))
+    };
     let mut list = |kind: i8, name: String| {
-        response.config_resources.push(ConfigResource { resource_name: name.into(), resource_type: kind });
+        response.config_resources.push(ConfigResource {
+            resource_name: name.into(),
+            resource_type: kind,
+        });
     };
     if wants(resource::BROKER) {
-        shard.settings.endpoints().iter().for_each(|e| list(resource::BROKER, e.id.to_string()));
+        shard
+            .settings
+            .endpoints()
+            .iter()
+            .for_each(|e| list(resource::BROKER, e.id.to_string()));
     }
     if wants(resource::TOPIC) {
-        shard.image.topics().for_each(|t| list(resource::TOPIC, t.name.to_string()));
+        shard
+            .image
+            .topics()
+            .for_each(|t| list(resource::TOPIC, t.name.to_string()));
     }
     request.answer(&response)
 }

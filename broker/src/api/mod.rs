@@ -149,10 +149,10 @@ mod tests {
 
     fn wire_versions(key: ApiKey) -> (i16, i16) {
         macro_rules! table {
-            ($($key:ident, $module:ident, $request:ident, $response:ident;)*) => {
+            ($($key:ident, $request:ty, $response:ty;)*) => {
                 match key {
                     $(ApiKey::$key => {
-                        let range = <wire::$module::$request as wire::Message>::VERSIONS;
+                        let range = <$request as wire::Message>::VERSIONS;
                         (range.min, range.max)
                     })*
                     _ => (0, -1),

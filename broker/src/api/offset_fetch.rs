@@ -14,6 +14,7 @@ use crate::{
         reply::{Request, Stage},
     },
 };
+use record::TopicId;
 use wire::{
     Decode, ErrorCode, Reader,
     offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics},
@@ -51,12 +52,21 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         .iter()
         .map(|g| (shard.partition_of_group(&g.group_id).unwrap_or(-1), group::Request::OffsetFetch(g)))
         .collect();
+    // Without a list of topics the answer has them all, by name: from version 10 on each needs its id.
+    let names: Vec<(String, TopicId)> = if by_id && groups.iter().any(|g| g.topics.is_none()) {
+        shard.image.topics().map(|t| (t.name.to_string(), t.id)).collect()
+    } else {
+        Vec::new()
+    };
     shard.coordinate(request, &parts, move |pending, answers| {
         let groups: Vec<OffsetFetchResponseGroup<'static>> = answers
             .into_iter()
             .zip(unknown)
             .map(|(answer, unknown)| {
                 let Response::OffsetFetch(mut group) = answer else { unreachable!("{answer:?} to OffsetFetch") };
+                if pending.version >= 10 {
+                    name_ids(&mut group, &names);
+                }
                 if group.error_code == 0 {
                     group.topics.extend(unknown);
                 }
@@ -65,6 +75,17 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             .collect();
         pending.encode(&fetch_response(groups, pending.version))
     })
+}
+
+/// Gives topics of an answer that were not asked by id theirs; those that are gone are left out.
+fn name_ids(group: &mut OffsetFetchResponseGroup<'static>, names: &[(String, TopicId)]) {
+    group.topics.retain_mut(|topic| {
+        if topic.topic_id.is_zero() {
+            let known = names.binary_search_by(|(name, _)| name.as_str().cmp(&topic.name));
+            topic.topic_id = known.ok().and_then(|at| names.get(at)).map_or(TopicId::ZERO, |(_, id)| *id);
+        }
+        !topic.topic_id.is_zero()
+    });
 }
 
 /// Gives topics asked by id their names; those that nobody knows are set apart with UNKNOWN_TOPIC_ID.

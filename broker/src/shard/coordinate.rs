@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
-use record::{Offset, Timestamp};
+use record::{Offset, Timestamp, TopicId};
 use std::collections::BTreeMap;
 use storage::{LogSlot, Read, ReadError};
 use wire::ErrorCode;
@@ -54,6 +54,8 @@ struct Home {
     load_from: Offset,
     since_snapshot: u64,
     snapshotting: Option<Snapshotting>,
+    /// Topics deleted while loading: their offsets go once the log is read.
+    deleted: Vec<(String, TopicId)>,
 }
 
 /// The coordinators of a core.
@@ -114,7 +116,7 @@ impl Shard {
         let runtime = Runtime::new(self.coordinator_options());
         let load_from = self.store.offsets(slot).log_start;
         self.coordinators.by_slot.insert(slot, partition);
-        self.coordinators.homes.insert(partition, Home { slot, runtime, load_from, since_snapshot: 0, snapshotting: None });
+        self.coordinators.homes.insert(partition, Home { slot, runtime, load_from, since_snapshot: 0, snapshotting: None, deleted: Vec::new() });
         self.load_coordinator(partition);
     }
 
@@ -198,7 +200,34 @@ impl Shard {
         }
         let offsets = self.store.offsets(home.slot);
         let records = home.runtime.activate(offsets.log_end, offsets.high_watermark, now);
+        let deleted = std::mem::take(&mut home.deleted);
         self.append_records(partition, &records);
+        self.forget_offsets(partition, &deleted);
+    }
+
+    /// Topics were deleted: offsets committed for them go, in every group.
+    pub(crate) fn forget_offsets_of(&mut self, topics: Vec<(String, TopicId)>) {
+        if topics.is_empty() {
+            return;
+        }
+        for partition in self.coordinators.partitions() {
+            let Some(home) = self.coordinators.homes.get_mut(&partition) else { continue };
+            if home.runtime.status() == Status::Loading {
+                home.deleted.extend_from_slice(&topics);
+            } else {
+                self.forget_offsets(partition, &topics);
+            }
+        }
+    }
+
+    fn forget_offsets(&mut self, partition: i32, topics: &[(String, TopicId)]) {
+        let now = self.coordinator_now();
+        let Some(home) = self.coordinators.homes.get_mut(&partition) else { return };
+        if home.runtime.status() == Status::Active && !topics.is_empty() {
+            let topics: Vec<(&str, TopicId)> = topics.iter().map(|(name, id)| (name.as_str(), *id)).collect();
+            let records = home.runtime.topics_deleted(&topics, now);
+            self.append_records(partition, &records);
+        }
     }
 
     fn fail_coordinator(&mut self, partition: i32, reason: &str, error: ErrorCode) {

@@ -36,7 +36,7 @@ impl Shard {
                 let id = r.topic_id;
                 touched.remove(&id);
                 if let Some(topic) = self.image.topic_by_id(id) {
-                    removed.push((id, topic.partitions.len()));
+                    removed.push((id, topic.name.clone(), topic.partitions.len()));
                 }
             }
             self.image.apply(record);
@@ -54,9 +54,12 @@ impl Shard {
             }
         }
         self.image_through = through;
-        for (id, partitions) in removed {
+        let mut gone = Vec::new();
+        for (id, name, partitions) in removed {
             self.close_topic(id, partitions);
+            gone.push((name.to_string(), id));
         }
+        self.forget_offsets_of(gone);
         if all_configs {
             touched.extend(self.image.topics().map(|t| t.id));
         }
