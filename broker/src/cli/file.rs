@@ -15,8 +15,12 @@ pub struct Line {
 
 /// Reads a file. `.properties` are properties, everything else is TOML.
 pub fn read(path: &Path) -> Result<Vec<Line>, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("properties")) {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    if path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("properties"))
+    {
         Ok(properties(&text))
     } else {
         toml(&text).map_err(|e| format!("{}: {e}", path.display()))
@@ -35,7 +39,11 @@ pub fn toml(text: &str) -> Result<Vec<Line>, String> {
         match (short, &value) {
             (Some(short), value) if !value.is_table() => {
                 let value = short.value(&scalar(&name, value)?);
-                lines.push(Line { key: short.key.to_owned(), value, line: None });
+                lines.push(Line {
+                    key: short.key.to_owned(),
+                    value,
+                    line: None,
+                });
             }
             _ => flatten(&name, &value, &mut lines)?,
         }
@@ -50,7 +58,11 @@ fn flatten(name: &str, value: &toml::Value, lines: &mut Vec<Line>) -> Result<(),
         }
         return Ok(());
     }
-    lines.push(Line { key: name.to_owned(), value: scalar(name, value)?, line: None });
+    lines.push(Line {
+        key: name.to_owned(),
+        value: scalar(name, value)?,
+        line: None,
+    });
     Ok(())
 }
 
@@ -64,7 +76,9 @@ fn scalar(name: &str, value: &toml::Value) -> Result<String, String> {
             let items: Result<Vec<_>, _> = items.iter().map(|item| scalar(name, item)).collect();
             Ok(items?.join(","))
         }
-        toml::Value::Datetime(_) | toml::Value::Table(_) => Err(format!("{name}: a text, a number, true or false is wanted")),
+        toml::Value::Datetime(_) | toml::Value::Table(_) => {
+            Err(format!("{name}: a text, a number, true or false is wanted"))
+        }
     }
 }
 
@@ -87,7 +101,11 @@ pub fn properties(text: &str) -> Vec<Line> {
             }
         }
         let (key, value) = split(&whole);
-        lines.push(Line { key: unescape(key), value: unescape(value).trim_end().to_owned(), line: Some(number + 1) });
+        lines.push(Line {
+            key: unescape(key),
+            value: unescape(value).trim_end().to_owned(),
+            line: Some(number + 1),
+        });
     }
     lines
 }
@@ -105,7 +123,9 @@ fn split(line: &str) -> (&str, &str) {
         hidden = !hidden && c == '\\';
         ends
     });
-    let Some((at, _)) = end else { return (line, "") };
+    let Some((at, _)) = end else {
+        return (line, "");
+    };
     let rest = line[at..].trim_start();
     let value = rest.strip_prefix(['=', ':']).unwrap_or(rest);
     (&line[..at], value.trim_start())
@@ -126,7 +146,9 @@ fn unescape(text: &str) -> String {
             Some('f') => out.push('\u{c}'),
             Some('u') => {
                 let digits: String = chars.by_ref().take(4).collect();
-                let code = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                let code = u32::from_str_radix(&digits, 16)
+                    .ok()
+                    .and_then(char::from_u32);
                 out.push(code.unwrap_or(char::REPLACEMENT_CHARACTER));
             }
             Some(other) => out.push(other),
@@ -146,7 +168,10 @@ mod tests {
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -186,7 +211,11 @@ mod tests {
             ("num.partitions", "3"),
         ];
         assert_eq!(read, owned(&expected));
-        assert!(toml("max.connections = 5\nmax.connections.per.ip = 6").unwrap_err().contains("quoted"));
+        assert!(
+            toml("max.connections = 5\nmax.connections.per.ip = 6")
+                .unwrap_err()
+                .contains("quoted")
+        );
         assert!(toml("a = 1979-05-27").is_err());
     }
 

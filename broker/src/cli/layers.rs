@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf};
 pub enum Origin {
     /// Millrace's own default where Kafka's would not do.
     Millrace,
-    File { path: PathBuf, line: Option<usize> },
+    File {
+        path: PathBuf,
+        line: Option<usize>,
+    },
     Environment(String),
     Flag(String),
 }
@@ -21,7 +24,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Millrace => f.write_str("default of Millrace"),
-            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
+            Self::File {
+                path,
+                line: Some(line),
+            } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(flag) => f.write_str(flag),
@@ -52,7 +58,10 @@ impl Layers {
         let mut problems = Vec::new();
         if let Some(path) = &arguments.config {
             for line in file::read(path)? {
-                let origin = Origin::File { path: path.clone(), line: line.line };
+                let origin = Origin::File {
+                    path: path.clone(),
+                    line: line.line,
+                };
                 layers.take(&line.key, line.value, origin, &mut problems);
             }
         }
@@ -62,23 +71,50 @@ impl Layers {
             .collect();
         variables.sort_unstable();
         for (name, value) in variables {
-            let key = name[SET_PREFIX.len()..].to_ascii_lowercase().replace('_', ".");
+            let key = name[SET_PREFIX.len()..]
+                .to_ascii_lowercase()
+                .replace('_', ".");
             layers.take(&key, value, Origin::Environment(name), &mut problems);
         }
-        let shorts = || SHORTS.iter().filter_map(|short| Some((short, arguments.short(short)?)));
+        let shorts = || {
+            SHORTS
+                .iter()
+                .filter_map(|short| Some((short, arguments.short(short)?)))
+        };
         for (short, (value, _)) in shorts().filter(|(_, (_, flag))| !flag) {
-            layers.take(short.key, value, Origin::Environment(short.environment.to_owned()), &mut problems);
+            layers.take(
+                short.key,
+                value,
+                Origin::Environment(short.environment.to_owned()),
+                &mut problems,
+            );
         }
         for set in arguments.sets() {
             match set.split_once('=') {
-                Some((key, value)) => layers.take(key.trim(), value.to_owned(), Origin::Flag("--set".into()), &mut problems),
-                None => problems.push(format!("--set {set}: KEY=VALUE is wanted, such as --set num.partitions=3")),
+                Some((key, value)) => layers.take(
+                    key.trim(),
+                    value.to_owned(),
+                    Origin::Flag("--set".into()),
+                    &mut problems,
+                ),
+                None => problems.push(format!(
+                    "--set {set}: KEY=VALUE is wanted, such as --set num.partitions=3"
+                )),
             }
         }
         for (short, (value, _)) in shorts().filter(|(_, (_, flag))| *flag) {
-            layers.take(short.key, value, Origin::Flag(format!("--{}", short.name)), &mut problems);
+            layers.take(
+                short.key,
+                value,
+                Origin::Flag(format!("--{}", short.name)),
+                &mut problems,
+            );
         }
-        if problems.is_empty() { Ok(layers) } else { Err(Error(problems)) }
+        if problems.is_empty() {
+            Ok(layers)
+        } else {
+            Err(Error(problems))
+        }
     }
 
     fn take(&mut self, key: &str, value: String, origin: Origin, problems: &mut Vec<String>) {
@@ -113,6 +149,11 @@ impl Layers {
 
     /// Values without their origins.
     pub fn defaults(&self) -> Defaults {
-        Defaults::new(self.values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect())
+        Defaults::new(
+            self.values
+                .iter()
+                .map(|(key, (value, _))| (key.clone(), value.clone()))
+                .collect(),
+        )
     }
 }

@@ -13,34 +13,63 @@ pub struct Listener {
 
 /// Reads one entry.
 pub fn parse(text: &str) -> Result<Listener, String> {
-    let wrong = || format!("{text} is not a listener: NAME://HOST:PORT is wanted, such as PLAINTEXT://127.0.0.1:9092");
+    let wrong = || {
+        format!(
+            "{text} is not a listener: NAME://HOST:PORT is wanted, such as PLAINTEXT://127.0.0.1:9092"
+        )
+    };
     let (name, address) = text.trim().split_once("://").ok_or_else(wrong)?;
     let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
     let port = port.parse().map_err(|_| wrong())?;
     if name.is_empty() || host.contains('/') {
         return Err(wrong());
     }
-    Ok(Listener { name: name.to_ascii_uppercase(), host: host.to_owned(), port })
+    Ok(Listener {
+        name: name.to_ascii_uppercase(),
+        host: host.to_owned(),
+        port,
+    })
 }
 
 /// The one listener for clients among those of a list. `controllers` are names of listeners that are not for clients;
 /// `protocols` is `listener.security.protocol.map`.
 pub fn for_clients(list: &str, controllers: &str, protocols: &str) -> Result<Listener, String> {
-    let controllers: Vec<String> = controllers.split(',').map(|n| n.trim().to_ascii_uppercase()).collect();
-    let all: Result<Vec<Listener>, String> = list.split(',').filter(|l| !l.trim().is_empty()).map(parse).collect();
-    let mut clients: Vec<Listener> = all?.into_iter().filter(|l| !controllers.contains(&l.name)).collect();
+    let controllers: Vec<String> = controllers
+        .split(',')
+        .map(|n| n.trim().to_ascii_uppercase())
+        .collect();
+    let all: Result<Vec<Listener>, String> = list
+        .split(',')
+        .filter(|l| !l.trim().is_empty())
+        .map(parse)
+        .collect();
+    let mut clients: Vec<Listener> = all?
+        .into_iter()
+        .filter(|l| !controllers.contains(&l.name))
+        .collect();
     let Some(listener) = clients.pop() else {
         return Err("no listener for clients: set listeners=PLAINTEXT://127.0.0.1:9092".into());
     };
     if let Some(other) = clients.first() {
-        return Err(format!("listeners {} and {}: one listener is served; keep one of them", other.name, listener.name));
+        return Err(format!(
+            "listeners {} and {}: one listener is served; keep one of them",
+            other.name, listener.name
+        ));
     }
     let named = protocols.split(',').filter_map(|pair| pair.split_once(':'));
-    let protocol = named.map(|(n, p)| (n.trim(), p.trim())).find(|(n, _)| n.eq_ignore_ascii_case(&listener.name));
+    let protocol = named
+        .map(|(n, p)| (n.trim(), p.trim()))
+        .find(|(n, _)| n.eq_ignore_ascii_case(&listener.name));
     match protocol.map_or(listener.name.as_str(), |(_, protocol)| protocol) {
         p if p.eq_ignore_ascii_case("PLAINTEXT") => Ok(listener),
-        other => Err(format!("listener {} speaks {other}: only PLAINTEXT is served yet", listener.name)),
+        other => Err(format!(
+            "listener {} speaks {other}: only PLAINTEXT is served yet",
+            listener.name
+        )),
     }
 }
 
@@ -52,11 +81,16 @@ pub fn address(host: &str, port: u16) -> Result<SocketAddr, String> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok((ip, port).into());
     }
-    let found = (host, port).to_socket_addrs().map_err(|e| format!("{host} cannot be looked up ({e}): use an IP address"))?;
+    let found = (host, port)
+        .to_socket_addrs()
+        .map_err(|e| format!("{host} cannot be looked up ({e}): use an IP address"))?;
     let mut found: Vec<SocketAddr> = found.collect();
     // localhost is often ::1 first, which clients that are told 127.0.0.1 do not reach.
     found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| format!("{host} has no address: use an IP address"))
+    found
+        .first()
+        .copied()
+        .ok_or_else(|| format!("{host} has no address: use an IP address"))
 }
 
 #[cfg(test)]
@@ -68,10 +102,24 @@ mod tests {
     #[test]
     fn entries() {
         let read = |text| parse(text).map(|l| (l.name, l.host, l.port));
-        assert_eq!(read("plaintext://:9092"), Ok(("PLAINTEXT".into(), "".into(), 9092)));
+        assert_eq!(
+            read("plaintext://:9092"),
+            Ok(("PLAINTEXT".into(), "".into(), 9092))
+        );
         assert_eq!(read(" A://[::1]:1 "), Ok(("A".into(), "::1".into(), 1)));
-        assert_eq!(read("A://h.example:65535"), Ok(("A".into(), "h.example".into(), 65535)));
-        for wrong in ["", "h:1", "A://h", "A://h:x", "A://h:65536", "://h:1", "A://h/x:1"] {
+        assert_eq!(
+            read("A://h.example:65535"),
+            Ok(("A".into(), "h.example".into(), 65535))
+        );
+        for wrong in [
+            "",
+            "h:1",
+            "A://h",
+            "A://h:x",
+            "A://h:65536",
+            "://h:1",
+            "A://h/x:1",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -82,9 +130,17 @@ mod tests {
         assert_eq!(read("PLAINTEXT://:1,CONTROLLER://:2"), Ok(1));
         assert_eq!(read("CONTROLLER://:2, CLIENT://:3"), Ok(3));
         assert!(read("CONTROLLER://:2").unwrap_err().contains("no listener"));
-        assert!(read("PLAINTEXT://:1,CLIENT://:3").unwrap_err().contains("one listener"));
+        assert!(
+            read("PLAINTEXT://:1,CLIENT://:3")
+                .unwrap_err()
+                .contains("one listener")
+        );
         assert!(read("SSL://:1").unwrap_err().contains("only PLAINTEXT"));
-        assert!(read("SASL_SSL://:1").unwrap_err().contains("only PLAINTEXT"));
+        assert!(
+            read("SASL_SSL://:1")
+                .unwrap_err()
+                .contains("only PLAINTEXT")
+        );
     }
 
     #[test]

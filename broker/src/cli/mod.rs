@@ -40,7 +40,8 @@ impl fmt::Display for Error {
             [one] => f.write_str(one),
             many => {
                 write!(f, "{} problems with the configuration:", many.len())?;
-                many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+                many.iter()
+                    .try_for_each(|problem| write!(f, "\n  {problem}"))
             }
         }
     }
@@ -62,7 +63,10 @@ pub fn read() -> Result<Action, Error> {
     }
 }
 
-fn decide(arguments: &Arguments, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Action, Error> {
+fn decide(
+    arguments: &Arguments,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Action, Error> {
     let layers = Layers::gather(arguments, environment)?;
     match arguments.command {
         None => Ok(Action::Run(Box::new(resolve::resolve(layers)?))),
@@ -72,7 +76,10 @@ fn decide(arguments: &Arguments, environment: impl Iterator<Item = (OsString, Os
             match resolve::resolve(layers) {
                 Ok(_) => Ok(Action::Print(text)),
                 Err(mut error) => {
-                    error.0.insert(0, format!("this configuration cannot be started with:\n{text}"));
+                    error.0.insert(
+                        0,
+                        format!("this configuration cannot be started with:\n{text}"),
+                    );
                     Err(error)
                 }
             }

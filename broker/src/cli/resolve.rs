@@ -53,11 +53,20 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
     };
     kraft_roles(&layers, &mut problems);
     let text = |key: &str| values.text(key).unwrap_or_default();
-    let controllers = layers.get("controller.listener.names").unwrap_or_default().to_owned();
+    let controllers = layers
+        .get("controller.listener.names")
+        .unwrap_or_default()
+        .to_owned();
     let protocols = text("listener.security.protocol.map");
-    let listener = or(listener::for_clients(&text("listeners"), &controllers, &protocols), &mut problems);
+    let listener = or(
+        listener::for_clients(&text("listeners"), &controllers, &protocols),
+        &mut problems,
+    );
     let advertised = match layers.get("advertised.listeners") {
-        Some(list) => or(listener::for_clients(list, &controllers, &protocols), &mut problems),
+        Some(list) => or(
+            listener::for_clients(list, &controllers, &protocols),
+            &mut problems,
+        ),
         None => None,
     };
     let cpus = cpus(&values, &mut problems);
@@ -70,13 +79,15 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
     let node_id = node_id(&layers, &values, &mut problems);
     check_ids(node_id, id_stride, cores, single_port, &mut problems);
 
-    let listen = listener.as_ref().and_then(|l| match listener::address(&l.host, l.port) {
-        Ok(address) => Some(address),
-        Err(problem) => {
-            problems.push(problem);
-            None
-        }
-    });
+    let listen = listener
+        .as_ref()
+        .and_then(|l| match listener::address(&l.host, l.port) {
+            Ok(address) => Some(address),
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        });
     if let Some(address) = listen.filter(|a| !a.ip().is_loopback() && !insecure) {
         problems.push(format!(
             "listening on {address} lets everybody who reaches it read and write, for there is no authentication yet: \
@@ -95,7 +106,10 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
         (None, None, _) => (String::new(), 0),
     };
     let ports = if single_port { 1 } else { cores };
-    for (what, port) in [("listen", listen.map_or(0, |l| l.port())), ("advertise", advertised_port)] {
+    for (what, port) in [
+        ("listen", listen.map_or(0, |l| l.port())),
+        ("advertise", advertised_port),
+    ] {
         if port.checked_add(ports.saturating_sub(1)).is_none() {
             problems.push(format!("--{what}: {ports} cores need the ports {port} to {}: choose a lower one, or --single-port", u32::from(port) + u32::from(ports) - 1));
         }
@@ -109,7 +123,10 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
     layers.settle("node.id", node_id.to_string());
     layers.settle("broker.id", node_id.to_string());
     layers.settle("millrace.cores", cores.to_string());
-    layers.settle("advertised.listeners", format!("PLAINTEXT://{advertised_host}:{advertised_port}"));
+    layers.settle(
+        "advertised.listeners",
+        format!("PLAINTEXT://{advertised_host}:{advertised_port}"),
+    );
     let defaults = layers.defaults();
     let limits = limits(&defaults);
     let settings = Settings {
@@ -135,7 +152,14 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
         cpus,
         ..netio::Options::default()
     };
-    Ok(Resolved { storage: storage(data, &defaults), settings, defaults, netio, admin, layers })
+    Ok(Resolved {
+        storage: storage(data, &defaults),
+        settings,
+        defaults,
+        netio,
+        admin,
+        layers,
+    })
 }
 
 /// What a server.properties says of KRaft: a host of its own is what Millrace is.
@@ -144,12 +168,24 @@ fn kraft_roles(layers: &Layers, problems: &mut Vec<String>) {
         && !roles.is_empty()
         && !roles.split(',').any(|role| role.trim() == "broker")
     {
-        problems.push(format!("process.roles={roles}: Millrace is a broker with its own controller; remove the line"));
+        problems.push(format!(
+            "process.roles={roles}: Millrace is a broker with its own controller; remove the line"
+        ));
     }
-    for key in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
-        let nodes = layers.get(key).unwrap_or_default().split(',').filter(|n| !n.trim().is_empty()).count();
+    for key in [
+        "controller.quorum.voters",
+        "controller.quorum.bootstrap.servers",
+    ] {
+        let nodes = layers
+            .get(key)
+            .unwrap_or_default()
+            .split(',')
+            .filter(|n| !n.trim().is_empty())
+            .count();
         if nodes > 1 {
-            problems.push(format!("{key} names {nodes} nodes: a cluster of one host is served yet; remove the line"));
+            problems.push(format!(
+                "{key} names {nodes} nodes: a cluster of one host is served yet; remove the line"
+            ));
         }
     }
 }
@@ -157,10 +193,14 @@ fn kraft_roles(layers: &Layers, problems: &mut Vec<String>) {
 fn node_id(layers: &Layers, values: &Defaults, problems: &mut Vec<String>) -> i32 {
     let node = values.integer("node.id").unwrap_or(1);
     let broker = values.integer("broker.id").filter(|&id| id >= 0);
-    let given = layers.origin("node.id").is_some_and(|o| *o != super::layers::Origin::Millrace);
+    let given = layers
+        .origin("node.id")
+        .is_some_and(|o| *o != super::layers::Origin::Millrace);
     let id = match broker {
         Some(broker) if given && broker != node => {
-            problems.push(format!("node.id={node} and broker.id={broker} name one thing: keep node.id"));
+            problems.push(format!(
+                "node.id={node} and broker.id={broker} name one thing: keep node.id"
+            ));
             node
         }
         Some(broker) => broker,
@@ -174,22 +214,32 @@ fn check_ids(node_id: i32, stride: i64, cores: u16, single_port: bool, problems:
         return;
     }
     if i64::from(cores) > stride {
-        problems.push(format!("{cores} cores need a millrace.node.id.stride of at least {cores}, not {stride}"));
+        problems.push(format!(
+            "{cores} cores need a millrace.node.id.stride of at least {cores}, not {stride}"
+        ));
     }
     if i64::from(node_id) * stride + stride - 1 > NODE_ID_MAX {
         let max = (NODE_ID_MAX - stride + 1) / stride;
-        problems.push(format!("node.id={node_id}: clients see node.id * {stride} + core, so at most {max} works"));
+        problems.push(format!(
+            "node.id={node_id}: clients see node.id * {stride} + core, so at most {max} works"
+        ));
     }
 }
 
 fn data_dir(layers: &Layers, problems: &mut Vec<String>) -> Option<PathBuf> {
     // A file may say log.dir, which Kafka takes when log.dirs is not there.
-    let own = layers.origin("log.dirs").is_none_or(|o| *o == super::layers::Origin::Millrace);
+    let own = layers
+        .origin("log.dirs")
+        .is_none_or(|o| *o == super::layers::Origin::Millrace);
     let dirs = match layers.get("log.dir") {
         Some(dir) if own => dir,
         _ => layers.get("log.dirs").unwrap_or_default(),
     };
-    let dirs: Vec<&str> = dirs.split(',').map(str::trim).filter(|d| !d.is_empty()).collect();
+    let dirs: Vec<&str> = dirs
+        .split(',')
+        .map(str::trim)
+        .filter(|d| !d.is_empty())
+        .collect();
     match dirs.as_slice() {
         [one] => Some(PathBuf::from(one)),
         [] => {
@@ -197,7 +247,10 @@ fn data_dir(layers: &Layers, problems: &mut Vec<String>) -> Option<PathBuf> {
             None
         }
         many => {
-            problems.push(format!("log.dirs names {} directories: one is served; put them behind one file system", many.len()));
+            problems.push(format!(
+                "log.dirs names {} directories: one is served; put them behind one file system",
+                many.len()
+            ));
             None
         }
     }
@@ -223,24 +276,35 @@ fn admin(text: &str, insecure: bool, problems: &mut Vec<String>) -> Option<Socke
 /// The CPU of each core; `None` leaves a core to the scheduler.
 fn cpus(values: &Defaults, problems: &mut Vec<String>) -> Vec<Option<usize>> {
     let allowed = allowed_cpus();
-    let cores = values.integer("millrace.cores").and_then(|n| usize::try_from(n).ok());
+    let cores = values
+        .integer("millrace.cores")
+        .and_then(|n| usize::try_from(n).ok());
     let list = values.text("millrace.cpus").unwrap_or_default();
     if list.is_empty() {
         let cores = cores.unwrap_or(allowed.len());
         // A core for every CPU is pinned; fewer share this host with other programs, and more cannot each have one.
         let pinned = cores == allowed.len() && cores > 1;
-        return (0..cores).map(|c| allowed.get(c).copied().filter(|_| pinned)).collect();
+        return (0..cores)
+            .map(|c| allowed.get(c).copied().filter(|_| pinned))
+            .collect();
     }
     let Some(mut chosen) = cpu_list(&list) else {
-        problems.push(format!("--cpus {list}: a list of CPUs is wanted, such as 2-5,8"));
+        problems.push(format!(
+            "--cpus {list}: a list of CPUs is wanted, such as 2-5,8"
+        ));
         return vec![None];
     };
     if let Some(cpu) = chosen.iter().find(|cpu| !allowed.contains(cpu)) {
-        problems.push(format!("--cpus {list}: this process may not run on CPU {cpu}; it may on {}", show_cpus(&allowed)));
+        problems.push(format!(
+            "--cpus {list}: this process may not run on CPU {cpu}; it may on {}",
+            show_cpus(&allowed)
+        ));
     }
     match cores {
         Some(cores) if cores > chosen.len() => {
-            problems.push(format!("--cores {cores} and --cpus {list}: a core needs a CPU of its own"));
+            problems.push(format!(
+                "--cores {cores} and --cpus {list}: a core needs a CPU of its own"
+            ));
         }
         Some(cores) => chosen.truncate(cores),
         None => {}
@@ -253,7 +317,10 @@ fn control_cpus(cpus: &[Option<usize>]) -> Vec<usize> {
     if cpus.iter().any(Option::is_none) {
         return Vec::new();
     }
-    allowed_cpus().into_iter().filter(|cpu| !cpus.contains(&Some(*cpu))).collect()
+    allowed_cpus()
+        .into_iter()
+        .filter(|cpu| !cpus.contains(&Some(*cpu)))
+        .collect()
 }
 
 /// Reads `2-5,8`, each CPU once.
@@ -277,13 +344,19 @@ fn cpu_list(text: &str) -> Option<Vec<usize>> {
 }
 
 fn show_cpus(cpus: &[usize]) -> String {
-    cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+    cpus.iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// CPUs that this process may run on.
 fn allowed_cpus() -> Vec<usize> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let listed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).and_then(|l| cpu_list(l.trim()));
+    let listed = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .and_then(|l| cpu_list(l.trim()));
     listed.unwrap_or_else(|| {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         (0..count).collect()
@@ -294,7 +367,11 @@ fn allowed_cpus() -> Vec<usize> {
 fn host_name() -> String {
     let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() { "localhost".into() } else { name.into() }
+    if name.is_empty() {
+        "localhost".into()
+    } else {
+        name.into()
+    }
 }
 
 /// An integer key that is never null, as a size.
@@ -332,12 +409,20 @@ fn limits(values: &Defaults) -> Limits {
 fn group(values: &Defaults) -> GroupSettings {
     const MINUTE_MS: i64 = 60_000;
     GroupSettings {
-        initial_rebalance_delay_ms: values.integer("group.initial.rebalance.delay.ms").unwrap_or(0).max(0),
+        initial_rebalance_delay_ms: values
+            .integer("group.initial.rebalance.delay.ms")
+            .unwrap_or(0)
+            .max(0),
         min_session_timeout_ms: small(values, "group.min.session.timeout.ms"),
         max_session_timeout_ms: small(values, "group.max.session.timeout.ms"),
         max_size: size(values, "group.max.size"),
-        offsets_retention_ms: values.integer("offsets.retention.minutes").unwrap_or(10_080) * MINUTE_MS,
-        offsets_retention_check_ms: values.integer("offsets.retention.check.interval.ms").unwrap_or(600_000),
+        offsets_retention_ms: values
+            .integer("offsets.retention.minutes")
+            .unwrap_or(10_080)
+            * MINUTE_MS,
+        offsets_retention_check_ms: values
+            .integer("offsets.retention.check.interval.ms")
+            .unwrap_or(600_000),
         offset_metadata_max_bytes: size(values, "offset.metadata.max.bytes"),
     }
 }
@@ -350,7 +435,9 @@ fn storage(data: PathBuf, values: &Defaults) -> storage::Options {
         unflushed_bytes_max: long("millrace.unflushed.bytes.max"),
         cache_bytes: size(values, "millrace.cache.bytes"),
         reserve_bytes: long("millrace.disk.reserve.bytes"),
-        producer_id_expiration_ms: values.integer("producer.id.expiration.ms").unwrap_or(86_400_000),
+        producer_id_expiration_ms: values
+            .integer("producer.id.expiration.ms")
+            .unwrap_or(86_400_000),
         producer_ids_max: size(values, "millrace.producer.ids.max"),
         retention_check_ms: long("log.retention.check.interval.ms"),
         ..storage::Options::new(data)
@@ -365,7 +452,16 @@ mod tests {
     fn lists_of_cpus() {
         assert_eq!(cpu_list("2-4, 8"), Some(vec![2, 3, 4, 8]));
         assert_eq!(cpu_list("0"), Some(vec![0]));
-        for wrong in ["", "a", "3-1", "1,1", "1-2,2", "5000", "0-99999999999", "-1"] {
+        for wrong in [
+            "",
+            "a",
+            "3-1",
+            "1,1",
+            "1-2,2",
+            "5000",
+            "0-99999999999",
+            "-1",
+        ] {
             assert_eq!(cpu_list(wrong), None, "{wrong}");
         }
     }

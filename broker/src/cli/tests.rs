@@ -3,9 +3,16 @@ use layers::Origin;
 use std::{io::Write, path::Path};
 
 fn action(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Action, Error> {
-    let arguments = std::iter::once("millrace").chain(arguments.iter().copied()).map(OsString::from);
+    let arguments = std::iter::once("millrace")
+        .chain(arguments.iter().copied())
+        .map(OsString::from);
     let arguments = Arguments::read(arguments).unwrap_or_else(|e| panic!("{e}"));
-    decide(&arguments, environment.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))))
+    decide(
+        &arguments,
+        environment
+            .iter()
+            .map(|(k, v)| (OsString::from(k), OsString::from(v))),
+    )
 }
 
 fn run(arguments: &[&str]) -> Resolved {
@@ -21,7 +28,10 @@ fn refused(arguments: &[&str]) -> String {
 
 fn file(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
-    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    std::fs::File::create(&path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -29,52 +39,134 @@ fn file(dir: &Path, name: &str, text: &str) -> String {
 fn without_arguments_it_starts_on_loopback() {
     let it = run(&[]);
     assert_eq!(it.settings.listen, "127.0.0.1:9092".parse().unwrap());
-    assert_eq!((it.settings.advertised_host.as_str(), it.settings.advertised_port), ("127.0.0.1", 9092));
+    assert_eq!(
+        (
+            it.settings.advertised_host.as_str(),
+            it.settings.advertised_port
+        ),
+        ("127.0.0.1", 9092)
+    );
     assert_eq!(it.storage.data, Path::new("./millrace-data"));
     assert_eq!(it.admin, "127.0.0.1:9644".parse().unwrap());
     assert_eq!((it.settings.node_id, it.settings.single_port), (1, false));
     assert_eq!(usize::from(it.settings.cores), it.netio.cpus.len());
-    assert_eq!((it.settings.default_partitions, it.settings.offsets_partitions), (1, 50));
+    assert_eq!(
+        (
+            it.settings.default_partitions,
+            it.settings.offsets_partitions
+        ),
+        (1, 50)
+    );
     assert!(it.settings.auto_create_topics && it.settings.delete_topic_enable);
-    let (group, expected) = (&it.settings.group, crate::settings::GroupSettings::default());
-    assert_eq!(group.initial_rebalance_delay_ms, expected.initial_rebalance_delay_ms);
+    let (group, expected) = (
+        &it.settings.group,
+        crate::settings::GroupSettings::default(),
+    );
+    assert_eq!(
+        group.initial_rebalance_delay_ms,
+        expected.initial_rebalance_delay_ms
+    );
     assert_eq!(group.offsets_retention_ms, expected.offsets_retention_ms);
     let (limits, expected) = (&it.settings.limits, crate::limits::Limits::default());
-    assert_eq!(format!("{limits:?}"), format!("{expected:?}"), "Kafka's defaults and ours are the same");
-    assert_eq!(format!("{:?}", it.storage), format!("{:?}", storage::Options::new("./millrace-data")));
+    assert_eq!(
+        format!("{limits:?}"),
+        format!("{expected:?}"),
+        "Kafka's defaults and ours are the same"
+    );
+    assert_eq!(
+        format!("{:?}", it.storage),
+        format!("{:?}", storage::Options::new("./millrace-data"))
+    );
 }
 
 #[test]
 fn flags() {
     let it = run(&[
-        "--data", "/d", "--listen", "127.0.0.1:19092", "--advertise", "h.example:29092", "--cores", "3", "--single-port",
-        "--admin", "127.0.0.1:1", "--node-id", "7", "--set", "num.partitions=4", "--set", "log.retention.ms=5",
+        "--data",
+        "/d",
+        "--listen",
+        "127.0.0.1:19092",
+        "--advertise",
+        "h.example:29092",
+        "--cores",
+        "3",
+        "--single-port",
+        "--admin",
+        "127.0.0.1:1",
+        "--node-id",
+        "7",
+        "--set",
+        "num.partitions=4",
+        "--set",
+        "log.retention.ms=5",
     ]);
     assert_eq!(it.storage.data, Path::new("/d"));
     assert_eq!(it.settings.listen.port(), 19092);
-    assert_eq!((it.settings.advertised_host.as_str(), it.settings.advertised_port), ("h.example", 29092));
-    assert_eq!((it.settings.cores, it.settings.single_port, it.settings.node_id), (3, true, 7));
+    assert_eq!(
+        (
+            it.settings.advertised_host.as_str(),
+            it.settings.advertised_port
+        ),
+        ("h.example", 29092)
+    );
+    assert_eq!(
+        (
+            it.settings.cores,
+            it.settings.single_port,
+            it.settings.node_id
+        ),
+        (3, true, 7)
+    );
     assert_eq!(it.admin.port(), 1);
     assert_eq!(it.settings.default_partitions, 4);
     assert_eq!(it.defaults.integer("log.retention.ms"), Some(5));
-    assert_eq!(it.layers.origin("num.partitions"), Some(&Origin::Flag("--set".into())));
-    assert_eq!(it.defaults.text("advertised.listeners").as_deref(), Some("PLAINTEXT://h.example:29092"));
+    assert_eq!(
+        it.layers.origin("num.partitions"),
+        Some(&Origin::Flag("--set".into()))
+    );
+    assert_eq!(
+        it.defaults.text("advertised.listeners").as_deref(),
+        Some("PLAINTEXT://h.example:29092")
+    );
 }
 
 #[test]
 fn the_later_layer_wins() {
     let dir = tempfile::tempdir().unwrap();
-    let toml = file(dir.path(), "m.toml", "num.partitions = 2\ndata = \"/file\"\n[log.retention]\nhours = 3\n");
-    let environment = [("MILLRACE_SET_NUM_PARTITIONS", "3"), ("MILLRACE_SET_FETCH_MAX_BYTES", "2048"), ("OTHER", "x")];
-    let Ok(Action::Run(it)) = action(&["--config", &toml], &environment) else { panic!() };
+    let toml = file(
+        dir.path(),
+        "m.toml",
+        "num.partitions = 2\ndata = \"/file\"\n[log.retention]\nhours = 3\n",
+    );
+    let environment = [
+        ("MILLRACE_SET_NUM_PARTITIONS", "3"),
+        ("MILLRACE_SET_FETCH_MAX_BYTES", "2048"),
+        ("OTHER", "x"),
+    ];
+    let Ok(Action::Run(it)) = action(&["--config", &toml], &environment) else {
+        panic!()
+    };
     assert_eq!(it.settings.default_partitions, 3);
     assert_eq!(it.storage.data, Path::new("/file"));
     assert_eq!(it.settings.limits.fetch_bytes_max, 2048);
     assert_eq!(it.defaults.integer("log.retention.hours"), Some(3));
-    let Ok(Action::Run(it)) = action(&["--config", &toml, "--set", "num.partitions=4", "--data", "/flag"], &environment) else {
+    let Ok(Action::Run(it)) = action(
+        &[
+            "--config",
+            &toml,
+            "--set",
+            "num.partitions=4",
+            "--data",
+            "/flag",
+        ],
+        &environment,
+    ) else {
         panic!()
     };
-    assert_eq!((it.settings.default_partitions, it.storage.data.as_path()), (4, Path::new("/flag")));
+    assert_eq!(
+        (it.settings.default_partitions, it.storage.data.as_path()),
+        (4, Path::new("/flag"))
+    );
 }
 
 /// The file that Kafka ships, in essence.
@@ -96,22 +188,43 @@ fn a_server_properties_of_kafka() {
     assert!(why.contains("--insecure"), "{why}");
     let it = run(&["--config", &path, "--insecure"]);
     assert_eq!(it.settings.listen, "0.0.0.0:9092".parse().unwrap());
-    assert_eq!((it.settings.advertised_host.as_str(), it.settings.advertised_port), ("localhost", 9092));
-    assert_eq!((it.settings.node_id, it.storage.data.as_path()), (5, Path::new("/tmp/kraft-combined-logs")));
-    assert!(matches!(it.layers.origin("node.id"), Some(Origin::File { line: Some(2), .. })));
+    assert_eq!(
+        (
+            it.settings.advertised_host.as_str(),
+            it.settings.advertised_port
+        ),
+        ("localhost", 9092)
+    );
+    assert_eq!(
+        (it.settings.node_id, it.storage.data.as_path()),
+        (5, Path::new("/tmp/kraft-combined-logs"))
+    );
+    assert!(matches!(
+        it.layers.origin("node.id"),
+        Some(Origin::File { line: Some(2), .. })
+    ));
 }
 
 #[test]
 fn errors_name_the_cure() {
     for (arguments, cure) in [
-        (&["--set", "num.partition=3"][..], "did you mean num.partitions?"),
+        (
+            &["--set", "num.partition=3"][..],
+            "did you mean num.partitions?",
+        ),
         (&["--set", "num.partitions"], "KEY=VALUE"),
         (&["--set", "retention.ms=3"], "log.retention.ms"),
         (&["--set", "num.partitions=0"], "at least 1"),
-        (&["--set", "authorizer.class.name=a.B"], "there is no authorizer"),
+        (
+            &["--set", "authorizer.class.name=a.B"],
+            "there is no authorizer",
+        ),
         (&["--listen", "0.0.0.0:9092"], "--insecure"),
         (&["--listen", "9092"], "PLAINTEXT://127.0.0.1:9092"),
-        (&["--listen", "127.0.0.1:65535", "--cores", "2"], "--single-port"),
+        (
+            &["--listen", "127.0.0.1:65535", "--cores", "2"],
+            "--single-port",
+        ),
         (&["--admin", "0.0.0.0:9644"], "--insecure"),
         (&["--admin", "x"], "127.0.0.1:9644"),
         (&["--cpus", "3-1"], "2-5,8"),
@@ -121,7 +234,10 @@ fn errors_name_the_cure() {
         (&["--set", "listeners=SSL://127.0.0.1:1"], "only PLAINTEXT"),
         (&["--set", "process.roles=controller"], "remove the line"),
         (&["--node-id", "3", "--set", "broker.id=4"], "keep node.id"),
-        (&["--config", "/no/such/file.toml"], "cannot read /no/such/file.toml"),
+        (
+            &["--config", "/no/such/file.toml"],
+            "cannot read /no/such/file.toml",
+        ),
     ] {
         let why = refused(arguments);
         assert!(why.contains(cure), "{arguments:?}: {why}");
@@ -132,24 +248,43 @@ fn errors_name_the_cure() {
 
 #[test]
 fn one_port_needs_no_ports_beyond_it_and_any_node_id() {
-    let it = run(&["--listen", "127.0.0.1:65535", "--cores", "2", "--single-port", "--node-id", "3000000"]);
+    let it = run(&[
+        "--listen",
+        "127.0.0.1:65535",
+        "--cores",
+        "2",
+        "--single-port",
+        "--node-id",
+        "3000000",
+    ]);
     assert_eq!(it.settings.endpoints().len(), 1);
 }
 
 #[test]
 fn config_prints_what_is_in_force_and_where_it_came_from() {
-    let print = |arguments: &[&str]| match action(arguments, &[("MILLRACE_SET_NUM_IO_THREADS", "4")]) {
-        Ok(Action::Print(text)) => text,
-        other => panic!("{other:?}"),
-    };
+    let print =
+        |arguments: &[&str]| match action(arguments, &[("MILLRACE_SET_NUM_IO_THREADS", "4")]) {
+            Ok(Action::Print(text)) => text,
+            other => panic!("{other:?}"),
+        };
     let text = print(&["config", "--data", "/d", "--set", "ssl.key.password=secret"]);
-    let line = |name: &str| text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+    let line = |name: &str| {
+        text.lines()
+            .find(|l| l.starts_with(name))
+            .unwrap_or_else(|| panic!("{name} in {text}"))
+    };
     assert!(line("log.dirs=/d ").ends_with("# --data"));
-    assert!(line("num.io.threads=4 ").ends_with("# environment MILLRACE_SET_NUM_IO_THREADS; without effect here"));
+    assert!(
+        line("num.io.threads=4 ")
+            .ends_with("# environment MILLRACE_SET_NUM_IO_THREADS; without effect here")
+    );
     assert!(line("listeners=").ends_with("# default of Millrace"));
     assert!(!text.contains("secret") && !text.contains("num.partitions"));
     let all = print(&["config", "--all"]);
-    assert!(all.lines().any(|l| l.starts_with("num.partitions=1 ") && l.ends_with("# default of Kafka")));
+    assert!(
+        all.lines()
+            .any(|l| l.starts_with("num.partitions=1 ") && l.ends_with("# default of Kafka"))
+    );
     assert!(all.lines().count() > 300);
     assert!(refused(&["config", "--listen", "0.0.0.0:1"]).contains("--insecure"));
 }

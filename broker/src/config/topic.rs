@@ -24,13 +24,18 @@ pub struct TopicConfig {
 impl TopicConfig {
     /// Values that were checked when they were set, so what does not parse (a log of another version) counts as not set.
     pub fn resolve(overrides: &Configs, defaults: &Defaults) -> Self {
-        let values = Values { overrides, defaults };
+        let values = Values {
+            overrides,
+            defaults,
+        };
         let policy = values.list("cleanup.policy");
         let compacted = policy.iter().any(|p| p == "compact");
         Self {
             max_message_bytes: values.size("max.message.bytes"),
             validate: ValidateOptions {
-                deep: values.text("millrace.record.validation").eq_ignore_ascii_case("deep"),
+                deep: values
+                    .text("millrace.record.validation")
+                    .eq_ignore_ascii_case("deep"),
                 compacted,
                 max_decompressed: values.size("max.decompressed.message.bytes"),
                 timestamp_type: if values.text("message.timestamp.type") == "LogAppendTime" {
@@ -41,7 +46,8 @@ impl TopicConfig {
                 timestamp_before_max_ms: values.integer("message.timestamp.before.max.ms"),
                 timestamp_after_max_ms: values.integer("message.timestamp.after.max.ms"),
             },
-            min_insync_replicas: i32::try_from(values.integer("min.insync.replicas")).unwrap_or(i32::MAX),
+            min_insync_replicas: i32::try_from(values.integer("min.insync.replicas"))
+                .unwrap_or(i32::MAX),
             internal: false,
             log: LogConfig {
                 durability: durability(&values.text("millrace.durability")),
@@ -74,8 +80,12 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn value(&self, name: &str) -> Value {
-        let key: &Key = catalogue().topic(name).unwrap_or_else(|| panic!("no topic configuration {name}"));
-        self.defaults.topic(key, self.overrides).unwrap_or_else(|| panic!("topic configuration {name} has no default"))
+        let key: &Key = catalogue()
+            .topic(name)
+            .unwrap_or_else(|| panic!("no topic configuration {name}"));
+        self.defaults
+            .topic(key, self.overrides)
+            .unwrap_or_else(|| panic!("topic configuration {name} has no default"))
     }
 
     fn integer(&self, name: &str) -> i64 {
@@ -110,7 +120,10 @@ mod tests {
     use super::*;
 
     fn configs(values: &[(&str, &str)]) -> Configs {
-        values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        values
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -118,7 +131,10 @@ mod tests {
         let config = TopicConfig::resolve(&Configs::new(), &Defaults::default());
         assert_eq!(config.log, LogConfig::default());
         assert_eq!(config.validate, ValidateOptions::default());
-        assert_eq!((config.max_message_bytes, config.min_insync_replicas), (1_048_588, 1));
+        assert_eq!(
+            (config.max_message_bytes, config.min_insync_replicas),
+            (1_048_588, 1)
+        );
     }
 
     #[test]
@@ -146,21 +162,36 @@ mod tests {
         assert!(!config.log.delete);
         assert_eq!(config.max_message_bytes, 100);
         assert_eq!(config.validate.timestamp_type, TimestampType::LogAppendTime);
-        assert_eq!((config.validate.timestamp_before_max_ms, config.validate.timestamp_after_max_ms), (8, 9));
+        assert_eq!(
+            (
+                config.validate.timestamp_before_max_ms,
+                config.validate.timestamp_after_max_ms
+            ),
+            (8, 9)
+        );
         assert!(config.validate.deep && !config.validate.compacted);
         assert_eq!(config.min_insync_replicas, 2);
     }
 
     #[test]
     fn what_does_not_parse_counts_as_not_set() {
-        let config = TopicConfig::resolve(&configs(&[("retention.ms", "soon"), ("millrace.durability", "hope")]), &Defaults::default());
+        let config = TopicConfig::resolve(
+            &configs(&[("retention.ms", "soon"), ("millrace.durability", "hope")]),
+            &Defaults::default(),
+        );
         assert_eq!(config.log, LogConfig::default());
     }
 
     #[test]
     fn the_server_s_values_are_under_the_topic_s() {
-        let defaults = Defaults::new(configs(&[("log.segment.bytes", "2000000"), ("message.max.bytes", "7")]));
+        let defaults = Defaults::new(configs(&[
+            ("log.segment.bytes", "2000000"),
+            ("message.max.bytes", "7"),
+        ]));
         let config = TopicConfig::resolve(&configs(&[("max.message.bytes", "9")]), &defaults);
-        assert_eq!((config.log.segment_bytes, config.max_message_bytes), (2_000_000, 9));
+        assert_eq!(
+            (config.log.segment_bytes, config.max_message_bytes),
+            (2_000_000, 9)
+        );
     }
 }

@@ -35,9 +35,16 @@ pub enum Value {
 pub enum Allowed {
     Any,
     /// Both ends included; `or` is allowed besides.
-    Range { min: f64, max: f64, or: Option<i64> },
+    Range {
+        min: f64,
+        max: f64,
+        or: Option<i64>,
+    },
     /// A list may hold each of them once.
-    OneOf { values: Vec<&'static str>, ignore_case: bool },
+    OneOf {
+        values: Vec<&'static str>,
+        ignore_case: bool,
+    },
     NonEmpty,
     /// Replicas that are throttled: `*`, or partition:broker pairs.
     Throttled,
@@ -78,18 +85,28 @@ impl Type {
     pub fn parse(self, text: &str) -> Result<Value, &'static str> {
         let text = text.trim();
         let within = |min: i64, max: i64| {
-            text.parse::<i64>().ok().filter(|v| (min..=max).contains(v)).map(Value::Integer)
+            text.parse::<i64>()
+                .ok()
+                .filter(|v| (min..=max).contains(v))
+                .map(Value::Integer)
         };
         match self {
             Self::Boolean if text.eq_ignore_ascii_case("true") => Ok(Value::Boolean(true)),
             Self::Boolean if text.eq_ignore_ascii_case("false") => Ok(Value::Boolean(false)),
             Self::Boolean => Err("Expected value to be either true or false"),
             Self::Int => within(i32::MIN.into(), i32::MAX.into()).ok_or("Not a number of type INT"),
-            Self::Short => within(i16::MIN.into(), i16::MAX.into()).ok_or("Not a number of type SHORT"),
+            Self::Short => {
+                within(i16::MIN.into(), i16::MAX.into()).ok_or("Not a number of type SHORT")
+            }
             Self::Long => within(i64::MIN, i64::MAX).ok_or("Not a number of type LONG"),
-            Self::Double => text.parse().map(Value::Double).map_err(|_| "Not a number of type DOUBLE"),
+            Self::Double => text
+                .parse()
+                .map(Value::Double)
+                .map_err(|_| "Not a number of type DOUBLE"),
             Self::List if text.is_empty() => Ok(Value::List(Vec::new())),
-            Self::List => Ok(Value::List(text.split(',').map(|item| item.trim().to_owned()).collect())),
+            Self::List => Ok(Value::List(
+                text.split(',').map(|item| item.trim().to_owned()).collect(),
+            )),
             Self::String | Self::Class | Self::Password => Ok(Value::Text(text.to_owned())),
         }
     }
@@ -118,15 +135,30 @@ impl Allowed {
             _ => {}
         }
         if let Some((min, rest)) = text.split_once("..") {
-            let (max, or) = rest.split_once('|').map_or((rest, None), |(max, or)| (max, Some(or)));
+            let (max, or) = rest
+                .split_once('|')
+                .map_or((rest, None), |(max, or)| (max, Some(or)));
             return Some(Self::Range {
-                min: if min.is_empty() { f64::NEG_INFINITY } else { min.parse().ok()? },
-                max: if max.is_empty() { f64::INFINITY } else { max.parse().ok()? },
+                min: if min.is_empty() {
+                    f64::NEG_INFINITY
+                } else {
+                    min.parse().ok()?
+                },
+                max: if max.is_empty() {
+                    f64::INFINITY
+                } else {
+                    max.parse().ok()?
+                },
                 or: or.map(str::parse).transpose().ok()?,
             });
         }
-        let (values, ignore_case) = text.strip_prefix('~').map_or((text, false), |values| (values, true));
-        Some(Self::OneOf { values: values.split('|').collect(), ignore_case })
+        let (values, ignore_case) = text
+            .strip_prefix('~')
+            .map_or((text, false), |values| (values, true));
+        Some(Self::OneOf {
+            values: values.split('|').collect(),
+            ignore_case,
+        })
     }
 
     /// Whether a value is allowed; the error says what is.
@@ -148,26 +180,49 @@ impl Allowed {
                 }
                 Ok(())
             }
-            (Self::OneOf { values, ignore_case }, value) => {
-                let known = |text: &str| values.iter().any(|v| *v == text || *ignore_case && v.eq_ignore_ascii_case(text));
+            (
+                Self::OneOf {
+                    values,
+                    ignore_case,
+                },
+                value,
+            ) => {
+                let known = |text: &str| {
+                    values
+                        .iter()
+                        .any(|v| *v == text || *ignore_case && v.eq_ignore_ascii_case(text))
+                };
                 let wanted = || format!("Value must be one of: {}", values.join(", "));
                 match value {
                     Value::Text(text) if known(text) => Ok(()),
                     Value::List(items) => {
-                        if let Some(double) = items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)) {
+                        if let Some(double) = items
+                            .iter()
+                            .enumerate()
+                            .find(|(i, item)| items[..*i].contains(item))
+                        {
                             return Err(format!("Value names {} twice", double.1));
                         }
-                        if items.iter().all(|item| known(item)) { Ok(()) } else { Err(wanted()) }
+                        if items.iter().all(|item| known(item)) {
+                            Ok(())
+                        } else {
+                            Err(wanted())
+                        }
                     }
                     _ => Err(wanted()),
                 }
             }
-            (Self::NonEmpty, Value::Text(text)) if text.is_empty() => Err("Value must not be empty".into()),
-            (Self::NonEmpty, Value::List(items)) if items.is_empty() => Err("Value must not be empty".into()),
+            (Self::NonEmpty, Value::Text(text)) if text.is_empty() => {
+                Err("Value must not be empty".into())
+            }
+            (Self::NonEmpty, Value::List(items)) if items.is_empty() => {
+                Err("Value must not be empty".into())
+            }
             (Self::NonEmpty, _) => Ok(()),
             (Self::Throttled, Value::List(items)) => {
                 let pair = |item: &String| {
-                    item.split_once(':').is_some_and(|(p, b)| p.parse::<u32>().is_ok() && b.parse::<u32>().is_ok())
+                    item.split_once(':')
+                        .is_some_and(|(p, b)| p.parse::<u32>().is_ok() && b.parse::<u32>().is_ok())
                 };
                 let all = items.len() == 1 && items[0] == "*";
                 if all || items.iter().all(pair) {
@@ -213,7 +268,10 @@ mod tests {
     #[test]
     fn what_is_allowed() {
         let check = |allowed: &'static str, kind: Type, text: &str| {
-            Allowed::of(allowed).unwrap().check(&kind.parse(text).unwrap()).is_ok()
+            Allowed::of(allowed)
+                .unwrap()
+                .check(&kind.parse(text).unwrap())
+                .is_ok()
         };
         assert!(check("1..9|-1", Type::Int, "-1") && check("1..9|-1", Type::Int, "9"));
         assert!(!check("1..9|-1", Type::Int, "0") && !check("1..9|-1", Type::Int, "10"));

@@ -16,7 +16,9 @@ use std::collections::BTreeSet;
 use wire::{
     ErrorCode,
     alter_configs::{self, AlterConfigsRequest, AlterConfigsResponse},
-    incremental_alter_configs::{self, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse},
+    incremental_alter_configs::{
+        self, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    },
 };
 
 /// A value longer than this does not fit into a record.
@@ -74,9 +76,20 @@ impl Resource {
 }
 
 /// A record that sets or (with `None`) removes an override.
-pub(super) fn record(resource_type: i8, resource: &str, name: &str, value: Option<&str>) -> MetadataRecord {
+pub(super) fn record(
+    resource_type: i8,
+    resource: &str,
+    name: &str,
+    value: Option<&str>,
+) -> MetadataRecord {
     let owned = |text: &str| text.to_owned().into();
-    ConfigRecord { resource_type, resource_name: owned(resource), name: owned(name), value: value.map(owned) }.into()
+    ConfigRecord {
+        resource_type,
+        resource_name: owned(resource),
+        name: owned(name),
+        value: value.map(owned),
+    }
+    .into()
 }
 
 impl Controller {
@@ -94,7 +107,10 @@ impl Controller {
         let responses = request.resources.iter().map(|resource| {
             let result = once(twice(resource))
                 .and_then(|()| {
-                    let changes = resource.configs.iter().map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
+                    let changes = resource
+                        .configs
+                        .iter()
+                        .map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
                     changes_of(changes)
                 })
                 .and_then(|changes| {
@@ -111,12 +127,25 @@ impl Controller {
             }
         });
         let responses = responses.collect();
-        let records = if request.validate_only { Vec::new() } else { batch.records };
-        Outcome { records, response: IncrementalAlterConfigsResponse { responses, ..Default::default() } }
+        let records = if request.validate_only {
+            Vec::new()
+        } else {
+            batch.records
+        };
+        Outcome {
+            records,
+            response: IncrementalAlterConfigsResponse {
+                responses,
+                ..Default::default()
+            },
+        }
     }
 
     /// The old way: what is named is set, all else of the resource is removed.
-    pub fn alter_configs(&self, request: &AlterConfigsRequest<'_>) -> Outcome<AlterConfigsResponse<'static>> {
+    pub fn alter_configs(
+        &self,
+        request: &AlterConfigsRequest<'_>,
+    ) -> Outcome<AlterConfigsResponse<'static>> {
         let mut batch = Batch::default();
         let twice = |r: &alter_configs::AlterConfigsResource<'_>| {
             let same = |o: &&alter_configs::AlterConfigsResource<'_>| {
@@ -128,13 +157,25 @@ impl Controller {
             let result = once(twice(resource))
                 .and_then(|()| {
                     let set = Operation::Set as i8;
-                    changes_of(resource.configs.iter().map(|c| (&*c.name, set, c.value.as_deref())))
+                    changes_of(
+                        resource
+                            .configs
+                            .iter()
+                            .map(|c| (&*c.name, set, c.value.as_deref())),
+                    )
                 })
                 .and_then(|mut changes| {
                     let target = self.resource(resource.resource_type, &resource.resource_name)?;
                     let current = self.image.configs(target.code(), &target.name());
-                    for name in current.keys().filter(|name| !resource.configs.iter().any(|c| c.name == ***name)) {
-                        changes.push(Change { name, operation: Operation::Delete, value: "" });
+                    for name in current
+                        .keys()
+                        .filter(|name| !resource.configs.iter().any(|c| c.name == ***name))
+                    {
+                        changes.push(Change {
+                            name,
+                            operation: Operation::Delete,
+                            value: "",
+                        });
                     }
                     self.alter(&target, &changes)
                 })
@@ -148,16 +189,29 @@ impl Controller {
             }
         });
         let responses = responses.collect();
-        let records = if request.validate_only { Vec::new() } else { batch.records };
-        Outcome { records, response: AlterConfigsResponse { responses, ..Default::default() } }
+        let records = if request.validate_only {
+            Vec::new()
+        } else {
+            batch.records
+        };
+        Outcome {
+            records,
+            response: AlterConfigsResponse {
+                responses,
+                ..Default::default()
+            },
+        }
     }
 
     fn resource(&self, resource_type: i8, name: &str) -> Result<Resource, Refusal> {
         let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidRequest, why));
         match resource_type {
-            resource::TOPIC if name.is_empty() => invalid("Default topic resources are not allowed.".into()),
+            resource::TOPIC if name.is_empty() => {
+                invalid("Default topic resources are not allowed.".into())
+            }
             resource::TOPIC => {
-                topics::check_name(name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
+                topics::check_name(name)
+                    .map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
                 if self.image.topic(name).is_none() {
                     let why = format!("The topic '{name}' does not exist.");
                     return Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, why));
@@ -171,10 +225,14 @@ impl Controller {
                 };
                 match self.settings.host_of(id) {
                     Some(host) if host == self.settings.node_id => Ok(Resource::Node(host)),
-                    _ => invalid(format!("Unexpected broker id {name}: no core of this host has it")),
+                    _ => invalid(format!(
+                        "Unexpected broker id {name}: no core of this host has it"
+                    )),
                 }
             }
-            resource::BROKER_LOGGER => invalid("Log levels are set at start, by the environment variable RUST_LOG.".into()),
+            resource::BROKER_LOGGER => {
+                invalid("Log levels are set at start, by the environment variable RUST_LOG.".into())
+            }
             resource::CLIENT_METRICS => invalid("Client metrics are not served.".into()),
             resource::GROUP => invalid("Group configurations are not served yet.".into()),
             other => invalid(format!("Unknown resource type {other}")),
@@ -182,7 +240,11 @@ impl Controller {
     }
 
     /// Records of one resource's changes.
-    fn alter(&self, target: &Resource, changes: &[Change<'_>]) -> Result<Vec<MetadataRecord>, Refusal> {
+    fn alter(
+        &self,
+        target: &Resource,
+        changes: &[Change<'_>],
+    ) -> Result<Vec<MetadataRecord>, Refusal> {
         let (code, name) = (target.code(), target.name());
         let current = self.image.configs(code, &name);
         let mut after = current.clone();
@@ -194,11 +256,22 @@ impl Controller {
                 Operation::Set => Some(change.value.to_owned()),
                 operation => {
                     let Some(key) = known.filter(|key| key.value_type == Type::List) else {
-                        let what = if operation == Operation::Append { "APPEND" } else { "SUBTRACT" };
-                        let why = format!("Can't {what} to key {} because its type is not LIST.", change.name);
+                        let what = if operation == Operation::Append {
+                            "APPEND"
+                        } else {
+                            "SUBTRACT"
+                        };
+                        let why = format!(
+                            "Can't {what} to key {} because its type is not LIST.",
+                            change.name
+                        );
                         return Err(Refusal::new(ErrorCode::InvalidConfig, why));
                     };
-                    Some(edit_list(self.list_of(key, current), operation, change.value))
+                    Some(edit_list(
+                        self.list_of(key, current),
+                        operation,
+                        change.value,
+                    ))
                 }
             };
             // Brokers reload a file when its name is set again; nothing does so here, so an unchanged value needs no record.
@@ -225,29 +298,57 @@ impl Controller {
 
     /// A list's items before a change: the override, or the default of the key (`getParts`).
     fn list_of(&self, key: &Key, current: &Configs) -> Vec<String> {
-        let text = current.get(key.name).map(String::as_str).or(key.default).unwrap_or_default();
-        text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        let text = current
+            .get(key.name)
+            .map(String::as_str)
+            .or(key.default)
+            .unwrap_or_default();
+        text.split(',')
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Judges overrides of a topic. What did not change was judged before, perhaps by other rules.
-    pub(super) fn check_topic_configs(&self, topic: &str, configs: &Configs, before: &Configs) -> Result<(), Refusal> {
+    pub(super) fn check_topic_configs(
+        &self,
+        topic: &str,
+        configs: &Configs,
+        before: &Configs,
+    ) -> Result<(), Refusal> {
         let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidConfig, why));
-        for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
-            let Some(key) = catalogue().topic(name) else { return invalid(unknown(Kind::Topic, name)) };
+        for (name, value) in configs
+            .iter()
+            .filter(|(name, value)| before.get(*name) != Some(value))
+        {
+            let Some(key) = catalogue().topic(name) else {
+                return invalid(unknown(Kind::Topic, name));
+            };
             check_length(name, value)?;
             // The groups' own topic is compacted in Kafka's way of speaking; it is bounded by snapshots here.
             let internal = topic == topics::OFFSETS_TOPIC && name == "cleanup.policy";
-            let judged = if internal { key.parse(value) } else { key.accept(value) };
+            let judged = if internal {
+                key.parse(value)
+            } else {
+                key.accept(value)
+            };
             if let Err(why) = judged {
                 return invalid(why);
             }
         }
         let defaults = self.defaults();
-        let lag = |name: &str| catalogue().topic(name).and_then(|key| defaults.topic(key, configs));
-        if let (Some(Value::Integer(min)), Some(Value::Integer(max))) = (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"))
+        let lag = |name: &str| {
+            catalogue()
+                .topic(name)
+                .and_then(|key| defaults.topic(key, configs))
+        };
+        if let (Some(Value::Integer(min)), Some(Value::Integer(max))) =
+            (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"))
             && min > max
         {
-            return invalid(format!("conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"));
+            return invalid(format!(
+                "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+            ));
         }
         Ok(())
     }
@@ -255,30 +356,47 @@ impl Controller {
 
 fn once(twice: bool) -> Result<(), Refusal> {
     if twice {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "Each resource must appear at most once."));
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "Each resource must appear at most once.",
+        ));
     }
     Ok(())
 }
 
-fn changes_of<'a>(asked: impl Iterator<Item = (&'a str, i8, Option<&'a str>)>) -> Result<Vec<Change<'a>>, Refusal> {
+fn changes_of<'a>(
+    asked: impl Iterator<Item = (&'a str, i8, Option<&'a str>)>,
+) -> Result<Vec<Change<'a>>, Refusal> {
     let mut changes = Vec::new();
     let mut names = BTreeSet::new();
     let mut nulls = Vec::new();
     for (name, operation, value) in asked {
         if !names.insert(name) {
-            return Err(Refusal::new(ErrorCode::InvalidRequest, "Error due to duplicate config keys"));
+            return Err(Refusal::new(
+                ErrorCode::InvalidRequest,
+                "Error due to duplicate config keys",
+            ));
         }
         let operation = match operation {
             0 => Operation::Set,
             1 => Operation::Delete,
             2 => Operation::Append,
             3 => Operation::Subtract,
-            other => return Err(Refusal::new(ErrorCode::InvalidRequest, format!("Unknown operations type {other}"))),
+            other => {
+                return Err(Refusal::new(
+                    ErrorCode::InvalidRequest,
+                    format!("Unknown operations type {other}"),
+                ));
+            }
         };
         if value.is_none() && operation != Operation::Delete {
             nulls.push(name);
         }
-        changes.push(Change { name, operation, value: value.unwrap_or_default() });
+        changes.push(Change {
+            name,
+            operation,
+            value: value.unwrap_or_default(),
+        });
     }
     if !nulls.is_empty() {
         let why = format!("Null value not supported for : {}", nulls.join(", "));
@@ -299,7 +417,11 @@ fn edit_list(mut items: Vec<String>, operation: Operation, value: &str) -> Strin
 }
 
 fn unknown(kind: Kind, name: &str) -> String {
-    let what = if kind == Kind::Topic { "topic" } else { "broker" };
+    let what = if kind == Kind::Topic {
+        "topic"
+    } else {
+        "broker"
+    };
     match catalogue().suggest(kind, name) {
         Some(hint) => format!("Unknown {what} config name: {name}; did you mean {hint}?"),
         None => format!("Unknown {what} config name: {name}"),
@@ -319,34 +441,48 @@ fn check_length(name: &str, value: &str) -> Result<(), Refusal> {
 /// Whether an admin may change a broker key while the server runs.
 fn check_broker_key(name: &str, all_hosts: bool) -> Result<(), Refusal> {
     let Some(key) = catalogue().broker(name) else {
-        return Err(Refusal::new(ErrorCode::InvalidConfig, unknown(Kind::Broker, name)));
+        return Err(Refusal::new(
+            ErrorCode::InvalidConfig,
+            unknown(Kind::Broker, name),
+        ));
     };
     let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidRequest, why));
     match key.altered {
-        Altered::Topic | Altered::Static => invalid(format!("Cannot update these configs dynamically: [{name}]")),
-        Altered::PerBroker if all_hosts => {
-            invalid(format!("Cannot update these configs at default cluster level, broker id must be specified: [{name}]"))
+        Altered::Topic | Altered::Static => {
+            invalid(format!("Cannot update these configs dynamically: [{name}]"))
         }
+        Altered::PerBroker if all_hosts => invalid(format!(
+            "Cannot update these configs at default cluster level, broker id must be specified: [{name}]"
+        )),
         // What acts on topics acts at once. The rest of what acts is read at start.
-        _ if key.effect == Effect::Acts && !acts_on_topics(key.name) => {
-            invalid(format!("{name} is read when Millrace starts: set it in the configuration file and restart"))
-        }
+        _ if key.effect == Effect::Acts && !acts_on_topics(key.name) => invalid(format!(
+            "{name} is read when Millrace starts: set it in the configuration file and restart"
+        )),
         _ => Ok(()),
     }
 }
 
 fn acts_on_topics(name: &str) -> bool {
-    catalogue().keys(Kind::Topic).any(|key| key.synonyms.iter().any(|synonym| synonym.name == name))
+    catalogue()
+        .keys(Kind::Topic)
+        .any(|key| key.synonyms.iter().any(|synonym| synonym.name == name))
 }
 
 fn check_broker_configs(configs: &Configs, before: &Configs) -> Result<(), Refusal> {
-    for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
+    for (name, value) in configs
+        .iter()
+        .filter(|(name, value)| before.get(*name) != Some(value))
+    {
         let Some(key) = catalogue().broker(name) else {
-            return Err(Refusal::new(ErrorCode::InvalidConfig, unknown(Kind::Broker, name)));
+            return Err(Refusal::new(
+                ErrorCode::InvalidConfig,
+                unknown(Kind::Broker, name),
+            ));
         };
         check_length(name, value)?;
         // Kafka answers INVALID_REQUEST here and not INVALID_CONFIG (KAFKA-13609).
-        key.accept(value).map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))?;
+        key.accept(value)
+            .map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))?;
     }
     Ok(())
 }

@@ -19,14 +19,26 @@ enum Named {
 
 impl Controller {
     /// Versions 1 to 6; `version` says which error a switched-off deletion has.
-    pub fn delete_topics(&self, request: &DeleteTopicsRequest<'_>, version: i16) -> Outcome<DeleteTopicsResponse<'static>> {
-        let by_state = request.topics.iter().map(|t| match (&t.name, t.topic_id.is_zero()) {
-            (Some(name), true) => Named::Name(name.to_string()),
-            (Some(name), false) => Named::Both(name.to_string(), t.topic_id),
-            (None, false) => Named::Id(t.topic_id),
-            (None, true) => Named::Neither,
-        });
-        let asked: Vec<Named> = request.topic_names.iter().map(|n| Named::Name(n.to_string())).chain(by_state).collect();
+    pub fn delete_topics(
+        &self,
+        request: &DeleteTopicsRequest<'_>,
+        version: i16,
+    ) -> Outcome<DeleteTopicsResponse<'static>> {
+        let by_state = request
+            .topics
+            .iter()
+            .map(|t| match (&t.name, t.topic_id.is_zero()) {
+                (Some(name), true) => Named::Name(name.to_string()),
+                (Some(name), false) => Named::Both(name.to_string(), t.topic_id),
+                (None, false) => Named::Id(t.topic_id),
+                (None, true) => Named::Neither,
+            });
+        let asked: Vec<Named> = request
+            .topic_names
+            .iter()
+            .map(|n| Named::Name(n.to_string()))
+            .chain(by_state)
+            .collect();
         let mut count: BTreeMap<&Named, usize> = BTreeMap::new();
         for named in &asked {
             *count.entry(named).or_default() += 1;
@@ -56,16 +68,39 @@ impl Controller {
                 (Err(_), Named::Both(name, id)) => (Some(name.clone()), *id),
                 (Err(_), Named::Neither) => (None, TopicId::ZERO),
             };
-            responses.push(DeletableTopicResult { name: name.map(Into::into), topic_id, error_code, error_message });
+            responses.push(DeletableTopicResult {
+                name: name.map(Into::into),
+                topic_id,
+                error_code,
+                error_message,
+            });
         }
-        Outcome { records: batch.records, response: DeleteTopicsResponse { responses, ..Default::default() } }
+        Outcome {
+            records: batch.records,
+            response: DeleteTopicsResponse {
+                responses,
+                ..Default::default()
+            },
+        }
     }
 
-    fn find(&self, named: &Named, times: usize, version: i16) -> Result<(String, TopicId), Refusal> {
+    fn find(
+        &self,
+        named: &Named,
+        times: usize,
+        version: i16,
+    ) -> Result<(String, TopicId), Refusal> {
         if !self.settings.delete_topic_enable {
             // Older clients do not know the code for it.
-            let error = if version < 3 { ErrorCode::InvalidRequest } else { ErrorCode::TopicDeletionDisabled };
-            return Err(Refusal::new(error, "Topic deletion is disabled (delete.topic.enable)."));
+            let error = if version < 3 {
+                ErrorCode::InvalidRequest
+            } else {
+                ErrorCode::TopicDeletionDisabled
+            };
+            return Err(Refusal::new(
+                error,
+                "Topic deletion is disabled (delete.topic.enable).",
+            ));
         }
         let invalid = |why: &'static str| Err(Refusal::new(ErrorCode::InvalidRequest, why));
         match named {
@@ -105,25 +140,40 @@ mod tests {
             name: name.map(|n| n.to_owned().into()),
             topic_id: *topic_id,
         };
-        DeleteTopicsRequest { topics: states.iter().map(state).collect(), ..Default::default() }
+        DeleteTopicsRequest {
+            topics: states.iter().map(state).collect(),
+            ..Default::default()
+        }
     }
 
     fn names(names: &[&str]) -> DeleteTopicsRequest<'static> {
-        DeleteTopicsRequest { topic_names: names.iter().map(|n| (*n).to_owned().into()).collect(), ..Default::default() }
+        DeleteTopicsRequest {
+            topic_names: names.iter().map(|n| (*n).to_owned().into()).collect(),
+            ..Default::default()
+        }
     }
 
     fn codes(outcome: &Outcome<DeleteTopicsResponse<'static>>) -> Vec<ErrorCode> {
-        outcome.response.responses.iter().map(|r| ErrorCode::from_code(r.error_code).unwrap()).collect()
+        outcome
+            .response
+            .responses
+            .iter()
+            .map(|r| ErrorCode::from_code(r.error_code).unwrap())
+            .collect()
     }
 
     #[test]
     fn by_name_and_by_id() {
         let mut controller = controller_with_topics(settings());
         let outcome = controller.delete_topics(&names(&["a", "x"]), 5);
-        assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
+        assert_eq!(
+            codes(&outcome),
+            [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]
+        );
         done(&mut controller, outcome);
         let id = controller.image().topic("b").unwrap().id;
-        let outcome = controller.delete_topics(&states(&[(None, id), (Some("c"), TopicId::ZERO)]), 6);
+        let outcome =
+            controller.delete_topics(&states(&[(None, id), (Some("c"), TopicId::ZERO)]), 6);
         assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::None]);
         assert_eq!(outcome.response.responses[0].name.as_deref(), Some("b"));
         done(&mut controller, outcome);
@@ -146,15 +196,25 @@ mod tests {
             assert_eq!(codes(&outcome), [error], "{request:?}");
             assert!(outcome.records.is_empty());
         }
-        let outcome = controller.delete_topics(&states(&[(None, id), (Some("a"), TopicId::ZERO)]), 6);
-        assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::InvalidRequest]);
+        let outcome =
+            controller.delete_topics(&states(&[(None, id), (Some("a"), TopicId::ZERO)]), 6);
+        assert_eq!(
+            codes(&outcome),
+            [ErrorCode::None, ErrorCode::InvalidRequest]
+        );
         assert_eq!(outcome.records.len(), 1);
     }
 
     #[test]
     fn deletion_can_be_switched_off() {
-        let controller = controller_with_topics(Settings { delete_topic_enable: false, ..settings() });
-        for (version, error) in [(2, ErrorCode::InvalidRequest), (3, ErrorCode::TopicDeletionDisabled)] {
+        let controller = controller_with_topics(Settings {
+            delete_topic_enable: false,
+            ..settings()
+        });
+        for (version, error) in [
+            (2, ErrorCode::InvalidRequest),
+            (3, ErrorCode::TopicDeletionDisabled),
+        ] {
             let outcome = controller.delete_topics(&names(&["a"]), version);
             assert_eq!(codes(&outcome), [error]);
             assert!(outcome.records.is_empty());

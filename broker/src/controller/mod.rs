@@ -36,7 +36,10 @@ pub struct Outcome<T> {
 impl<T> Outcome<T> {
     /// An answer that changes nothing.
     pub fn unchanged(response: T) -> Self {
-        Self { records: Vec::new(), response }
+        Self {
+            records: Vec::new(),
+            response,
+        }
     }
 }
 
@@ -49,7 +52,10 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(error: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { error, message: message.into() }
+        Self {
+            error,
+            message: message.into(),
+        }
     }
 }
 
@@ -85,7 +91,12 @@ const RECORD_BYTES_MAX: usize = 768 << 10;
 impl Controller {
     /// The controller over all metadata that the log holds.
     pub fn new(image: Image, settings: Settings, defaults: Defaults) -> Self {
-        Self { image, settings, defaults, ids: 0..0 }
+        Self {
+            image,
+            settings,
+            defaults,
+            ids: 0..0,
+        }
     }
 
     /// All metadata, what is appended and not committed included.
@@ -105,7 +116,12 @@ impl Controller {
 
     /// Hosts that can take replicas, in order.
     fn hosts(&self) -> Vec<i32> {
-        self.image.brokers().values().filter(|b| !b.fenced).map(|b| b.broker_id).collect()
+        self.image
+            .brokers()
+            .values()
+            .filter(|b| !b.fenced)
+            .map(|b| b.broker_id)
+            .collect()
     }
 
     /// The host behind a node id that a client names: an id of one of its cores, or of the host with one port.
@@ -126,7 +142,8 @@ impl Batch {
     /// Takes all of `records`, or none if the batch would become too large.
     fn add(&mut self, records: Vec<MetadataRecord>) -> Result<(), Refusal> {
         let bytes: usize = records.iter().map(|r| r.encode().len() + 16).sum();
-        if self.records.len() + records.len() > RECORDS_MAX || self.bytes + bytes > RECORD_BYTES_MAX {
+        if self.records.len() + records.len() > RECORDS_MAX || self.bytes + bytes > RECORD_BYTES_MAX
+        {
             let why = "Unable to perform excessively large batch operation: split the request.";
             return Err(Refusal::new(ErrorCode::PolicyViolation, why));
         }
@@ -180,7 +197,10 @@ pub(crate) mod tests {
     pub(crate) fn done<T>(controller: &mut Controller, outcome: Outcome<T>) -> T {
         for record in &outcome.records {
             // Through bytes: what is written is what is read.
-            assert_eq!(MetadataRecord::decode(&record.encode()).unwrap().as_ref(), Some(record));
+            assert_eq!(
+                MetadataRecord::decode(&record.encode()).unwrap().as_ref(),
+                Some(record)
+            );
             controller.apply(record);
         }
         outcome.response
@@ -190,7 +210,9 @@ pub(crate) mod tests {
     pub(crate) fn numbers() -> impl FnMut() -> u64 {
         let mut state = 7u64;
         move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             state
         }
     }

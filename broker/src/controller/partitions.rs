@@ -5,23 +5,37 @@ use record::TopicId;
 use std::collections::BTreeSet;
 use wire::{
     ErrorCode,
-    create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult},
+    create_partitions::{
+        CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+        CreatePartitionsTopicResult,
+    },
 };
 
 impl Controller {
     /// `ReplicationControlManager.createPartitions`
-    pub fn create_partitions(&self, request: &CreatePartitionsRequest<'_>) -> Outcome<CreatePartitionsResponse<'static>> {
+    pub fn create_partitions(
+        &self,
+        request: &CreatePartitionsRequest<'_>,
+    ) -> Outcome<CreatePartitionsResponse<'static>> {
         let mut batch = Batch::default();
         let mut added = 0;
         let mut results = Vec::new();
         let mut seen = BTreeSet::new();
         for topic in &request.topics {
-            let twice = request.topics.iter().filter(|t| t.name == topic.name).count() > 1;
+            let twice = request
+                .topics
+                .iter()
+                .filter(|t| t.name == topic.name)
+                .count()
+                > 1;
             if !seen.insert(&*topic.name) {
                 continue;
             }
             let result = if twice {
-                Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
+                Err(Refusal::new(
+                    ErrorCode::InvalidRequest,
+                    "Duplicate topic name.",
+                ))
             } else {
                 self.add_partitions(topic, added).and_then(|records| {
                     added += records.len();
@@ -30,14 +44,34 @@ impl Controller {
             };
             let (error_code, error_message) = code_and_message(&result);
             let name = topic.name.to_string().into();
-            results.push(CreatePartitionsTopicResult { name, error_code, error_message });
+            results.push(CreatePartitionsTopicResult {
+                name,
+                error_code,
+                error_message,
+            });
         }
-        let records = if request.validate_only { Vec::new() } else { batch.records };
-        Outcome { records, response: CreatePartitionsResponse { results, ..Default::default() } }
+        let records = if request.validate_only {
+            Vec::new()
+        } else {
+            batch.records
+        };
+        Outcome {
+            records,
+            response: CreatePartitionsResponse {
+                results,
+                ..Default::default()
+            },
+        }
     }
 
-    fn add_partitions(&self, topic: &CreatePartitionsTopic<'_>, others: usize) -> Result<Vec<MetadataRecord>, Refusal> {
-        let Some(known) = self.image.topic(&topic.name) else { return Err(ErrorCode::UnknownTopicOrPartition.into()) };
+    fn add_partitions(
+        &self,
+        topic: &CreatePartitionsTopic<'_>,
+        others: usize,
+    ) -> Result<Vec<MetadataRecord>, Refusal> {
+        let Some(known) = self.image.topic(&topic.name) else {
+            return Err(ErrorCode::UnknownTopicOrPartition.into());
+        };
         let (id, has) = (known.id, known.partitions.len());
         let count = usize::try_from(topic.count).unwrap_or(0);
         if count == has {
@@ -46,7 +80,10 @@ impl Controller {
         }
         if count < has {
             let name = &topic.name;
-            let why = format!("The topic {name} currently has {has} partition(s); {} would not be an increase.", topic.count);
+            let why = format!(
+                "The topic {name} currently has {has} partition(s); {} would not be an increase.",
+                topic.count
+            );
             return Err(Refusal::new(ErrorCode::InvalidPartitions, why));
         }
         let more = count - has;
@@ -54,16 +91,22 @@ impl Controller {
         let factor = known.partitions.first().map_or(1, |p| p.replicas.len());
         let replicas = match &topic.assignments {
             Some(given) if given.len() != more => {
-                let why =
-                    format!("Attempted to add {more} additional partition(s), but only {} assignment(s) were specified.", given.len());
+                let why = format!(
+                    "Attempted to add {more} additional partition(s), but only {} assignment(s) were specified.",
+                    given.len()
+                );
                 return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
             }
-            Some(given) => {
-                given.iter().map(|a| self.assigned(&a.broker_ids, Some(factor))).collect::<Result<Vec<_>, _>>()?
-            }
+            Some(given) => given
+                .iter()
+                .map(|a| self.assigned(&a.broker_ids, Some(factor)))
+                .collect::<Result<Vec<_>, _>>()?,
             None => self.place(has, more, factor)?,
         };
-        Ok((has..).zip(replicas).map(|(index, replicas)| new_partition(id, index, replicas).into()).collect())
+        Ok((has..)
+            .zip(replicas)
+            .map(|(index, replicas)| new_partition(id, index, replicas).into())
+            .collect())
     }
 
     /// Refuses more partitions than a request or this host may have. `others` = those of the same request.
@@ -75,14 +118,21 @@ impl Controller {
         let max = self.settings.limits.partitions_max;
         let has = self.image.partition_count() + others;
         if has + more > max {
-            let why = format!("{more} more partitions than {has} would exceed the limit of {max} (millrace.partitions.max).");
+            let why = format!(
+                "{more} more partitions than {has} would exceed the limit of {max} (millrace.partitions.max)."
+            );
             return Err(Refusal::new(ErrorCode::PolicyViolation, why));
         }
         Ok(())
     }
 
     /// Replicas for `count` partitions from index `first` on: hosts in turn.
-    pub(super) fn place(&self, first: usize, count: usize, factor: usize) -> Result<Vec<Vec<i32>>, Refusal> {
+    pub(super) fn place(
+        &self,
+        first: usize,
+        count: usize,
+        factor: usize,
+    ) -> Result<Vec<Vec<i32>>, Refusal> {
         let hosts = self.hosts();
         if factor > hosts.len() {
             let why = format!(
@@ -92,22 +142,34 @@ impl Controller {
             );
             return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, why));
         }
-        Ok((first..first + count).map(|p| (0..factor).map(|r| hosts[(p + r) % hosts.len()]).collect()).collect())
+        Ok((first..first + count)
+            .map(|p| (0..factor).map(|r| hosts[(p + r) % hosts.len()]).collect())
+            .collect())
     }
 
     /// Hosts of a manual assignment, which names nodes as the client sees them.
-    pub(super) fn assigned(&self, nodes: &[i32], factor: Option<usize>) -> Result<Vec<i32>, Refusal> {
+    pub(super) fn assigned(
+        &self,
+        nodes: &[i32],
+        factor: Option<usize>,
+    ) -> Result<Vec<i32>, Refusal> {
         let refuse = |why: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
         if nodes.is_empty() {
-            return refuse("The manual partition assignment includes an empty replica list.".into());
+            return refuse(
+                "The manual partition assignment includes an empty replica list.".into(),
+            );
         }
         let mut hosts: Vec<i32> = Vec::with_capacity(nodes.len().min(16));
         for (index, &node) in nodes.iter().enumerate() {
             let Some(host) = self.host_of(node) else {
-                return refuse(format!("The manual partition assignment includes broker {node}, but no such broker is registered."));
+                return refuse(format!(
+                    "The manual partition assignment includes broker {node}, but no such broker is registered."
+                ));
             };
             if nodes[..index].contains(&node) {
-                return refuse(format!("The manual partition assignment includes the broker {node} more than once."));
+                return refuse(format!(
+                    "The manual partition assignment includes the broker {node} more than once."
+                ));
             }
             if let Some(other) = hosts.iter().position(|&h| h == host) {
                 return refuse(format!(
@@ -130,7 +192,11 @@ impl Controller {
 }
 
 /// A partition that begins: its first replica leads it.
-pub(super) fn new_partition(topic_id: TopicId, index: usize, replicas: Vec<i32>) -> PartitionRecord {
+pub(super) fn new_partition(
+    topic_id: TopicId,
+    index: usize,
+    replicas: Vec<i32>,
+) -> PartitionRecord {
     PartitionRecord {
         partition_id: i32::try_from(index).unwrap_or(i32::MAX),
         topic_id,
@@ -151,17 +217,46 @@ mod tests {
     use super::*;
     use wire::create_partitions::CreatePartitionsAssignment;
 
-    fn more(name: &'static str, count: i32, nodes: Option<&[&[i32]]>) -> CreatePartitionsTopic<'static> {
-        let assignments =
-            nodes.map(|n| n.iter().map(|ids| CreatePartitionsAssignment { broker_ids: ids.to_vec() }).collect());
-        CreatePartitionsTopic { name: name.into(), count, assignments }
+    fn more(
+        name: &'static str,
+        count: i32,
+        nodes: Option<&[&[i32]]>,
+    ) -> CreatePartitionsTopic<'static> {
+        let assignments = nodes.map(|n| {
+            n.iter()
+                .map(|ids| CreatePartitionsAssignment {
+                    broker_ids: ids.to_vec(),
+                })
+                .collect()
+        });
+        CreatePartitionsTopic {
+            name: name.into(),
+            count,
+            assignments,
+        }
     }
 
-    fn ask(controller: &Controller, topics: Vec<CreatePartitionsTopic<'static>>, validate_only: bool) -> Outcome<Vec<ErrorCode>> {
-        let request = CreatePartitionsRequest { topics, timeout_ms: 1, validate_only };
+    fn ask(
+        controller: &Controller,
+        topics: Vec<CreatePartitionsTopic<'static>>,
+        validate_only: bool,
+    ) -> Outcome<Vec<ErrorCode>> {
+        let request = CreatePartitionsRequest {
+            topics,
+            timeout_ms: 1,
+            validate_only,
+        };
         let outcome = controller.create_partitions(&request);
-        let codes = outcome.response.results.iter().map(|r| ErrorCode::from_code(r.error_code).unwrap()).collect();
-        Outcome { records: outcome.records, response: codes }
+        let codes = outcome
+            .response
+            .results
+            .iter()
+            .map(|r| ErrorCode::from_code(r.error_code).unwrap())
+            .collect();
+        Outcome {
+            records: outcome.records,
+            response: codes,
+        }
     }
 
     #[test]
@@ -175,10 +270,19 @@ mod tests {
         let outcome = ask(&controller, vec![more("t", 3, None)], false);
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);
         assert_eq!(controller.image().topic("t").unwrap().partitions.len(), 3);
-        let outcome = ask(&controller, vec![more("t", 5, Some(&[&[1000], &[1001]]))], false);
+        let outcome = ask(
+            &controller,
+            vec![more("t", 5, Some(&[&[1000], &[1001]]))],
+            false,
+        );
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);
         let topic = controller.image().topic("t").unwrap();
-        assert!(topic.partitions.iter().all(|p| p.replicas == [1] && p.isr == [1] && p.leader == 1));
+        assert!(
+            topic
+                .partitions
+                .iter()
+                .all(|p| p.replicas == [1] && p.isr == [1] && p.leader == 1)
+        );
     }
 
     #[test]
@@ -192,17 +296,39 @@ mod tests {
             assert!(outcome.records.is_empty());
             outcome.response[0]
         };
-        assert_eq!(refused(more("u", 2, None)), ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(
+            refused(more("u", 2, None)),
+            ErrorCode::UnknownTopicOrPartition
+        );
         assert_eq!(refused(more("t", 1, None)), ErrorCode::InvalidPartitions);
         assert_eq!(refused(more("t", 0, None)), ErrorCode::InvalidPartitions);
         assert_eq!(refused(more("t", -5, None)), ErrorCode::InvalidPartitions);
         assert_eq!(refused(more("t", 20_000, None)), ErrorCode::PolicyViolation);
-        assert_eq!(refused(more("t", i32::MAX, None)), ErrorCode::PolicyViolation);
-        assert_eq!(refused(more("t", 2, Some(&[]))), ErrorCode::InvalidReplicaAssignment);
-        assert_eq!(refused(more("t", 2, Some(&[&[]]))), ErrorCode::InvalidReplicaAssignment);
-        assert_eq!(refused(more("t", 2, Some(&[&[7000]]))), ErrorCode::InvalidReplicaAssignment);
-        assert_eq!(refused(more("t", 2, Some(&[&[1000, 1001]]))), ErrorCode::InvalidReplicaAssignment);
-        let outcome = ask(&controller, vec![more("t", 2, None), more("t", 3, None)], false);
+        assert_eq!(
+            refused(more("t", i32::MAX, None)),
+            ErrorCode::PolicyViolation
+        );
+        assert_eq!(
+            refused(more("t", 2, Some(&[]))),
+            ErrorCode::InvalidReplicaAssignment
+        );
+        assert_eq!(
+            refused(more("t", 2, Some(&[&[]]))),
+            ErrorCode::InvalidReplicaAssignment
+        );
+        assert_eq!(
+            refused(more("t", 2, Some(&[&[7000]]))),
+            ErrorCode::InvalidReplicaAssignment
+        );
+        assert_eq!(
+            refused(more("t", 2, Some(&[&[1000, 1001]]))),
+            ErrorCode::InvalidReplicaAssignment
+        );
+        let outcome = ask(
+            &controller,
+            vec![more("t", 2, None), more("t", 3, None)],
+            false,
+        );
         assert_eq!(outcome.response, [ErrorCode::InvalidRequest]);
     }
 }

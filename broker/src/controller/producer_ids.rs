@@ -13,10 +13,17 @@ const BLOCK: i64 = 1000;
 impl Controller {
     /// A transactional producer is refused at once with a code on which Java's producer and librdkafka fail instead of asking
     /// again.
-    pub fn init_producer_id(&mut self, request: &InitProducerIdRequest<'_>) -> Outcome<InitProducerIdResponse> {
+    pub fn init_producer_id(
+        &mut self,
+        request: &InitProducerIdRequest<'_>,
+    ) -> Outcome<InitProducerIdResponse> {
         if let Err(refusal) = self.check_producer(request) {
             let error_code = refusal.error.code();
-            return Outcome::unchanged(InitProducerIdResponse { error_code, producer_epoch: -1, ..Default::default() });
+            return Outcome::unchanged(InitProducerIdResponse {
+                error_code,
+                producer_epoch: -1,
+                ..Default::default()
+            });
         }
         let reserved = self.image.next_producer_id();
         let mut records = Vec::new();
@@ -24,16 +31,35 @@ impl Controller {
         if self.ids.is_empty() || self.ids.end > reserved {
             let Some(end) = reserved.checked_add(BLOCK) else {
                 let error_code = ErrorCode::UnknownServerError.code();
-                return Outcome::unchanged(InitProducerIdResponse { error_code, producer_epoch: -1, ..Default::default() });
+                return Outcome::unchanged(InitProducerIdResponse {
+                    error_code,
+                    producer_epoch: -1,
+                    ..Default::default()
+                });
             };
             let broker_id = self.settings.node_id;
-            let broker_epoch = self.image.brokers().get(&broker_id).map_or(-1, |b| b.broker_epoch);
-            records.push(ProducerIdsRecord { broker_id, broker_epoch, next_producer_id: end }.into());
+            let broker_epoch = self
+                .image
+                .brokers()
+                .get(&broker_id)
+                .map_or(-1, |b| b.broker_epoch);
+            records.push(
+                ProducerIdsRecord {
+                    broker_id,
+                    broker_epoch,
+                    next_producer_id: end,
+                }
+                .into(),
+            );
             self.ids = reserved..end;
         }
         let producer_id = self.ids.start;
         self.ids.start += 1;
-        let response = InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() };
+        let response = InitProducerIdResponse {
+            producer_id,
+            producer_epoch: 0,
+            ..Default::default()
+        };
         Outcome { records, response }
     }
 
@@ -41,11 +67,16 @@ impl Controller {
         if (request.producer_id == -1) != (request.producer_epoch == -1) {
             return Err(ErrorCode::InvalidRequest.into());
         }
-        let Some(id) = &request.transactional_id else { return Ok(()) };
+        let Some(id) = &request.transactional_id else {
+            return Ok(());
+        };
         if id.is_empty() {
             return Err(ErrorCode::InvalidRequest.into());
         }
-        let max = self.defaults.integer("transaction.max.timeout.ms").unwrap_or(i64::MAX);
+        let max = self
+            .defaults
+            .integer("transaction.max.timeout.ms")
+            .unwrap_or(i64::MAX);
         if !(1..=max).contains(&i64::from(request.transaction_timeout_ms)) {
             return Err(ErrorCode::InvalidTransactionTimeout.into());
         }
@@ -60,7 +91,10 @@ mod tests {
     use crate::{config::Defaults, metadata::Image};
 
     fn plain() -> InitProducerIdRequest<'static> {
-        InitProducerIdRequest { transactional_id: None, ..Default::default() }
+        InitProducerIdRequest {
+            transactional_id: None,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -71,7 +105,14 @@ mod tests {
             let outcome = controller.init_producer_id(&plain());
             blocks += outcome.records.len();
             let response = done(&mut controller, outcome);
-            assert_eq!((response.error_code, response.producer_id, response.producer_epoch), (0, id, 0));
+            assert_eq!(
+                (
+                    response.error_code,
+                    response.producer_id,
+                    response.producer_epoch
+                ),
+                (0, id, 0)
+            );
             assert!(response.producer_id < controller.image().next_producer_id());
         }
         assert_eq!(blocks, 3);
@@ -82,7 +123,11 @@ mod tests {
         let mut first = controller();
         let outcome = first.init_producer_id(&plain());
         done(&mut first, outcome);
-        let mut second = Controller::new(Image::of(&first.image().to_records()), settings(), Defaults::default());
+        let mut second = Controller::new(
+            Image::of(&first.image().to_records()),
+            settings(),
+            Defaults::default(),
+        );
         assert_eq!(second.init_producer_id(&plain()).response.producer_id, 1000);
     }
 
@@ -105,15 +150,30 @@ mod tests {
             ("t", 900_001, ErrorCode::InvalidTransactionTimeout),
             ("t", 900_000, ErrorCode::TransactionalIdAuthorizationFailed),
         ] {
-            let request =
-                InitProducerIdRequest { transactional_id: Some(id.into()), transaction_timeout_ms: timeout, ..plain() };
+            let request = InitProducerIdRequest {
+                transactional_id: Some(id.into()),
+                transaction_timeout_ms: timeout,
+                ..plain()
+            };
             let outcome = controller.init_producer_id(&request);
             assert!(outcome.records.is_empty());
             assert_eq!(outcome.response.error_code, error.code());
             assert!(!error.is_retriable());
-            assert_eq!((outcome.response.producer_id, outcome.response.producer_epoch), (-1, -1));
+            assert_eq!(
+                (
+                    outcome.response.producer_id,
+                    outcome.response.producer_epoch
+                ),
+                (-1, -1)
+            );
         }
-        let half = InitProducerIdRequest { producer_id: 5, ..plain() };
-        assert_eq!(controller.init_producer_id(&half).response.error_code, ErrorCode::InvalidRequest.code());
+        let half = InitProducerIdRequest {
+            producer_id: 5,
+            ..plain()
+        };
+        assert_eq!(
+            controller.init_producer_id(&half).response.error_code,
+            ErrorCode::InvalidRequest.code()
+        );
     }
 }

@@ -20,15 +20,27 @@ impl Controller {
         let node = self.settings.node_id;
         let mut records = Vec::new();
         if !self.image.features().contains_key("metadata.version") {
-            records.push(FeatureLevelRecord { name: "metadata.version".into(), feature_level: METADATA_VERSION }.into());
+            records.push(
+                FeatureLevelRecord {
+                    name: "metadata.version".into(),
+                    feature_level: METADATA_VERSION,
+                }
+                .into(),
+            );
         }
         records.push(self.registration(TopicId::from_random(high, low)).into());
         for topic in self.image.topics() {
             for (partition_id, partition) in (0..).zip(&topic.partitions) {
-                let leads = partition.leader == node || partition.leader < 0 && partition.isr.contains(&node);
+                let leads = partition.leader == node
+                    || partition.leader < 0 && partition.isr.contains(&node);
                 if leads {
                     // A leader that is named raises the epoch, also when it is the same.
-                    let change = PartitionChangeRecord { partition_id, topic_id: topic.id, leader: node, ..Default::default() };
+                    let change = PartitionChangeRecord {
+                        partition_id,
+                        topic_id: topic.id,
+                        leader: node,
+                        ..Default::default()
+                    };
                     records.push(change.into());
                 }
             }
@@ -38,14 +50,31 @@ impl Controller {
 
     fn registration(&self, incarnation_id: TopicId) -> RegisterBrokerRecord {
         let settings = &self.settings;
-        let cores = if settings.single_port { 1 } else { settings.cores };
+        let cores = if settings.single_port {
+            1
+        } else {
+            settings.cores
+        };
         let endpoint = |core: u16| {
             let endpoint = settings.endpoint(CoreId(core));
             // Kafka wants a name for each; every core beyond the first is a listener of its own.
-            let name = if core == 0 { "PLAINTEXT".to_owned() } else { format!("CORE-{core}") };
-            BrokerEndpoint { name: name.into(), host: endpoint.host.into(), port: endpoint.port, security_protocol: 0 }
+            let name = if core == 0 {
+                "PLAINTEXT".to_owned()
+            } else {
+                format!("CORE-{core}")
+            };
+            BrokerEndpoint {
+                name: name.into(),
+                host: endpoint.host.into(),
+                port: endpoint.port,
+                security_protocol: 0,
+            }
         };
-        let before = self.image.brokers().get(&settings.node_id).map_or(-1, |b| b.broker_epoch);
+        let before = self
+            .image
+            .brokers()
+            .get(&settings.node_id)
+            .map_or(-1, |b| b.broker_epoch);
         RegisterBrokerRecord {
             broker_id: settings.node_id,
             incarnation_id,
@@ -74,8 +103,14 @@ mod tests {
         let controller = controller();
         let broker = &controller.image().brokers()[&1];
         assert!(!broker.fenced);
-        assert_eq!(broker.end_points.iter().map(|e| e.port).collect::<Vec<_>>(), [9092, 9093]);
-        assert_eq!(controller.image().features()["metadata.version"], METADATA_VERSION);
+        assert_eq!(
+            broker.end_points.iter().map(|e| e.port).collect::<Vec<_>>(),
+            [9092, 9093]
+        );
+        assert_eq!(
+            controller.image().features()["metadata.version"],
+            METADATA_VERSION
+        );
     }
 
     #[test]
@@ -85,9 +120,17 @@ mod tests {
         for record in &records {
             first.apply(record);
         }
-        let mut second = Controller::new(Image::of(&first.image().to_records()), settings(), Defaults::default());
+        let mut second = Controller::new(
+            Image::of(&first.image().to_records()),
+            settings(),
+            Defaults::default(),
+        );
         let records = second.start_records(3, 4);
-        assert!(!records.iter().any(|r| matches!(r, MetadataRecord::FeatureLevel(_))));
+        assert!(
+            !records
+                .iter()
+                .any(|r| matches!(r, MetadataRecord::FeatureLevel(_)))
+        );
         for record in &records {
             second.apply(record);
         }
@@ -95,12 +138,22 @@ mod tests {
         assert_ne!(old.incarnation_id, new.incarnation_id);
         assert_eq!(new.broker_epoch, old.broker_epoch + 1);
         let partition = &second.image().topic("t").unwrap().partitions[0];
-        assert_eq!((partition.leader, partition.leader_epoch, partition.partition_epoch), (1, 1, 1));
+        assert_eq!(
+            (
+                partition.leader,
+                partition.leader_epoch,
+                partition.partition_epoch
+            ),
+            (1, 1, 1)
+        );
     }
 
     #[test]
     fn one_port_is_one_listener() {
-        let controller = controller_with(crate::settings::Settings { single_port: true, ..settings() });
+        let controller = controller_with(crate::settings::Settings {
+            single_port: true,
+            ..settings()
+        });
         assert_eq!(controller.image().brokers()[&1].end_points.len(), 1);
     }
 }

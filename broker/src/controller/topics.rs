@@ -8,7 +8,10 @@ use record::TopicId;
 use std::collections::BTreeMap;
 use wire::{
     ErrorCode,
-    create_topics::{CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse},
+    create_topics::{
+        CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
+        CreateTopicsResponse,
+    },
 };
 
 /// Consumer groups' topic (Kafka: `Topic.GROUP_METADATA_TOPIC_NAME`).
@@ -28,10 +31,17 @@ pub fn check_name(name: &str) -> Result<(), String> {
         "." | ".." => format!("'{name}' is not allowed"),
         _ if name.len() > NAME_LENGTH_MAX => {
             let shown: String = name.chars().take(NAME_LENGTH_MAX).collect();
-            format!("the length of '{shown}' is longer than the max allowed length {NAME_LENGTH_MAX}")
+            format!(
+                "the length of '{shown}' is longer than the max allowed length {NAME_LENGTH_MAX}"
+            )
         }
-        _ if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) => {
-            format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+        _ if !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) =>
+        {
+            format!(
+                "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+            )
         }
         _ => return Ok(()),
     };
@@ -80,7 +90,10 @@ impl Controller {
                 }),
                 Some(more) => {
                     *more = 0;
-                    Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
+                    Err(Refusal::new(
+                        ErrorCode::InvalidRequest,
+                        "Duplicate topic name.",
+                    ))
                 }
             };
             topics.push(result.unwrap_or_else(|refusal| CreatableTopicResult {
@@ -91,29 +104,63 @@ impl Controller {
                 ..Default::default()
             }));
         }
-        let records = if request.validate_only { Vec::new() } else { batch.records };
-        Outcome { records, response: CreateTopicsResponse { topics, ..Default::default() } }
+        let records = if request.validate_only {
+            Vec::new()
+        } else {
+            batch.records
+        };
+        Outcome {
+            records,
+            response: CreateTopicsResponse {
+                topics,
+                ..Default::default()
+            },
+        }
     }
 
     /// Records for topics that a client named and that do not exist; names that cannot be made are left out. The topic of
     /// consumer groups gets Kafka's configuration for it.
-    pub fn auto_create(&self, names: &[String], mut random: impl FnMut() -> u64) -> Vec<MetadataRecord> {
+    pub fn auto_create(
+        &self,
+        names: &[String],
+        mut random: impl FnMut() -> u64,
+    ) -> Vec<MetadataRecord> {
         let mut batch = Batch::default();
         let mut new: Vec<&str> = Vec::new();
         let mut partitions = 0;
         for name in names {
-            if self.image.topic(name).is_some() || new.contains(&name.as_str()) || self.check_new_name(name, &new).is_err() {
+            if self.image.topic(name).is_some()
+                || new.contains(&name.as_str())
+                || self.check_new_name(name, &new).is_err()
+            {
                 continue;
             }
             let internal = name == OFFSETS_TOPIC;
-            let count = if internal { self.settings.offsets_partitions } else { self.settings.default_partitions };
+            let count = if internal {
+                self.settings.offsets_partitions
+            } else {
+                self.settings.default_partitions
+            };
             let count = usize::try_from(count).unwrap_or(1).max(1);
             let factor = if internal { 1 } else { self.default_factor() };
-            let placed = self.room_for(count, partitions).and_then(|()| self.place(0, count, factor));
+            let placed = self
+                .room_for(count, partitions)
+                .and_then(|()| self.place(0, count, factor));
             let Ok(replicas) = placed else { continue };
-            let configs = if internal { self.offsets_configs() } else { Configs::new() };
-            let plan = Plan { name, configs, replicas };
-            if batch.add(plan.into_records(self.new_topic_id(&mut random))).is_err() {
+            let configs = if internal {
+                self.offsets_configs()
+            } else {
+                Configs::new()
+            };
+            let plan = Plan {
+                name,
+                configs,
+                replicas,
+            };
+            if batch
+                .add(plan.into_records(self.new_topic_id(&mut random)))
+                .is_err()
+            {
                 break;
             }
             partitions += count;
@@ -122,7 +169,12 @@ impl Controller {
         batch.records
     }
 
-    fn plan<'a>(&self, topic: &'a CreatableTopic<'_>, new: &[&str], others: usize) -> Result<Plan<'a>, Refusal> {
+    fn plan<'a>(
+        &self,
+        topic: &'a CreatableTopic<'_>,
+        new: &[&str],
+        others: usize,
+    ) -> Result<Plan<'a>, Refusal> {
         let name = &*topic.name;
         self.check_new_name(name, new)?;
         let configs = self.creation_configs(topic)?;
@@ -135,12 +187,20 @@ impl Controller {
                 );
             }
             if topic.num_partitions < -1 || topic.num_partitions == 0 {
-                return refuse(ErrorCode::InvalidPartitions, "Number of partitions was set to an invalid non-positive value.");
+                return refuse(
+                    ErrorCode::InvalidPartitions,
+                    "Number of partitions was set to an invalid non-positive value.",
+                );
             }
-            let count = if topic.num_partitions == -1 { self.settings.default_partitions } else { topic.num_partitions };
+            let count = if topic.num_partitions == -1 {
+                self.settings.default_partitions
+            } else {
+                topic.num_partitions
+            };
             let count = usize::try_from(count).unwrap_or(1).max(1);
             self.room_for(count, others)?;
-            let factor = usize::try_from(topic.replication_factor).unwrap_or_else(|_| self.default_factor());
+            let factor =
+                usize::try_from(topic.replication_factor).unwrap_or_else(|_| self.default_factor());
             self.place(0, count, factor)?
         } else {
             if topic.replication_factor != -1 {
@@ -158,7 +218,11 @@ impl Controller {
             self.room_for(topic.assignments.len(), others)?;
             self.manual(topic)?
         };
-        Ok(Plan { name, configs, replicas })
+        Ok(Plan {
+            name,
+            configs,
+            replicas,
+        })
     }
 
     /// Replicas by partition of a manual assignment.
@@ -169,7 +233,9 @@ impl Controller {
         for assignment in &topic.assignments {
             let index = assignment.partition_index;
             if by_index.contains_key(&index) {
-                return refuse(format!("Found multiple manual partition assignments for partition {index}"));
+                return refuse(format!(
+                    "Found multiple manual partition assignments for partition {index}"
+                ));
             }
             let hosts = self.assigned(&assignment.broker_ids, factor)?;
             factor = Some(hosts.len());
@@ -192,7 +258,11 @@ impl Controller {
         }
         check_name(name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
         if name.contains(['.', '_']) {
-            let known = self.image.topics().map(|t| &*t.name).chain(new.iter().copied());
+            let known = self
+                .image
+                .topics()
+                .map(|t| &*t.name)
+                .chain(new.iter().copied());
             if let Some(other) = known.into_iter().find(|other| collide(name, other)) {
                 let why = format!("Topic '{name}' collides with existing topic: {other}");
                 return Err(Refusal::new(ErrorCode::InvalidTopicException, why));
@@ -202,12 +272,22 @@ impl Controller {
     }
 
     fn creation_configs(&self, topic: &CreatableTopic<'_>) -> Result<Configs, Refusal> {
-        let nulls: Vec<&str> = topic.configs.iter().filter(|c| c.value.is_none()).map(|c| &*c.name).collect();
+        let nulls: Vec<&str> = topic
+            .configs
+            .iter()
+            .filter(|c| c.value.is_none())
+            .map(|c| &*c.name)
+            .collect();
         if !nulls.is_empty() {
-            let why = format!("Null value not supported for topic configs: {}", nulls.join(","));
+            let why = format!(
+                "Null value not supported for topic configs: {}",
+                nulls.join(",")
+            );
             return Err(Refusal::new(ErrorCode::InvalidConfig, why));
         }
-        let value = |c: &wire::create_topics::CreatableTopicConfig<'_>| Some((c.name.to_string(), c.value.as_ref()?.to_string()));
+        let value = |c: &wire::create_topics::CreatableTopicConfig<'_>| {
+            Some((c.name.to_string(), c.value.as_ref()?.to_string()))
+        };
         let configs: Configs = topic.configs.iter().filter_map(value).collect();
         self.check_topic_configs(&topic.name, &configs, &Configs::new())?;
         Ok(configs)
@@ -215,15 +295,25 @@ impl Controller {
 
     /// `GroupCoordinatorService.groupMetadataTopicConfigs`
     fn offsets_configs(&self) -> Configs {
-        let segment_bytes = self.defaults().text("offsets.topic.segment.bytes").unwrap_or_default();
-        [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", &segment_bytes)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into()
+        let segment_bytes = self
+            .defaults()
+            .text("offsets.topic.segment.bytes")
+            .unwrap_or_default();
+        [
+            ("cleanup.policy", "compact"),
+            ("compression.type", "producer"),
+            ("segment.bytes", &segment_bytes),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
     }
 
     fn default_factor(&self) -> usize {
         let factor = self.defaults.integer("default.replication.factor");
-        factor.and_then(|f| usize::try_from(f).ok()).unwrap_or(1).max(1)
+        factor
+            .and_then(|f| usize::try_from(f).ok())
+            .unwrap_or(1)
+            .max(1)
     }
 
     fn new_topic_id(&self, random: &mut impl FnMut() -> u64) -> TopicId {
@@ -249,7 +339,10 @@ impl Controller {
             name: plan.name.to_owned().into(),
             topic_id,
             num_partitions: i32::try_from(plan.replicas.len()).unwrap_or(i32::MAX),
-            replication_factor: plan.replicas.first().map_or(1, |r| i16::try_from(r.len()).unwrap_or(i16::MAX)),
+            replication_factor: plan
+                .replicas
+                .first()
+                .map_or(1, |r| i16::try_from(r.len()).unwrap_or(i16::MAX)),
             configs: Some(configs),
             error_message: None,
             ..Default::default()
@@ -261,12 +354,25 @@ impl Plan<'_> {
     /// Configurations go before partitions, as Kafka writes them.
     fn into_records(self, topic_id: TopicId) -> Vec<MetadataRecord> {
         let mut records = Vec::with_capacity(1 + self.configs.len() + self.replicas.len());
-        records.push(TopicRecord { name: self.name.to_owned().into(), topic_id }.into());
+        records.push(
+            TopicRecord {
+                name: self.name.to_owned().into(),
+                topic_id,
+            }
+            .into(),
+        );
         for (name, value) in &self.configs {
-            records.push(super::configs::record(resource::TOPIC, self.name, name, Some(value)));
+            records.push(super::configs::record(
+                resource::TOPIC,
+                self.name,
+                name,
+                Some(value),
+            ));
         }
         let partitions = self.replicas.into_iter().enumerate();
-        records.extend(partitions.map(|(index, replicas)| MetadataRecord::from(new_partition(topic_id, index, replicas))));
+        records.extend(partitions.map(|(index, replicas)| {
+            MetadataRecord::from(new_partition(topic_id, index, replicas))
+        }));
         records
     }
 }

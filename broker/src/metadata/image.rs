@@ -7,8 +7,9 @@
 //! old records and the snapshot.
 use super::{
     records::{
-        BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord,
-        PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+        BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord,
+        PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord,
+        RemoveTopicRecord, TopicRecord,
     },
     resource,
 };
@@ -96,7 +97,9 @@ impl Image {
     /// Topics from `name` on, `name` included, ordered by name.
     pub fn topics_from(&self, name: &str) -> impl Iterator<Item = &TopicImage> {
         let range = (Bound::Included(name), Bound::Unbounded);
-        self.ordered.range::<str, _>(range).map(|(_, id)| &self.topics[id])
+        self.ordered
+            .range::<str, _>(range)
+            .map(|(_, id)| &self.topics[id])
     }
 
     pub fn topic_count(&self) -> usize {
@@ -109,12 +112,18 @@ impl Image {
     }
 
     pub fn partition(&self, id: TopicId, partition: i32) -> Option<&PartitionImage> {
-        self.topics.get(&id)?.partitions.get(usize::try_from(partition).ok()?)
+        self.topics
+            .get(&id)?
+            .partitions
+            .get(usize::try_from(partition).ok()?)
     }
 
     /// Overrides of a resource (codes: [`resource`]); empty when it has none.
     pub fn configs(&self, resource_type: i8, name: &str) -> &Configs {
-        self.configs.get(&resource_type).and_then(|by_name| by_name.get(name)).unwrap_or(&NO_CONFIGS)
+        self.configs
+            .get(&resource_type)
+            .and_then(|by_name| by_name.get(name))
+            .unwrap_or(&NO_CONFIGS)
     }
 
     pub fn topic_configs(&self, name: &str) -> &Configs {
@@ -133,7 +142,11 @@ impl Image {
 
     /// Names of resources of a type that have overrides, in order.
     pub fn configured(&self, resource_type: i8) -> impl Iterator<Item = &str> {
-        self.configs.get(&resource_type).into_iter().flatten().map(|(name, _)| name.as_str())
+        self.configs
+            .get(&resource_type)
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
     }
 
     /// Finalized features and their levels, by name.
@@ -182,13 +195,24 @@ impl Image {
         let name: Arc<str> = r.name.as_ref().into();
         self.by_name.insert(name.clone(), r.topic_id);
         self.ordered.insert(name.clone(), r.topic_id);
-        self.topics.insert(r.topic_id, TopicImage { name, id: r.topic_id, partitions: Vec::new() });
+        self.topics.insert(
+            r.topic_id,
+            TopicImage {
+                name,
+                id: r.topic_id,
+                partitions: Vec::new(),
+            },
+        );
         true
     }
 
     fn apply_partition(&mut self, r: &PartitionRecord) -> bool {
-        let Some(topic) = self.topics.get_mut(&r.topic_id) else { return false };
-        let Ok(index) = usize::try_from(r.partition_id) else { return false };
+        let Some(topic) = self.topics.get_mut(&r.topic_id) else {
+            return false;
+        };
+        let Ok(index) = usize::try_from(r.partition_id) else {
+            return false;
+        };
         let partition = PartitionImage::of(r);
         if let Some(known) = topic.partitions.get_mut(index) {
             *known = partition;
@@ -204,15 +228,21 @@ impl Image {
     }
 
     fn apply_partition_change(&mut self, r: &PartitionChangeRecord) -> bool {
-        let Some(topic) = self.topics.get_mut(&r.topic_id) else { return false };
+        let Some(topic) = self.topics.get_mut(&r.topic_id) else {
+            return false;
+        };
         let index = usize::try_from(r.partition_id).ok();
-        let Some(partition) = index.and_then(|i| topic.partitions.get_mut(i)) else { return false };
+        let Some(partition) = index.and_then(|i| topic.partitions.get_mut(i)) else {
+            return false;
+        };
         partition.change(r);
         true
     }
 
     fn apply_remove_topic(&mut self, r: &RemoveTopicRecord) -> bool {
-        let Some(topic) = self.topics.remove(&r.topic_id) else { return false };
+        let Some(topic) = self.topics.remove(&r.topic_id) else {
+            return false;
+        };
         self.by_name.remove(&topic.name);
         self.ordered.remove(&topic.name);
         self.partitions -= topic.partitions.len();
@@ -224,12 +254,18 @@ impl Image {
         match &r.value {
             Some(value) => {
                 let by_name = self.configs.entry(r.resource_type).or_default();
-                by_name.entry(r.resource_name.to_string()).or_default().insert(r.name.to_string(), value.to_string());
+                by_name
+                    .entry(r.resource_name.to_string())
+                    .or_default()
+                    .insert(r.name.to_string(), value.to_string());
                 true
             }
             None => {
                 let by_name = self.configs.get_mut(&r.resource_type);
-                let Some(configs) = by_name.and_then(|by_name| by_name.get_mut(&*r.resource_name)) else { return false };
+                let Some(configs) = by_name.and_then(|by_name| by_name.get_mut(&*r.resource_name))
+                else {
+                    return false;
+                };
                 let removed = configs.remove(&*r.name).is_some();
                 if configs.is_empty() {
                     self.remove_configs(r.resource_type, &r.resource_name);
@@ -257,7 +293,9 @@ impl Image {
     }
 
     fn apply_registration_change(&mut self, r: &BrokerRegistrationChangeRecord) -> bool {
-        let Some(broker) = self.brokers.get_mut(&r.broker_id) else { return false };
+        let Some(broker) = self.brokers.get_mut(&r.broker_id) else {
+            return false;
+        };
         // Kafka's BrokerRegistrationFencingChange: 1 fences, -1 unfences.
         match r.fenced {
             1 => broker.fenced = true,
@@ -280,12 +318,28 @@ impl Image {
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         let mut records = Vec::with_capacity(self.partitions + 2 * self.topics.len() + 16);
         for (name, &feature_level) in &self.features {
-            records.push(FeatureLevelRecord { name: name.clone().into(), feature_level }.into());
+            records.push(
+                FeatureLevelRecord {
+                    name: name.clone().into(),
+                    feature_level,
+                }
+                .into(),
+            );
         }
         records.extend(self.brokers.values().cloned().map(MetadataRecord::from));
         for topic in self.topics() {
-            records.push(TopicRecord { name: topic.name.to_string().into(), topic_id: topic.id }.into());
-            records.extend((0..).zip(&topic.partitions).map(|(i, p)| p.to_record(topic.id, i).into()));
+            records.push(
+                TopicRecord {
+                    name: topic.name.to_string().into(),
+                    topic_id: topic.id,
+                }
+                .into(),
+            );
+            records.extend(
+                (0..)
+                    .zip(&topic.partitions)
+                    .map(|(i, p)| p.to_record(topic.id, i).into()),
+            );
         }
         for (&resource_type, by_name) in &self.configs {
             for (resource_name, configs) in by_name {
@@ -330,7 +384,10 @@ impl PartitionImage {
             (&mut self.replicas, &r.replicas),
             (&mut self.removing_replicas, &r.removing_replicas),
             (&mut self.adding_replicas, &r.adding_replicas),
-            (&mut self.eligible_leader_replicas, &r.eligible_leader_replicas),
+            (
+                &mut self.eligible_leader_replicas,
+                &r.eligible_leader_replicas,
+            ),
             (&mut self.last_known_elr, &r.last_known_elr),
         ];
         for (list, new) in lists {
