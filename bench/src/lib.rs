@@ -9,16 +9,20 @@
 //! * [`engine`]: how a run is carried out, checked and judged
 //! * [`measure`]: latencies, processes, the host
 //! * [`result`]: what a run found
+//! * [`scenario`]: named loads; [`peer`]: brokers to put them on; [`compare`]: turn by turn
 //! * [`report`]: for people
 //! * [`clock`], [`cpus`]: one clock for all; who runs where
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod cpus;
 pub mod engine;
 pub mod measure;
+pub mod peer;
 pub mod report;
 pub mod result;
+pub mod scenario;
 pub mod stamp;
 pub mod workload;

@@ -1,7 +1,10 @@
 //! The command line: flags to values, values to calls.
 
+mod compare;
 mod load;
 mod one;
+
+pub(crate) use one::bare_versions;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -22,6 +25,8 @@ enum Command {
     Consume(one::ConsumeArgs),
     /// Produce and read at the tail: end-to-end latency, every record checked.
     E2e(one::E2eArgs),
+    /// Several brokers, the same scenarios, turn by turn; fetches and starts them
+    Compare(compare::CompareArgs),
 }
 
 /// Parses the arguments of the process and does what they say.
@@ -33,5 +38,6 @@ pub fn main() -> Result<()> {
         Command::Produce(args) => one::produce(&args),
         Command::Consume(args) => one::consume(&args),
         Command::E2e(args) => one::e2e(&args),
+        Command::Compare(args) => compare::compare(&args),
     }
 }

@@ -27,8 +27,10 @@ pub struct Findings {
     pub offset_errors: u64,
     /// Batches whose CRC or framing is wrong, and records whose bytes are.
     pub damaged: u64,
-    /// Records acknowledged and never read.
+    /// Records acknowledged and never read, though there was time.
     pub lost: u64,
+    /// Records acknowledged and not read when the waiting ended, of a broker that still owed acks.
+    pub unread: u64,
     /// The first few, in words.
     pub examples: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl Findings {
         self.offset_errors += other.offset_errors;
         self.damaged += other.damaged;
         self.lost += other.lost;
+        self.unread += other.unread;
         for example in other.examples {
             self.example(|| example);
         }
@@ -100,6 +103,7 @@ impl Checker {
                 offset_errors: 0,
                 damaged: 0,
                 lost: 0,
+                unread: 0,
                 examples: Vec::new(),
             },
         }

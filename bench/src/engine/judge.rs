@@ -46,6 +46,12 @@ pub fn marks(result: &RunResult) -> Vec<Mark> {
     }
     if let Some(c) = &result.consume {
         errors.extend(&c.errors);
+        if c.findings.unread > 0 {
+            marks.push(Mark::Unanswered(format!(
+                "{} acknowledged records were not read when the wait ended",
+                c.findings.unread
+            )));
+        }
         if !c.findings.is_clean() {
             let f = &c.findings;
             marks.push(Mark::Data(format!(

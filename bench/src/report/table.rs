@@ -18,6 +18,25 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
+    /// As a Markdown table.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        for (n, row) in self.rows.iter().enumerate() {
+            let _ = writeln!(out, "| {} |", row.join(" | "));
+            if n == 0 {
+                let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+            }
+        }
+        out
+    }
+
+    /// Head and rows.
+    #[must_use]
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// As text, with a line under the head.
     #[must_use]
     pub fn text(&self) -> String {

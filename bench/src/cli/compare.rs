@@ -1,0 +1,150 @@
+//! `compare`: peers, scenarios, rounds, and where the report goes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::one::{clear_progress, progress, write_hgrm};
+use crate::compare::{Comparison, Plan, compare as run};
+use crate::cpus;
+use crate::peer::{KNOWN, Place};
+use crate::report::compared;
+use crate::scenario::Scenario;
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// Names of the standard set, or TOML files; none: the whole standard set
+    scenarios: Vec<String>,
+    /// Who takes part; ratios are against kafka, or else the last
+    #[arg(long, value_delimiter = ',', default_value = "millrace,kafka", help = peers_help())]
+    peers: Vec<String>,
+    #[command(flatten)]
+    pub(super) place: PlaceFlags,
+    /// Turns of each peer (default 3, with --quick 2)
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Shorter runs: to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Seconds that count in each run, in place of what the scenarios say
+    #[arg(long, value_name = "S")]
+    seconds: Option<f64>,
+}
+
+/// Where peers live and run.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Place")]
+pub(super) struct PlaceFlags {
+    /// Where the report goes (default: DIR/report)
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Fetched programs, data directories, reports
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pub(super) dir: PathBuf,
+    /// CPUs of the brokers (default: all but the first)
+    #[arg(long, value_name = "LIST")]
+    broker_cpus: Option<String>,
+    /// CPUs of the load generator (default: the first)
+    #[arg(long, value_name = "LIST")]
+    client_cpus: Option<String>,
+    /// The Millrace to measure
+    #[arg(long, value_name = "FILE", default_value = "target/release/millrace")]
+    millrace_bin: PathBuf,
+    /// The floor program, for the peer `floor`
+    #[arg(long, value_name = "FILE")]
+    floor_bin: Option<PathBuf>,
+    /// memory, written, device or flush
+    #[arg(long, default_value = "flush")]
+    floor_mode: String,
+}
+
+fn peers_help() -> String {
+    format!("Who takes part: {KNOWN}; ratios are against kafka, or else the last")
+}
+
+impl PlaceFlags {
+    pub(super) fn place(&self) -> Result<Place> {
+        let allowed = cpus::allowed();
+        let broker_cpus = match &self.broker_cpus {
+            Some(list) => cpus::parse(list)?,
+            // One broker CPU: that is what the goals are stated for.
+            None => allowed.get(1).copied().into_iter().collect(),
+        };
+        let client_cpus = match &self.client_cpus {
+            Some(list) => cpus::parse(list)?,
+            None => allowed.first().copied().into_iter().collect(),
+        };
+        let work = self.dir.join(format!("work-{}", std::process::id()));
+        Ok(Place {
+            cache: self.dir.join("cache"),
+            work,
+            broker_cpus,
+            client_cpus,
+            millrace: self.millrace_bin.clone(),
+            floor: self.floor_bin.clone(),
+            floor_mode: self.floor_mode.clone(),
+        })
+    }
+
+    pub(super) fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| self.dir.join("report"))
+    }
+}
+
+pub(super) fn compare(args: &CompareArgs) -> Result<()> {
+    let mut scenarios = if args.scenarios.is_empty() {
+        Scenario::standard()?
+    } else {
+        let names = args.scenarios.iter();
+        names.map(|n| Scenario::load(n)).collect::<Result<_>>()?
+    };
+    let mut warm = Scenario::load("batch-64k")?;
+    warm.workload.warmup_s = 0.0;
+    warm.workload.measure_s = if args.quick { 3.0 } else { 10.0 };
+    if args.quick {
+        scenarios = scenarios.into_iter().map(Scenario::quick).collect();
+    }
+    if let Some(seconds) = args.seconds {
+        for scenario in &mut scenarios {
+            scenario.workload.measure_s = seconds;
+        }
+    }
+    let plan = Plan {
+        peers: args.peers.clone(),
+        scenarios,
+        rounds: args.rounds.unwrap_or(if args.quick { 2 } else { 3 }),
+        place: args.place.place()?,
+        warm: Some(warm),
+    };
+    let result = run(&plan, &mut progress(), &mut |line| {
+        clear_progress();
+        println!("{line}");
+    });
+    // Gigabytes that nobody will read; the logs of a failed start are in its error.
+    let _ = fs::remove_dir_all(&plan.place.work);
+    let comparison = result?;
+    println!("\n{}", compared::text(&comparison));
+    write(&comparison, &args.place.out())
+}
+
+/// The report's files.
+pub(super) fn write(comparison: &Comparison, out: &PathBuf) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    fs::write(
+        out.join("report.json"),
+        serde_json::to_string_pretty(comparison)?,
+    )?;
+    fs::write(out.join("report.md"), compared::markdown(comparison))?;
+    for scenario in &comparison.scenarios {
+        for run in &scenario.runs {
+            if let Ok(result) = &run.result {
+                let name = format!("{}-{}-{}", scenario.scenario.name, run.peer, run.round);
+                write_hgrm(&out.join("hgrm").join(name), result)?;
+            }
+        }
+    }
+    println!("report: {}", out.display());
+    Ok(())
+}
