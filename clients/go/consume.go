@@ -103,10 +103,10 @@ func seek(ctx context.Context) {
 	}
 }
 
-// The fetch would wait 60 s by itself, twice the time of this case.
+// The fetch would wait 120 s by itself, twice the time of this case.
 func longPoll(ctx context.Context) {
 	name := topic(ctx, "long-poll", 1)
-	cl := client(from(name, 1, 0), kgo.FetchMaxWait(60*time.Second))
+	cl := client(from(name, 1, 0), kgo.FetchMaxWait(120*time.Second))
 	defer cl.Close()
 	for n := range 5 {
 		brief, cancel := context.WithTimeout(ctx, 300*time.Millisecond)

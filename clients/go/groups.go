@@ -12,16 +12,16 @@ import (
 )
 
 func groupTests() {
-	addRemark("group_rebalance", 45, func(ctx context.Context) string {
+	addRemark("group_rebalance", 90, func(ctx context.Context) string {
 		twoMembers(ctx, kgo.Balancers(kgo.RangeBalancer()))
 		return ""
 	})
-	addRemark("group_cooperative", 45, func(ctx context.Context) string {
+	addRemark("group_cooperative", 90, func(ctx context.Context) string {
 		taken, given := twoMembers(ctx, kgo.Balancers(kgo.CooperativeStickyBalancer()))
 		equal(given, taken, "taken from the first member, given to the second")
 		return ""
 	})
-	addRemark("group_static_member", 45, func(ctx context.Context) string {
+	addRemark("group_static_member", 90, func(ctx context.Context) string {
 		staticMember(ctx)
 		return ""
 	})
@@ -170,7 +170,7 @@ func staticMember(ctx context.Context) {
 	name, group, all := topic(ctx, "static", 4), unique("static"), &seen{}
 	// The session is longer than this case: only the instance id can help.
 	options := []kgo.Opt{
-		kgo.ConsumeTopics(name), kgo.SessionTimeout(time.Minute), kgo.Balancers(kgo.RangeBalancer()),
+		kgo.ConsumeTopics(name), kgo.SessionTimeout(2 * time.Minute), kgo.Balancers(kgo.RangeBalancer()),
 	}
 	one := join(group, all, append(options, kgo.InstanceID("one"))...)
 	eventually(ctx, func() bool { return len(one.holds()) == 4 })

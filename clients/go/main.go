@@ -35,9 +35,9 @@ type test struct {
 
 var tests []test
 
-// add registers a test that is done within 30 s, or has failed.
+// add registers a test that is done within a minute, or has failed.
 func add(name string, run func(ctx context.Context)) {
-	addRemark(name, 30, func(ctx context.Context) string { run(ctx); return "" })
+	addRemark(name, 60, func(ctx context.Context) string { run(ctx); return "" })
 }
 
 func addRemark(name string, seconds int, run func(ctx context.Context) string) {

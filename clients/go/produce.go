@@ -36,7 +36,7 @@ func produceTests() {
 	add("message_too_large_error", tooLarge)
 	add("auto_create", autoCreate)
 	add("unknown_topic_error", unknownTopic)
-	addRemark("transaction_refused_fast", 30, transaction)
+	addRemark("transaction_refused_fast", 60, transaction)
 }
 
 func acks(ctx context.Context, options ...kgo.Opt) {

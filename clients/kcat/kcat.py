@@ -29,7 +29,7 @@ def kcat(*arguments, stdin="", fails=False):
         ["kcat", "-b", BOOTSTRAP, *arguments],
         input=stdin.encode(),
         capture_output=True,
-        timeout=25,
+        timeout=50,
     )
     output, errors = done.stdout.decode(), done.stderr.decode()
     if fails:
@@ -45,7 +45,7 @@ def topic(what):
 
     def there():
         done = subprocess.run(
-            ["kcat", "-b", BOOTSTRAP, "-Q", "-t", f"{name}:0:-1"], capture_output=True, timeout=25
+            ["kcat", "-b", BOOTSTRAP, "-Q", "-t", f"{name}:0:-1"], capture_output=True, timeout=50
         )
         return re.search(rf"{name} \[0\] offset 0", done.stdout.decode()) is not None
 
@@ -241,11 +241,11 @@ def seek():
 
 @case()
 def long_poll():
-    """The fetch would wait 60 s by itself, twice the time of this case."""
+    """The fetch would wait 120 s by itself, twice the time of this case."""
     name = topic("long-poll")
     reader = subprocess.Popen(
         ["kcat", "-b", BOOTSTRAP, "-C", "-t", name, "-q", "-u", "-o", "beginning", *FORMAT]
-        + ["-X", "fetch.wait.max.ms=60000", "-X", "socket.timeout.ms=90000"],
+        + ["-X", "fetch.wait.max.ms=120000", "-X", "socket.timeout.ms=150000"],
         stdout=subprocess.PIPE,
     )
     try:

@@ -299,11 +299,11 @@ add('seek', async () => {
   })
 })
 
-// The fetch would wait 60 s by itself, twice the time of this case.
+// The fetch would wait 120 s by itself, twice the time of this case.
 add('long_poll', async () => {
   const name = await topic('long-poll')
   const records = []
-  const consumer = kafka({ requestTimeout: 90000 }).consumer({ groupId: unique('poll'), maxWaitTimeInMs: 60000 })
+  const consumer = kafka({ requestTimeout: 150000 }).consumer({ groupId: unique('poll'), maxWaitTimeInMs: 120000 })
   await consumer.connect()
   await consumer.subscribe({ topics: [name], fromBeginning: true })
   await consumer.run({ eachMessage: async ({ partition, message }) => { records.push({ partition, ...message }) } })
@@ -392,7 +392,7 @@ add('group_rebalance', async () => {
   await send(name, 4, 200, 100)
   await eventually(() => one.holds.length === 4 && seen.size === 300)
   await one.consumer.disconnect()
-}, 45)
+}, 90)
 
 // kafkajs looks for topics once, when it subscribes.
 add('group_regex', async () => {

@@ -13,7 +13,7 @@ export const FILLER = 'abcdefgh'.repeat(40)
 const cases = []
 
 /** Registers a case: an async function that returns a remark or nothing. */
-export function add (name, run, seconds = 30) {
+export function add (name, run, seconds = 60) {
   const wanted = (process.env.CLIENT_CASE ?? '').split(',')
   if (wanted.some(part => name.includes(part))) cases.push({ name, run, seconds })
 }

@@ -10,7 +10,7 @@ import {
   refused, run, sleep, unique
 } from './kit.mjs'
 
-const base = { clientId: 'judge', bootstrapBrokers: [BOOTSTRAP], timeout: 15000, retryDelay: 100 }
+const base = { clientId: 'judge', bootstrapBrokers: [BOOTSTRAP], timeout: 30000, retryDelay: 100 }
 
 async function using (client, body) {
   try {
@@ -280,11 +280,11 @@ add('seek', async () => {
   }
 })
 
-// The fetch would wait 60 s by itself, twice the time of this case.
+// The fetch would wait 120 s by itself, twice the time of this case.
 add('long_poll', async () => {
   const name = await topic('long-poll')
   const consumer = new Consumer({
-    ...base, groupId: unique('poll'), maxWaitTime: 60000, timeout: 90000, requestTimeout: 90000, deserializers: stringDeserializers
+    ...base, groupId: unique('poll'), maxWaitTime: 120000, timeout: 300000, requestTimeout: 150000, deserializers: stringDeserializers
   })
   const stream = await consumer.consume({ topics: [name], mode: 'earliest' })
   const records = []
@@ -338,8 +338,8 @@ async function join (groupId, seen, topics, options = {}) {
     maxWaitTime: 200,
     heartbeatInterval: 300,
     // Longer than a case: only an instance id can bring partitions back sooner.
-    sessionTimeout: 60000,
-    rebalanceTimeout: 60000,
+    sessionTimeout: 120000,
+    rebalanceTimeout: 120000,
     deserializers: stringDeserializers,
     ...options
   })
@@ -383,7 +383,7 @@ add('group_rebalance', async () => {
   await send(name, 4, 200, 100)
   await eventually(() => holds(one).length === 4 && seen.size === 300)
   await one.consumer.close(true)
-}, 45)
+}, 90)
 
 add('group_static_member', async () => {
   const name = await topic('static', 4)
@@ -403,7 +403,7 @@ add('group_static_member', async () => {
   })
   await send(name, 4, 0, 100)
   await eventually(() => seen.size === 100)
-}, 45)
+}, 90)
 
 add('commit_and_resume', async () => {
   const name = await topic('resume')

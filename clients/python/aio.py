@@ -49,7 +49,7 @@ class Started:
 
 
 def admin():
-    client = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP, request_timeout_ms=15000)
+    client = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP, request_timeout_ms=30000)
     return Started(client, "close")
 
 
@@ -352,10 +352,10 @@ async def seek():
 
 @case()
 async def long_poll():
-    """A fetch would wait 60 s by itself, twice the time of this case."""
+    """A fetch would wait 120 s by itself, twice the time of this case."""
     name = await topic("long-poll")
     client = AIOKafkaConsumer(
-        bootstrap_servers=BOOTSTRAP, fetch_max_wait_ms=60000, request_timeout_ms=90000
+        bootstrap_servers=BOOTSTRAP, fetch_max_wait_ms=120000, request_timeout_ms=150000
     )
     await client.start()
     client.assign(parts(name, 1))
@@ -458,7 +458,7 @@ async def poll_until(truth, *members):
             await member.poll()
 
 
-@case(seconds=45)
+@case(seconds=90)
 async def group_rebalance():
     name = await topic("rebalance", 4)
     group, seen = unique("rebalance"), set()
@@ -480,16 +480,16 @@ async def group_rebalance():
         await one.close()
 
 
-@case(seconds=45)
+@case(seconds=90)
 async def group_static_member():
     name = await topic("static", 4)
     group, seen = unique("static"), set()
     # The session is longer than this case: only the instance id can help.
-    one = await Member(group, seen, group_instance_id="one", session_timeout_ms=60000).on(name)
+    one = await Member(group, seen, group_instance_id="one", session_timeout_ms=120000).on(name)
     await poll_until(lambda: len(one.holds()) == 4, one)
 
     async def second():
-        two = Member(group, seen, group_instance_id="two", session_timeout_ms=60000)
+        two = Member(group, seen, group_instance_id="two", session_timeout_ms=120000)
         joining = asyncio.create_task(two.on(name))
         await poll_until(joining.done, one)
         await poll_until(lambda: len(one.holds()) == 2 and len(two.holds()) == 2, one, two)

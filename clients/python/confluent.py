@@ -56,7 +56,7 @@ def admin():
 
 
 def producer(**config):
-    base = {"bootstrap.servers": BOOTSTRAP, "linger.ms": 2, "message.timeout.ms": 20000}
+    base = {"bootstrap.servers": BOOTSTRAP, "linger.ms": 2, "message.timeout.ms": 40000}
     base.update({name.replace("_", "."): setting for name, setting in config.items()})
     # A retry of librdkafka may overtake other requests unless one of these is set.
     if "acks" in base:
@@ -80,8 +80,8 @@ def consumer(**config):
 def done(futures):
     """The results of an admin call, by name; raises the first error."""
     if isinstance(futures, Future):
-        return futures.result(20)
-    return {name: future.result(20) for name, future in futures.items()}
+        return futures.result(40)
+    return {name: future.result(40) for name, future in futures.items()}
 
 
 def refused(code, call):
@@ -104,7 +104,7 @@ def topic(what, partitions=1, **config):
 
 def await_topic(client, name, partitions):
     def there():
-        found = client.list_topics(name, timeout=10).topics[name]
+        found = client.list_topics(name, timeout=30).topics[name]
         leaders = [one.leader for one in found.partitions.values()]
         return found.error is None and len(leaders) == partitions and min(leaders) >= 0
 
@@ -133,7 +133,7 @@ def send(name, partitions, first, count, client=None):
             on_delivery=lambda error, message: acks.append((error, message.offset())),
         )
         client.poll(0)
-    client.flush(20)
+    client.flush(40)
     equal(count, len(acks), "deliveries")
     equal([], [error for error, _ in acks if error], "errors of deliveries")
     return [offset for _, offset in acks]
@@ -209,7 +209,7 @@ def codec(kind):
     for n in range(2000):
         client.produce(name, str(n).encode() + FILLER)
         client.poll(0)
-    equal(0, client.flush(20), "messages left")
+    equal(0, client.flush(40), "messages left")
     got = [message.value() for message in read_all(name, 1, 2000)]
     equal([str(n).encode() + FILLER for n in range(2000)], got, "values")
 
@@ -225,7 +225,7 @@ def headers_and_null_values():
     client = producer()
     client.produce(name, b"", None, headers=headers)
     client.produce(name, None, b"key")
-    client.flush(20)
+    client.flush(40)
     first, second = read_all(name, 1, 2)
     equal(headers, first.headers(), "headers")
     equal((None, b""), (first.key(), first.value()), "null key, empty value")
@@ -240,7 +240,7 @@ def timestamps():
     before = int(time.time() * 1000)
     client.produce(created, b"x", timestamp=EARLY)
     client.produce(appended, b"x", timestamp=EARLY)
-    client.flush(20)
+    client.flush(40)
     after = int(time.time() * 1000)
     kind, stamp = read_all(created, 1, 1)[0].timestamp()
     equal((confluent_kafka.TIMESTAMP_CREATE_TIME, EARLY), (kind, stamp), "CreateTime")
@@ -256,7 +256,7 @@ def large_message():
     client = producer(message_max_bytes=2000000)
     for _ in range(5):
         client.produce(name, body)
-    equal(0, client.flush(20), "messages left")
+    equal(0, client.flush(40), "messages left")
     equal([body] * 5, [one.value() for one in read_all(name, 1, 5)], "values")
 
 
@@ -267,7 +267,7 @@ def message_too_large_error():
     errors = []
     for size in (60000, 40000):
         client.produce(name, bytes(size), on_delivery=lambda error, _: errors.append(error))
-        client.flush(20)
+        client.flush(40)
     equal(KafkaError.MSG_SIZE_TOO_LARGE, errors[0].code(), "error of the large one")
     equal(None, errors[1], "error of the small one")
     equal([40000], [len(one.value()) for one in read_all(name, 1, 1)], "stored")
@@ -291,7 +291,7 @@ def unknown_topic_error():
         error = message.error() if message else None
     equal(KafkaError.UNKNOWN_TOPIC_OR_PART, error.code(), "error")
     client.close()
-    check(name not in admin().list_topics(timeout=10).topics, "asking has created the topic")
+    check(name not in admin().list_topics(timeout=30).topics, "asking has created the topic")
 
 
 @case()
@@ -299,13 +299,13 @@ def transaction_refused_fast():
     client = producer(transactional_id=unique("txn"))
     if MILLRACE:
         try:
-            client.init_transactions(25)
+            client.init_transactions(50)
         except KafkaException as error:
             check(not error.args[0].retriable(), f"a retriable error: {error}")
             return f"refused: {error.args[0].name()}"
         raise AssertionError("init_transactions succeeded")
     name = topic("transaction")
-    client.init_transactions(25)
+    client.init_transactions(50)
     client.begin_transaction()
     client.produce(name, b"x")
     client.commit_transaction(25)
@@ -332,7 +332,7 @@ def hourly():
     client = producer(batch_num_messages=5)
     for n in range(100):
         client.produce(name, value(n), timestamp=EARLY + HOUR * (1000 if n == 70 else n))
-    client.flush(20)
+    client.flush(40)
     return name
 
 
@@ -342,9 +342,9 @@ def consume_from_timestamp():
     client = consumer()
     for n in (0, 1, 42, 69):
         asked = TopicPartition(name, 0, EARLY + HOUR * n - 1)
-        equal(n, client.offsets_for_times([asked], 10)[0].offset, "offset for a time")
+        equal(n, client.offsets_for_times([asked], 30)[0].offset, "offset for a time")
     asked = TopicPartition(name, 0, EARLY + HOUR * 2000)
-    equal(OFFSET_END, client.offsets_for_times([asked], 10)[0].offset, "beyond the end")
+    equal(OFFSET_END, client.offsets_for_times([asked], 30)[0].offset, "beyond the end")
     client.assign([TopicPartition(name, 0, 42)])
     equal(value(42), take(client, 58)[0].value(), "first value")
     client.close()
@@ -384,15 +384,15 @@ def seek():
         client.seek(TopicPartition(name, 0, at))
         message = take(client, 1)[0]
         equal((at, value(at)), (message.offset(), message.value()), "first after the seek")
-    equal((0, 500), client.get_watermark_offsets(TopicPartition(name, 0), 10), "watermarks")
+    equal((0, 500), client.get_watermark_offsets(TopicPartition(name, 0), 30), "watermarks")
     client.close()
 
 
 @case()
 def long_poll():
-    """A fetch would wait 60 s by itself, twice the time of this case."""
+    """A fetch would wait 120 s by itself, twice the time of this case."""
     name = topic("long-poll")
-    client = consumer(fetch_wait_max_ms=60000, socket_timeout_ms=90000)
+    client = consumer(fetch_wait_max_ms=120000, socket_timeout_ms=150000)
     client.assign([TopicPartition(name, 0, 0)])
     writer = producer()
     for n in range(5):
@@ -422,7 +422,7 @@ def fetch_max_bytes():
     writer = producer(batch_num_messages=1)
     for n in range(20):
         writer.produce(name, bytes(50000 + n))
-    equal(0, writer.flush(20), "messages left")
+    equal(0, writer.flush(40), "messages left")
     client = consumer(fetch_max_bytes=1024, max_partition_fetch_bytes=1024, message_max_bytes=1000)
     client.assign([TopicPartition(name, 0, 0)])
     equal([50000 + n for n in range(20)], [len(one.value()) for one in take(client, 20)], "sizes")
@@ -519,28 +519,28 @@ def two_members(name, **config):
     return first_revoked, second_holds
 
 
-@case(seconds=45)
+@case(seconds=90)
 def group_rebalance():
     two_members(topic("rebalance", 4), partition_assignment_strategy="range")
 
 
-@case(seconds=45)
+@case(seconds=90)
 def group_cooperative():
     name = topic("cooperative", 4)
     revoked, second = two_members(name, partition_assignment_strategy="cooperative-sticky")
     equal(second, revoked, "taken from the first member, given to the second")
 
 
-@case(seconds=45)
+@case(seconds=90)
 def group_static_member():
     name, group, seen = topic("static", 4), unique("static"), set()
-    one = Member(group, seen, group_instance_id="one").on(name)
+    one = Member(group, seen, group_instance_id="one", session_timeout_ms=120000).on(name)
     poll_until(lambda: len(one.holds()) == 4, one)
-    two = Member(group, seen, group_instance_id="two").on(name)
+    two = Member(group, seen, group_instance_id="two", session_timeout_ms=120000).on(name)
     poll_until(lambda: len(one.holds()) == 2 and len(two.holds()) == 2, one, two)
     before, rebalances = two.holds(), one.rebalances
     two.close()
-    two = Member(group, seen, group_instance_id="two").on(name)
+    two = Member(group, seen, group_instance_id="two", session_timeout_ms=120000).on(name)
     poll_until(lambda: len(two.holds()) == 2, one, two)
     equal(before, two.holds(), "partitions after the restart")
     send(name, 4, 0, 100)
@@ -589,7 +589,7 @@ def commit_and_resume():
     client.subscribe([name])
     equal(40, take(client, 60)[0].offset(), "first offset")
     client.commit(asynchronous=False)
-    equal(100, client.committed([TopicPartition(name, 0)], 10)[0].offset, "committed")
+    equal(100, client.committed([TopicPartition(name, 0)], 30)[0].offset, "committed")
     client.close()
 
 
@@ -599,7 +599,7 @@ def commit_metadata_roundtrip():
     offset = TopicPartition(name, 0, 7, metadata="where – é")
     client.assign([TopicPartition(name, 0)])
     client.commit(offsets=[offset], asynchronous=False)
-    got = client.committed([TopicPartition(name, 0)], 10)[0]
+    got = client.committed([TopicPartition(name, 0)], 30)[0]
     equal((7, "where – é"), (got.offset, got.metadata), "offset, metadata")
     client.close()
 
@@ -681,7 +681,7 @@ def create_topic():
         refused(code, lambda wanted=wanted: done(client.create_topics([wanted])))
     tried = unique("tried")
     done(client.create_topics([NewTopic(tried, 1, 1)], validate_only=True))
-    check(tried not in client.list_topics(timeout=10).topics, "validate_only created it")
+    check(tried not in client.list_topics(timeout=30).topics, "validate_only created it")
 
 
 def configs(client, name, kind=ResourceType.TOPIC):
@@ -721,7 +721,7 @@ def delete_topic():
     client, name = admin(), topic("delete", 2)
     send(name, 2, 0, 20)
     done(client.delete_topics([name]))
-    eventually(lambda: name not in client.list_topics(timeout=10).topics)
+    eventually(lambda: name not in client.list_topics(timeout=30).topics)
     again = lambda: done(client.delete_topics([name]))
     refused(KafkaError.UNKNOWN_TOPIC_OR_PART, again)
 
@@ -729,7 +729,7 @@ def delete_topic():
 @case()
 def list_topics():
     name = topic("list")
-    check(name in admin().list_topics(timeout=10).topics, "the topic is not listed")
+    check(name in admin().list_topics(timeout=30).topics, "the topic is not listed")
 
 
 @case()
@@ -763,7 +763,7 @@ def describe_configs():
 @case()
 def describe_broker_configs():
     client = admin()
-    node = min(client.list_topics(timeout=10).brokers)
+    node = min(client.list_topics(timeout=30).brokers)
     found = configs(client, str(node), ResourceType.BROKER)
     entry(found, "num.partitions", "1", ConfigSource.DEFAULT_CONFIG)
     entry(found, "message.max.bytes", "1048588", ConfigSource.DEFAULT_CONFIG)

@@ -36,11 +36,11 @@ from kit import (
 
 
 def admin():
-    return KafkaAdminClient(bootstrap_servers=BOOTSTRAP, request_timeout_ms=15000)
+    return KafkaAdminClient(bootstrap_servers=BOOTSTRAP, request_timeout_ms=30000)
 
 
 def producer(**config):
-    base = {"delivery_timeout_ms": 20000, "request_timeout_ms": 15000, "max_block_ms": 20000}
+    base = {"delivery_timeout_ms": 40000, "request_timeout_ms": 30000, "max_block_ms": 40000}
     return KafkaProducer(bootstrap_servers=BOOTSTRAP, **{**base, "linger_ms": 2, **config})
 
 
@@ -92,8 +92,8 @@ def send(name, partitions, first, count, client=None):
     acks = []
     for n in range(first, first + count):
         acks.append(own.send(name, key=key(n), value=value(n), partition=n % partitions))
-    own.flush(20)
-    offsets = [ack.get(20).offset for ack in acks]
+    own.flush(40)
+    offsets = [ack.get(40).offset for ack in acks]
     if client is None:
         own.close()
     return offsets
@@ -173,7 +173,7 @@ def codec(kind):
     client = producer(compression_type=kind, linger_ms=50, batch_size=65536)
     for n in range(1000):
         client.send(name, str(n).encode() + FILLER)
-    client.flush(20)
+    client.flush(40)
     client.close()
     got = [one.value for one in read_all(name, 1, 1000)]
     equal([str(n).encode() + FILLER for n in range(1000)], got, "values")
@@ -188,8 +188,8 @@ def headers_and_null_values():
     name = topic("headers")
     headers = [("twice", b"1"), ("twice", b"2"), ("empty", b"")]
     client = producer()
-    client.send(name, value=b"", headers=headers).get(20)
-    client.send(name, key=b"key").get(20)
+    client.send(name, value=b"", headers=headers).get(40)
+    client.send(name, key=b"key").get(40)
     client.close()
     first, second = read_all(name, 1, 2)
     equal(headers, list(first.headers), "headers")
@@ -203,8 +203,8 @@ def timestamps():
     appended = topic("appended", message_timestamp_type="LogAppendTime")
     client = producer()
     before = int(time.time() * 1000)
-    client.send(created, b"x", timestamp_ms=EARLY).get(20)
-    client.send(appended, b"x", timestamp_ms=EARLY).get(20)
+    client.send(created, b"x", timestamp_ms=EARLY).get(40)
+    client.send(appended, b"x", timestamp_ms=EARLY).get(40)
     after = int(time.time() * 1000)
     client.close()
     one = read_all(created, 1, 1)[0]
@@ -220,7 +220,7 @@ def large_message():
     body = bytes(range(256)) * 3900
     client = producer(max_request_size=2000000)
     for _ in range(3):
-        client.send(name, body).get(20)
+        client.send(name, body).get(40)
     client.close()
     equal([body] * 3, [one.value for one in read_all(name, 1, 3)], "values")
 
@@ -231,8 +231,8 @@ def message_too_large_error():
     # After such an error its idempotent producer refuses all that follows.
     client = producer(max_request_size=10000000, enable_idempotence=False)
     too_large = client.send(name, bytes(60000))
-    refused(errors.MessageSizeTooLargeError, lambda: too_large.get(20))
-    client.send(name, bytes(40000)).get(20)
+    refused(errors.MessageSizeTooLargeError, lambda: too_large.get(40))
+    client.send(name, bytes(40000)).get(40)
     client.close()
     equal([40000], [len(one.value) for one in read_all(name, 1, 1)], "stored")
 
@@ -246,7 +246,7 @@ def auto_create():
 
 @case()
 def transaction_refused_fast():
-    client = producer(transactional_id=unique("txn"), max_block_ms=25000)
+    client = producer(transactional_id=unique("txn"), max_block_ms=50000)
     if MILLRACE:
         error = refused(Exception, client.init_transactions)
         check(not isinstance(error, errors.KafkaTimeoutError), f"it timed out: {error}")
@@ -280,7 +280,7 @@ def hourly():
     client = producer(batch_size=300)
     for n in range(100):
         client.send(name, value(n), timestamp_ms=EARLY + HOUR * (1000 if n == 70 else n))
-    client.flush(20)
+    client.flush(40)
     client.close()
     return name
 
@@ -344,9 +344,9 @@ def seek():
 
 @case()
 def long_poll():
-    """A fetch would wait 60 s by itself, twice the time of this case."""
+    """A fetch would wait 120 s by itself, twice the time of this case."""
     name = topic("long-poll")
-    client = consumer(fetch_max_wait_ms=60000, request_timeout_ms=90000)
+    client = consumer(fetch_max_wait_ms=120000, request_timeout_ms=150000)
     client.assign(parts(name, 1))
     writer = producer()
     for n in range(5):
@@ -378,7 +378,7 @@ def fetch_max_bytes():
     name = topic("max-bytes")
     writer = producer()
     for n in range(20):
-        writer.send(name, bytes(50000 + n)).get(20)
+        writer.send(name, bytes(50000 + n)).get(40)
     client = consumer(fetch_max_bytes=1024, max_partition_fetch_bytes=1024)
     client.assign(parts(name, 1))
     equal([50000 + n for n in range(20)], [len(one.value) for one in take(client, 20)], "sizes")
@@ -478,7 +478,7 @@ def two_members(name, **config):
     return first_revoked, second_holds
 
 
-@case(seconds=45)
+@case(seconds=90)
 def group_cooperative():
     name = topic("cooperative", 4)
     kind = [CooperativeStickyAssignor]
@@ -486,21 +486,21 @@ def group_cooperative():
     equal(second, revoked, "taken from the first member, given to the second")
 
 
-@case(seconds=45)
+@case(seconds=90)
 def group_rebalance():
     two_members(topic("rebalance", 4), partition_assignment_strategy=[RangePartitionAssignor])
 
 
-@case(seconds=45)
+@case(seconds=90)
 def group_static_member():
     name, group, seen = topic("static", 4), unique("static"), set()
-    one = Member(group, seen, group_instance_id="one").on(name)
+    one = Member(group, seen, group_instance_id="one", session_timeout_ms=120000).on(name)
     eventually(lambda: len(one.holds()) == 4)
-    two = Member(group, seen, group_instance_id="two").on(name)
+    two = Member(group, seen, group_instance_id="two", session_timeout_ms=120000).on(name)
     eventually(lambda: len(one.holds()) == 2 and len(two.holds()) == 2)
     before, rebalances = two.holds(), one.rebalances
     two.close()
-    two = Member(group, seen, group_instance_id="two").on(name)
+    two = Member(group, seen, group_instance_id="two", session_timeout_ms=120000).on(name)
     eventually(lambda: len(two.holds()) == 2)
     equal(before, two.holds(), "partitions after the restart")
     send(name, 4, 0, 100)
@@ -790,7 +790,7 @@ def describe_log_dirs():
     client, name = admin(), topic("dirs")
     writer = producer()
     for _ in range(5):
-        writer.send(name, bytes(10000)).get(20)
+        writer.send(name, bytes(10000)).get(40)
     writer.close()
     sizes = []
     for broker in client.describe_log_dirs([name]):

@@ -25,7 +25,7 @@ class Skip(Exception):
     """The client can't do it, for the reason given."""
 
 
-def case(name=None, seconds=30):
+def case(name=None, seconds=60):
     """Registers a case: a function, or a coroutine function that gets a loop of its own."""
 
     def register(function):

@@ -111,10 +111,10 @@ final class ConsumeCases {
         }
     }
 
-    /** The fetch would wait 60 s by itself, twice the time of this case. */
+    /** The fetch would wait 120 s by itself, twice the time of this case. */
     private static String longPoll() throws Exception {
         KafkaConsumer<byte[], byte[]> consumer = Kit.consumer(
-                "fetch.max.wait.ms", "60000", "request.timeout.ms", "90000");
+                "fetch.max.wait.ms", "120000", "request.timeout.ms", "150000");
         try (Admin admin = Kit.admin(); KafkaProducer<byte[], byte[]> producer = Kit.producer()) {
             String topic = Kit.topic(admin, "long-poll", 1);
             consumer.assign(Kit.partitions(topic, 1));

@@ -27,9 +27,9 @@ import org.apache.kafka.common.errors.GroupNotEmptyException;
 
 final class GroupCases {
     static void add(Kit kit) {
-        kit.add("group_rebalance", 45, GroupCases::rebalance);
-        kit.add("group_cooperative", 45, GroupCases::cooperative);
-        kit.add("group_static_member", 40, GroupCases::staticMember);
+        kit.add("group_rebalance", 90, GroupCases::rebalance);
+        kit.add("group_cooperative", 90, GroupCases::cooperative);
+        kit.add("group_static_member", 90, GroupCases::staticMember);
         kit.add("group_subscribe", GroupCases::subscribe);
         kit.add("group_regex", GroupCases::regex);
         kit.add("commit_and_resume", GroupCases::resume);
@@ -147,21 +147,26 @@ final class GroupCases {
         }
     }
 
+    private static Member staticMember(String group, Set<String> seen, String instance) {
+        return new Member(
+                group, seen, "group.instance.id", instance, "session.timeout.ms", "120000");
+    }
+
     private static String staticMember() throws Exception {
         try (Admin admin = Kit.admin(); KafkaProducer<byte[], byte[]> producer = Kit.producer()) {
             String topic = Kit.topic(admin, "static", 4);
             String group = Kit.unique("static");
             Set<String> seen = new HashSet<>();
-            try (Member one = new Member(group, seen, "group.instance.id", "one").on(topic)) {
+            try (Member one = staticMember(group, seen, "one").on(topic)) {
                 pollUntil(() -> one.holds().size() == 4, one);
                 Set<TopicPartition> before;
-                try (Member two = new Member(group, seen, "group.instance.id", "two").on(topic)) {
+                try (Member two = staticMember(group, seen, "two").on(topic)) {
                     pollUntil(() -> one.holds().size() == 2 && two.holds().size() == 2, one, two);
                     before = new HashSet<>(two.holds());
                 }
                 int rebalances = one.rebalances;
-                // The session is 45 s, longer than this case: only the instance id can help.
-                try (Member two = new Member(group, seen, "group.instance.id", "two").on(topic)) {
+                // The session is 120 s, longer than this case: only the instance id can help.
+                try (Member two = staticMember(group, seen, "two").on(topic)) {
                     pollUntil(() -> two.holds().size() == 2, one, two);
                     Kit.equal(before, two.holds(), "partitions after the restart");
                     Kit.send(producer, topic, 4, 0, 100);

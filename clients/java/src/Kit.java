@@ -49,9 +49,9 @@ final class Kit {
 
     private final List<Case> cases = new ArrayList<>();
 
-    /** A case that is done within 30 s, or has failed. */
+    /** A case that is done within a minute, or has failed. */
     void add(String name, Body body) {
-        add(name, 30, body);
+        add(name, 60, body);
     }
 
     void add(String name, int seconds, Body body) {
@@ -190,8 +190,8 @@ final class Kit {
         Map<String, Object> config = new HashMap<>();
         config.put("bootstrap.servers", BOOTSTRAP);
         config.put("enable.metrics.push", "false");
-        config.put("request.timeout.ms", "15000");
-        config.put("default.api.timeout.ms", "20000");
+        config.put("request.timeout.ms", "30000");
+        config.put("default.api.timeout.ms", "40000");
         return Admin.create(config);
     }
 
@@ -201,9 +201,9 @@ final class Kit {
         config.put("enable.metrics.push", "false");
         config.put("linger.ms", "1");
         // Shorter than a case: what goes wrong is told by its error, not by the case's end.
-        config.put("max.block.ms", "20000");
-        config.put("request.timeout.ms", "15000");
-        config.put("delivery.timeout.ms", "20000");
+        config.put("max.block.ms", "40000");
+        config.put("request.timeout.ms", "30000");
+        config.put("delivery.timeout.ms", "40000");
         put(config, pairs);
         return new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
     }

@@ -234,7 +234,7 @@ final class ProduceCases {
     private static String transaction() throws Exception {
         String topic = Kit.unique("transaction");
         try (KafkaProducer<byte[], byte[]> producer = Kit.producer(
-                "transactional.id", Kit.unique("txn"), "max.block.ms", "25000")) {
+                "transactional.id", Kit.unique("txn"), "max.block.ms", "50000")) {
             if (Kit.MILLRACE) {
                 Exception error = Kit.refused(Exception.class, () -> {
                     producer.initTransactions();

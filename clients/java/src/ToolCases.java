@@ -32,8 +32,8 @@ final class ToolCases {
             throw new Ended();
         });
         Exit.setShutdownHookAdder((name, hook) -> CALL.get().hooks.add(hook));
-        kit.add("tool_producer_perf", 60, ToolCases::performance);
-        kit.add("tool_verifiable", 60, ToolCases::verifiable);
+        kit.add("tool_producer_perf", 90, ToolCases::performance);
+        kit.add("tool_verifiable", 90, ToolCases::verifiable);
         kit.add("tool_kafka_topics", ToolCases::topics);
         kit.add("tool_console_producer_consumer", ToolCases::console);
         kit.add("tool_consumer_groups", ToolCases::groups);
@@ -319,7 +319,7 @@ final class ToolCases {
             has(wrote, "50000 records sent");
             String read = tool(org.apache.kafka.tools.ConsumerPerformance::main,
                     "--bootstrap-server", Kit.BOOTSTRAP, "--topic", topic, "--num-records",
-                    "50000", "--timeout", "20000");
+                    "50000", "--timeout", "50000");
             has(read, ", 50000, ");
             return null;
         }

@@ -105,12 +105,12 @@ fn seek() -> String {
     String::new()
 }
 
-/// A fetch would wait 60 s by itself, twice the time of this case.
+/// A fetch would wait 120 s by itself, twice the time of this case.
 fn long_poll() -> String {
     let name = topic("long-poll", 1, &[]);
     let consumer = consumer(&[
-        ("fetch.wait.max.ms", "60000"),
-        ("socket.timeout.ms", "90000"),
+        ("fetch.wait.max.ms", "120000"),
+        ("socket.timeout.ms", "150000"),
     ]);
     consumer.assign(&from(&name, 1, 0)).expect("assign");
     let producer = producer(&[]);

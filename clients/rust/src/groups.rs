@@ -14,11 +14,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::kit::*;
 
 pub fn add(cases: &mut Cases) {
-    cases.add_within("group_rebalance", 45, || {
+    cases.add_within("group_rebalance", 90, || {
         two_members(&[("partition.assignment.strategy", "range")]);
         String::new()
     });
-    cases.add_within("group_cooperative", 45, || {
+    cases.add_within("group_cooperative", 90, || {
         let (taken, given) =
             two_members(&[("partition.assignment.strategy", "cooperative-sticky")]);
         assert_eq!(
@@ -27,7 +27,7 @@ pub fn add(cases: &mut Cases) {
         );
         String::new()
     });
-    cases.add_within("group_static_member", 45, static_member);
+    cases.add_within("group_static_member", 90, static_member);
     cases.add("group_subscribe", subscribe);
     cases.add("group_regex", regex);
     cases.add("commit_and_resume", resume);
@@ -137,16 +137,17 @@ fn two_members(pairs: &[(&str, &str)]) -> (Parts, Parts) {
 fn static_member() -> String {
     let (name, group) = (topic("static", 4, &[]), unique("static"));
     let mut seen = BTreeSet::new();
-    let one = Member::join(&group, &[&name], &[("group.instance.id", "one")]);
+    // Longer than this case: only the instance id can bring partitions back sooner.
+    let session = ("session.timeout.ms", "120000");
+    let one = Member::join(&group, &[&name], &[("group.instance.id", "one"), session]);
     poll_until(&[&one], &mut seen, |_| one.holds().len() == 4);
-    let second = || Member::join(&group, &[&name], &[("group.instance.id", "two")]);
+    let second = || Member::join(&group, &[&name], &[("group.instance.id", "two"), session]);
     let two = second();
     poll_until(&[&one, &two], &mut seen, |_| {
         one.holds().len() == 2 && two.holds().len() == 2
     });
     let (before, rebalances) = (two.holds(), one.rebalances());
     drop(two);
-    // The session is 45 s, as long as this case: only the instance id can help.
     let two = second();
     poll_until(&[&one, &two], &mut seen, |_| two.holds().len() == 2);
     assert_eq!(two.holds(), before, "partitions after the restart");

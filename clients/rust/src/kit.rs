@@ -18,7 +18,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 /// Answers from a broker take at most this long.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 type Body = fn() -> String;
 
@@ -26,9 +26,9 @@ type Body = fn() -> String;
 pub struct Cases(Vec<(&'static str, u64, Body)>);
 
 impl Cases {
-    /// A case that is done within 30 s, or has failed. It fails by panic.
+    /// A case that is done within a minute, or has failed. It fails by panic.
     pub fn add(&mut self, name: &'static str, body: Body) {
-        self.add_within(name, 30, body);
+        self.add_within(name, 60, body);
     }
 
     pub fn add_within(&mut self, name: &'static str, seconds: u64, body: Body) {
@@ -182,7 +182,7 @@ pub type Sender = ThreadedProducer<Deliveries>;
 
 /// A producer whose retries cannot change the order: idempotent, or one request at a time.
 pub fn producer(pairs: &[(&str, &str)]) -> Sender {
-    let mut config = config(&[("linger.ms", "2"), ("message.timeout.ms", "20000")]);
+    let mut config = config(&[("linger.ms", "2"), ("message.timeout.ms", "40000")]);
     if pairs.iter().any(|(key, _)| *key == "acks") {
         config.set("max.in.flight", "1");
     } else {
@@ -198,7 +198,7 @@ pub fn producer(pairs: &[(&str, &str)]) -> Sender {
 
 /// Waits for all answers and returns what became of the messages since the last call.
 pub fn flush(producer: &Sender) -> Vec<Result<OwnedMessage, KafkaError>> {
-    producer.flush(Duration::from_secs(20)).expect("flush");
+    producer.flush(Duration::from_secs(40)).expect("flush");
     std::mem::take(&mut *producer.context().0.lock().expect("deliveries"))
 }
 

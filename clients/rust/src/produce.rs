@@ -189,7 +189,7 @@ fn auto_create() -> String {
 fn transaction() -> String {
     let producer = producer(&[("transactional.id", &unique("txn"))]);
     if millrace() {
-        let error = producer.init_transactions(std::time::Duration::from_secs(25));
+        let error = producer.init_transactions(std::time::Duration::from_secs(50));
         let error = error.expect_err("init_transactions succeeded");
         let rdkafka::error::KafkaError::Transaction(told) = &error else {
             return format!("refused: {error}");

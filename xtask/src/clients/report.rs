@@ -22,7 +22,7 @@ use super::features;
 use super::results::{CaseResult, ClientResult, Status};
 
 /// Longest life of a client program. Each case has its own, shorter time.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run_client(
     client: &Client,
