@@ -34,6 +34,8 @@ pub enum Message {
     Boot { image: Arc<Vec<MetadataRecord>>, through: i64, logs: Vec<RecoveredLog>, cluster_id: Arc<str> },
     /// A core serves.
     Serving { core: CoreId, listening: std::net::SocketAddr },
+    /// This core has flushed everything and ends.
+    Stopped { core: CoreId },
     /// From the control thread: numbers, please.
     Snapshot { to: tokio::sync::oneshot::Sender<Box<Snapshot>> },
     /// From the control thread, or from core 0 to the others: stop in order.

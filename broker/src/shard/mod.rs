@@ -38,10 +38,10 @@ use control::ControllerHome;
 use coordinate::Coordinators;
 use forward::Forwards;
 use message::Message;
-use netio::{ConnId, CoreId, Instant, Io, ListenerId, Mesh};
+use netio::{ConnId, CoreId, Instant, Io, ListenerId, Mesh, TaskSet};
 use refusals::Refusals;
 use stats::Stats;
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{collections::{BTreeSet, VecDeque}, rc::Rc, sync::Arc};
 use storage::Store;
 use tokio::sync::watch;
 
@@ -97,6 +97,10 @@ pub struct Shard {
     pub(crate) stopping: bool,
     pub(crate) flushing: bool,
     pub(crate) stopped: bool,
+    /// On core 0: who has flushed everything, and the marker being written.
+    pub(crate) cores_stopped: BTreeSet<CoreId>,
+    pub(crate) marking: Option<TaskSet<Result<bool, storage::Error>>>,
+    pub(crate) storage_options: storage::Options,
     pub(crate) stats: Stats,
     pub(crate) refusals: Refusals,
 }

@@ -4,7 +4,7 @@ use super::{
     message::Message,
     tick::{Timer, token},
 };
-use netio::CoreId;
+use netio::{Class, CoreId, TaskSet};
 
 /// Requests that wait get this long to be answered.
 const DRAIN_MS: u64 = 2_000;
@@ -49,14 +49,43 @@ impl Shard {
         self.store.stop();
     }
 
-    /// Everything is on the device, trimmed and marked clean.
+    /// Everything of this core is on the device and trimmed.
     pub(crate) fn on_store_stopped(&mut self) {
-        self.stopped = true;
         tracing::info!(core = self.me.0, "stopped");
+        let core = self.me;
+        if core == CoreId(0) {
+            self.on_core_stopped(core);
+        } else {
+            self.tell(CoreId(0), Message::Stopped { core });
+            self.stopped = true;
+        }
     }
 
-    /// A produce request was answered while stopping.
+    /// Core 0 ends last: it writes the marker of a clean stop once every core has flushed.
+    pub(crate) fn on_core_stopped(&mut self, core: CoreId) {
+        self.cores_stopped.insert(core);
+        if self.cores_stopped.len() < usize::from(self.settings.cores) {
+            return;
+        }
+        let (io, options) = (self.io.clone(), self.storage_options.clone());
+        let marking = TaskSet::new(&self.io);
+        marking.spawn(Class::Maintenance, async move { storage::mark_clean(&io, &options).await });
+        self.marking = Some(marking);
+    }
+
+    fn finish_marking(&mut self) {
+        let Some(result) = self.marking.as_ref().and_then(TaskSet::take) else { return };
+        match result {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("no clean-shutdown marker: not every core flushed; the next start recovers"),
+            Err(error) => tracing::warn!(%error, "no clean-shutdown marker; the next start recovers"),
+        }
+        self.stopped = true;
+    }
+
+    /// Once a turn: what was waited for may have come.
     pub(crate) fn continue_stop(&mut self) {
+        self.finish_marking();
         if self.stopping && !self.flushing && self.produces.is_empty() {
             self.end_sessions();
         }
