@@ -6,22 +6,60 @@ use std::fmt::Write;
 pub fn text(progress: &Progress, resolved: &Resolved, features: &netio::Features) -> String {
     let settings = &resolved.settings;
     let mut text = String::new();
-    let cpus: Vec<String> = resolved.netio.cpus.iter().map(|cpu| cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string())).collect();
-    let endpoints: Vec<String> = settings.endpoints().iter().map(|e| format!("{}:{} (node {})", e.host, e.port, e.id)).collect();
-    let mode = if settings.single_port { "one port for all cores, requests are forwarded" } else { "one port a core, clients connect to the leader's core" };
+    let cpus: Vec<String> = resolved
+        .netio
+        .cpus
+        .iter()
+        .map(|cpu| cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string()))
+        .collect();
+    let endpoints: Vec<String> = settings
+        .endpoints()
+        .iter()
+        .map(|e| format!("{}:{} (node {})", e.host, e.port, e.id))
+        .collect();
+    let mode = if settings.single_port {
+        "one port for all cores, requests are forwarded"
+    } else {
+        "one port a core, clients connect to the leader's core"
+    };
     let first = settings.endpoints().into_iter().next();
     let bootstrap = first.map_or_else(String::new, |e| format!("{}:{}", e.host, e.port));
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<11} {value}");
     };
     line("kernel", features.to_string());
-    line("cores", format!("{} (CPU {})", settings.cores, cpus.join(", ")));
-    line("data", format!("{} (cluster {})", resolved.storage.data.display(), progress.cluster_id));
+    line(
+        "cores",
+        format!("{} (CPU {})", settings.cores, cpus.join(", ")),
+    );
+    line(
+        "data",
+        format!(
+            "{} (cluster {})",
+            resolved.storage.data.display(),
+            progress.cluster_id
+        ),
+    );
     line("start", progress.recovery.clone());
-    line("ack", "on the device (millrace.durability=device; per topic: written, memory)".to_owned());
+    line(
+        "ack",
+        "on the device (millrace.durability=device; per topic: written, memory)".to_owned(),
+    );
     line("endpoints", endpoints.join(", "));
     line("", mode.to_owned());
-    line("admin", format!("http://{}/ (/healthz, /readyz, /metrics)", resolved.admin));
-    line("try", format!("echo hello | kcat -b {bootstrap} -P -t greetings && kcat -b {bootstrap} -C -t greetings -e"));
-    format!("Millrace {} is ready\n{}", env!("CARGO_PKG_VERSION"), text.trim_end())
+    line(
+        "admin",
+        format!("http://{}/ (/healthz, /readyz, /metrics)", resolved.admin),
+    );
+    line(
+        "try",
+        format!(
+            "echo hello | kcat -b {bootstrap} -P -t greetings && kcat -b {bootstrap} -C -t greetings -e"
+        ),
+    );
+    format!(
+        "Millrace {} is ready\n{}",
+        env!("CARGO_PKG_VERSION"),
+        text.trim_end()
+    )
 }

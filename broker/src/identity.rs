@@ -12,9 +12,18 @@ pub async fn cluster_id(io: &Io, plan: &Plan) -> Result<String, String> {
     let dir = plan.storage.data.join("kafka");
     let path = dir.join(NAME);
     let disk = Disk::new(io, FILES_OPEN);
-    if let Some(bytes) = disk.read(&path, BYTES_MAX).await.map_err(|e| e.to_string())? {
+    if let Some(bytes) = disk
+        .read(&path, BYTES_MAX)
+        .await
+        .map_err(|e| e.to_string())?
+    {
         let text = String::from_utf8_lossy(&bytes);
-        let known = MetaProperties::from_text(&text).ok_or_else(|| format!("{}: not a meta.properties of version 1; restore it", path.display()))?;
+        let known = MetaProperties::from_text(&text).ok_or_else(|| {
+            format!(
+                "{}: not a meta.properties of version 1; restore it",
+                path.display()
+            )
+        })?;
         if known.node_id != plan.settings.node_id {
             return Err(format!(
                 "{} belongs to node.id {}, this start says {}: use --node-id {}, or another --data",
@@ -27,8 +36,14 @@ pub async fn cluster_id(io: &Io, plan: &Plan) -> Result<String, String> {
         return Ok(known.cluster_id);
     }
     let id = |io: &Io| TopicId::from_random(io.random(), io.random());
-    let new = MetaProperties { cluster_id: id(io).to_string(), node_id: plan.settings.node_id, directory_id: id(io) };
-    disk.replace(&dir, NAME, new.to_text().into_bytes()).await.map_err(|e| e.to_string())?;
+    let new = MetaProperties {
+        cluster_id: id(io).to_string(),
+        node_id: plan.settings.node_id,
+        directory_id: id(io),
+    };
+    disk.replace(&dir, NAME, new.to_text().into_bytes())
+        .await
+        .map_err(|e| e.to_string())?;
     Ok(new.cluster_id)
 }
 

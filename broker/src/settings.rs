@@ -68,7 +68,11 @@ pub struct Endpoint {
 impl Settings {
     /// The id under which clients know `core` of this host.
     pub fn client_id_of(&self, core: CoreId) -> i32 {
-        if self.single_port { self.node_id } else { self.node_id * self.id_stride + i32::from(core.0) }
+        if self.single_port {
+            self.node_id
+        } else {
+            self.node_id * self.id_stride + i32::from(core.0)
+        }
     }
 
     /// The host behind an id that a client names: the inverse of [`Self::client_id_of`]. `None` for a core that this host does
@@ -77,7 +81,10 @@ impl Settings {
         if self.single_port {
             return Some(client_id);
         }
-        let (host, core) = (client_id.div_euclid(self.id_stride), client_id.rem_euclid(self.id_stride));
+        let (host, core) = (
+            client_id.div_euclid(self.id_stride),
+            client_id.rem_euclid(self.id_stride),
+        );
         (host != self.node_id || core < i32::from(self.cores)).then_some(host)
     }
 
@@ -96,6 +103,10 @@ impl Settings {
     /// The endpoint of `core`.
     pub fn endpoint(&self, core: CoreId) -> Endpoint {
         let c = if self.single_port { 0 } else { core.0 };
-        Endpoint { id: self.client_id_of(core), host: self.advertised_host.clone(), port: self.advertised_port + c }
+        Endpoint {
+            id: self.client_id_of(core),
+            host: self.advertised_host.clone(),
+            port: self.advertised_port + c,
+        }
     }
 }

@@ -27,14 +27,28 @@ impl Program for NotStarted {
 pub fn run(resolved: Resolved) -> anyhow::Result<()> {
     // Lines go to a thread of their own and are dropped when it falls behind: a core never waits for one.
     let (lines, _guard) = tracing_appender::non_blocking(std::io::stderr());
-    let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(lines).with_target(false).init();
+    let level =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(lines)
+        .with_target(false)
+        .init();
 
     let cores = resolved.settings.cores;
     let data = resolved.storage.data.clone();
-    std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data directory {}; choose another with --data DIR", data.display()))?;
-    let admin_listener = std::net::TcpListener::bind(resolved.admin)
-        .with_context(|| format!("cannot listen on {} for health and metrics; choose another with --admin HOST:PORT", resolved.admin))?;
+    std::fs::create_dir_all(&data).with_context(|| {
+        format!(
+            "cannot make the data directory {}; choose another with --data DIR",
+            data.display()
+        )
+    })?;
+    let admin_listener = std::net::TcpListener::bind(resolved.admin).with_context(|| {
+        format!(
+            "cannot listen on {} for health and metrics; choose another with --admin HOST:PORT",
+            resolved.admin
+        )
+    })?;
     let (told, mut progress) = watch::channel(Progress::default());
     let plan = Plan {
         settings: resolved.settings.clone(),
@@ -44,7 +58,8 @@ pub fn run(resolved: Resolved) -> anyhow::Result<()> {
     };
     let boots = (0..cores).map(|_| boot_of(plan.clone())).collect();
     drop(plan);
-    let running = netio::start(resolved.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let running =
+        netio::start(resolved.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
     let features = running.features().clone();
     let (ready, is_ready) = watch::channel(false);
     let admin = Admin {
@@ -57,7 +72,9 @@ pub fn run(resolved: Resolved) -> anyhow::Result<()> {
             ("features".to_owned(), features.to_string()),
         ]),
     };
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let failed = control.block_on(async {
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let mut http = std::pin::pin!(admin::serve(admin_listener, admin));

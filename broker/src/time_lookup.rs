@@ -19,7 +19,11 @@ pub struct Lookup {
 
 impl Lookup {
     pub fn new(pending: Pending) -> Self {
-        Self { pending, topics: Vec::new(), waiting: Vec::new() }
+        Self {
+            pending,
+            topics: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// The `p`-th partition of the `t`-th topic waits for the store's `token`.
@@ -39,7 +43,10 @@ pub struct Lookups {
 impl Shard {
     pub(crate) fn begin_lookup(&mut self, lookup: Lookup) -> Result<Stage, wire::Error> {
         if lookup.waiting.is_empty() {
-            let response = ListOffsetsResponse { throttle_time_ms: 0, topics: lookup.topics };
+            let response = ListOffsetsResponse {
+                throttle_time_ms: 0,
+                topics: lookup.topics,
+            };
             return Ok(Stage::Reply(lookup.pending.encode(&response)?));
         }
         let id = self.lookups.next;
@@ -51,17 +58,31 @@ impl Shard {
         Ok(Stage::Later)
     }
 
-    pub(crate) fn on_time_found(&mut self, token: u64, result: Result<Option<TimeOffset>, storage::Error>) {
-        let Some(id) = self.lookups.by_token.remove(&token) else { return };
-        let Some(lookup) = self.lookups.ops.get_mut(&id) else { return };
-        let Some(at) = lookup.waiting.iter().position(|w| w.0 == token) else { return };
+    pub(crate) fn on_time_found(
+        &mut self,
+        token: u64,
+        result: Result<Option<TimeOffset>, storage::Error>,
+    ) {
+        let Some(id) = self.lookups.by_token.remove(&token) else {
+            return;
+        };
+        let Some(lookup) = self.lookups.ops.get_mut(&id) else {
+            return;
+        };
+        let Some(at) = lookup.waiting.iter().position(|w| w.0 == token) else {
+            return;
+        };
         let (_, t, p) = lookup.waiting.swap_remove(at);
         let answer = &mut lookup.topics[t].partitions[p];
         match result {
             Ok(Some(found)) => {
                 answer.offset = found.offset.0;
                 answer.timestamp = found.timestamp;
-                answer.leader_epoch = if lookup.pending.version >= 4 { found.leader_epoch.0 } else { -1 };
+                answer.leader_epoch = if lookup.pending.version >= 4 {
+                    found.leader_epoch.0
+                } else {
+                    -1
+                };
             }
             Ok(None) => {}
             Err(error) => {
@@ -71,7 +92,13 @@ impl Shard {
         }
         if lookup.waiting.is_empty() {
             if let Some(done) = self.lookups.ops.remove(&id) {
-                self.finish(&done.pending, &ListOffsetsResponse { throttle_time_ms: 0, topics: done.topics });
+                self.finish(
+                    &done.pending,
+                    &ListOffsetsResponse {
+                        throttle_time_ms: 0,
+                        topics: done.topics,
+                    },
+                );
             }
         }
     }

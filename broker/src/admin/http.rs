@@ -46,13 +46,24 @@ async fn index() -> &'static str {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    if *admin.ready.borrow() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "starting\n") }
+    if *admin.ready.borrow() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+    }
 }
 
 async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
     let snapshots = snapshots(&admin).await;
     match metrics::render(&admin.info, &snapshots, admin.core_count) {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Ok(text) => (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            text,
+        )
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -61,7 +72,11 @@ async fn snapshots(admin: &Admin) -> Vec<Snapshot> {
     let mut waiting = Vec::new();
     for core in 0..admin.core_count {
         let (to, from) = oneshot::channel();
-        if admin.cores.send(CoreId(core), Message::Snapshot { to }).is_ok() {
+        if admin
+            .cores
+            .send(CoreId(core), Message::Snapshot { to })
+            .is_ok()
+        {
             waiting.push(from);
         }
     }

@@ -11,15 +11,27 @@ use wire::{ApiKey, ErrorCode};
 
 /// Upper bounds of latency buckets in seconds: a factor of about two from 10 us to 10 s.
 const BOUNDS: [f64; 20] = [
-    10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
+    10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.2,
+    0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
 ];
 
 /// All metrics of the process at one moment.
-pub fn render(info: &[(String, String)], snapshots: &[Snapshot], cores: u16) -> Result<String, fmt::Error> {
+pub fn render(
+    info: &[(String, String)],
+    snapshots: &[Snapshot],
+    cores: u16,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("millrace");
     let labels: Vec<(String, String)> = info.to_vec();
-    registry.register("build", "What this process is and runs on", prometheus_client::metrics::info::Info::new(labels));
-    registry.register_collector(Box::new(Cores { snapshots: snapshots.to_vec(), cores }));
+    registry.register(
+        "build",
+        "What this process is and runs on",
+        prometheus_client::metrics::info::Info::new(labels),
+    );
+    registry.register_collector(Box::new(Cores {
+        snapshots: snapshots.to_vec(),
+        cores,
+    }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -35,33 +47,103 @@ type Read = fn(&Snapshot) -> u64;
 
 /// Totals since start: name, help, value.
 const COUNTERS: &[(&str, &str, Read)] = &[
-    ("connections_accepted", "Connections accepted", |s| s.stats.connections_accepted),
-    ("connections_refused", "Connections refused by a limit", |s| s.stats.connections_refused),
-    ("connections_closed_idle", "Connections closed after connections.max.idle.ms", |s| s.stats.idle_closed),
-    ("connections_closed_slow", "Connections closed because a frame took too long", |s| s.stats.slow_closed),
-    ("requests_malformed", "Requests and frames that could not be read", |s| s.stats.malformed),
-    ("requests_forwarded", "Requests, or parts of them, handed to another core", |s| s.stats.forwarded),
-    ("request_memory_waits", "Times a connection waited for request memory", |s| s.stats.memory_waits),
-    ("log_waits", "Times a produce request waited for room in the write-ahead log", |s| s.stats.log_waits),
-    ("received_bytes", "Bytes received from clients", |s| s.io.received_bytes),
+    ("connections_accepted", "Connections accepted", |s| {
+        s.stats.connections_accepted
+    }),
+    (
+        "connections_refused",
+        "Connections refused by a limit",
+        |s| s.stats.connections_refused,
+    ),
+    (
+        "connections_closed_idle",
+        "Connections closed after connections.max.idle.ms",
+        |s| s.stats.idle_closed,
+    ),
+    (
+        "connections_closed_slow",
+        "Connections closed because a frame took too long",
+        |s| s.stats.slow_closed,
+    ),
+    (
+        "requests_malformed",
+        "Requests and frames that could not be read",
+        |s| s.stats.malformed,
+    ),
+    (
+        "requests_forwarded",
+        "Requests, or parts of them, handed to another core",
+        |s| s.stats.forwarded,
+    ),
+    (
+        "request_memory_waits",
+        "Times a connection waited for request memory",
+        |s| s.stats.memory_waits,
+    ),
+    (
+        "log_waits",
+        "Times a produce request waited for room in the write-ahead log",
+        |s| s.stats.log_waits,
+    ),
+    ("received_bytes", "Bytes received from clients", |s| {
+        s.io.received_bytes
+    }),
     ("sent_bytes", "Bytes sent to clients", |s| s.io.sent_bytes),
-    ("produced_bytes", "Bytes of batches appended for clients", |s| s.stats.produced_bytes),
-    ("fetched_bytes", "Bytes of fetch answers", |s| s.stats.fetched_bytes),
-    ("wal_writes", "Groups written to the write-ahead log", |s| s.store.wal_writes),
-    ("wal_bytes", "Bytes written to the write-ahead log, padding included", |s| s.store.wal_bytes),
-    ("wal_entries", "Entries (batches and others) in those groups", |s| s.store.wal_entries),
-    ("flushes", "Flushes of the write-ahead log to segments", |s| s.store.flushes),
-    ("flushed_bytes", "Bytes flushed to segments", |s| s.store.flushed_bytes),
-    ("cache_hits", "Reads served from the tail cache", |s| s.store.cache_hits),
-    ("cold_reads", "Reads served from disk", |s| s.store.cold_reads),
-    ("cold_read_bytes", "Bytes read from disk for clients", |s| s.store.cold_bytes),
-    ("damaged_batches", "Batches found damaged and fenced", |s| s.store.damaged_batches),
+    (
+        "produced_bytes",
+        "Bytes of batches appended for clients",
+        |s| s.stats.produced_bytes,
+    ),
+    ("fetched_bytes", "Bytes of fetch answers", |s| {
+        s.stats.fetched_bytes
+    }),
+    ("wal_writes", "Groups written to the write-ahead log", |s| {
+        s.store.wal_writes
+    }),
+    (
+        "wal_bytes",
+        "Bytes written to the write-ahead log, padding included",
+        |s| s.store.wal_bytes,
+    ),
+    (
+        "wal_entries",
+        "Entries (batches and others) in those groups",
+        |s| s.store.wal_entries,
+    ),
+    (
+        "flushes",
+        "Flushes of the write-ahead log to segments",
+        |s| s.store.flushes,
+    ),
+    ("flushed_bytes", "Bytes flushed to segments", |s| {
+        s.store.flushed_bytes
+    }),
+    ("cache_hits", "Reads served from the tail cache", |s| {
+        s.store.cache_hits
+    }),
+    ("cold_reads", "Reads served from disk", |s| {
+        s.store.cold_reads
+    }),
+    ("cold_read_bytes", "Bytes read from disk for clients", |s| {
+        s.store.cold_bytes
+    }),
+    ("damaged_batches", "Batches found damaged and fenced", |s| {
+        s.store.damaged_batches
+    }),
     ("turns", "Turns of the core's loop", |s| s.io.turns),
     ("ring_enters", "io_uring_enter calls", |s| s.io.enters),
-    ("ring_submitted", "Operations submitted to the ring", |s| s.io.submitted),
-    ("ring_completions", "Completions taken from the ring", |s| s.io.completions),
+    ("ring_submitted", "Operations submitted to the ring", |s| {
+        s.io.submitted
+    }),
+    ("ring_completions", "Completions taken from the ring", |s| {
+        s.io.completions
+    }),
     ("parks", "Times the core went to sleep", |s| s.io.parks),
-    ("busy_nanoseconds", "Time the core's loop was not asleep", |s| s.io.busy_ns),
+    (
+        "busy_nanoseconds",
+        "Time the core's loop was not asleep",
+        |s| s.io.busy_ns,
+    ),
 ];
 
 /// Values now: name, help, value.
@@ -69,16 +151,50 @@ const GAUGES: &[(&str, &str, Read)] = &[
     ("connections", "Open connections", |s| s.connections as u64),
     ("partitions", "Partitions led", |s| s.partitions as u64),
     ("groups", "Consumer groups coordinated", |s| s.groups as u64),
-    ("fetch_sessions", "Incremental fetch sessions", |s| s.fetch_sessions as u64),
-    ("fetch_session_partitions", "Partitions remembered by fetch sessions", |s| s.fetch_session_partitions as u64),
-    ("waiting_produces", "Produce requests that wait for their ack", |s| s.waiting_produces as u64),
-    ("waiting_fetches", "Fetches that wait for news", |s| s.waiting_fetches as u64),
-    ("request_memory_bytes", "Memory of requests being received", |s| s.request_memory_bytes as u64),
-    ("unflushed_bytes", "Bytes in the write-ahead log that are not in segments yet", |s| s.store.unflushed_bytes),
-    ("cache_bytes", "Bytes of the tail cache", |s| s.store.cache_bytes),
-    ("acked_not_durable_bytes", "Acknowledged in class written or memory, not on the device yet", |s| s.store.acked_not_durable_bytes),
-    ("log_failed", "1 when the core's write-ahead log is read-only after a fault", |s| u64::from(s.store.failed.is_some())),
-    ("metadata_offset", "Metadata applied by the core, as an offset of __cluster_metadata", |s| u64::try_from(s.image_offset).unwrap_or(0)),
+    ("fetch_sessions", "Incremental fetch sessions", |s| {
+        s.fetch_sessions as u64
+    }),
+    (
+        "fetch_session_partitions",
+        "Partitions remembered by fetch sessions",
+        |s| s.fetch_session_partitions as u64,
+    ),
+    (
+        "waiting_produces",
+        "Produce requests that wait for their ack",
+        |s| s.waiting_produces as u64,
+    ),
+    ("waiting_fetches", "Fetches that wait for news", |s| {
+        s.waiting_fetches as u64
+    }),
+    (
+        "request_memory_bytes",
+        "Memory of requests being received",
+        |s| s.request_memory_bytes as u64,
+    ),
+    (
+        "unflushed_bytes",
+        "Bytes in the write-ahead log that are not in segments yet",
+        |s| s.store.unflushed_bytes,
+    ),
+    ("cache_bytes", "Bytes of the tail cache", |s| {
+        s.store.cache_bytes
+    }),
+    (
+        "acked_not_durable_bytes",
+        "Acknowledged in class written or memory, not on the device yet",
+        |s| s.store.acked_not_durable_bytes,
+    ),
+    (
+        "log_failed",
+        "1 when the core's write-ahead log is read-only after a fault",
+        |s| u64::from(s.store.failed.is_some()),
+    ),
+    (
+        "metadata_offset",
+        "Metadata applied by the core, as an offset of __cluster_metadata",
+        |s| u64::try_from(s.image_offset).unwrap_or(0),
+    ),
 ];
 
 impl Collector for Cores {
@@ -86,7 +202,12 @@ impl Collector for Cores {
         let per_core = |s: &Snapshot| [("core", s.core.to_string())];
         ConstGauge::new(i64::from(self.cores)).encode({
             let gauge = ConstGauge::new(0i64);
-            encoder.encode_descriptor("cores", "Cores of this process", None, gauge.metric_type())?
+            encoder.encode_descriptor(
+                "cores",
+                "Cores of this process",
+                None,
+                gauge.metric_type(),
+            )?
         })?;
         for &(name, help, read) in COUNTERS {
             let kind = ConstCounter::new(0u64).metric_type();
@@ -99,7 +220,8 @@ impl Collector for Cores {
             let kind = ConstGauge::new(0i64).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
             for s in &self.snapshots {
-                ConstGauge::new(i64::try_from(read(s)).unwrap_or(i64::MAX)).encode(family.encode_family(&per_core(s))?)?;
+                ConstGauge::new(i64::try_from(read(s)).unwrap_or(i64::MAX))
+                    .encode(family.encode_family(&per_core(s))?)?;
             }
         }
         let kind = ConstCounter::new(0u64).metric_type();
@@ -107,16 +229,23 @@ impl Collector for Cores {
         for s in &self.snapshots {
             for (&key, &count) in &s.stats.requests {
                 let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
-                ConstCounter::new(count).encode(family.encode_family(&[("core", s.core.to_string()), ("api", api.to_owned())])?)?;
+                ConstCounter::new(count).encode(
+                    family
+                        .encode_family(&[("core", s.core.to_string()), ("api", api.to_owned())])?,
+                )?;
             }
         }
-        let mut family = encoder.encode_descriptor("errors", "Errors answered, by Kafka's code", None, kind)?;
+        let mut family =
+            encoder.encode_descriptor("errors", "Errors answered, by Kafka's code", None, kind)?;
         for s in &self.snapshots {
             let mut errors: Vec<_> = s.stats.errors.iter().collect();
             errors.sort_unstable();
             for (&code, &count) in errors {
                 let name = ErrorCode::from_code(code).map_or("unknown", ErrorCode::name);
-                ConstCounter::new(count).encode(family.encode_family(&[("core", s.core.to_string()), ("error", name.to_owned())])?)?;
+                ConstCounter::new(count).encode(family.encode_family(&[
+                    ("core", s.core.to_string()),
+                    ("error", name.to_owned()),
+                ])?)?;
             }
         }
         self.encode_latencies(&mut encoder)
@@ -151,7 +280,14 @@ impl Cores {
                 }
                 buckets.push((f64::MAX, histogram.len() - below));
                 let sum = histogram.mean() * histogram.len() as f64 / 1e9;
-                family.encode_family(&labels)?.encode_histogram::<[(String, String); 0]>(sum, histogram.len(), &buckets, None)?;
+                family
+                    .encode_family(&labels)?
+                    .encode_histogram::<[(String, String); 0]>(
+                        sum,
+                        histogram.len(),
+                        &buckets,
+                        None,
+                    )?;
             }
         }
         Ok(())

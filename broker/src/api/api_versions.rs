@@ -6,14 +6,26 @@ use crate::shard::{
 };
 use wire::{
     ApiKey, Decode, ErrorCode, Reader,
-    api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey},
+    api_versions::{
+        ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey,
+        SupportedFeatureKey,
+    },
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = ApiVersionsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
-    if request.version() >= 3 && !(is_name(&body.client_software_name) && is_name(&body.client_software_version)) {
-        let response = ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
+    if request.version() >= 3
+        && !(is_name(&body.client_software_name) && is_name(&body.client_software_version))
+    {
+        let response = ApiVersionsResponse {
+            error_code: ErrorCode::InvalidRequest.code(),
+            ..Default::default()
+        };
         return request.answer(&response);
     }
     let features = shard.image.features();
@@ -22,12 +34,20 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         api_keys: served(),
         supported_features: features
             .iter()
-            .map(|(name, level)| SupportedFeatureKey { name: name.to_string().into(), min_version: *level, max_version: *level })
+            .map(|(name, level)| SupportedFeatureKey {
+                name: name.to_string().into(),
+                min_version: *level,
+                max_version: *level,
+            })
             .collect(),
         finalized_features_epoch: shard.image_through,
         finalized_features: features
             .iter()
-            .map(|(name, level)| FinalizedFeatureKey { name: name.to_string().into(), max_version_level: *level, min_version_level: *level })
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: name.to_string().into(),
+                max_version_level: *level,
+                min_version_level: *level,
+            })
             .collect(),
         ..Default::default()
     };
@@ -38,8 +58,15 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
 pub(crate) fn answer_unknown_version(request: &Request<'_>) -> Result<Stage, wire::Error> {
     let mut pending = request.pending;
     pending.version = 0;
-    let own = served().into_iter().filter(|v| v.api_key == ApiKey::ApiVersions.code()).collect();
-    let response = ApiVersionsResponse { error_code: ErrorCode::UnsupportedVersion.code(), api_keys: own, ..Default::default() };
+    let own = served()
+        .into_iter()
+        .filter(|v| v.api_key == ApiKey::ApiVersions.code())
+        .collect();
+    let response = ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: own,
+        ..Default::default()
+    };
     Ok(Stage::Reply(pending.encode(&response)?))
 }
 
@@ -49,7 +76,11 @@ fn served() -> Vec<ApiVersion> {
         .map(|api| ApiVersion {
             api_key: api.key.code(),
             // librdkafka turns on message format 2 only if it sees version 0 (KAFKA-18659); 0-2 are refused when they come.
-            min_version: if api.key == ApiKey::Produce { 0 } else { api.min },
+            min_version: if api.key == ApiKey::Produce {
+                0
+            } else {
+                api.min
+            },
             max_version: api.max,
         })
         .collect()
@@ -59,7 +90,11 @@ fn served() -> Vec<ApiVersion> {
 fn is_name(text: &str) -> bool {
     let alphanumeric = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
-    alphanumeric(bytes.first()) && alphanumeric(bytes.last()) && bytes.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.'))
+    alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes
+            .iter()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.'))
 }
 
 #[cfg(test)]

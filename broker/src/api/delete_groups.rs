@@ -16,7 +16,11 @@ use wire::{
     delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse},
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = DeleteGroupsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
@@ -31,11 +35,16 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         };
     }
     let split = by_partition(shard, &body.groups_names);
-    let parts: Vec<_> = split.iter().map(|(&partition, groups)| (partition, group::Request::DeleteGroups(groups))).collect();
+    let parts: Vec<_> = split
+        .iter()
+        .map(|(&partition, groups)| (partition, group::Request::DeleteGroups(groups)))
+        .collect();
     shard.coordinate(request, &parts, |pending, answers| {
         let mut response = DeleteGroupsResponse::default();
         for answer in answers {
-            let Response::DeleteGroups(results) = answer else { unreachable!("{answer:?} to DeleteGroups") };
+            let Response::DeleteGroups(results) = answer else {
+                unreachable!("{answer:?} to DeleteGroups")
+            };
             response.results.extend(results);
         }
         pending.encode(&response)
@@ -44,6 +53,9 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
 
 impl Split for DeleteGroupsRequest<'_> {
     fn merge<'r: 'r>(answers: Vec<DeleteGroupsResponse<'r>>) -> DeleteGroupsResponse<'r> {
-        DeleteGroupsResponse { throttle_time_ms: 0, results: answers.into_iter().flat_map(|a| a.results).collect() }
+        DeleteGroupsResponse {
+            throttle_time_ms: 0,
+            results: answers.into_iter().flat_map(|a| a.results).collect(),
+        }
     }
 }

@@ -10,34 +10,50 @@ use std::collections::BTreeMap;
 use wire::{
     Decode, Reader,
     describe_log_dirs::{
-        DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
+        DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
+        DescribeLogDirsResult, DescribeLogDirsTopic,
     },
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = DescribeLogDirsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
-        let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
+        let parts = (0..shard.settings.cores)
+            .map(|core| (CoreId(core), body.clone()))
+            .collect();
         return shard.scatter(request, parts);
     }
     let mut by_topic: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for leader in shard.partitions.iter() {
         let asked = body.topics.as_ref().is_none_or(|topics| {
-            topics.iter().any(|t| *t.topic == *leader.name && t.partitions.contains(&leader.partition))
+            topics
+                .iter()
+                .any(|t| *t.topic == *leader.name && t.partitions.contains(&leader.partition))
         });
         if asked {
-            by_topic.entry(&leader.name).or_default().push(DescribeLogDirsPartition {
-                partition_index: leader.partition,
-                partition_size: i64::try_from(shard.store.size_bytes(leader.slot)).unwrap_or(i64::MAX),
-                offset_lag: 0,
-                is_future_key: false,
-            });
+            by_topic
+                .entry(&leader.name)
+                .or_default()
+                .push(DescribeLogDirsPartition {
+                    partition_index: leader.partition,
+                    partition_size: i64::try_from(shard.store.size_bytes(leader.slot))
+                        .unwrap_or(i64::MAX),
+                    offset_lag: 0,
+                    is_future_key: false,
+                });
         }
     }
     let topics = by_topic
         .into_iter()
-        .map(|(name, partitions)| DescribeLogDirsTopic { name: name.to_owned().into(), partitions })
+        .map(|(name, partitions)| DescribeLogDirsTopic {
+            name: name.to_owned().into(),
+            partitions,
+        })
         .collect();
     let space = shard.store.space();
     let result = DescribeLogDirsResult {
@@ -48,7 +64,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         usable_bytes: space.map_or(-1, |s| i64::try_from(s.available_bytes).unwrap_or(i64::MAX)),
         ..Default::default()
     };
-    request.answer(&DescribeLogDirsResponse { results: vec![result], ..Default::default() })
+    request.answer(&DescribeLogDirsResponse {
+        results: vec![result],
+        ..Default::default()
+    })
 }
 
 impl Split for DescribeLogDirsRequest<'_> {

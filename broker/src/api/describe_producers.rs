@@ -7,10 +7,17 @@ use crate::shard::{
 };
 use wire::{
     Decode, Reader,
-    describe_producers::{DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse},
+    describe_producers::{
+        DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState,
+        TopicResponse,
+    },
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = DescribeProducersRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
@@ -23,7 +30,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             .partition_indexes
             .iter()
             .map(|&partition_index| {
-                let mut answer = PartitionResponse { partition_index, ..Default::default() };
+                let mut answer = PartitionResponse {
+                    partition_index,
+                    ..Default::default()
+                };
                 match shard.led(&topic.name, partition_index, -1) {
                     Ok((slot, _)) => {
                         answer.active_producers = shard
@@ -48,13 +58,22 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                 answer
             })
             .collect();
-        topics.push(TopicResponse { name: topic.name.clone().into_owned().into(), partitions });
+        topics.push(TopicResponse {
+            name: topic.name.clone().into_owned().into(),
+            partitions,
+        });
     }
-    request.answer(&DescribeProducersResponse { throttle_time_ms: 0, topics })
+    request.answer(&DescribeProducersResponse {
+        throttle_time_ms: 0,
+        topics,
+    })
 }
 
 impl Split for DescribeProducersRequest<'_> {
     fn merge<'r: 'r>(answers: Vec<DescribeProducersResponse<'r>>) -> DescribeProducersResponse<'r> {
-        DescribeProducersResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+        DescribeProducersResponse {
+            throttle_time_ms: 0,
+            topics: merged(answers.into_iter().map(|a| a.topics)),
+        }
     }
 }

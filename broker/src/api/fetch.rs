@@ -15,11 +15,21 @@ use wire::{
     fetch::{FetchRequest, FetchResponse},
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = FetchRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let by_id = request.version() >= 13;
-    let key = |name: &Str<'_>, id: Uuid| if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.as_ref().into()) };
+    let key = |name: &Str<'_>, id: Uuid| {
+        if by_id {
+            TopicKey::Id(id)
+        } else {
+            TopicKey::Name(name.as_ref().into())
+        }
+    };
     let mut wanted = Vec::with_capacity(body.topics.iter().map(|t| t.partitions.len()).sum());
     for topic in &body.topics {
         for p in &topic.partitions {
@@ -36,12 +46,20 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     }
     let mut forgotten = Vec::new();
     for topic in &body.forgotten_topics_data {
-        forgotten.extend(topic.partitions.iter().map(|&p| (key(&topic.topic, topic.topic_id), p)));
+        forgotten.extend(
+            topic
+                .partitions
+                .iter()
+                .map(|&p| (key(&topic.topic, topic.topic_id), p)),
+        );
     }
     let (now, random) = (shard.now, shard.io.random());
     // Before version 7 there are no sessions: the schema's defaults say so (id 0, final epoch).
     let session = (body.session_id, body.session_epoch);
-    let opened = match shard.fetch_sessions.open(session, by_id, wanted, forgotten, now, random) {
+    let opened = match shard
+        .fetch_sessions
+        .open(session, by_id, wanted, forgotten, now, random)
+    {
         Ok(opened) => opened,
         Err(refused) => {
             let error = match refused {
@@ -50,7 +68,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                 Refused::TopicIdError => ErrorCode::FetchSessionTopicIdError,
             };
             shard.stats.error(error);
-            return request.answer(&FetchResponse { error_code: error.code(), ..Default::default() });
+            return request.answer(&FetchResponse {
+                error_code: error.code(),
+                ..Default::default()
+            });
         }
     };
     let parts: Vec<FetchPart> = opened
@@ -67,7 +88,9 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             max_bytes: w.max_bytes,
         })
         .collect();
-    let max_bytes = usize::try_from(body.max_bytes).unwrap_or(0).min(shard.settings.limits.fetch_bytes_max);
+    let max_bytes = usize::try_from(body.max_bytes)
+        .unwrap_or(0)
+        .min(shard.settings.limits.fetch_bytes_max);
     let wait_ms = u64::try_from(body.max_wait_ms).unwrap_or(0);
     shard.begin_fetch(FetchOp {
         pending: request.pending,

@@ -19,7 +19,11 @@ const GROUP: i8 = 0;
 /// `CoordinatorType.TRANSACTION`
 const TRANSACTION: i8 = 1;
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = FindCoordinatorRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let kind = body.key_type;
@@ -43,10 +47,19 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     request.answer(&answer(shard, request.version(), kind, keys))
 }
 
-fn answer(shard: &Shard, version: i16, kind: i8, keys: Vec<String>) -> FindCoordinatorResponse<'static> {
-    let mut found: Vec<Coordinator<'static>> = keys.into_iter().map(|key| find(shard, kind, key)).collect();
+fn answer(
+    shard: &Shard,
+    version: i16,
+    kind: i8,
+    keys: Vec<String>,
+) -> FindCoordinatorResponse<'static> {
+    let mut found: Vec<Coordinator<'static>> =
+        keys.into_iter().map(|key| find(shard, kind, key)).collect();
     if version >= 4 {
-        return FindCoordinatorResponse { coordinators: found, ..Default::default() };
+        return FindCoordinatorResponse {
+            coordinators: found,
+            ..Default::default()
+        };
     }
     let one = found.pop().unwrap_or_default();
     FindCoordinatorResponse {
@@ -72,16 +85,32 @@ fn find(shard: &Shard, kind: i8, key: String) -> Coordinator<'static> {
         GROUP => {}
         // Final, so that a transactional producer fails at once instead of looking for a coordinator for ever.
         TRANSACTION => {
-            return refuse(key, ErrorCode::TransactionalIdAuthorizationFailed, "transactions are not served yet");
+            return refuse(
+                key,
+                ErrorCode::TransactionalIdAuthorizationFailed,
+                "transactions are not served yet",
+            );
         }
-        _ => return refuse(key, ErrorCode::InvalidRequest, "a coordinator type that is not served"),
+        _ => {
+            return refuse(
+                key,
+                ErrorCode::InvalidRequest,
+                "a coordinator type that is not served",
+            );
+        }
     }
     let Some(topic) = shard.image.topic(OFFSETS_TOPIC) else {
-        return refuse(key, ErrorCode::CoordinatorNotAvailable, "the topic __consumer_offsets does not exist yet");
+        return refuse(
+            key,
+            ErrorCode::CoordinatorNotAvailable,
+            "the topic __consumer_offsets does not exist yet",
+        );
     };
     let partitions = i32::try_from(topic.partitions.len()).unwrap_or(1);
     let partition = placement::partition_for(&key, partitions);
-    let endpoint = shard.settings.endpoint(core_of(topic.id, partition, shard.settings.cores));
+    let endpoint = shard
+        .settings
+        .endpoint(core_of(topic.id, partition, shard.settings.cores));
     Coordinator {
         key: key.into(),
         node_id: endpoint.id,

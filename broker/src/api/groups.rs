@@ -25,10 +25,14 @@ pub(crate) fn one(
         return Ok(shard.forward(request, core));
     }
     let partition = shard.partition_of_group(group_id).unwrap_or(NOWHERE);
-    shard.coordinate(request, &[(partition, body)], move |pending, mut answers| match answers.pop() {
-        Some(answer) => assemble(pending, answer),
-        None => unreachable!("one part, one answer"),
-    })
+    shard.coordinate(
+        request,
+        &[(partition, body)],
+        move |pending, mut answers| match answers.pop() {
+            Some(answer) => assemble(pending, answer),
+            None => unreachable!("one part, one answer"),
+        },
+    )
 }
 
 /// A partition that no core leads: its groups are refused.
@@ -54,13 +58,20 @@ fn core_of_group(shard: &Shard, group_id: &str) -> CoreId {
 pub(crate) fn by_partition<'a>(shard: &Shard, groups: &[Str<'a>]) -> BTreeMap<i32, Vec<Str<'a>>> {
     let mut split: BTreeMap<i32, Vec<Str<'a>>> = BTreeMap::new();
     for group in groups {
-        split.entry(shard.partition_of_group(group).unwrap_or(NOWHERE)).or_default().push(group.clone());
+        split
+            .entry(shard.partition_of_group(group).unwrap_or(NOWHERE))
+            .or_default()
+            .push(group.clone());
     }
     split
 }
 
 /// Items by the core of their group, in order.
-pub(crate) fn by_core<T>(shard: &Shard, items: Vec<T>, group_of: impl Fn(&T) -> &str) -> BTreeMap<CoreId, Vec<T>> {
+pub(crate) fn by_core<T>(
+    shard: &Shard,
+    items: Vec<T>,
+    group_of: impl Fn(&T) -> &str,
+) -> BTreeMap<CoreId, Vec<T>> {
     let mut split: BTreeMap<CoreId, Vec<T>> = BTreeMap::new();
     for item in items {
         let core = core_of_group(shard, group_of(&item));
@@ -71,7 +82,10 @@ pub(crate) fn by_core<T>(shard: &Shard, items: Vec<T>, group_of: impl Fn(&T) -> 
 
 /// The error of a partition that a commit names; `None` when it exists.
 pub(crate) fn unknown_partition(shard: &Shard, topic: &str, partition: i32) -> Option<ErrorCode> {
-    let known = shard.image.topic(topic).is_some_and(|t| usize::try_from(partition).is_ok_and(|p| p < t.partitions.len()));
+    let known = shard
+        .image
+        .topic(topic)
+        .is_some_and(|t| usize::try_from(partition).is_ok_and(|p| p < t.partitions.len()));
     (!known).then_some(ErrorCode::UnknownTopicOrPartition)
 }
 
@@ -86,9 +100,11 @@ macro_rules! plain {
             let body = <$request<'a> as wire::Decode<'a>>::decode(reader, request.version())?;
             reader.expect_end()?;
             let part = crate::group::Request::$variant(&body);
-            crate::api::groups::one(shard, request, &body.group_id, part, |pending, answer| match answer {
-                crate::group::Response::$variant(answer) => pending.encode(&answer),
-                other => unreachable!("{other:?} to {}", stringify!($variant)),
+            crate::api::groups::one(shard, request, &body.group_id, part, |pending, answer| {
+                match answer {
+                    crate::group::Response::$variant(answer) => pending.encode(&answer),
+                    other => unreachable!("{other:?} to {}", stringify!($variant)),
+                }
             })
         }
     };

@@ -14,15 +14,29 @@ use wire::{
     list_groups::{ListGroupsRequest, ListGroupsResponse},
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = ListGroupsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
-        let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
+        let parts = (0..shard.settings.cores)
+            .map(|core| (CoreId(core), body.clone()))
+            .collect();
         return shard.scatter(request, parts);
     }
-    let part = group::Request::ListGroups { states: &body.states_filter, types: &body.types_filter };
-    let parts: Vec<_> = shard.coordinators.partitions().into_iter().map(|partition| (partition, part)).collect();
+    let part = group::Request::ListGroups {
+        states: &body.states_filter,
+        types: &body.types_filter,
+    };
+    let parts: Vec<_> = shard
+        .coordinators
+        .partitions()
+        .into_iter()
+        .map(|partition| (partition, part))
+        .collect();
     shard.coordinate(request, &parts, |pending, answers| {
         let mut response = ListGroupsResponse::default();
         for answer in answers {
@@ -41,8 +55,20 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
 
 impl Split for ListGroupsRequest<'_> {
     fn merge<'r: 'r>(answers: Vec<ListGroupsResponse<'r>>) -> ListGroupsResponse<'r> {
-        let error_code = answers.iter().map(|a| a.error_code).find(|&e| e != 0).unwrap_or(0);
-        let groups = if error_code == 0 { answers.into_iter().flat_map(|a| a.groups).collect() } else { Vec::new() };
-        ListGroupsResponse { error_code, groups, ..Default::default() }
+        let error_code = answers
+            .iter()
+            .map(|a| a.error_code)
+            .find(|&e| e != 0)
+            .unwrap_or(0);
+        let groups = if error_code == 0 {
+            answers.into_iter().flat_map(|a| a.groups).collect()
+        } else {
+            Vec::new()
+        };
+        ListGroupsResponse {
+            error_code,
+            groups,
+            ..Default::default()
+        }
     }
 }

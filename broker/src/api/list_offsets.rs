@@ -14,7 +14,8 @@ use record::Offset;
 use wire::{
     Decode, ErrorCode, Reader,
     list_offsets::{
-        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
+        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest,
+        ListOffsetsResponse, ListOffsetsTopicResponse,
     },
 };
 
@@ -26,12 +27,22 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = ListOffsetsRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
-        let (replica_id, isolation_level, timeout_ms) = (body.replica_id, body.isolation_level, body.timeout_ms);
-        let part = move |topics| ListOffsetsRequest { replica_id, isolation_level, topics, timeout_ms };
+        let (replica_id, isolation_level, timeout_ms) =
+            (body.replica_id, body.isolation_level, body.timeout_ms);
+        let part = move |topics| ListOffsetsRequest {
+            replica_id,
+            isolation_level,
+            topics,
+            timeout_ms,
+        };
         return scatter_topics(shard, request, body.topics, part);
     }
     let mut lookup = Lookup::new(request.pending);
@@ -45,11 +56,24 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                 leader_epoch: -1,
                 error_code: 0,
             };
-            match look(shard, &topic.name, asked, body.isolation_level == 1, request.version()) {
-                Ok(Found::Now { offset, leader_epoch }) => {
+            match look(
+                shard,
+                &topic.name,
+                asked,
+                body.isolation_level == 1,
+                request.version(),
+            ) {
+                Ok(Found::Now {
+                    offset,
+                    leader_epoch,
+                }) => {
                     answer.offset = offset;
                     // The schema has it from version 4 on.
-                    answer.leader_epoch = if request.version() >= 4 { leader_epoch } else { -1 };
+                    answer.leader_epoch = if request.version() >= 4 {
+                        leader_epoch
+                    } else {
+                        -1
+                    };
                 }
                 Ok(Found::Nothing) => {}
                 Ok(Found::Later { token }) => lookup.wait_for(token, t, p),
@@ -60,7 +84,10 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             }
             partitions.push(answer);
         }
-        lookup.topics.push(ListOffsetsTopicResponse { name: topic.name.clone().into_owned().into(), partitions });
+        lookup.topics.push(ListOffsetsTopicResponse {
+            name: topic.name.clone().into_owned().into(),
+            partitions,
+        });
     }
     shard.begin_lookup(lookup)
 }
@@ -71,7 +98,13 @@ enum Found {
     Later { token: u64 },
 }
 
-fn look(shard: &mut Shard, topic: &str, asked: &ListOffsetsPartition, committed: bool, version: i16) -> Result<Found, ErrorCode> {
+fn look(
+    shard: &mut Shard,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    committed: bool,
+    version: i16,
+) -> Result<Found, ErrorCode> {
     let (slot, epoch) = shard.led(topic, asked.partition_index, asked.current_leader_epoch)?;
     let offsets = shard.store.offsets(slot);
     let at = |shard: &Shard, offset: Offset| Found::Now {
@@ -79,18 +112,32 @@ fn look(shard: &mut Shard, topic: &str, asked: &ListOffsetsPartition, committed:
         leader_epoch: shard.store.epoch_at(slot, offset).map_or(epoch, |e| e.0),
     };
     Ok(match asked.timestamp {
-        LATEST => Found::Now { offset: if committed { offsets.last_stable.0 } else { offsets.high_watermark.0 }, leader_epoch: epoch },
+        LATEST => Found::Now {
+            offset: if committed {
+                offsets.last_stable.0
+            } else {
+                offsets.high_watermark.0
+            },
+            leader_epoch: epoch,
+        },
         EARLIEST | EARLIEST_LOCAL => at(shard, offsets.log_start),
-        MAX_TIMESTAMP if version >= 7 => Found::Later { token: shard.store.offset_of_max_timestamp(slot) },
+        MAX_TIMESTAMP if version >= 7 => Found::Later {
+            token: shard.store.offset_of_max_timestamp(slot),
+        },
         // Nothing is tiered.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Found::Nothing,
-        timestamp if timestamp >= 0 => Found::Later { token: shard.store.offset_for_time(slot, timestamp) },
+        timestamp if timestamp >= 0 => Found::Later {
+            token: shard.store.offset_for_time(slot, timestamp),
+        },
         _ => return Err(ErrorCode::InvalidRequest),
     })
 }
 
 impl Split for ListOffsetsRequest<'_> {
     fn merge<'r: 'r>(answers: Vec<ListOffsetsResponse<'r>>) -> ListOffsetsResponse<'r> {
-        ListOffsetsResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+        ListOffsetsResponse {
+            throttle_time_ms: 0,
+            topics: merged(answers.into_iter().map(|a| a.topics)),
+        }
     }
 }

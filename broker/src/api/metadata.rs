@@ -12,18 +12,28 @@ use netio::CoreId;
 use record::TopicId;
 use wire::{
     Decode, ErrorCode, Reader, Uuid,
-    metadata::{MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+    metadata::{
+        MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+        MetadataResponseTopic,
+    },
 };
 
 /// "Not asked for": the value of authorized operations when they were not.
 const NO_OPERATIONS: i32 = i32::MIN;
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = MetadataRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let version = request.version();
     // In version 0 an empty list means all topics; later, null does.
-    let all = body.topics.as_ref().is_none_or(|t| version == 0 && t.is_empty());
+    let all = body
+        .topics
+        .as_ref()
+        .is_none_or(|t| version == 0 && t.is_empty());
     let wanted: Vec<Wanted> = match body.topics {
         Some(topics) if !all => topics
             .into_iter()
@@ -32,9 +42,16 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                 name => Wanted::Id(t.topic_id, name.is_some()),
             })
             .collect(),
-        _ => shard.image.topics().map(|t| Wanted::Name(t.name.to_string())).collect(),
+        _ => shard
+            .image
+            .topics()
+            .map(|t| Wanted::Name(t.name.to_string()))
+            .collect(),
     };
-    let operations = (body.include_cluster_authorized_operations, body.include_topic_authorized_operations);
+    let operations = (
+        body.include_cluster_authorized_operations,
+        body.include_topic_authorized_operations,
+    );
     let missing: Vec<String> = wanted
         .iter()
         .filter_map(|w| match w {
@@ -42,7 +59,8 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             _ => None,
         })
         .collect();
-    let create = !all && !missing.is_empty() && body.allow_auto_topic_creation && shard.auto_create_topics();
+    let create =
+        !all && !missing.is_empty() && body.allow_auto_topic_creation && shard.auto_create_topics();
     if !create {
         let response = answer(shard, &wanted, operations);
         return request.answer(&response);
@@ -65,7 +83,11 @@ enum Wanted {
     Id(TopicId, bool),
 }
 
-fn answer(shard: &Shard, wanted: &[Wanted], (cluster_operations, topic_operations): (bool, bool)) -> MetadataResponse<'static> {
+fn answer(
+    shard: &Shard,
+    wanted: &[Wanted],
+    (cluster_operations, topic_operations): (bool, bool),
+) -> MetadataResponse<'static> {
     let settings = &shard.settings;
     let brokers = settings
         .endpoints()
@@ -85,7 +107,11 @@ fn answer(shard: &Shard, wanted: &[Wanted], (cluster_operations, topic_operation
                     Some(topic) => describe(shard, topic),
                     None => {
                         let valid = crate::controller::topics::is_valid_name(name);
-                        let error = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
+                        let error = if valid {
+                            ErrorCode::UnknownTopicOrPartition
+                        } else {
+                            ErrorCode::InvalidTopicException
+                        };
                         unknown(Some(name.clone()), TopicId::ZERO, error)
                     }
                 },
@@ -95,7 +121,11 @@ fn answer(shard: &Shard, wanted: &[Wanted], (cluster_operations, topic_operation
                     None => unknown(None, *id, ErrorCode::UnknownTopicId),
                 },
             };
-            topic.topic_authorized_operations = if topic_operations { ALL_TOPIC_OPERATIONS } else { NO_OPERATIONS };
+            topic.topic_authorized_operations = if topic_operations {
+                ALL_TOPIC_OPERATIONS
+            } else {
+                NO_OPERATIONS
+            };
             topic
         })
         .collect();
@@ -104,13 +134,22 @@ fn answer(shard: &Shard, wanted: &[Wanted], (cluster_operations, topic_operation
         cluster_id: Some(shard.cluster_id.to_string().into()),
         controller_id: settings.client_id_of(CoreId(0)),
         topics,
-        cluster_authorized_operations: if cluster_operations { ALL_CLUSTER_OPERATIONS } else { NO_OPERATIONS },
+        cluster_authorized_operations: if cluster_operations {
+            ALL_CLUSTER_OPERATIONS
+        } else {
+            NO_OPERATIONS
+        },
         ..Default::default()
     }
 }
 
 fn unknown(name: Option<String>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic<'static> {
-    MetadataResponseTopic { error_code: error.code(), name: name.map(Into::into), topic_id: id, ..Default::default() }
+    MetadataResponseTopic {
+        error_code: error.code(),
+        name: name.map(Into::into),
+        topic_id: id,
+        ..Default::default()
+    }
 }
 
 fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static> {
@@ -123,7 +162,13 @@ fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static>
             let partition_index = i32::try_from(index).unwrap_or(i32::MAX);
             let core = core_of(topic.id, partition_index, settings.cores);
             // Records speak of hosts; clients see the host's leading core.
-            let visible = |host: &i32| if *host == settings.node_id { settings.client_id_of(core) } else { *host };
+            let visible = |host: &i32| {
+                if *host == settings.node_id {
+                    settings.client_id_of(core)
+                } else {
+                    *host
+                }
+            };
             MetadataResponsePartition {
                 error_code: 0,
                 partition_index,
@@ -147,6 +192,8 @@ fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static>
 
 /// Bits of `AclOperation` codes that Kafka answers without an authorizer: all that exist for the resource.
 /// Topic: READ 3, WRITE 4, CREATE 5, DELETE 6, ALTER 7, DESCRIBE 8, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11.
-pub const ALL_TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+pub const ALL_TOPIC_OPERATIONS: i32 =
+    1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Cluster: CREATE 5, ALTER 7, DESCRIBE 8, CLUSTER_ACTION 9, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11, IDEMPOTENT_WRITE 12.
-pub const ALL_CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+pub const ALL_CLUSTER_OPERATIONS: i32 =
+    1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;

@@ -68,53 +68,178 @@ pub struct Api {
 }
 
 const fn api(key: ApiKey, (min, max): (i16, i16), home: Home, handler: Handler) -> Api {
-    Api { key, min, max, home, handler }
+    Api {
+        key,
+        min,
+        max,
+        home,
+        handler,
+    }
 }
 
 /// Every API that is served, by key.
 pub const TABLE: &[Api] = &[
     api(ApiKey::Produce, (3, 13), Home::Owner, produce::handle),
     api(ApiKey::Fetch, (4, 18), Home::Here, fetch::handle),
-    api(ApiKey::ListOffsets, (1, 11), Home::Owner, list_offsets::handle),
+    api(
+        ApiKey::ListOffsets,
+        (1, 11),
+        Home::Owner,
+        list_offsets::handle,
+    ),
     api(ApiKey::Metadata, (0, 13), Home::Here, metadata::handle),
-    api(ApiKey::OffsetCommit, (2, 10), Home::Owner, offset_commit::handle),
-    api(ApiKey::OffsetFetch, (1, 10), Home::Owner, offset_fetch::handle),
-    api(ApiKey::FindCoordinator, (0, 6), Home::Here, find_coordinator::handle),
+    api(
+        ApiKey::OffsetCommit,
+        (2, 10),
+        Home::Owner,
+        offset_commit::handle,
+    ),
+    api(
+        ApiKey::OffsetFetch,
+        (1, 10),
+        Home::Owner,
+        offset_fetch::handle,
+    ),
+    api(
+        ApiKey::FindCoordinator,
+        (0, 6),
+        Home::Here,
+        find_coordinator::handle,
+    ),
     api(ApiKey::JoinGroup, (0, 9), Home::Owner, join_group::handle),
     api(ApiKey::Heartbeat, (0, 4), Home::Owner, heartbeat::handle),
     api(ApiKey::LeaveGroup, (0, 5), Home::Owner, leave_group::handle),
     api(ApiKey::SyncGroup, (0, 5), Home::Owner, sync_group::handle),
-    api(ApiKey::DescribeGroups, (0, 6), Home::Owner, describe_groups::handle),
+    api(
+        ApiKey::DescribeGroups,
+        (0, 6),
+        Home::Owner,
+        describe_groups::handle,
+    ),
     api(ApiKey::ListGroups, (0, 5), Home::Owner, list_groups::handle),
-    api(ApiKey::ApiVersions, (0, 4), Home::Here, api_versions::handle),
-    api(ApiKey::CreateTopics, (2, 7), Home::Controller, create_topics::handle),
-    api(ApiKey::DeleteTopics, (1, 6), Home::Controller, delete_topics::handle),
-    api(ApiKey::DeleteRecords, (0, 2), Home::Owner, delete_records::handle),
-    api(ApiKey::InitProducerId, (0, 5), Home::Controller, init_producer_id::handle),
-    api(ApiKey::OffsetForLeaderEpoch, (2, 4), Home::Owner, offset_for_leader_epoch::handle),
-    api(ApiKey::DescribeConfigs, (1, 4), Home::Here, describe_configs::handle),
-    api(ApiKey::AlterConfigs, (0, 2), Home::Controller, alter_configs::handle),
-    api(ApiKey::DescribeLogDirs, (1, 5), Home::Owner, describe_log_dirs::handle),
-    api(ApiKey::CreatePartitions, (0, 3), Home::Controller, create_partitions::handle),
-    api(ApiKey::DeleteGroups, (0, 2), Home::Owner, delete_groups::handle),
-    api(ApiKey::IncrementalAlterConfigs, (0, 1), Home::Controller, incremental_alter_configs::handle),
-    api(ApiKey::OffsetDelete, (0, 0), Home::Owner, offset_delete::handle),
-    api(ApiKey::DescribeCluster, (0, 2), Home::Here, describe_cluster::handle),
-    api(ApiKey::DescribeProducers, (0, 0), Home::Owner, describe_producers::handle),
-    api(ApiKey::ListConfigResources, (0, 1), Home::Here, list_config_resources::handle),
-    api(ApiKey::DescribeTopicPartitions, (0, 0), Home::Here, describe_topic_partitions::handle),
+    api(
+        ApiKey::ApiVersions,
+        (0, 4),
+        Home::Here,
+        api_versions::handle,
+    ),
+    api(
+        ApiKey::CreateTopics,
+        (2, 7),
+        Home::Controller,
+        create_topics::handle,
+    ),
+    api(
+        ApiKey::DeleteTopics,
+        (1, 6),
+        Home::Controller,
+        delete_topics::handle,
+    ),
+    api(
+        ApiKey::DeleteRecords,
+        (0, 2),
+        Home::Owner,
+        delete_records::handle,
+    ),
+    api(
+        ApiKey::InitProducerId,
+        (0, 5),
+        Home::Controller,
+        init_producer_id::handle,
+    ),
+    api(
+        ApiKey::OffsetForLeaderEpoch,
+        (2, 4),
+        Home::Owner,
+        offset_for_leader_epoch::handle,
+    ),
+    api(
+        ApiKey::DescribeConfigs,
+        (1, 4),
+        Home::Here,
+        describe_configs::handle,
+    ),
+    api(
+        ApiKey::AlterConfigs,
+        (0, 2),
+        Home::Controller,
+        alter_configs::handle,
+    ),
+    api(
+        ApiKey::DescribeLogDirs,
+        (1, 5),
+        Home::Owner,
+        describe_log_dirs::handle,
+    ),
+    api(
+        ApiKey::CreatePartitions,
+        (0, 3),
+        Home::Controller,
+        create_partitions::handle,
+    ),
+    api(
+        ApiKey::DeleteGroups,
+        (0, 2),
+        Home::Owner,
+        delete_groups::handle,
+    ),
+    api(
+        ApiKey::IncrementalAlterConfigs,
+        (0, 1),
+        Home::Controller,
+        incremental_alter_configs::handle,
+    ),
+    api(
+        ApiKey::OffsetDelete,
+        (0, 0),
+        Home::Owner,
+        offset_delete::handle,
+    ),
+    api(
+        ApiKey::DescribeCluster,
+        (0, 2),
+        Home::Here,
+        describe_cluster::handle,
+    ),
+    api(
+        ApiKey::DescribeProducers,
+        (0, 0),
+        Home::Owner,
+        describe_producers::handle,
+    ),
+    api(
+        ApiKey::ListConfigResources,
+        (0, 1),
+        Home::Here,
+        list_config_resources::handle,
+    ),
+    api(
+        ApiKey::DescribeTopicPartitions,
+        (0, 0),
+        Home::Here,
+        describe_topic_partitions::handle,
+    ),
 ];
 
 /// The table's line for `key`.
 pub fn find(key: ApiKey) -> Option<&'static Api> {
-    TABLE.binary_search_by_key(&key.code(), |a| a.key.code()).ok().and_then(|i| TABLE.get(i))
+    TABLE
+        .binary_search_by_key(&key.code(), |a| a.key.code())
+        .ok()
+        .and_then(|i| TABLE.get(i))
 }
 
 /// Runs the handler of a request, here or on core 0. Versions and APIs that are not served end the connection, but for
 /// ApiVersions, which must be able to say what is (wire rule 3).
-pub(crate) fn dispatch<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn dispatch<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let pending = request.pending;
-    let Some(api) = find(pending.key) else { return Ok(Stage::Close("an API that is not served")) };
+    let Some(api) = find(pending.key) else {
+        return Ok(Stage::Close("an API that is not served"));
+    };
     shard.stats.request(pending.key);
     if !(api.min..=api.max).contains(&pending.version) {
         if pending.key == ApiKey::ApiVersions {
@@ -126,7 +251,10 @@ pub(crate) fn dispatch<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mu
         return Ok(shard.forward(request, CoreId(0)));
     }
     let stage = (api.handler)(shard, request, reader);
-    shard.stats.stage_handle.record(shard.io.now().since(pending.at));
+    shard
+        .stats
+        .stage_handle
+        .record(shard.io.now().since(pending.at));
     stage
 }
 

@@ -9,18 +9,32 @@ use crate::{
 };
 use wire::{
     Decode, ErrorCode, Reader,
-    offset_commit::{OffsetCommitRequest, OffsetCommitResponsePartition, OffsetCommitResponseTopic},
+    offset_commit::{
+        OffsetCommitRequest, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+    },
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let mut body = OffsetCommitRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let by_id = request.version() >= 10;
     // Name and id of each topic, as far as they are known; what does not exist is set apart.
     let mut refused: Vec<OffsetCommitResponseTopic<'static>> = Vec::new();
     for topic in &mut body.topics {
-        let known = if by_id { shard.image.topic_by_id(topic.topic_id) } else { shard.image.topic(&topic.name) };
-        let missing = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+        let known = if by_id {
+            shard.image.topic_by_id(topic.topic_id)
+        } else {
+            shard.image.topic(&topic.name)
+        };
+        let missing = if by_id {
+            ErrorCode::UnknownTopicId
+        } else {
+            ErrorCode::UnknownTopicOrPartition
+        };
         let error_of = |shard: &Shard, name: &str, partition: i32| match known {
             None => Some(missing),
             Some(_) => unknown_partition(shard, name, partition),
@@ -31,27 +45,48 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
         }
         let mut partitions = Vec::new();
         let name = topic.name.clone();
-        topic.partitions.retain(|p| match error_of(shard, &name, p.partition_index) {
-            None => true,
-            Some(error) => {
-                partitions.push(OffsetCommitResponsePartition { partition_index: p.partition_index, error_code: error.code() });
-                false
-            }
-        });
+        topic
+            .partitions
+            .retain(|p| match error_of(shard, &name, p.partition_index) {
+                None => true,
+                Some(error) => {
+                    partitions.push(OffsetCommitResponsePartition {
+                        partition_index: p.partition_index,
+                        error_code: error.code(),
+                    });
+                    false
+                }
+            });
         if !partitions.is_empty() {
-            refused.push(OffsetCommitResponseTopic { name: topic.name.clone().into_owned().into(), topic_id: topic.topic_id, partitions });
+            refused.push(OffsetCommitResponseTopic {
+                name: topic.name.clone().into_owned().into(),
+                topic_id: topic.topic_id,
+                partitions,
+            });
         }
     }
     body.topics.retain(|t| !t.partitions.is_empty());
     let part = group::Request::OffsetCommit(&body);
-    one(shard, request, &body.group_id, part, move |pending, answer| {
-        let Response::OffsetCommit(mut answer) = answer else { unreachable!("{answer:?} to OffsetCommit") };
-        for topic in refused {
-            match answer.topics.iter_mut().find(|t| t.name == topic.name && t.topic_id == topic.topic_id) {
-                Some(known) => known.partitions.extend(topic.partitions),
-                None => answer.topics.push(topic),
+    one(
+        shard,
+        request,
+        &body.group_id,
+        part,
+        move |pending, answer| {
+            let Response::OffsetCommit(mut answer) = answer else {
+                unreachable!("{answer:?} to OffsetCommit")
+            };
+            for topic in refused {
+                match answer
+                    .topics
+                    .iter_mut()
+                    .find(|t| t.name == topic.name && t.topic_id == topic.topic_id)
+                {
+                    Some(known) => known.partitions.extend(topic.partitions),
+                    None => answer.topics.push(topic),
+                }
             }
-        }
-        pending.encode(&answer)
-    })
+            pending.encode(&answer)
+        },
+    )
 }

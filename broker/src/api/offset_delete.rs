@@ -9,39 +9,61 @@ use crate::{
 };
 use wire::{
     Decode, Reader,
-    offset_delete::{OffsetDeleteRequest, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic},
+    offset_delete::{
+        OffsetDeleteRequest, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+    },
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let mut body = OffsetDeleteRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let mut refused: Vec<OffsetDeleteResponseTopic<'static>> = Vec::new();
     for topic in &mut body.topics {
         let mut partitions = Vec::new();
         let name = topic.name.clone();
-        topic.partitions.retain(|p| match unknown_partition(shard, &name, p.partition_index) {
-            None => true,
-            Some(error) => {
-                partitions.push(OffsetDeleteResponsePartition { partition_index: p.partition_index, error_code: error.code() });
-                false
-            }
-        });
+        topic.partitions.retain(
+            |p| match unknown_partition(shard, &name, p.partition_index) {
+                None => true,
+                Some(error) => {
+                    partitions.push(OffsetDeleteResponsePartition {
+                        partition_index: p.partition_index,
+                        error_code: error.code(),
+                    });
+                    false
+                }
+            },
+        );
         if !partitions.is_empty() {
-            refused.push(OffsetDeleteResponseTopic { name: name.into_owned().into(), partitions });
+            refused.push(OffsetDeleteResponseTopic {
+                name: name.into_owned().into(),
+                partitions,
+            });
         }
     }
     body.topics.retain(|t| !t.partitions.is_empty());
     let part = group::Request::OffsetDelete(&body);
-    one(shard, request, &body.group_id, part, move |pending, answer| {
-        let Response::OffsetDelete(mut answer) = answer else { unreachable!("{answer:?} to OffsetDelete") };
-        if answer.error_code == 0 {
-            for topic in refused {
-                match answer.topics.iter_mut().find(|t| t.name == topic.name) {
-                    Some(known) => known.partitions.extend(topic.partitions),
-                    None => answer.topics.push(topic),
+    one(
+        shard,
+        request,
+        &body.group_id,
+        part,
+        move |pending, answer| {
+            let Response::OffsetDelete(mut answer) = answer else {
+                unreachable!("{answer:?} to OffsetDelete")
+            };
+            if answer.error_code == 0 {
+                for topic in refused {
+                    match answer.topics.iter_mut().find(|t| t.name == topic.name) {
+                        Some(known) => known.partitions.extend(topic.partitions),
+                        None => answer.topics.push(topic),
+                    }
                 }
             }
-        }
-        pending.encode(&answer)
-    })
+            pending.encode(&answer)
+        },
+    )
 }

@@ -9,11 +9,16 @@ use record::LeaderEpoch;
 use wire::{
     Decode, Reader,
     offset_for_leader_epoch::{
-        EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
+        EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+        OffsetForLeaderTopicResult,
     },
 };
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = OffsetForLeaderEpochRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
@@ -27,10 +32,17 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
             .partitions
             .iter()
             .map(|p| {
-                let mut answer = EpochEndOffset { partition: p.partition, leader_epoch: -1, end_offset: -1, error_code: 0 };
+                let mut answer = EpochEndOffset {
+                    partition: p.partition,
+                    leader_epoch: -1,
+                    end_offset: -1,
+                    error_code: 0,
+                };
                 match shard.led(&topic.topic, p.partition, p.current_leader_epoch) {
                     Ok((slot, _)) => {
-                        if let Some((epoch, end)) = shard.store.end_of_epoch(slot, LeaderEpoch(p.leader_epoch)) {
+                        if let Some((epoch, end)) =
+                            shard.store.end_of_epoch(slot, LeaderEpoch(p.leader_epoch))
+                        {
                             answer.leader_epoch = epoch.0;
                             answer.end_offset = end.0;
                         }
@@ -43,13 +55,24 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                 answer
             })
             .collect();
-        topics.push(OffsetForLeaderTopicResult { topic: topic.topic.clone().into_owned().into(), partitions });
+        topics.push(OffsetForLeaderTopicResult {
+            topic: topic.topic.clone().into_owned().into(),
+            partitions,
+        });
     }
-    request.answer(&OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics })
+    request.answer(&OffsetForLeaderEpochResponse {
+        throttle_time_ms: 0,
+        topics,
+    })
 }
 
 impl Split for OffsetForLeaderEpochRequest<'_> {
-    fn merge<'r: 'r>(answers: Vec<OffsetForLeaderEpochResponse<'r>>) -> OffsetForLeaderEpochResponse<'r> {
-        OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics: merged(answers.into_iter().map(|a| a.topics)) }
+    fn merge<'r: 'r>(
+        answers: Vec<OffsetForLeaderEpochResponse<'r>>,
+    ) -> OffsetForLeaderEpochResponse<'r> {
+        OffsetForLeaderEpochResponse {
+            throttle_time_ms: 0,
+            topics: merged(answers.into_iter().map(|a| a.topics)),
+        }
     }
 }

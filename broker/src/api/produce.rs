@@ -26,7 +26,10 @@ use record::{
 use std::borrow::Cow;
 use wire::{
     Decode, ErrorCode, Reader,
-    produce::{LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse},
+    produce::{
+        LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+        TopicProduceData, TopicProduceResponse,
+    },
 };
 
 /// A refusal of one partition's batch.
@@ -38,28 +41,48 @@ struct Refusal {
 
 impl From<ErrorCode> for Refusal {
     fn from(error: ErrorCode) -> Self {
-        Self { error, message: None, leader: None }
+        Self {
+            error,
+            message: None,
+            leader: None,
+        }
     }
 }
 
-pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut Reader<'a>) -> Result<Stage, wire::Error> {
+pub(crate) fn handle<'a>(
+    shard: &mut Shard,
+    request: &Request<'a>,
+    reader: &mut Reader<'a>,
+) -> Result<Stage, wire::Error> {
     let body = ProduceRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     if must_split(shard, request) {
         let (acks, timeout_ms) = (body.acks, body.timeout_ms);
         let transactional_id = body.transactional_id.clone();
-        let part = move |topic_data| ProduceRequest { transactional_id: transactional_id.clone(), acks, timeout_ms, topic_data };
+        let part = move |topic_data| ProduceRequest {
+            transactional_id: transactional_id.clone(),
+            acks,
+            timeout_ms,
+            topic_data,
+        };
         return scatter_topics(shard, request, body.topic_data, part);
     }
     let wall = shard.io.wall();
     let op = shard.produces.next_id();
-    let mut answer = ProduceAnswer { topics: Vec::with_capacity(body.topic_data.len()), tell_endpoints: false };
+    let mut answer = ProduceAnswer {
+        topics: Vec::with_capacity(body.topic_data.len()),
+        tell_endpoints: false,
+    };
     let (mut index, mut missing, mut failed) = (0, 0, false);
     for topic in &body.topic_data {
         let id = topic_id(shard, topic, request.version());
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for partition in &topic.partition_data {
-            let records = partition.records.as_ref().map(wire::Records::contiguous).unwrap_or_default();
+            let records = partition
+                .records
+                .as_ref()
+                .map(wire::Records::contiguous)
+                .unwrap_or_default();
             let appended = match acceptable(&body) {
                 Ok(()) => match id {
                     Ok(id) => append(shard, (id, partition.index), &records, body.acks, wall),
@@ -67,15 +90,27 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
                 },
                 Err(error) => Err(error.into()),
             };
-            let mut response = PartitionProduceResponse { index: partition.index, ..Default::default() };
+            let mut response = PartitionProduceResponse {
+                index: partition.index,
+                ..Default::default()
+            };
             match appended {
                 Ok((slot, appended)) => {
                     response.base_offset = appended.base_offset.0;
                     response.log_append_time_ms = appended.log_append_time;
                     response.log_start_offset = appended.log_start.0;
-                    if body.acks != 0 && shard.store.offsets(slot).high_watermark < appended.end_offset {
-                        let leader = shard.partitions.at_mut(slot).expect("a partition just appended to");
-                        leader.acks.push(AckWaiter { end_offset: appended.end_offset.0, op, index });
+                    if body.acks != 0
+                        && shard.store.offsets(slot).high_watermark < appended.end_offset
+                    {
+                        let leader = shard
+                            .partitions
+                            .at_mut(slot)
+                            .expect("a partition just appended to");
+                        leader.acks.push(AckWaiter {
+                            end_offset: appended.end_offset.0,
+                            op,
+                            index,
+                        });
                         missing += 1;
                     }
                 }
@@ -102,19 +137,28 @@ pub(crate) fn handle<'a>(shard: &mut Shard, request: &Request<'a>, reader: &mut 
     }
     let pending = request.pending;
     if body.acks == 0 {
-        return Ok(if failed { Stage::Close("a produce request with acks=0 that failed") } else { Stage::Silent });
+        return Ok(if failed {
+            Stage::Close("a produce request with acks=0 that failed")
+        } else {
+            Stage::Silent
+        });
     }
     if missing == 0 {
         return request.answer(&shard.produce_response(&pending, answer));
     }
     let timeout_ms = u64::try_from(body.timeout_ms).unwrap_or(0).max(1);
-    shard.produces.add(pending, answer, missing, shard.now.after_ms(timeout_ms));
+    shard
+        .produces
+        .add(pending, answer, missing, shard.now.after_ms(timeout_ms));
     Ok(Stage::Later)
 }
 
 impl Split for ProduceRequest<'_> {
     fn merge<'r: 'r>(answers: Vec<ProduceResponse<'r>>) -> ProduceResponse<'r> {
-        let node_endpoints = answers.iter().find(|a| !a.node_endpoints.is_empty()).map(|a| a.node_endpoints.clone());
+        let node_endpoints = answers
+            .iter()
+            .find(|a| !a.node_endpoints.is_empty())
+            .map(|a| a.node_endpoints.clone());
         ProduceResponse {
             node_endpoints: node_endpoints.unwrap_or_default(),
             responses: merged(answers.into_iter().map(|a| a.responses)),
@@ -134,12 +178,24 @@ fn acceptable(body: &ProduceRequest<'_>) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-fn topic_id(shard: &Shard, topic: &TopicProduceData<'_>, version: i16) -> Result<TopicId, ErrorCode> {
+fn topic_id(
+    shard: &Shard,
+    topic: &TopicProduceData<'_>,
+    version: i16,
+) -> Result<TopicId, ErrorCode> {
     if version >= 13 {
         let id = topic.topic_id;
-        return if shard.image.topic_by_id(id).is_some() { Ok(id) } else { Err(ErrorCode::UnknownTopicId) };
+        return if shard.image.topic_by_id(id).is_some() {
+            Ok(id)
+        } else {
+            Err(ErrorCode::UnknownTopicId)
+        };
     }
-    shard.image.topic(&topic.name).map(|t| t.id).ok_or(ErrorCode::UnknownTopicOrPartition)
+    shard
+        .image
+        .topic(&topic.name)
+        .map(|t| t.id)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 fn append(
@@ -164,14 +220,26 @@ fn append(
     if batch.len() > config.max_message_bytes {
         return Err(Refusal {
             error: ErrorCode::MessageTooLarge,
-            message: Some(format!("a batch of {} bytes, max.message.bytes is {}", batch.len(), config.max_message_bytes).into()),
+            message: Some(
+                format!(
+                    "a batch of {} bytes, max.message.bytes is {}",
+                    batch.len(),
+                    config.max_message_bytes
+                )
+                .into(),
+            ),
             leader: None,
         });
     }
-    let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall)).map_err(|invalid| {
-        let (error, message) = super::error_map::invalid_batch(&invalid);
-        Refusal { error, message: Some(message.into()), leader: None }
-    })?;
+    let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall))
+        .map_err(|invalid| {
+            let (error, message) = super::error_map::invalid_batch(&invalid);
+            Refusal {
+                error,
+                message: Some(message.into()),
+                leader: None,
+            }
+        })?;
     let append = |store: &mut storage::Store| match validated.restamp {
         Restamp::Keep => store.append(slot, batch, None),
         Restamp::LogAppendTime(stamp) => store.append(slot, batch, Some(stamp.0)),
@@ -184,7 +252,11 @@ fn append(
     };
     let appended = append(&mut shard.store).map_err(|error| {
         let (code, message) = append_error(&error);
-        Refusal { error: code, message: Some(message.into()), leader: None }
+        Refusal {
+            error: code,
+            message: Some(message.into()),
+            leader: None,
+        }
     })?;
     shard.stats.produced_bytes += batch.len() as u64;
     Ok((slot, appended))
@@ -195,8 +267,13 @@ fn leader_of(shard: &Shard, topic: TopicId, partition: i32) -> Result<storage::L
     if let Some(slot) = shard.partitions.slot(topic, partition) {
         return Ok(slot);
     }
-    let known = shard.image.topic_by_id(topic).and_then(|t| t.partitions.get(usize::try_from(partition).ok()?));
-    let Some(known) = known else { return Err(ErrorCode::UnknownTopicOrPartition.into()) };
+    let known = shard
+        .image
+        .topic_by_id(topic)
+        .and_then(|t| t.partitions.get(usize::try_from(partition).ok()?));
+    let Some(known) = known else {
+        return Err(ErrorCode::UnknownTopicOrPartition.into());
+    };
     let core = core_of(topic, partition, shard.settings.cores);
     Err(Refusal {
         error: ErrorCode::NotLeaderOrFollower,

@@ -48,17 +48,60 @@ macro_rules! topic {
     };
 }
 
-use wire::{delete_records as dr, describe_producers as dp, list_offsets as lo, offset_for_leader_epoch as oe, produce as pr};
+use wire::{
+    delete_records as dr, describe_producers as dp, list_offsets as lo,
+    offset_for_leader_epoch as oe, produce as pr,
+};
 
-topic!(lo::ListOffsetsTopic<'_>, name, partitions, lo::ListOffsetsPartition, |p: &lo::ListOffsetsPartition| p.partition_index, lo::ListOffsetsTopicResponse<'_>, name, partitions);
-topic!(dr::DeleteRecordsTopic<'_>, name, partitions, dr::DeleteRecordsPartition, |p: &dr::DeleteRecordsPartition| p.partition_index, dr::DeleteRecordsTopicResult<'_>, name, partitions);
-topic!(oe::OffsetForLeaderTopic<'_>, topic, partitions, oe::OffsetForLeaderPartition, |p: &oe::OffsetForLeaderPartition| p.partition, oe::OffsetForLeaderTopicResult<'_>, topic, partitions);
-topic!(dp::TopicRequest<'_>, name, partition_indexes, i32, |p: &i32| *p, dp::TopicResponse<'_>, name, partitions);
+topic!(
+    lo::ListOffsetsTopic<'_>,
+    name,
+    partitions,
+    lo::ListOffsetsPartition,
+    |p: &lo::ListOffsetsPartition| p.partition_index,
+    lo::ListOffsetsTopicResponse<'_>,
+    name,
+    partitions
+);
+topic!(
+    dr::DeleteRecordsTopic<'_>,
+    name,
+    partitions,
+    dr::DeleteRecordsPartition,
+    |p: &dr::DeleteRecordsPartition| p.partition_index,
+    dr::DeleteRecordsTopicResult<'_>,
+    name,
+    partitions
+);
+topic!(
+    oe::OffsetForLeaderTopic<'_>,
+    topic,
+    partitions,
+    oe::OffsetForLeaderPartition,
+    |p: &oe::OffsetForLeaderPartition| p.partition,
+    oe::OffsetForLeaderTopicResult<'_>,
+    topic,
+    partitions
+);
+topic!(
+    dp::TopicRequest<'_>,
+    name,
+    partition_indexes,
+    i32,
+    |p: &i32| *p,
+    dp::TopicResponse<'_>,
+    name,
+    partitions
+);
 
 impl<'a> Topic for pr::TopicProduceData<'a> {
     type Partition = pr::PartitionProduceData<'a>;
     fn id(&self, shard: &Shard, version: i16) -> Option<TopicId> {
-        if version >= 13 { Some(self.topic_id) } else { shard.image.topic(&self.name).map(|t| t.id) }
+        if version >= 13 {
+            Some(self.topic_id)
+        } else {
+            shard.image.topic(&self.name).map(|t| t.id)
+        }
     }
     fn index(partition: &Self::Partition) -> i32 {
         partition.index
@@ -73,7 +116,8 @@ impl Answered for pr::TopicProduceResponse<'_> {
         self.name == other.name && self.topic_id == other.topic_id
     }
     fn append(&mut self, other: &mut Self) {
-        self.partition_responses.append(&mut other.partition_responses);
+        self.partition_responses
+            .append(&mut other.partition_responses);
     }
 }
 
@@ -83,15 +127,24 @@ pub(crate) fn must_split(shard: &Shard, request: &Request<'_>) -> bool {
 }
 
 /// Topics by the core that owns their partitions, in request order; what nobody owns stays here.
-pub(crate) fn by_owner<T: Topic>(shard: &Shard, version: i16, topics: Vec<T>) -> BTreeMap<CoreId, Vec<T>> {
+pub(crate) fn by_owner<T: Topic>(
+    shard: &Shard,
+    version: i16,
+    topics: Vec<T>,
+) -> BTreeMap<CoreId, Vec<T>> {
     let mut split: BTreeMap<CoreId, Vec<T>> = BTreeMap::new();
     for mut topic in topics {
         let id = topic.id(shard, version);
         let partitions = std::mem::take(topic.partitions());
         let mut mine: BTreeMap<CoreId, T> = BTreeMap::new();
         for partition in partitions {
-            let core = id.map_or(shard.me, |id| core_of(id, T::index(&partition), shard.settings.cores));
-            mine.entry(core).or_insert_with(|| topic.clone()).partitions().push(partition);
+            let core = id.map_or(shard.me, |id| {
+                core_of(id, T::index(&partition), shard.settings.cores)
+            });
+            mine.entry(core)
+                .or_insert_with(|| topic.clone())
+                .partitions()
+                .push(partition);
         }
         for (core, topic) in mine {
             split.entry(core).or_default().push(topic);
@@ -107,8 +160,10 @@ pub(crate) fn scatter_topics<T: Topic, Q: Split>(
     topics: Vec<T>,
     body: impl Fn(Vec<T>) -> Q,
 ) -> Result<Stage, wire::Error> {
-    let mut parts: Vec<(CoreId, Q)> =
-        by_owner(shard, request.version(), topics).into_iter().map(|(core, topics)| (core, body(topics))).collect();
+    let mut parts: Vec<(CoreId, Q)> = by_owner(shard, request.version(), topics)
+        .into_iter()
+        .map(|(core, topics)| (core, body(topics)))
+        .collect();
     if parts.is_empty() {
         parts.push((shard.me, body(Vec::new())));
     }
@@ -116,7 +171,11 @@ pub(crate) fn scatter_topics<T: Topic, Q: Split>(
 }
 
 /// Sends each core its part; a request that is one core's goes there as it came.
-pub(crate) fn scatter_parts<Q: Split>(shard: &mut Shard, request: &Request<'_>, parts: Vec<(CoreId, Q)>) -> Result<Stage, wire::Error> {
+pub(crate) fn scatter_parts<Q: Split>(
+    shard: &mut Shard,
+    request: &Request<'_>,
+    parts: Vec<(CoreId, Q)>,
+) -> Result<Stage, wire::Error> {
     match parts.as_slice() {
         [(core, _)] => Ok(shard.forward(request, *core)),
         _ => shard.scatter(request, parts),

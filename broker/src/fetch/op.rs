@@ -17,7 +17,10 @@ use std::collections::BTreeMap;
 use storage::LogId;
 use wire::{
     ErrorCode,
-    fetch::{EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData},
+    fetch::{
+        EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+        PartitionData,
+    },
 };
 
 /// A fetch under way.
@@ -54,7 +57,9 @@ impl Shard {
 
     /// A round: every core that has partitions of the fetch looks at them.
     fn look_again(&mut self, id: u64) {
-        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
         op.found.clear();
         op.found.resize_with(op.parts.len(), || None);
         op.waiting = false;
@@ -78,14 +83,25 @@ impl Shard {
                 self.serve_fetch(Origin::Local { op: id }, parts, share, true);
             } else {
                 let from = self.me;
-                self.tell(core, Message::FetchPart { from, id, parts, max_bytes: share, at_least_one: true });
+                self.tell(
+                    core,
+                    Message::FetchPart {
+                        from,
+                        id,
+                        parts,
+                        max_bytes: share,
+                        at_least_one: true,
+                    },
+                );
             }
         }
     }
 
     /// What a core found.
     pub(crate) fn on_fetched(&mut self, id: u64, parts: Vec<FetchedPart>) {
-        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
         for part in parts {
             let at = part.index as usize;
             op.found[at] = Some(part);
@@ -98,7 +114,9 @@ impl Shard {
 
     /// A round is complete: answer, or wait for news.
     fn judge(&mut self, id: u64) {
-        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
         let mut bytes = 0;
         let mut tell_now = op.parts.is_empty() || op.deadline <= self.now;
         for part in op.found.iter().flatten() {
@@ -113,11 +131,18 @@ impl Shard {
         if op.timer.is_none() {
             op.timer = Some(self.io.timer(op.deadline, token(Timer::Fetch, id)));
         }
-        let watched: Vec<_> = op.parts.iter().zip(&op.found).map(|(part, found)| {
-            // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few.
-            let past = found.as_ref().map_or(part.offset, |f| f.high_watermark.max(part.offset));
-            (part.topic.clone(), part.partition, past)
-        }).collect();
+        let watched: Vec<_> = op
+            .parts
+            .iter()
+            .zip(&op.found)
+            .map(|(part, found)| {
+                // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few.
+                let past = found
+                    .as_ref()
+                    .map_or(part.offset, |f| f.high_watermark.max(part.offset));
+                (part.topic.clone(), part.partition, past)
+            })
+            .collect();
         self.watch(id, &watched);
     }
 
@@ -125,13 +150,25 @@ impl Shard {
         let mut remote: BTreeMap<CoreId, Vec<(LogId, i64)>> = BTreeMap::new();
         for (topic, partition, past) in watched {
             let (core, topic) = self.home_of(topic, *partition);
-            let Some(topic): Option<TopicId> = topic else { continue };
+            let Some(topic): Option<TopicId> = topic else {
+                continue;
+            };
             if core == self.me {
-                if let Some(leader) = self.partitions.slot(topic, *partition).and_then(|s| self.partitions.at_mut(s)) {
+                if let Some(leader) = self
+                    .partitions
+                    .slot(topic, *partition)
+                    .and_then(|s| self.partitions.at_mut(s))
+                {
                     leader.watchers.push(*past, Watcher::Local(id));
                 }
             } else {
-                remote.entry(core).or_default().push((LogId { topic, partition: *partition }, *past));
+                remote.entry(core).or_default().push((
+                    LogId {
+                        topic,
+                        partition: *partition,
+                    },
+                    *past,
+                ));
             }
         }
         if let Some(op) = self.fetches.ops.get_mut(&id) {
@@ -144,13 +181,19 @@ impl Shard {
     }
 
     fn stop_watching(&mut self, id: u64) {
-        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
         if !op.waiting {
             return;
         }
         op.waiting = false;
         let cores = std::mem::take(&mut op.watched_at);
-        let parts: Vec<_> = op.parts.iter().map(|p| (p.topic.clone(), p.partition)).collect();
+        let parts: Vec<_> = op
+            .parts
+            .iter()
+            .map(|p| (p.topic.clone(), p.partition))
+            .collect();
         for (topic, partition) in parts {
             let (core, topic) = self.home_of(&topic, partition);
             if core == self.me {
@@ -168,7 +211,9 @@ impl Shard {
 
     /// A partition of the fetch advanced. It looks again when the turn settles, once for all that happened.
     pub(crate) fn on_woken(&mut self, id: u64) {
-        if self.fetches.ops.get(&id).is_some_and(|op| op.waiting) && !self.fetches.woken.contains(&id) {
+        if self.fetches.ops.get(&id).is_some_and(|op| op.waiting)
+            && !self.fetches.woken.contains(&id)
+        {
             self.fetches.woken.push(id);
         }
     }
@@ -185,7 +230,9 @@ impl Shard {
 
     /// The fetch's time is over: it answers what it has.
     pub(crate) fn on_fetch_deadline(&mut self, id: u64) {
-        let Some(op) = self.fetches.ops.get_mut(&id) else { return };
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
         op.timer = None;
         if op.waiting {
             self.answer_fetch(id);
@@ -195,7 +242,15 @@ impl Shard {
 
     /// Fetches of a connection that is gone.
     pub(crate) fn forget_fetches_of(&mut self, conn: ConnId) {
-        let mut ids: Vec<u64> = self.fetches.ops.iter().filter(|(_, op)| matches!(op.pending.reply, ReplyTo::Session { conn: c, .. } if c == conn)).map(|(&id, _)| id).collect();
+        let mut ids: Vec<u64> = self
+            .fetches
+            .ops
+            .iter()
+            .filter(
+                |(_, op)| matches!(op.pending.reply, ReplyTo::Session { conn: c, .. } if c == conn),
+            )
+            .map(|(&id, _)| id)
+            .collect();
         ids.sort_unstable();
         for id in ids {
             self.end_fetch(id);
@@ -204,7 +259,13 @@ impl Shard {
 
     /// Every waiting fetch answers what it has: the server stops.
     pub(crate) fn answer_all_fetches(&mut self) {
-        let mut ids: Vec<u64> = self.fetches.ops.iter().filter(|(_, op)| op.waiting).map(|(&id, _)| id).collect();
+        let mut ids: Vec<u64> = self
+            .fetches
+            .ops
+            .iter()
+            .filter(|(_, op)| op.waiting)
+            .map(|(&id, _)| id)
+            .collect();
         ids.sort_unstable();
         for id in ids {
             self.answer_fetch(id);
@@ -234,34 +295,61 @@ impl Shard {
                 has_records: !found.records.is_empty(),
                 must_tell: found.diverging.is_some(),
             };
-            if !self.fetch_sessions.tell(op.session_id, op.incremental, &part.topic, part.partition, news) {
+            if !self.fetch_sessions.tell(
+                op.session_id,
+                op.incremental,
+                &part.topic,
+                part.partition,
+                news,
+            ) {
                 continue;
             }
             if let Some(error) = ErrorCode::from_code(found.error).filter(|_| found.error != 0) {
                 self.stats.error(error);
             }
-            let data = self.partition_data(&op.pending, part, found, op.read_committed, &mut tell_endpoints);
+            let data = self.partition_data(
+                &op.pending,
+                part,
+                found,
+                op.read_committed,
+                &mut tell_endpoints,
+            );
             let (name, topic_id) = match &part.topic {
                 TopicKey::Id(id) => (String::new(), *id),
                 TopicKey::Name(name) => (name.to_string(), TopicId::ZERO),
             };
             match responses.last_mut() {
-                Some(last) if last.topic == name && last.topic_id == topic_id => last.partitions.push(data),
-                _ => responses.push(FetchableTopicResponse { topic: name.into(), topic_id, partitions: vec![data] }),
+                Some(last) if last.topic == name && last.topic_id == topic_id => {
+                    last.partitions.push(data)
+                }
+                _ => responses.push(FetchableTopicResponse {
+                    topic: name.into(),
+                    topic_id,
+                    partitions: vec![data],
+                }),
             }
         }
         let node_endpoints = if tell_endpoints {
             let rack = self.settings.rack.clone();
-            self.settings.endpoints().into_iter().map(|e| NodeEndpoint {
-                node_id: e.id,
-                host: e.host.into(),
-                port: e.port.into(),
-                rack: rack.clone().map(Into::into),
-            }).collect()
+            self.settings
+                .endpoints()
+                .into_iter()
+                .map(|e| NodeEndpoint {
+                    node_id: e.id,
+                    host: e.host.into(),
+                    port: e.port.into(),
+                    rack: rack.clone().map(Into::into),
+                })
+                .collect()
         } else {
             Vec::new()
         };
-        let response = FetchResponse { session_id: op.session_id, responses, node_endpoints, ..Default::default() };
+        let response = FetchResponse {
+            session_id: op.session_id,
+            responses,
+            node_endpoints,
+            ..Default::default()
+        };
         self.stats.fetched_bytes += fetched;
         self.finish(&op.pending, &response);
     }
@@ -291,7 +379,10 @@ impl Shard {
             if let (_, Some(topic)) = self.home_of(&part.topic, part.partition) {
                 let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);
                 let leader_id = self.settings.client_id_of(core);
-                data.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: found.leader_epoch };
+                data.current_leader = LeaderIdAndEpoch {
+                    leader_id,
+                    leader_epoch: found.leader_epoch,
+                };
                 *tell_endpoints = pending.version >= 16;
             }
         }

@@ -44,7 +44,13 @@ pub fn failed(index: u32, error: ErrorCode) -> FetchedPart {
 
 impl Shard {
     /// Looks at `parts` now; what comes from disk comes later. The origin gets all of them at once.
-    pub(crate) fn serve_fetch(&mut self, origin: Origin, parts: Vec<FetchPart>, max_bytes: usize, at_least_one: bool) {
+    pub(crate) fn serve_fetch(
+        &mut self,
+        origin: Origin,
+        parts: Vec<FetchPart>,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) {
         let id = self.fetches.next_serving;
         self.fetches.next_serving += 1;
         let (mut left, mut first, mut reads) = (max_bytes, at_least_one, 0);
@@ -67,7 +73,14 @@ impl Shard {
         if reads == 0 {
             self.served(origin, found);
         } else {
-            self.fetches.serving.insert(id, Serving { origin, found, reads });
+            self.fetches.serving.insert(
+                id,
+                Serving {
+                    origin,
+                    found,
+                    reads,
+                },
+            );
         }
     }
 
@@ -79,7 +92,12 @@ impl Shard {
     }
 
     /// One partition: what its log has now, or the token of a read from disk.
-    fn look(&mut self, part: &FetchPart, left: usize, at_least_one: bool) -> (FetchedPart, Option<u64>) {
+    fn look(
+        &mut self,
+        part: &FetchPart,
+        left: usize,
+        at_least_one: bool,
+    ) -> (FetchedPart, Option<u64>) {
         let (slot, epoch) = match self.readable(part) {
             Ok(found) => found,
             Err(fetched) => return (fetched, None),
@@ -94,7 +112,9 @@ impl Shard {
             ..Default::default()
         };
         if part.last_fetched_epoch >= 0 {
-            let end = self.store.end_of_epoch(slot, LeaderEpoch(part.last_fetched_epoch));
+            let end = self
+                .store
+                .end_of_epoch(slot, LeaderEpoch(part.last_fetched_epoch));
             match end {
                 Some((e, end)) if e.0 < part.last_fetched_epoch || end.0 < part.offset => {
                     fetched.diverging = Some((e.0, end.0));
@@ -111,7 +131,13 @@ impl Shard {
             return (fetched, None);
         }
         let max = usize::try_from(part.max_bytes).unwrap_or(0).min(left);
-        match self.store.read(slot, Offset(part.offset), offsets.high_watermark, max, at_least_one) {
+        match self.store.read(
+            slot,
+            Offset(part.offset),
+            offsets.high_watermark,
+            max,
+            at_least_one,
+        ) {
             Ok(Read::Ready(records)) => {
                 fetched.records = records;
                 (fetched, None)
@@ -140,7 +166,10 @@ impl Shard {
                 None => return Err(failed(part.index, ErrorCode::UnknownTopicOrPartition)),
             },
         };
-        let Some(known) = usize::try_from(part.partition).ok().and_then(|p| topic.partitions.get(p)) else {
+        let Some(known) = usize::try_from(part.partition)
+            .ok()
+            .and_then(|p| topic.partitions.get(p))
+        else {
             return Err(failed(part.index, ErrorCode::UnknownTopicOrPartition));
         };
         let Some(leader) = self.partitions.get(topic.id, part.partition) else {
@@ -160,10 +189,18 @@ impl Shard {
     }
 
     /// A read from disk has ended. False when it was not for a fetch.
-    pub(crate) fn on_read_done(&mut self, token: u64, result: Result<Vec<Bytes>, ReadError>) -> bool {
-        let Some((id, at)) = self.fetches.reads.remove(&token) else { return false };
+    pub(crate) fn on_read_done(
+        &mut self,
+        token: u64,
+        result: Result<Vec<Bytes>, ReadError>,
+    ) -> bool {
+        let Some((id, at)) = self.fetches.reads.remove(&token) else {
+            return false;
+        };
         let error = result.as_ref().err().map(|e| self.read_failed(e));
-        let Some(serving) = self.fetches.serving.get_mut(&id) else { return true };
+        let Some(serving) = self.fetches.serving.get_mut(&id) else {
+            return true;
+        };
         match (result, error) {
             (Ok(records), _) => serving.found[at].records = records,
             (Err(_), error) => {
@@ -211,7 +248,9 @@ impl Shard {
             TopicKey::Name(name) => self.image.topic(name).map(|t| t.id),
         };
         match id {
-            Some(id) if self.settings.single_port => (core_of(id, partition, self.settings.cores), Some(id)),
+            Some(id) if self.settings.single_port => {
+                (core_of(id, partition, self.settings.cores), Some(id))
+            }
             id => (self.me, id),
         }
     }

@@ -65,7 +65,15 @@ impl Session {
             return;
         }
         self.place.insert(key, self.next_place);
-        self.order.insert(self.next_place, Entry { wanted, high_watermark: -1, log_start: -1, error: 0 });
+        self.order.insert(
+            self.next_place,
+            Entry {
+                wanted,
+                high_watermark: -1,
+                log_start: -1,
+                error: 0,
+            },
+        );
         self.next_place += 1;
     }
 
@@ -116,7 +124,11 @@ pub struct FetchSessions {
 
 impl FetchSessions {
     pub fn new(sessions_max: usize) -> Self {
-        Self { sessions: HashMap::default(), sessions_max, evictions: 0 }
+        Self {
+            sessions: HashMap::default(),
+            sessions_max,
+            evictions: 0,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -146,10 +158,21 @@ impl FetchSessions {
             if id != 0 {
                 self.sessions.remove(&id);
             }
-            let session_id = if epoch == FINAL_EPOCH { 0 } else { self.create(by_id, &wanted, now, random) };
-            return Ok(Opened { session_id, incremental: false, wanted });
+            let session_id = if epoch == FINAL_EPOCH {
+                0
+            } else {
+                self.create(by_id, &wanted, now, random)
+            };
+            return Ok(Opened {
+                session_id,
+                incremental: false,
+                wanted,
+            });
         }
-        let session = self.sessions.get_mut(&id).ok_or(Refused::SessionIdNotFound)?;
+        let session = self
+            .sessions
+            .get_mut(&id)
+            .ok_or(Refused::SessionIdNotFound)?;
         if session.next_epoch != epoch {
             return Err(Refused::InvalidSessionEpoch);
         }
@@ -165,7 +188,11 @@ impl FetchSessions {
             session.remove(key);
         }
         let wanted = session.order.values().map(|e| e.wanted.clone()).collect();
-        Ok(Opened { session_id: id, incremental: true, wanted })
+        Ok(Opened {
+            session_id: id,
+            incremental: true,
+            wanted,
+        })
     }
 
     fn create(&mut self, by_id: bool, wanted: &[Wanted], now: Instant, random: u64) -> i32 {
@@ -205,11 +232,24 @@ impl FetchSessions {
 
     /// Whether a partition's answer goes into the response of session `id`; remembers what was told. To be asked exactly once
     /// for each partition of a response.
-    pub fn tell(&mut self, id: i32, incremental: bool, topic: &TopicKey, partition: i32, news: News) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else { return true };
+    pub fn tell(
+        &mut self,
+        id: i32,
+        incremental: bool,
+        topic: &TopicKey,
+        partition: i32,
+        news: News,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return true;
+        };
         let key = (topic.clone(), partition);
-        let Some(&place) = session.place.get(&key) else { return true };
-        let Some(entry) = session.order.get_mut(&place) else { return true };
+        let Some(&place) = session.place.get(&key) else {
+            return true;
+        };
+        let Some(entry) = session.order.get_mut(&place) else {
+            return true;
+        };
         let changed = entry.high_watermark != news.high_watermark
             || entry.log_start != news.log_start
             || news.error != 0
@@ -247,33 +287,80 @@ mod tests {
     }
 
     fn news(high_watermark: i64, has_records: bool) -> News {
-        News { error: 0, high_watermark, log_start: 0, has_records, must_tell: false }
+        News {
+            error: 0,
+            high_watermark,
+            log_start: 0,
+            has_records,
+            must_tell: false,
+        }
     }
 
     #[test]
     fn incremental_session() {
         let mut sessions = FetchSessions::new(2);
         let now = Instant(0);
-        let first = sessions.open((0, 0), false, vec![wanted("t", 0, 5), wanted("t", 1, 6)], vec![], now, 77).unwrap();
-        assert_eq!((first.session_id, first.incremental, first.wanted.len()), (77, false, 2));
+        let first = sessions
+            .open(
+                (0, 0),
+                false,
+                vec![wanted("t", 0, 5), wanted("t", 1, 6)],
+                vec![],
+                now,
+                77,
+            )
+            .unwrap();
+        assert_eq!(
+            (first.session_id, first.incremental, first.wanted.len()),
+            (77, false, 2)
+        );
         let t = TopicKey::Name("t".into());
-        assert!(sessions.tell(77, false, &t, 0, news(5, false)), "a full response names everything");
+        assert!(
+            sessions.tell(77, false, &t, 0, news(5, false)),
+            "a full response names everything"
+        );
         assert!(sessions.tell(77, false, &t, 1, news(9, true)));
 
-        let next = sessions.open((77, 1), false, vec![wanted("t", 1, 9)], vec![], now, 0).unwrap();
+        let next = sessions
+            .open((77, 1), false, vec![wanted("t", 1, 9)], vec![], now, 0)
+            .unwrap();
         assert!(next.incremental);
-        let served: Vec<_> = next.wanted.iter().map(|w| (w.partition, w.fetch_offset)).collect();
-        assert_eq!(served, [(0, 5), (1, 9)], "what was served goes behind what was not");
+        let served: Vec<_> = next
+            .wanted
+            .iter()
+            .map(|w| (w.partition, w.fetch_offset))
+            .collect();
+        assert_eq!(
+            served,
+            [(0, 5), (1, 9)],
+            "what was served goes behind what was not"
+        );
         assert!(!sessions.tell(77, true, &t, 0, news(5, false)), "no news");
-        assert!(sessions.tell(77, true, &t, 1, news(10, false)), "the high watermark moved");
+        assert!(
+            sessions.tell(77, true, &t, 1, news(10, false)),
+            "the high watermark moved"
+        );
 
-        assert_eq!(sessions.open((77, 1), false, vec![], vec![], now, 0), Err(Refused::InvalidSessionEpoch));
-        assert_eq!(sessions.open((77, 2), true, vec![], vec![], now, 0), Err(Refused::TopicIdError));
-        assert_eq!(sessions.open((78, 1), false, vec![], vec![], now, 0), Err(Refused::SessionIdNotFound));
+        assert_eq!(
+            sessions.open((77, 1), false, vec![], vec![], now, 0),
+            Err(Refused::InvalidSessionEpoch)
+        );
+        assert_eq!(
+            sessions.open((77, 2), true, vec![], vec![], now, 0),
+            Err(Refused::TopicIdError)
+        );
+        assert_eq!(
+            sessions.open((78, 1), false, vec![], vec![], now, 0),
+            Err(Refused::SessionIdNotFound)
+        );
 
-        let less = sessions.open((77, 2), false, vec![], vec![(t.clone(), 0)], now, 0).unwrap();
+        let less = sessions
+            .open((77, 2), false, vec![], vec![(t.clone(), 0)], now, 0)
+            .unwrap();
         assert_eq!(less.wanted.len(), 1);
-        let last = sessions.open((77, -1), false, vec![wanted("t", 0, 0)], vec![], now, 0).unwrap();
+        let last = sessions
+            .open((77, -1), false, vec![wanted("t", 0, 0)], vec![], now, 0)
+            .unwrap();
         assert_eq!((last.session_id, last.incremental), (0, false));
         assert!(sessions.is_empty(), "the final epoch closes the session");
     }
@@ -282,7 +369,9 @@ mod tests {
     fn a_full_table_answers_without_a_session_until_one_is_idle() {
         let mut sessions = FetchSessions::new(1);
         let open = |s: &mut FetchSessions, now, random| {
-            s.open((0, 0), false, vec![wanted("t", 0, 0)], vec![], now, random).unwrap().session_id
+            s.open((0, 0), false, vec![wanted("t", 0, 0)], vec![], now, random)
+                .unwrap()
+                .session_id
         };
         assert_eq!(open(&mut sessions, Instant(0), 1), 1);
         assert_eq!(open(&mut sessions, Instant(0), 2), 0);

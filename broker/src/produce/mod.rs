@@ -41,9 +41,23 @@ impl ProduceOps {
         self.next
     }
 
-    pub fn add(&mut self, pending: Pending, answer: ProduceAnswer, missing: usize, deadline: Instant) {
+    pub fn add(
+        &mut self,
+        pending: Pending,
+        answer: ProduceAnswer,
+        missing: usize,
+        deadline: Instant,
+    ) {
         assert!(missing > 0, "a produce operation that waits for nothing");
-        self.ops.insert(self.next, ProduceOp { pending, answer, missing, deadline });
+        self.ops.insert(
+            self.next,
+            ProduceOp {
+                pending,
+                answer,
+                missing,
+                deadline,
+            },
+        );
         self.next += 1;
     }
 
@@ -57,7 +71,12 @@ impl ProduceOps {
 
     /// Operations whose time is over, in the order they began.
     fn expired(&self, now: Instant) -> Vec<u64> {
-        let mut ids: Vec<u64> = self.ops.iter().filter(|(_, op)| op.deadline <= now).map(|(&id, _)| id).collect();
+        let mut ids: Vec<u64> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| op.deadline <= now)
+            .map(|(&id, _)| id)
+            .collect();
         ids.sort_unstable();
         ids
     }
@@ -90,7 +109,9 @@ impl Shard {
     /// One partition of `op` is settled: durable, or failed with `error`.
     pub(crate) fn settle_produce(&mut self, op: u64, index: u32, error: Option<(ErrorCode, &str)>) {
         // The request's time may have been over before.
-        let Some(waiting) = self.produces.ops.get_mut(&op) else { return };
+        let Some(waiting) = self.produces.ops.get_mut(&op) else {
+            return;
+        };
         if let Some((error, message)) = error {
             waiting.answer.fail(index, error, Some(message));
         }
@@ -108,7 +129,11 @@ impl Shard {
         self.finish(&pending, &response);
     }
 
-    pub(crate) fn produce_response(&self, pending: &Pending, answer: ProduceAnswer) -> ProduceResponse<'static> {
+    pub(crate) fn produce_response(
+        &self,
+        pending: &Pending,
+        answer: ProduceAnswer,
+    ) -> ProduceResponse<'static> {
         let node_endpoints = if answer.tell_endpoints && pending.version >= 10 {
             self.settings
                 .endpoints()
@@ -123,15 +148,26 @@ impl Shard {
         } else {
             Vec::new()
         };
-        ProduceResponse { responses: answer.topics, throttle_time_ms: 0, node_endpoints }
+        ProduceResponse {
+            responses: answer.topics,
+            throttle_time_ms: 0,
+            node_endpoints,
+        }
     }
 
     /// Answers REQUEST_TIMED_OUT where the log took longer than the request allows. What was appended stays.
     pub(crate) fn expire_produces(&mut self) {
         for id in self.produces.expired(self.now) {
-            let Some(mut op) = self.produces.ops.remove(&id) else { continue };
+            let Some(mut op) = self.produces.ops.remove(&id) else {
+                continue;
+            };
             let mut index = 0;
-            let partitions: usize = op.answer.topics.iter().map(|t| t.partition_responses.len()).sum();
+            let partitions: usize = op
+                .answer
+                .topics
+                .iter()
+                .map(|t| t.partition_responses.len())
+                .sum();
             while (index as usize) < partitions {
                 let settled = !self.waits_for_ack(id, index);
                 if !settled {

@@ -24,7 +24,11 @@ impl RequestMemory {
     }
 
     pub fn give_back(&mut self, bytes: usize) {
-        assert!(bytes <= self.used, "gave back {bytes} of {} request bytes", self.used);
+        assert!(
+            bytes <= self.used,
+            "gave back {bytes} of {} request bytes",
+            self.used
+        );
         self.used -= bytes;
     }
 

@@ -2,7 +2,10 @@
 use super::{Held, Session};
 use crate::{
     api,
-    shard::{Shard, reply::{Pending, ReplyTo, Request, Stage}},
+    shard::{
+        Shard,
+        reply::{Pending, ReplyTo, Request, Stage},
+    },
 };
 use bytes::Bytes;
 use netio::{ConnId, Instant};
@@ -33,12 +36,15 @@ impl Shard {
             return;
         }
         self.stats.connections_accepted += 1;
-        self.sessions.insert(Session::new(conn, peer.ip(), self.now));
+        self.sessions
+            .insert(Session::new(conn, peer.ip(), self.now));
         self.io.start_receiving(conn);
     }
 
     pub(crate) fn on_closed(&mut self, conn: ConnId) {
-        let Some(session) = self.sessions.remove(conn) else { return };
+        let Some(session) = self.sessions.remove(conn) else {
+            return;
+        };
         self.hosts.leave(session.host);
         self.give_back_memory(session.reserved);
         self.forget_fetches_of(conn);
@@ -46,7 +52,9 @@ impl Shard {
 
     /// Consumes what has arrived on `conn`, as far as it may be now.
     pub(crate) fn on_readable(&mut self, conn: ConnId) {
-        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return;
+        };
         if session.closing {
             return;
         }
@@ -80,7 +88,9 @@ impl Shard {
                 }
                 Err(error) => {
                     self.stats.malformed += 1;
-                    self.refusals.log(self.now, "frame", || format!("{host}: {error}; connection closed"));
+                    self.refusals.log(self.now, "frame", || {
+                        format!("{host}: {error}; connection closed")
+                    });
                     break Taken::Close;
                 }
             }
@@ -104,7 +114,8 @@ impl Shard {
                 hold = Some(Held::Memory);
             }
         }
-        self.io.put_back(conn, received, consumed, want, hold.is_some());
+        self.io
+            .put_back(conn, received, consumed, want, hold.is_some());
         let now = self.now;
         // A handler may have closed the connection.
         let Some(session) = self.sessions.get_mut(conn) else {
@@ -125,14 +136,18 @@ impl Shard {
 
     fn take_frame(&mut self, conn: ConnId, host: IpAddr, body: &[u8]) -> Taken {
         let in_flight_max = self.settings.limits.requests_in_flight_max;
-        let Some(session) = self.sessions.get_mut(conn) else { return Taken::Close };
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return Taken::Close;
+        };
         if session.order.len() >= in_flight_max {
             return Taken::Hold(Held::InFlight);
         }
         if self.io.is_congested(conn) {
             return Taken::Hold(Held::Output);
         }
-        let appends = body.first_chunk::<2>().is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
+        let appends = body
+            .first_chunk::<2>()
+            .is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
         if appends && !self.store.has_room() {
             self.stats.log_waits += 1;
             return Taken::Hold(Held::Log);
@@ -145,7 +160,9 @@ impl Shard {
             Stage::Later => {}
             Stage::Close(why) => {
                 self.stats.malformed += 1;
-                self.refusals.log(self.now, "request", || format!("{host}: {why}; connection closed"));
+                self.refusals.log(self.now, "request", || {
+                    format!("{host}: {why}; connection closed")
+                });
                 return Taken::Close;
             }
         }
@@ -153,21 +170,46 @@ impl Shard {
     }
 
     /// Decodes a frame's header and gives it to its API's handler. Errors of the peer close the connection.
-    pub(crate) fn handle(&mut self, reply: ReplyTo, host: IpAddr, at: Instant, body: &[u8], forwarded: bool) -> Stage {
+    pub(crate) fn handle(
+        &mut self,
+        reply: ReplyTo,
+        host: IpAddr,
+        at: Instant,
+        body: &[u8],
+        forwarded: bool,
+    ) -> Stage {
         let mut reader = Reader::new(body);
         let header = match RequestHeader::parse(&mut reader) {
             Ok(header) => header,
-            Err(_) => return Stage::Close("a request header that cannot be read, or of an unknown API"),
+            Err(_) => {
+                return Stage::Close("a request header that cannot be read, or of an unknown API");
+            }
         };
-        let Some(key) = ApiKey::from_code(header.api_key) else { return Stage::Close("unknown API") };
+        let Some(key) = ApiKey::from_code(header.api_key) else {
+            return Stage::Close("unknown API");
+        };
         let version = header.api_version;
-        let pending = Pending { reply, key, version, correlation_id: header.correlation_id, at };
-        let request = Request { pending, client_id: header.client_id.as_deref(), host, frame: body, forwarded };
+        let pending = Pending {
+            reply,
+            key,
+            version,
+            correlation_id: header.correlation_id,
+            at,
+        };
+        let request = Request {
+            pending,
+            client_id: header.client_id.as_deref(),
+            host,
+            frame: body,
+            forwarded,
+        };
         match api::dispatch(self, &request, &mut reader) {
             Ok(stage) => stage,
             Err(error) => {
                 self.stats.malformed += 1;
-                self.refusals.log(self.now, "request", || format!("{host}: {key:?} version {version}: {error}; connection closed"));
+                self.refusals.log(self.now, "request", || {
+                    format!("{host}: {key:?} version {version}: {error}; connection closed")
+                });
                 Stage::Close("a request that cannot be read")
             }
         }
@@ -199,9 +241,13 @@ impl Shard {
     /// Puts a reply in its place and sends what may leave.
     pub(crate) fn reply(&mut self, to: ReplyTo, slices: Vec<Bytes>) {
         match to {
-            ReplyTo::Core { core, id } => self.tell(core, crate::shard::message::Message::Reply { id, slices }),
+            ReplyTo::Core { core, id } => {
+                self.tell(core, crate::shard::message::Message::Reply { id, slices })
+            }
             ReplyTo::Session { conn, seq } => {
-                let Some(session) = self.sessions.get_mut(conn) else { return };
+                let Some(session) = self.sessions.get_mut(conn) else {
+                    return;
+                };
                 session.order.fill(seq, slices);
                 let mut sent = 0;
                 while let Some(slices) = session.order.pop() {

@@ -40,7 +40,16 @@ pub struct Session {
 
 impl Session {
     pub fn new(conn: ConnId, host: IpAddr, now: Instant) -> Self {
-        Self { conn, host, order: Order::default(), held: None, reserved: 0, active: now, partial: None, closing: false }
+        Self {
+            conn,
+            host,
+            order: Order::default(),
+            held: None,
+            reserved: 0,
+            active: now,
+            partial: None,
+            closing: false,
+        }
     }
 }
 
@@ -57,7 +66,11 @@ impl Sessions {
         if self.by_slot.len() <= at {
             self.by_slot.resize_with(at + 1, || None);
         }
-        assert!(self.by_slot[at].is_none(), "{:?} takes a slot in use", session.conn);
+        assert!(
+            self.by_slot[at].is_none(),
+            "{:?} takes a slot in use",
+            session.conn
+        );
         self.by_slot[at] = Some(session);
         self.len += 1;
     }
@@ -73,7 +86,10 @@ impl Sessions {
 
     /// `None` when the connection has gone, also if its slot has another one now.
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.by_slot.get_mut(conn.slot as usize)?.as_mut().filter(|s| s.conn == conn)
+        self.by_slot
+            .get_mut(conn.slot as usize)?
+            .as_mut()
+            .filter(|s| s.conn == conn)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
@@ -90,6 +106,9 @@ impl Sessions {
 
     /// Connections that are held for this reason.
     pub fn held(&self, why: Held) -> Vec<ConnId> {
-        self.iter().filter(|s| s.held == Some(why)).map(|s| s.conn).collect()
+        self.iter()
+            .filter(|s| s.held == Some(why))
+            .map(|s| s.conn)
+            .collect()
     }
 }

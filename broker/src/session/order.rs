@@ -33,7 +33,11 @@ impl Order {
     pub fn fill(&mut self, seq: u64, reply: Reply) {
         let at = usize::try_from(seq - self.first).unwrap_or(usize::MAX);
         let Some(place) = self.waiting.get_mut(at) else {
-            panic!("reply {seq} outside {}..{}", self.first, self.first + self.waiting.len() as u64);
+            panic!(
+                "reply {seq} outside {}..{}",
+                self.first,
+                self.first + self.waiting.len() as u64
+            );
         };
         assert!(place.is_none(), "request {seq} answered twice");
         *place = Some(reply);

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     config::{Defaults, topic::TopicConfig},
     controller::Controller,
-    identity,
     fetch::{FetchOps, session::FetchSessions},
+    identity,
     metadata::{Image, MetadataRecord},
     partition::{Leader, Partitions, leader::Role},
     produce::ProduceOps,
@@ -60,15 +60,25 @@ const LOOK_US: u64 = 500;
 /// A core's program, or the reason why there is none.
 pub async fn boot(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
     let me = mesh.me();
-    let shard = if me == CoreId(0) { boot_first(plan, io, mesh).await } else { boot_other(plan, io, mesh).await };
+    let shard = if me == CoreId(0) {
+        boot_first(plan, io, mesh).await
+    } else {
+        boot_other(plan, io, mesh).await
+    };
     shard.map_err(|error| format!("core {}: {error}", me.0))
 }
 
 async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
     let text = |e: storage::Error| e.to_string();
     let mut recovery = Recovery::scan(&io, &plan.storage).await.map_err(text)?;
-    let metadata_id = LogId { topic: METADATA_TOPIC_ID, partition: 0 };
-    let found = recovery.replay(metadata_id, METADATA_NAME, metadata_config()).await.map_err(text)?;
+    let metadata_id = LogId {
+        topic: METADATA_TOPIC_ID,
+        partition: 0,
+    };
+    let found = recovery
+        .replay(metadata_id, METADATA_NAME, metadata_config())
+        .await
+        .map_err(text)?;
     let (image, mut through) = match found {
         Some(offsets) => read_image(&recovery, metadata_id, offsets.log_start).await?,
         None => (Image::default(), 0),
@@ -91,10 +101,23 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
         logs[usize::from(core_of(log.id.topic, log.id.partition, plan.settings.cores).0)].push(log);
     }
 
-    let mut store = Store::open(io.clone(), plan.storage.clone(), std::mem::take(&mut logs[0])).await.map_err(text)?;
+    let mut store = Store::open(
+        io.clone(),
+        plan.storage.clone(),
+        std::mem::take(&mut logs[0]),
+    )
+    .await
+    .map_err(text)?;
     let slot = match store.find(metadata_id) {
         Some(slot) => slot,
-        None => store.create(metadata_id, METADATA_NAME, metadata_config(), LeaderEpoch(0)).map_err(text)?,
+        None => store
+            .create(
+                metadata_id,
+                METADATA_NAME,
+                metadata_config(),
+                LeaderEpoch(0),
+            )
+            .map_err(text)?,
     };
     let epoch = store.epoch(slot).0 + 1;
     store.set_epoch(slot, LeaderEpoch(epoch));
@@ -106,7 +129,11 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
     // In pieces, so that a host with very many partitions stays within a batch's bounds.
     for chunk in records.chunks(START_RECORDS_PER_BATCH) {
         let batch = metadata_batch(chunk, io.wall()).map_err(|e| e.to_string())?;
-        through = store.append(slot, &batch, None).map_err(|e| e.to_string())?.end_offset.0;
+        through = store
+            .append(slot, &batch, None)
+            .map_err(|e| e.to_string())?
+            .end_offset
+            .0;
     }
     plan.ready.send_modify(|p| {
         p.cluster_id.clone_from(&cluster_id);
@@ -146,20 +173,35 @@ const METADATA_NAME: &str = "__cluster_metadata";
 const START_RECORDS_PER_BATCH: usize = 5_000;
 
 fn metadata_config() -> LogConfig {
-    LogConfig { delete: false, retention_ms: -1, segment_bytes: 64 << 20, ..LogConfig::default() }
+    LogConfig {
+        delete: false,
+        retention_ms: -1,
+        segment_bytes: 64 << 20,
+        ..LogConfig::default()
+    }
 }
 
 async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
     let (image, through, logs, cluster_id) = loop {
         match mesh.receive() {
-            Some((_, Message::Boot { image, through, logs, cluster_id })) => break (image, through, logs, cluster_id),
+            Some((
+                _,
+                Message::Boot {
+                    image,
+                    through,
+                    logs,
+                    cluster_id,
+                },
+            )) => break (image, through, logs, cluster_id),
             Some((_, Message::Stop)) => return Err("stopped while starting".into()),
             // A scrape while starting: the sender is dropped, which says so.
             Some(_) => {}
             None => io.sleep_until(io.now().after_us(LOOK_US)).await,
         }
     };
-    let store = Store::open(io.clone(), plan.storage.clone(), logs).await.map_err(|e| e.to_string())?;
+    let store = Store::open(io.clone(), plan.storage.clone(), logs)
+        .await
+        .map_err(|e| e.to_string())?;
     let mut shard = Shard::assemble(plan, io, mesh, store, cluster_id);
     shard.serve(through, &image)?;
     Ok(shard)
@@ -170,7 +212,10 @@ async fn read_image(recovery: &Recovery, id: LogId, from: Offset) -> Result<(Ima
     let mut image = Image::default();
     let mut through = from;
     loop {
-        let batches = recovery.read(id, through, READ_BYTES).await.map_err(|e| format!("metadata log: {e}"))?;
+        let batches = recovery
+            .read(id, through, READ_BYTES)
+            .await
+            .map_err(|e| format!("metadata log: {e}"))?;
         if batches.is_empty() {
             return Ok((image, through.0));
         }
@@ -191,12 +236,24 @@ const READ_BYTES: usize = 1 << 20;
 /// What recovery did, in one line for the operator.
 fn describe(report: &storage::recover::RecoveryReport) -> String {
     for damage in &report.damaged {
-        tracing::error!(file = damage.file, position = damage.position, what = damage.what, "damage found while recovering");
+        tracing::error!(
+            file = damage.file,
+            position = damage.position,
+            what = damage.what,
+            "damage found while recovering"
+        );
     }
     for stray in &report.strays {
-        tracing::warn!(directory = stray, "a partition that nobody knows was set aside");
+        tracing::warn!(
+            directory = stray,
+            "a partition that nobody knows was set aside"
+        );
     }
-    let how = if report.clean { "clean stop" } else { "recovered" };
+    let how = if report.clean {
+        "clean stop"
+    } else {
+        "recovered"
+    };
     format!(
         "{how}: {} logs, {} batches ({} bytes) replayed from the write-ahead log in {} ms, {} damaged",
         report.logs,
@@ -208,17 +265,28 @@ fn describe(report: &storage::recover::RecoveryReport) -> String {
 }
 
 fn metadata_records(view: record::BatchView<'_>) -> Result<Vec<MetadataRecord>, String> {
-    let Some(records) = view.records() else { return Err("a compressed batch in the metadata log".into()) };
+    let Some(records) = view.records() else {
+        return Err("a compressed batch in the metadata log".into());
+    };
     let mut decoded = Vec::new();
     for record in records {
         let record = record.map_err(|e| format!("metadata log: {e}"))?;
-        decoded.extend(MetadataRecord::decode(record.value.unwrap_or_default()).map_err(|e| format!("metadata log: {e}"))?);
+        decoded.extend(
+            MetadataRecord::decode(record.value.unwrap_or_default())
+                .map_err(|e| format!("metadata log: {e}"))?,
+        );
     }
     Ok(decoded)
 }
 
 impl Shard {
-    fn assemble(plan: Plan, io: Io, mesh: Mesh<Message>, store: Store, cluster_id: Arc<str>) -> Self {
+    fn assemble(
+        plan: Plan,
+        io: Io,
+        mesh: Mesh<Message>,
+        store: Store,
+        cluster_id: Arc<str>,
+    ) -> Self {
         let limits = &plan.settings.limits;
         let cores = usize::from(mesh.cores());
         Self {
@@ -265,20 +333,29 @@ impl Shard {
 
     /// Core 0: once the raised epochs are durable, every core gets the image and its logs, and serves.
     pub(crate) fn continue_start(&mut self) {
-        let Some(starting) = &self.starting else { return };
+        let Some(starting) = &self.starting else {
+            return;
+        };
         let Some(home) = &self.controller else { return };
         if self.store.offsets(home.slot).high_watermark.0 < starting.through {
             return;
         }
         let image = Arc::new(home.controller.image().to_records());
-        let Some(Starting { through, logs }) = self.starting.take() else { return };
+        let Some(Starting { through, logs }) = self.starting.take() else {
+            return;
+        };
         // First this core: it sees that the address is free.
         if let Err(reason) = self.serve(through, &image) {
             self.fail_start(reason);
             return;
         }
         for (core, logs) in (0..).zip(logs).skip(1) {
-            let message = Message::Boot { image: image.clone(), through, logs, cluster_id: self.cluster_id.clone() };
+            let message = Message::Boot {
+                image: image.clone(),
+                through,
+                logs,
+                cluster_id: self.cluster_id.clone(),
+            };
             self.tell(CoreId(core), message);
         }
     }
@@ -296,13 +373,19 @@ impl Shard {
         self.apply_metadata(through, image);
         self.arm_tick();
         let mut address = self.settings.listen;
-        let sharing = match (self.settings.single_port && self.settings.cores > 1, self.me) {
+        let sharing = match (
+            self.settings.single_port && self.settings.cores > 1,
+            self.me,
+        ) {
             (false, _) => Sharing::Alone,
             (true, CoreId(0)) => Sharing::First,
             (true, _) => Sharing::Also,
         };
         if !self.settings.single_port {
-            let port = address.port().checked_add(self.me.0).ok_or("the last core's port is above 65535")?;
+            let port = address
+                .port()
+                .checked_add(self.me.0)
+                .ok_or("the last core's port is above 65535")?;
             // Port 0 lets the system choose, for tests.
             address.set_port(if address.port() == 0 { 0 } else { port });
         }

@@ -35,7 +35,10 @@ pub struct ControllerHome {
 
 impl std::fmt::Debug for ControllerHome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ControllerHome").field("applied", &self.applied).field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("ControllerHome")
+            .field("applied", &self.applied)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,7 +68,10 @@ impl ControllerHome {
 }
 
 /// A batch of `__cluster_metadata`: values only.
-pub fn metadata_batch(records: &[MetadataRecord], wall: i64) -> Result<Vec<u8>, record::BuildError> {
+pub fn metadata_batch(
+    records: &[MetadataRecord],
+    wall: i64,
+) -> Result<Vec<u8>, record::BuildError> {
     let mut builder = BatchBuilder::new();
     for record in records {
         builder.append(None, Some(&record.encode()), Timestamp(wall), &[])?;
@@ -76,19 +82,38 @@ pub fn metadata_batch(records: &[MetadataRecord], wall: i64) -> Result<Vec<u8>, 
 impl Shard {
     /// The controller. Core 0 only.
     pub(crate) fn controller(&mut self) -> &mut Controller {
-        &mut self.controller.as_mut().expect("the controller is on core 0").controller
+        &mut self
+            .controller
+            .as_mut()
+            .expect("the controller is on core 0")
+            .controller
     }
 
     /// Appends what the controller decided and answers when it is in force. Without records it answers when what the
     /// controller has seen is.
-    pub(crate) fn propose<T: ApiMessage + 'static>(&mut self, pending: Pending, records: Vec<MetadataRecord>, response: T) {
-        self.propose_then(pending, records, move |shard| shard.finish(&pending, &response));
+    pub(crate) fn propose<T: ApiMessage + 'static>(
+        &mut self,
+        pending: Pending,
+        records: Vec<MetadataRecord>,
+        response: T,
+    ) {
+        self.propose_then(pending, records, move |shard| {
+            shard.finish(&pending, &response)
+        });
     }
 
     /// As [`Self::propose`], with any continuation. Core 0 only.
-    pub(crate) fn propose_then(&mut self, pending: Pending, records: Vec<MetadataRecord>, then: impl FnOnce(&mut Shard) + 'static) {
+    pub(crate) fn propose_then(
+        &mut self,
+        pending: Pending,
+        records: Vec<MetadataRecord>,
+        then: impl FnOnce(&mut Shard) + 'static,
+    ) {
         let wall = self.io.wall();
-        let home = self.controller.as_mut().expect("the controller is on core 0");
+        let home = self
+            .controller
+            .as_mut()
+            .expect("the controller is on core 0");
         let slot = home.slot;
         if !records.is_empty() {
             if let Some(reason) = &home.failed {
@@ -106,14 +131,21 @@ impl Shard {
                         home.controller.apply(record);
                     }
                     home.since_snapshot += batch.len() as u64;
-                    home.uncommitted.push_back((appended.end_offset.0, Arc::new(records)));
+                    home.uncommitted
+                        .push_back((appended.end_offset.0, Arc::new(records)));
                 }
                 Err(error) => return self.fail_reply(pending, &error.to_string()),
             }
         }
-        let end_offset = home.uncommitted.back().map_or_else(|| home.applied_everywhere(), |u| u.0);
+        let end_offset = home
+            .uncommitted
+            .back()
+            .map_or_else(|| home.applied_everywhere(), |u| u.0);
         let end_offset = end_offset.max(home.proposals.back().map_or(0, |p| p.end_offset));
-        home.proposals.push_back(Proposal { end_offset, then: Box::new(then) });
+        home.proposals.push_back(Proposal {
+            end_offset,
+            then: Box::new(then),
+        });
         self.release_proposals();
     }
 
@@ -125,7 +157,10 @@ impl Shard {
     /// Records that make the topics of these names which can be made: with defaults, internal ones as Kafka has them. Core 0.
     pub(crate) fn auto_create(&mut self, names: &[String]) -> Vec<MetadataRecord> {
         let io = self.io.clone();
-        let home = self.controller.as_mut().expect("the controller is on core 0");
+        let home = self
+            .controller
+            .as_mut()
+            .expect("the controller is on core 0");
         home.controller.auto_create(names, || io.random())
     }
 
@@ -135,7 +170,9 @@ impl Shard {
             self.continue_start();
             return;
         }
-        let Some(home) = self.controller.as_mut() else { return };
+        let Some(home) = self.controller.as_mut() else {
+            return;
+        };
         let mut committed = Vec::new();
         while home.uncommitted.front().is_some_and(|u| u.0 <= through) {
             committed.extend(home.uncommitted.pop_front());
@@ -149,7 +186,13 @@ impl Shard {
         }
         for (through, records) in committed {
             for core in 1..self.settings.cores {
-                self.tell(CoreId(core), Message::Metadata { through, records: records.clone() });
+                self.tell(
+                    CoreId(core),
+                    Message::Metadata {
+                        through,
+                        records: records.clone(),
+                    },
+                );
             }
             self.on_metadata(through, &records);
         }
@@ -157,7 +200,9 @@ impl Shard {
 
     /// A core has applied metadata.
     pub(crate) fn on_applied(&mut self, core: CoreId, through: i64) {
-        let Some(home) = self.controller.as_mut() else { return };
+        let Some(home) = self.controller.as_mut() else {
+            return;
+        };
         let applied = &mut home.applied[usize::from(core.0)];
         *applied = (*applied).max(through);
         self.release_proposals();
@@ -165,15 +210,21 @@ impl Shard {
 
     fn release_proposals(&mut self) {
         loop {
-            let Some(home) = self.controller.as_mut() else { return };
+            let Some(home) = self.controller.as_mut() else {
+                return;
+            };
             let through = home.applied_everywhere();
-            let Some(proposal) = home.proposals.pop_front_if(|p| p.end_offset <= through) else { return };
+            let Some(proposal) = home.proposals.pop_front_if(|p| p.end_offset <= through) else {
+                return;
+            };
             (proposal.then)(self);
         }
     }
 
     pub(crate) fn on_metadata_failed(&mut self, reason: &str) {
-        let Some(home) = self.controller.as_mut() else { return };
+        let Some(home) = self.controller.as_mut() else {
+            return;
+        };
         home.failed.get_or_insert_with(|| reason.to_owned());
         // What was proposed is neither done nor undone: those who asked lose their connection, and ask again.
         home.uncommitted.clear();
@@ -182,8 +233,14 @@ impl Shard {
 
     /// Bounds the metadata log: past 64 MiB, the image is appended again and the log begins there.
     pub(crate) fn settle_control(&mut self) {
-        let Some(home) = self.controller.as_mut() else { return };
-        if home.since_snapshot < SNAPSHOT_BYTES || home.snapshot.is_some() || home.failed.is_some() || !home.uncommitted.is_empty() {
+        let Some(home) = self.controller.as_mut() else {
+            return;
+        };
+        if home.since_snapshot < SNAPSHOT_BYTES
+            || home.snapshot.is_some()
+            || home.failed.is_some()
+            || !home.uncommitted.is_empty()
+        {
             return;
         }
         let (slot, wall) = (home.slot, self.io.wall());
@@ -201,7 +258,9 @@ impl Shard {
         let start = self.store.offsets(slot).log_end.0;
         let mut end = start;
         for records in batches.iter().filter(|b| !b.is_empty()) {
-            let appended = metadata_batch(records, wall).ok().and_then(|batch| self.store.append(slot, &batch, None).ok());
+            let appended = metadata_batch(records, wall)
+                .ok()
+                .and_then(|batch| self.store.append(slot, &batch, None).ok());
             match appended {
                 Some(appended) => end = appended.end_offset.0,
                 None => return,

@@ -74,14 +74,20 @@ pub struct Coordinators {
 
 impl std::fmt::Debug for Coordinators {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Coordinators").field("partitions", &self.homes.len()).field("waiting", &self.ops.len()).finish()
+        f.debug_struct("Coordinators")
+            .field("partitions", &self.homes.len())
+            .field("waiting", &self.ops.len())
+            .finish()
     }
 }
 
 impl Coordinators {
     /// Groups of this core.
     pub fn groups(&self) -> usize {
-        self.homes.values().map(|h| h.runtime.state().size().0).sum()
+        self.homes
+            .values()
+            .map(|h| h.runtime.state().size().0)
+            .sum()
     }
 
     /// Partitions led.
@@ -92,7 +98,10 @@ impl Coordinators {
 
 impl Shard {
     fn coordinator_now(&self) -> Now {
-        Now { monotonic_ms: self.now.0 / 1_000_000, wall_ms: self.io.wall() }
+        Now {
+            monotonic_ms: self.now.0 / 1_000_000,
+            wall_ms: self.io.wall(),
+        }
     }
 
     fn coordinator_options(&self) -> group::Options {
@@ -100,11 +109,13 @@ impl Shard {
         group::Options {
             session_timeout_ms_min: s.min_session_timeout_ms,
             session_timeout_ms_max: s.max_session_timeout_ms,
-            initial_rebalance_delay_ms: i32::try_from(s.initial_rebalance_delay_ms).unwrap_or(i32::MAX),
+            initial_rebalance_delay_ms: i32::try_from(s.initial_rebalance_delay_ms)
+                .unwrap_or(i32::MAX),
             group_size_max: s.max_size,
             offset_metadata_max: s.offset_metadata_max_bytes,
             offsets_retention_ms: s.offsets_retention_ms,
-            offsets_retention_check_ms: u64::try_from(s.offsets_retention_check_ms).unwrap_or(u64::MAX),
+            offsets_retention_check_ms: u64::try_from(s.offsets_retention_check_ms)
+                .unwrap_or(u64::MAX),
             ..Default::default()
         }
     }
@@ -116,12 +127,24 @@ impl Shard {
         let runtime = Runtime::new(self.coordinator_options());
         let load_from = self.store.offsets(slot).log_start;
         self.coordinators.by_slot.insert(slot, partition);
-        self.coordinators.homes.insert(partition, Home { slot, runtime, load_from, since_snapshot: 0, snapshotting: None, deleted: Vec::new() });
+        self.coordinators.homes.insert(
+            partition,
+            Home {
+                slot,
+                runtime,
+                load_from,
+                since_snapshot: 0,
+                snapshotting: None,
+                deleted: Vec::new(),
+            },
+        );
         self.load_coordinator(partition);
     }
 
     pub(crate) fn close_coordinator(&mut self, partition: i32) {
-        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else {
+            return;
+        };
         self.coordinators.by_slot.remove(&home.slot);
         home.runtime.failed(ErrorCode::NotCoordinator);
         self.release_replies(&mut home.runtime);
@@ -130,13 +153,18 @@ impl Shard {
     /// Reads on until the end of the log, or until a read has to wait for the disk.
     fn load_coordinator(&mut self, partition: i32) {
         loop {
-            let Some(home) = self.coordinators.homes.get_mut(&partition) else { return };
+            let Some(home) = self.coordinators.homes.get_mut(&partition) else {
+                return;
+            };
             let offsets = self.store.offsets(home.slot);
             if home.load_from >= offsets.log_end {
                 self.activate_coordinator(partition);
                 return;
             }
-            match self.store.read(home.slot, home.load_from, offsets.log_end, LOAD_BYTES, true) {
+            match self
+                .store
+                .read(home.slot, home.load_from, offsets.log_end, LOAD_BYTES, true)
+            {
                 Ok(Read::Ready(batches)) if !batches.is_empty() => {
                     if !self.load_batches(partition, &batches) {
                         return;
@@ -148,14 +176,22 @@ impl Shard {
                     self.coordinators.reads.insert(token, partition);
                     return;
                 }
-                Err(error) => return self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError),
+                Err(error) => {
+                    return self.fail_coordinator(
+                        partition,
+                        &error.to_string(),
+                        ErrorCode::KafkaStorageError,
+                    );
+                }
             }
         }
     }
 
     fn load_batches(&mut self, partition: i32, batches: &[Bytes]) -> bool {
         let wall = self.io.wall();
-        let Some(home) = self.coordinators.homes.get_mut(&partition) else { return false };
+        let Some(home) = self.coordinators.homes.get_mut(&partition) else {
+            return false;
+        };
         for bytes in batches {
             if let Err(error) = home.runtime.load(bytes, wall) {
                 self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError);
@@ -171,8 +207,14 @@ impl Shard {
     }
 
     /// A read for a coordinator's log has ended. False when it was not for one.
-    pub(crate) fn on_coordinator_read(&mut self, read: u64, result: &Result<Vec<Bytes>, ReadError>) -> bool {
-        let Some(partition) = self.coordinators.reads.remove(&read) else { return false };
+    pub(crate) fn on_coordinator_read(
+        &mut self,
+        read: u64,
+        result: &Result<Vec<Bytes>, ReadError>,
+    ) -> bool {
+        let Some(partition) = self.coordinators.reads.remove(&read) else {
+            return false;
+        };
         match result {
             Ok(batches) => {
                 if self.load_batches(partition, batches) {
@@ -181,25 +223,36 @@ impl Shard {
             }
             // A damaged batch is passed over: what it held is lost and reported, the rest of the groups is served.
             Err(ReadError::Damaged { offset, next }) => {
-                tracing::error!(partition, offset = offset.0, next = next.0, "damaged batch in __consumer_offsets; its commits are lost");
+                tracing::error!(
+                    partition,
+                    offset = offset.0,
+                    next = next.0,
+                    "damaged batch in __consumer_offsets; its commits are lost"
+                );
                 if let Some(home) = self.coordinators.homes.get_mut(&partition) {
                     home.load_from = *next;
                 }
                 self.load_coordinator(partition);
             }
-            Err(error) => self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError),
+            Err(error) => {
+                self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError)
+            }
         }
         true
     }
 
     fn activate_coordinator(&mut self, partition: i32) {
         let now = self.coordinator_now();
-        let Some(home) = self.coordinators.homes.get_mut(&partition) else { return };
+        let Some(home) = self.coordinators.homes.get_mut(&partition) else {
+            return;
+        };
         if home.runtime.status() != Status::Loading {
             return;
         }
         let offsets = self.store.offsets(home.slot);
-        let records = home.runtime.activate(offsets.log_end, offsets.high_watermark, now);
+        let records = home
+            .runtime
+            .activate(offsets.log_end, offsets.high_watermark, now);
         let deleted = std::mem::take(&mut home.deleted);
         self.append_records(partition, &records);
         self.forget_offsets(partition, &deleted);
@@ -211,7 +264,9 @@ impl Shard {
             return;
         }
         for partition in self.coordinators.partitions() {
-            let Some(home) = self.coordinators.homes.get_mut(&partition) else { continue };
+            let Some(home) = self.coordinators.homes.get_mut(&partition) else {
+                continue;
+            };
             if home.runtime.status() == Status::Loading {
                 home.deleted.extend_from_slice(&topics);
             } else {
@@ -222,9 +277,14 @@ impl Shard {
 
     fn forget_offsets(&mut self, partition: i32, topics: &[(String, TopicId)]) {
         let now = self.coordinator_now();
-        let Some(home) = self.coordinators.homes.get_mut(&partition) else { return };
+        let Some(home) = self.coordinators.homes.get_mut(&partition) else {
+            return;
+        };
         if home.runtime.status() == Status::Active && !topics.is_empty() {
-            let topics: Vec<(&str, TopicId)> = topics.iter().map(|(name, id)| (name.as_str(), *id)).collect();
+            let topics: Vec<(&str, TopicId)> = topics
+                .iter()
+                .map(|(name, id)| (name.as_str(), *id))
+                .collect();
             let records = home.runtime.topics_deleted(&topics, now);
             self.append_records(partition, &records);
         }
@@ -232,7 +292,9 @@ impl Shard {
 
     fn fail_coordinator(&mut self, partition: i32, reason: &str, error: ErrorCode) {
         tracing::error!(partition, reason, "group coordinator has failed");
-        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else {
+            return;
+        };
         home.runtime.failed(error);
         self.release_replies(&mut home.runtime);
         self.coordinators.homes.insert(partition, home);
@@ -257,7 +319,12 @@ impl Shard {
         let now = self.coordinator_now();
         self.coordinators.ops.insert(
             op,
-            GroupOp { pending: request.pending, parts: parts.iter().map(|_| None).collect(), missing: parts.len(), assemble: Box::new(assemble) },
+            GroupOp {
+                pending: request.pending,
+                parts: parts.iter().map(|_| None).collect(),
+                missing: parts.len(),
+                assemble: Box::new(assemble),
+            },
         );
         for (at, (partition, part)) in parts.iter().enumerate() {
             let context = Context {
@@ -286,12 +353,17 @@ impl Shard {
     /// The partition of `__consumer_offsets` that a group lives in; `None` while the topic does not exist.
     pub(crate) fn partition_of_group(&self, group: &str) -> Option<i32> {
         let topic = self.image.topic(OFFSETS_TOPIC)?;
-        Some(placement::partition_for(group, i32::try_from(topic.partitions.len()).ok()?))
+        Some(placement::partition_for(
+            group,
+            i32::try_from(topic.partitions.len()).ok()?,
+        ))
     }
 
     /// Appends a coordinator's records and releases what may be answered.
     fn append_records(&mut self, partition: i32, records: &[Record]) {
-        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else {
+            return;
+        };
         if !records.is_empty() {
             match self.append_batches(&mut home, records) {
                 Ok(end) => home.runtime.appended(end),
@@ -307,8 +379,13 @@ impl Shard {
 
     fn append_batches(&mut self, home: &mut Home, records: &[Record]) -> Result<Offset, String> {
         let mut end = None;
-        for batch in to_batches(records, BATCH_BYTES, Timestamp(self.io.wall())).map_err(|e| e.to_string())? {
-            let appended = self.store.append(home.slot, &batch, None).map_err(|e| e.to_string())?;
+        for batch in to_batches(records, BATCH_BYTES, Timestamp(self.io.wall()))
+            .map_err(|e| e.to_string())?
+        {
+            let appended = self
+                .store
+                .append(home.slot, &batch, None)
+                .map_err(|e| e.to_string())?;
             home.since_snapshot += batch.len() as u64;
             end = Some(appended.end_offset);
         }
@@ -322,14 +399,20 @@ impl Shard {
     }
 
     fn on_group_reply(&mut self, to: ReplyTo, response: Response) {
-        let Some((id, at)) = self.coordinators.replies.remove(&to.0) else { return };
-        let Some(op) = self.coordinators.ops.get_mut(&id) else { return };
+        let Some((id, at)) = self.coordinators.replies.remove(&to.0) else {
+            return;
+        };
+        let Some(op) = self.coordinators.ops.get_mut(&id) else {
+            return;
+        };
         op.parts[at] = Some(response);
         op.missing -= 1;
         if op.missing > 0 {
             return;
         }
-        let Some(op) = self.coordinators.ops.remove(&id) else { return };
+        let Some(op) = self.coordinators.ops.remove(&id) else {
+            return;
+        };
         match (op.assemble)(&op.pending, op.parts.into_iter().flatten().collect()) {
             Ok(slices) => self.reply(op.pending.reply, slices),
             Err(error) => self.fail_reply(op.pending, &error.to_string()),
@@ -340,8 +423,12 @@ impl Shard {
 
     /// The high watermark of a coordinator's log moved.
     pub(crate) fn on_offsets_committed(&mut self, slot: LogSlot, high_watermark: i64) {
-        let Some(&partition) = self.coordinators.by_slot.get(&slot) else { return };
-        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        let Some(&partition) = self.coordinators.by_slot.get(&slot) else {
+            return;
+        };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else {
+            return;
+        };
         if home.runtime.status() == Status::Loading {
             self.coordinators.homes.insert(partition, home);
             self.load_coordinator(partition);
@@ -349,7 +436,10 @@ impl Shard {
         }
         home.runtime.committed(Offset(high_watermark));
         self.release_replies(&mut home.runtime);
-        let done = home.snapshotting.as_ref().and_then(|s| s.end.filter(|end| end.0 <= high_watermark).map(|_| s.start));
+        let done = home
+            .snapshotting
+            .as_ref()
+            .and_then(|s| s.end.filter(|end| end.0 <= high_watermark).map(|_| s.start));
         if let Some(start) = done {
             home.snapshotting = None;
             if let Err(error) = self.store.delete_records(slot, start) {
@@ -361,7 +451,11 @@ impl Shard {
 
     pub(crate) fn on_offsets_failed(&mut self, slot: LogSlot) {
         if let Some(&partition) = self.coordinators.by_slot.get(&slot) {
-            self.fail_coordinator(partition, "its log is read-only", ErrorCode::KafkaStorageError);
+            self.fail_coordinator(
+                partition,
+                "its log is read-only",
+                ErrorCode::KafkaStorageError,
+            );
         }
     }
 
@@ -370,7 +464,9 @@ impl Shard {
         self.coordinators.armed = None;
         let now = self.coordinator_now();
         for partition in self.coordinators.partitions() {
-            let Some(home) = self.coordinators.homes.get_mut(&partition) else { continue };
+            let Some(home) = self.coordinators.homes.get_mut(&partition) else {
+                continue;
+            };
             let records = home.runtime.tick(now);
             self.append_records(partition, &records);
         }
@@ -378,7 +474,12 @@ impl Shard {
 
     /// One timer for the earliest deadline of all coordinators; a step of a snapshot, where one is under way or due.
     pub(crate) fn arm_coordinators(&mut self) {
-        let due = self.coordinators.homes.values().filter_map(|h| h.runtime.next_deadline()).min();
+        let due = self
+            .coordinators
+            .homes
+            .values()
+            .filter_map(|h| h.runtime.next_deadline())
+            .min();
         match (due, self.coordinators.armed) {
             (Some(due), Some((armed, _))) if armed == due => {}
             (Some(due), armed) => {
@@ -386,7 +487,8 @@ impl Shard {
                     self.io.cancel_timer(timer);
                 }
                 let at = netio::Instant(due.saturating_mul(1_000_000)).max(self.now);
-                self.coordinators.armed = Some((due, self.io.timer(at, token(Timer::Coordinators, 0))));
+                self.coordinators.armed =
+                    Some((due, self.io.timer(at, token(Timer::Coordinators, 0))));
             }
             (None, _) => {}
         }
@@ -396,19 +498,31 @@ impl Shard {
     fn step_snapshots(&mut self) {
         let homes = self.coordinators.homes.len().max(1) as u64;
         let threshold = (SNAPSHOT_BYTES / homes).max(SNAPSHOT_BYTES_MIN);
-        let next = self.coordinators.homes.iter().find(|(_, home)| match &home.snapshotting {
-            // A snapshot that a failure cut short never ends, so nothing is cut off for it.
-            Some(s) => home.runtime.status() == Status::Active && s.end.is_none(),
-            None => home.runtime.status() == Status::Active && home.since_snapshot >= threshold,
-        });
+        let next = self
+            .coordinators
+            .homes
+            .iter()
+            .find(|(_, home)| match &home.snapshotting {
+                // A snapshot that a failure cut short never ends, so nothing is cut off for it.
+                Some(s) => home.runtime.status() == Status::Active && s.end.is_none(),
+                None => home.runtime.status() == Status::Active && home.since_snapshot >= threshold,
+            });
         let Some((&partition, _)) = next else { return };
-        let Some(mut home) = self.coordinators.homes.remove(&partition) else { return };
+        let Some(mut home) = self.coordinators.homes.remove(&partition) else {
+            return;
+        };
         let log_end = self.store.offsets(home.slot).log_end;
         let mut snapshotting = home.snapshotting.take().unwrap_or_else(|| {
             home.since_snapshot = 0;
-            Snapshotting { cursor: home.runtime.snapshot(), start: log_end, end: None }
+            Snapshotting {
+                cursor: home.runtime.snapshot(),
+                start: log_end,
+                end: None,
+            }
         });
-        let records = home.runtime.snapshot_next(&mut snapshotting.cursor, BATCH_BYTES);
+        let records = home
+            .runtime
+            .snapshot_next(&mut snapshotting.cursor, BATCH_BYTES);
         if records.is_empty() {
             snapshotting.end = Some(log_end);
         }

@@ -7,13 +7,27 @@ use std::net::SocketAddr;
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {
-    Accepted { conn: ConnId, peer: SocketAddr },
-    Readable { conn: ConnId },
-    Writable { conn: ConnId },
-    Closed { conn: ConnId },
+    Accepted {
+        conn: ConnId,
+        peer: SocketAddr,
+    },
+    Readable {
+        conn: ConnId,
+    },
+    Writable {
+        conn: ConnId,
+    },
+    Closed {
+        conn: ConnId,
+    },
     /// A write of the log's ended.
-    Written { token: u64, result: netio::Result<()> },
-    Timer { token: u64 },
+    Written {
+        token: u64,
+        result: netio::Result<()>,
+    },
+    Timer {
+        token: u64,
+    },
     /// From another core or the control thread.
     Message(Message),
     /// From the store.
@@ -59,7 +73,11 @@ impl Shard {
     }
 
     fn on_writable(&mut self, conn: ConnId) {
-        if self.sessions.get_mut(conn).is_some_and(|s| s.held == Some(Held::Output)) {
+        if self
+            .sessions
+            .get_mut(conn)
+            .is_some_and(|s| s.held == Some(Held::Output))
+        {
             self.on_readable(conn);
         }
     }
@@ -69,8 +87,19 @@ impl Shard {
             Message::Forward { id, request } => self.on_forwarded(id, request),
             Message::Reply { id, slices } => self.on_forward_reply(id, slices),
             Message::ForwardFailed { id } => self.on_forward_failed(id),
-            Message::FetchPart { from, id, parts, max_bytes, at_least_one } => {
-                self.serve_fetch(crate::fetch::serve::Origin::Core { core: from, id }, parts, max_bytes, at_least_one);
+            Message::FetchPart {
+                from,
+                id,
+                parts,
+                max_bytes,
+                at_least_one,
+            } => {
+                self.serve_fetch(
+                    crate::fetch::serve::Origin::Core { core: from, id },
+                    parts,
+                    max_bytes,
+                    at_least_one,
+                );
             }
             Message::FetchedPart { id, parts } => self.on_fetched(id, parts),
             Message::Watch { from, id, watched } => self.on_watch(from, id, &watched),

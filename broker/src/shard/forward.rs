@@ -28,8 +28,14 @@ fn merge_frames<Q: Split>(pending: &Pending, frames: &[Bytes]) -> Result<Vec<Byt
     let mut answers = Vec::with_capacity(frames.len());
     for frame in frames {
         let mut reader = Reader::new(frame);
-        ResponseHeader::decode(&mut reader, <Q::Response<'_> as ApiMessage>::header_version(pending.version))?;
-        answers.push(<Q::Response<'_> as Decode<'_>>::decode(&mut reader, pending.version)?);
+        ResponseHeader::decode(
+            &mut reader,
+            <Q::Response<'_> as ApiMessage>::header_version(pending.version),
+        )?;
+        answers.push(<Q::Response<'_> as Decode<'_>>::decode(
+            &mut reader,
+            pending.version,
+        )?);
     }
     pending.encode(&Q::merge(answers))
 }
@@ -38,7 +44,10 @@ fn merge_frames<Q: Split>(pending: &Pending, frames: &[Bytes]) -> Result<Vec<Byt
 enum Waiting {
     Whole(Pending),
     /// One part of a split request: its place among the parts of `gather`.
-    Part { gather: u64, at: usize },
+    Part {
+        gather: u64,
+        at: usize,
+    },
 }
 
 struct Gather {
@@ -58,7 +67,10 @@ pub struct Forwards {
 
 impl std::fmt::Debug for Forwards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Forwards").field("waiting", &self.waiting.len()).field("gathers", &self.gathers.len()).finish()
+        f.debug_struct("Forwards")
+            .field("waiting", &self.waiting.len())
+            .field("gathers", &self.gathers.len())
+            .finish()
     }
 }
 
@@ -82,30 +94,69 @@ impl Shard {
     pub(crate) fn forward(&mut self, request: &Request<'_>, core: CoreId) -> Stage {
         assert!(!request.forwarded, "{:?} forwarded twice", request.pending);
         let id = self.forwards.id();
-        self.forwards.waiting.insert(id, Waiting::Whole(request.pending));
+        self.forwards
+            .waiting
+            .insert(id, Waiting::Whole(request.pending));
         let frame = Bytes::copy_from_slice(request.frame);
         self.send_forward(core, id, frame, request.host, request.pending.at);
         Stage::Later
     }
 
-    fn send_forward(&mut self, core: CoreId, id: u64, frame: Bytes, host: IpAddr, at: netio::Instant) {
+    fn send_forward(
+        &mut self,
+        core: CoreId,
+        id: u64,
+        frame: Bytes,
+        host: IpAddr,
+        at: netio::Instant,
+    ) {
         let from = self.me;
         self.stats.forwarded += 1;
-        self.tell(core, Message::Forward { id, request: Forwarded { from, frame, host, at } });
+        self.tell(
+            core,
+            Message::Forward {
+                id,
+                request: Forwarded {
+                    from,
+                    frame,
+                    host,
+                    at,
+                },
+            },
+        );
     }
 
     /// Gives each core its part of a request and merges their answers.
-    pub(crate) fn scatter<Q: Split>(&mut self, request: &Request<'_>, parts: Vec<(CoreId, Q)>) -> Result<Stage, wire::Error> {
+    pub(crate) fn scatter<Q: Split>(
+        &mut self,
+        request: &Request<'_>,
+        parts: Vec<(CoreId, Q)>,
+    ) -> Result<Stage, wire::Error> {
         let gather = self.forwards.id();
         let version = request.version();
         let missing = parts.len();
         assert!(missing > 0, "a request split into nothing");
-        self.forwards.gathers.insert(gather, Gather { pending: request.pending, parts: vec![None; missing], missing, merge: merge_frames::<Q> });
+        self.forwards.gathers.insert(
+            gather,
+            Gather {
+                pending: request.pending,
+                parts: vec![None; missing],
+                missing,
+                merge: merge_frames::<Q>,
+            },
+        );
         for (at, (core, part)) in parts.into_iter().enumerate() {
-            let slices = wire::encode_request(&part, request.pending.correlation_id, request.client_id, version)?;
+            let slices = wire::encode_request(
+                &part,
+                request.pending.correlation_id,
+                request.client_id,
+                version,
+            )?;
             let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
             let id = self.forwards.id();
-            self.forwards.waiting.insert(id, Waiting::Part { gather, at });
+            self.forwards
+                .waiting
+                .insert(id, Waiting::Part { gather, at });
             self.send_forward(core, id, frame, request.host, request.pending.at);
         }
         Ok(Stage::Later)
@@ -113,7 +164,10 @@ impl Shard {
 
     /// A request that another core received.
     pub(crate) fn on_forwarded(&mut self, id: u64, request: Forwarded) {
-        let to = ReplyTo::Core { core: request.from, id };
+        let to = ReplyTo::Core {
+            core: request.from,
+            id,
+        };
         match self.handle(to, request.host, request.at, &request.frame, true) {
             Stage::Reply(slices) => self.reply(to, slices),
             Stage::Later => {}
@@ -130,7 +184,9 @@ impl Shard {
             None => unreachable!("an answer {id} that nobody waits for"),
             Some(Waiting::Whole(pending)) => self.reply(pending.reply, slices),
             Some(Waiting::Part { gather, at }) => {
-                let Some(waiting) = self.forwards.gathers.get_mut(&gather) else { return };
+                let Some(waiting) = self.forwards.gathers.get_mut(&gather) else {
+                    return;
+                };
                 waiting.parts[at] = Some(joined(&slices));
                 waiting.missing -= 1;
                 if waiting.missing == 0 {
@@ -141,14 +197,21 @@ impl Shard {
     }
 
     fn merge(&mut self, gather: u64) {
-        let Some(gather) = self.forwards.gathers.remove(&gather) else { return };
+        let Some(gather) = self.forwards.gathers.remove(&gather) else {
+            return;
+        };
         let pending = gather.pending;
         // acks=0: the parts have no answers, nor has the whole.
         if gather.parts.iter().flatten().all(Bytes::is_empty) {
             self.reply(pending.reply, Vec::new());
             return;
         }
-        let frames: Vec<Bytes> = gather.parts.into_iter().flatten().map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..)).collect();
+        let frames: Vec<Bytes> = gather
+            .parts
+            .into_iter()
+            .flatten()
+            .map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..))
+            .collect();
         match (gather.merge)(&pending, &frames) {
             Ok(slices) => self.reply(pending.reply, slices),
             Err(error) => self.fail_reply(pending, &error.to_string()),
@@ -159,7 +222,9 @@ impl Shard {
     pub(crate) fn on_forward_failed(&mut self, id: u64) {
         match self.forwards.waiting.remove(&id) {
             None => {}
-            Some(Waiting::Whole(pending)) => self.fail_reply(pending, "another core could not handle it"),
+            Some(Waiting::Whole(pending)) => {
+                self.fail_reply(pending, "another core could not handle it")
+            }
             Some(Waiting::Part { gather, .. }) => {
                 if let Some(gather) = self.forwards.gathers.remove(&gather) {
                     self.fail_reply(gather.pending, "another core could not handle its part");
@@ -169,7 +234,9 @@ impl Shard {
     }
 
     pub(crate) fn fail_reply(&mut self, pending: Pending, why: &str) {
-        self.refusals.log(self.now, "forward", || format!("{:?} version {}: {why}", pending.key, pending.version));
+        self.refusals.log(self.now, "forward", || {
+            format!("{:?} version {}: {why}", pending.key, pending.version)
+        });
         match pending.reply {
             ReplyTo::Session { conn, .. } => self.close(conn),
             ReplyTo::Core { core, id } => self.tell(core, Message::ForwardFailed { id }),

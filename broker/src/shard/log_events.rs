@@ -21,11 +21,19 @@ impl Shard {
             Event::Room => self.resume(Held::Log),
             Event::LogStartMoved(slot) => self.on_log_start_moved(slot),
             Event::LogFailed { slot, reason } => {
-                tracing::error!(partition = self.name_of(slot), reason, "log is read-only since this fault");
+                tracing::error!(
+                    partition = self.name_of(slot),
+                    reason,
+                    "log is read-only since this fault"
+                );
                 self.on_log_failed(slot, &reason);
             }
             Event::ChainFailed { reason } => {
-                tracing::error!(core = self.me.0, reason, "write-ahead log is read-only since this fault: every partition of the core");
+                tracing::error!(
+                    core = self.me.0,
+                    reason,
+                    "write-ahead log is read-only since this fault: every partition of the core"
+                );
                 let slots: Vec<LogSlot> = self.partitions.iter().map(|p| p.slot).collect();
                 for slot in slots {
                     self.on_log_failed(slot, &reason);
@@ -37,13 +45,18 @@ impl Shard {
     }
 
     fn name_of(&self, slot: LogSlot) -> String {
-        self.partitions.at(slot).map_or_else(|| format!("{slot:?}"), |p| format!("{}-{}", p.name, p.partition))
+        self.partitions.at(slot).map_or_else(
+            || format!("{slot:?}"),
+            |p| format!("{}-{}", p.name, p.partition),
+        )
     }
 
     /// The high watermark of a log moved.
     fn on_advanced(&mut self, slot: LogSlot) {
         let high_watermark = self.store.offsets(slot).high_watermark.0;
-        let Some(leader) = self.partitions.at_mut(slot) else { return };
+        let Some(leader) = self.partitions.at_mut(slot) else {
+            return;
+        };
         let role = leader.role;
         let mut reached = Vec::new();
         while let Some(waiter) = leader.acks.pop_reached(high_watermark) {
@@ -65,19 +78,27 @@ impl Shard {
         for watcher in watchers {
             match watcher {
                 Watcher::Local(id) => self.on_woken(id),
-                Watcher::Remote { core, id } => self.tell(core, super::message::Message::Woken { id }),
+                Watcher::Remote { core, id } => {
+                    self.tell(core, super::message::Message::Woken { id })
+                }
             }
         }
     }
 
     fn on_log_failed(&mut self, slot: LogSlot, reason: &str) {
-        let Some(leader) = self.partitions.at_mut(slot) else { return };
+        let Some(leader) = self.partitions.at_mut(slot) else {
+            return;
+        };
         leader.failed.get_or_insert_with(|| reason.into());
         let role = leader.role;
         let waiters: Vec<_> = leader.acks.drain().collect();
         let watchers = leader.watchers.take_all();
         for waiter in waiters {
-            self.settle_produce(waiter.op, waiter.index, Some((ErrorCode::KafkaStorageError, reason)));
+            self.settle_produce(
+                waiter.op,
+                waiter.index,
+                Some((ErrorCode::KafkaStorageError, reason)),
+            );
         }
         self.wake(watchers);
         match role {

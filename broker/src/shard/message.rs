@@ -17,27 +17,50 @@ pub enum Message {
     /// The request could not be answered: its connection is to be closed.
     ForwardFailed { id: u64 },
     /// Partitions of a fetch that another core serves (single-port mode).
-    FetchPart { from: CoreId, id: u64, parts: Vec<FetchPart>, max_bytes: usize, at_least_one: bool },
+    FetchPart {
+        from: CoreId,
+        id: u64,
+        parts: Vec<FetchPart>,
+        max_bytes: usize,
+        at_least_one: bool,
+    },
     /// What the partitions had.
     FetchedPart { id: u64, parts: Vec<FetchedPart> },
     /// Tell me once when any of these partitions passes its offset.
-    Watch { from: CoreId, id: u64, watched: Vec<(LogId, i64)> },
+    Watch {
+        from: CoreId,
+        id: u64,
+        watched: Vec<(LogId, i64)>,
+    },
     /// One of them did.
     Woken { id: u64 },
     /// Nobody waits any more.
     Unwatch { from: CoreId, id: u64 },
     /// Committed metadata, in order, up to `through` (exclusive offset in `__cluster_metadata`).
-    Metadata { through: i64, records: Arc<Vec<MetadataRecord>> },
+    Metadata {
+        through: i64,
+        records: Arc<Vec<MetadataRecord>>,
+    },
     /// This core has applied the metadata and opened its logs.
     Applied { core: CoreId, through: i64 },
     /// Start serving: the whole image, and the logs that recovery found for this core.
-    Boot { image: Arc<Vec<MetadataRecord>>, through: i64, logs: Vec<RecoveredLog>, cluster_id: Arc<str> },
+    Boot {
+        image: Arc<Vec<MetadataRecord>>,
+        through: i64,
+        logs: Vec<RecoveredLog>,
+        cluster_id: Arc<str>,
+    },
     /// A core serves.
-    Serving { core: CoreId, listening: std::net::SocketAddr },
+    Serving {
+        core: CoreId,
+        listening: std::net::SocketAddr,
+    },
     /// This core has flushed everything and ends.
     Stopped { core: CoreId },
     /// From the control thread: numbers, please.
-    Snapshot { to: tokio::sync::oneshot::Sender<Box<Snapshot>> },
+    Snapshot {
+        to: tokio::sync::oneshot::Sender<Box<Snapshot>>,
+    },
     /// From the control thread, or from core 0 to the others: stop in order.
     Stop,
 }

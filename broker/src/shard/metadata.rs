@@ -27,7 +27,11 @@ impl Shard {
 
     /// Applies records to the image and to what this core owns.
     pub(crate) fn apply_metadata(&mut self, through: i64, records: &[MetadataRecord]) {
-        assert!(through >= self.image_through, "metadata through {through} after {}", self.image_through);
+        assert!(
+            through >= self.image_through,
+            "metadata through {through} after {}",
+            self.image_through
+        );
         let mut touched = BTreeSet::new();
         let mut removed = Vec::new();
         let mut all_configs = false;
@@ -70,7 +74,9 @@ impl Shard {
 
     /// Opens the logs of a topic's partitions that this core leads, and gives them their epoch and configuration.
     fn open_topic(&mut self, id: TopicId) {
-        let Some(topic) = self.image.topic_by_id(id) else { return };
+        let Some(topic) = self.image.topic_by_id(id) else {
+            return;
+        };
         let name: Rc<str> = topic.name.as_ref().into();
         let epochs: Vec<(i32, i32)> = topic
             .partitions
@@ -81,14 +87,21 @@ impl Shard {
             .filter(|&(i, _)| core_of(id, i, self.settings.cores) == self.me)
             .collect();
         let config = Rc::new(self.topic_config(&name));
-        let role = if &*name == OFFSETS_TOPIC { Role::Offsets } else { Role::User };
+        let role = if &*name == OFFSETS_TOPIC {
+            Role::Offsets
+        } else {
+            Role::User
+        };
         for (partition, epoch) in epochs {
             self.open_partition(id, &name, partition, epoch, role, &config);
         }
     }
 
     pub(crate) fn topic_config(&self, name: &str) -> TopicConfig {
-        let mut config = TopicConfig::resolve(self.image.topic_configs(name), &self.defaults.with(&self.image, self.settings.node_id));
+        let mut config = TopicConfig::resolve(
+            self.image.topic_configs(name),
+            &self.defaults.with(&self.image, self.settings.node_id),
+        );
         if name == OFFSETS_TOPIC {
             // Bounded by snapshots: see `coordinate`.
             config.log.delete = false;
@@ -97,8 +110,20 @@ impl Shard {
         config
     }
 
-    fn open_partition(&mut self, topic: TopicId, name: &Rc<str>, partition: i32, epoch: i32, role: Role, config: &Rc<TopicConfig>) {
-        if let Some(leader) = self.partitions.slot(topic, partition).and_then(|s| self.partitions.at_mut(s)) {
+    fn open_partition(
+        &mut self,
+        topic: TopicId,
+        name: &Rc<str>,
+        partition: i32,
+        epoch: i32,
+        role: Role,
+        config: &Rc<TopicConfig>,
+    ) {
+        if let Some(leader) = self
+            .partitions
+            .slot(topic, partition)
+            .and_then(|s| self.partitions.at_mut(s))
+        {
             let slot = leader.slot;
             if leader.epoch != epoch {
                 leader.epoch = epoch;
@@ -117,7 +142,10 @@ impl Shard {
                 self.store.set_epoch(slot, LeaderEpoch(epoch));
                 slot
             }
-            None => match self.store.create(id, name, config.log.clone(), LeaderEpoch(epoch)) {
+            None => match self
+                .store
+                .create(id, name, config.log.clone(), LeaderEpoch(epoch))
+            {
                 Ok(slot) => slot,
                 Err(error) => {
                     tracing::error!(partition = format!("{name}-{partition}"), %error, "log cannot be made");
@@ -145,10 +173,19 @@ impl Shard {
 
     fn close_topic(&mut self, id: TopicId, partitions: usize) {
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            let Some(mut leader) = self.partitions.remove(id, partition) else { continue };
+            let Some(mut leader) = self.partitions.remove(id, partition) else {
+                continue;
+            };
             let waiters: Vec<_> = leader.acks.drain().collect();
             for waiter in waiters {
-                self.settle_produce(waiter.op, waiter.index, Some((wire::ErrorCode::UnknownTopicOrPartition, "the topic was deleted")));
+                self.settle_produce(
+                    waiter.op,
+                    waiter.index,
+                    Some((
+                        wire::ErrorCode::UnknownTopicOrPartition,
+                        "the topic was deleted",
+                    )),
+                );
             }
             self.wake(leader.watchers.take_all());
             if leader.role == Role::Offsets {

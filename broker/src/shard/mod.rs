@@ -41,7 +41,11 @@ use message::Message;
 use netio::{ConnId, CoreId, Instant, Io, ListenerId, Mesh, TaskSet};
 use refusals::Refusals;
 use stats::Stats;
-use std::{collections::{BTreeSet, VecDeque}, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
 use storage::Store;
 use tokio::sync::watch;
 
@@ -113,7 +117,9 @@ impl netio::Program for Shard {
         }
         let mut messages = 0;
         while messages < MESSAGES_PER_TURN {
-            let Some((_, message)) = self.mesh.receive() else { break };
+            let Some((_, message)) = self.mesh.receive() else {
+                break;
+            };
             self.apply(event::Event::Message(message));
             messages += 1;
         }
@@ -122,7 +128,11 @@ impl netio::Program for Shard {
         if self.stopped {
             return netio::Turn::Done;
         }
-        if messages == MESSAGES_PER_TURN || !settled { netio::Turn::Again } else { netio::Turn::Rest }
+        if messages == MESSAGES_PER_TURN || !settled {
+            netio::Turn::Again
+        } else {
+            netio::Turn::Rest
+        }
     }
 }
 

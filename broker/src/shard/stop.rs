@@ -16,7 +16,11 @@ impl Shard {
             return;
         }
         self.stopping = true;
-        tracing::info!(core = self.me.0, connections = self.sessions.len(), "stopping");
+        tracing::info!(
+            core = self.me.0,
+            connections = self.sessions.len(),
+            "stopping"
+        );
         if self.me == CoreId(0) {
             for core in 1..self.settings.cores {
                 self.tell(CoreId(core), Message::Stop);
@@ -26,7 +30,8 @@ impl Shard {
             self.io.close_listener(listener);
         }
         self.answer_all_fetches();
-        self.io.timer(self.now.after_ms(DRAIN_MS), token(Timer::Stop, 0));
+        self.io
+            .timer(self.now.after_ms(DRAIN_MS), token(Timer::Stop, 0));
         if self.produces.is_empty() {
             self.end_sessions();
         }
@@ -69,16 +74,24 @@ impl Shard {
         }
         let (io, options) = (self.io.clone(), self.storage_options.clone());
         let marking = TaskSet::new(&self.io);
-        marking.spawn(Class::Maintenance, async move { storage::mark_clean(&io, &options).await });
+        marking.spawn(Class::Maintenance, async move {
+            storage::mark_clean(&io, &options).await
+        });
         self.marking = Some(marking);
     }
 
     fn finish_marking(&mut self) {
-        let Some(result) = self.marking.as_ref().and_then(TaskSet::take) else { return };
+        let Some(result) = self.marking.as_ref().and_then(TaskSet::take) else {
+            return;
+        };
         match result {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("no clean-shutdown marker: not every core flushed; the next start recovers"),
-            Err(error) => tracing::warn!(%error, "no clean-shutdown marker; the next start recovers"),
+            Ok(false) => tracing::warn!(
+                "no clean-shutdown marker: not every core flushed; the next start recovers"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "no clean-shutdown marker; the next start recovers")
+            }
         }
         self.stopped = true;
     }

@@ -40,7 +40,8 @@ impl Shard {
     }
 
     pub(crate) fn arm_tick(&self) {
-        self.io.timer(self.now.after_ms(TICK_MS), token(Timer::Housekeeping, 0));
+        self.io
+            .timer(self.now.after_ms(TICK_MS), token(Timer::Housekeeping, 0));
     }
 
     fn on_tick(&mut self) {
@@ -55,9 +56,15 @@ impl Shard {
         let limits = &self.settings.limits;
         let mut late = Vec::new();
         for session in self.sessions.iter() {
-            let idle = session.order.is_empty() && session.held.is_none() && self.now.since(session.active) > limits.connection_idle_ms * 1_000_000;
+            let idle = session.order.is_empty()
+                && session.held.is_none()
+                && self.now.since(session.active) > limits.connection_idle_ms * 1_000_000;
             let slow = session.partial.is_some_and(|(since, has_length)| {
-                let ms = if has_length { limits.frame_body_ms } else { limits.frame_header_ms };
+                let ms = if has_length {
+                    limits.frame_body_ms
+                } else {
+                    limits.frame_header_ms
+                };
                 self.now.since(since) > ms * 1_000_000
             });
             if idle || slow {
@@ -67,7 +74,9 @@ impl Shard {
         for (conn, host, slow) in late {
             if slow {
                 self.stats.slow_closed += 1;
-                self.refusals.log(self.now, "slow", || format!("{host}: a frame took too long; connection closed"));
+                self.refusals.log(self.now, "slow", || {
+                    format!("{host}: a frame took too long; connection closed")
+                });
             } else {
                 self.stats.idle_closed += 1;
             }
