@@ -46,7 +46,7 @@ class Member {
     this.seen = openSync(`${directory}/member-${number}.tsv`, 'w')
     this.pending = new Map()
     this.committed = Date.now()
-    const kafka = new Kafka({
+    this.kafka = new Kafka({
       brokers: [bootstrap],
       clientId: `demo-kafkajs-${number}`,
       connectionTimeout: 2000,
@@ -54,24 +54,34 @@ class Member {
       logLevel: logLevel.NOTHING,
       retry: PATIENT
     })
-    this.consumer = kafka.consumer({ groupId, heartbeatInterval: 500, maxWaitTimeInMs: 200, retry: PATIENT })
-    const { CRASH, GROUP_JOIN } = this.consumer.events
-    this.consumer.on(GROUP_JOIN, () => {
-      this.pending.clear()
-      this.write(`S\t${Date.now()}\n`)
-    })
-    this.consumer.on(CRASH, ({ payload }) => {
-      console.error('crash', payload.error)
-      if (!payload.restart) process.exit(1)
-    })
+    // The last events of all are followed by no batch whose turn would commit them.
+    this.timer = setInterval(() => this.commit(), COMMIT_EVERY_MS)
   }
 
   async start () {
-    await this.consumer.connect()
-    await this.consumer.subscribe({ topics: topics.split(','), fromBeginning: true })
-    await this.consumer.run({ autoCommit: false, eachBatch: async one => this.process(one) })
-    // The last events of all are followed by no batch whose turn would commit them.
-    this.timer = setInterval(() => this.commit(), COMMIT_EVERY_MS)
+    const consumer = this.kafka.consumer({
+      groupId, heartbeatInterval: 500, maxWaitTimeInMs: 200, sessionTimeout: 6000, retry: PATIENT
+    })
+    const { CRASH, GROUP_JOIN } = consumer.events
+    consumer.on(GROUP_JOIN, () => {
+      this.pending.clear()
+      this.write(`S\t${Date.now()}\n`)
+    })
+    consumer.on(CRASH, ({ payload }) => {
+      console.error('crash', payload.error)
+      // When no broker can be reached to ask for the coordinator it gives up for good, and the
+      // application has to begin anew.
+      if (!payload.restart) setTimeout(() => this.start(), PATIENT.maxRetryTime)
+    })
+    this.consumer = consumer
+    try {
+      await consumer.connect()
+      await consumer.subscribe({ topics: topics.split(','), fromBeginning: true })
+      await consumer.run({ autoCommit: false, eachBatch: async one => this.process(one) })
+    } catch (error) {
+      console.error('start', error)
+      setTimeout(() => this.start(), PATIENT.maxRetryTime)
+    }
   }
 
   async process ({ batch, heartbeat, isRunning, isStale, commitOffsetsIfNecessary }) {

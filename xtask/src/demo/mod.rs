@@ -14,6 +14,11 @@
 //! both are plain comparisons of files, with tests that a lost, doubled, moved or altered event
 //! fails them.
 //!
+//! Apache Kafka with `--kills` is a way to try the programs, and fails for a reason of its own: it
+//! forgets a producer whose newest batch is a day old by its time stamp
+//! (`producer.id.expiration.ms`, in `ProducerStateManager` when state is loaded), these events are
+//! of 2013, and so it takes a retry after an unclean start for something new.
+//!
 //! Programs and harness speak over pipes; see [`worker`]. This module judges no speed but that
 //! of the restart: a broker that is ready later than [`READY_WITHIN`] fails.
 
