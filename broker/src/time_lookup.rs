@@ -90,16 +90,16 @@ impl Shard {
                 answer.error_code = crate::api::error_map::storage_error(&error).code();
             }
         }
-        if lookup.waiting.is_empty() {
-            if let Some(done) = self.lookups.ops.remove(&id) {
-                self.finish(
-                    &done.pending,
-                    &ListOffsetsResponse {
-                        throttle_time_ms: 0,
-                        topics: done.topics,
-                    },
-                );
-            }
+        if lookup.waiting.is_empty()
+            && let Some(done) = self.lookups.ops.remove(&id)
+        {
+            self.finish(
+                &done.pending,
+                &ListOffsetsResponse {
+                    throttle_time_ms: 0,
+                    topics: done.topics,
+                },
+            );
         }
     }
 }

@@ -123,11 +123,11 @@ impl Shard {
             op.waiting
                 .retain(|&(slot, to)| store.durable_log_start(slot) < to);
         }
-        let (done, waiting) = std::mem::take(&mut self.delete_records)
+        let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.delete_records)
             .into_iter()
             .partition(|op| op.waiting.is_empty());
         self.delete_records = waiting;
-        for op in Vec::<DeleteRecordsOp>::from(done) {
+        for op in done {
             self.finish(
                 &op.pending,
                 &DeleteRecordsResponse {

@@ -375,16 +375,17 @@ impl Shard {
         if let Some((epoch, end_offset)) = found.diverging {
             data.diverging_epoch = EpochEndOffset { epoch, end_offset };
         }
-        if found.error == ErrorCode::NotLeaderOrFollower.code() && pending.version >= 12 {
-            if let (_, Some(topic)) = self.home_of(&part.topic, part.partition) {
-                let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);
-                let leader_id = self.settings.client_id_of(core);
-                data.current_leader = LeaderIdAndEpoch {
-                    leader_id,
-                    leader_epoch: found.leader_epoch,
-                };
-                *tell_endpoints = pending.version >= 16;
-            }
+        if found.error == ErrorCode::NotLeaderOrFollower.code()
+            && pending.version >= 12
+            && let (_, Some(topic)) = self.home_of(&part.topic, part.partition)
+        {
+            let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);
+            let leader_id = self.settings.client_id_of(core);
+            data.current_leader = LeaderIdAndEpoch {
+                leader_id,
+                leader_epoch: found.leader_epoch,
+            };
+            *tell_endpoints = pending.version >= 16;
         }
         data
     }

@@ -209,10 +209,10 @@ impl Shard {
             }
         }
         serving.reads -= 1;
-        if serving.reads == 0 {
-            if let Some(done) = self.fetches.serving.remove(&id) {
-                self.served(done.origin, done.found);
-            }
+        if serving.reads == 0
+            && let Some(done) = self.fetches.serving.remove(&id)
+        {
+            self.served(done.origin, done.found);
         }
         true
     }

@@ -259,12 +259,12 @@ impl FetchSessions {
         entry.high_watermark = news.high_watermark;
         entry.log_start = news.log_start;
         entry.error = news.error;
-        if news.has_records {
-            if let Some(entry) = session.order.remove(&place) {
-                session.order.insert(session.next_place, entry);
-                session.place.insert(key, session.next_place);
-                session.next_place += 1;
-            }
+        if news.has_records
+            && let Some(entry) = session.order.remove(&place)
+        {
+            session.order.insert(session.next_place, entry);
+            session.place.insert(key, session.next_place);
+            session.next_place += 1;
         }
         changed || !incremental
     }

@@ -116,11 +116,11 @@ impl Shard {
             waiting.answer.fail(index, error, Some(message));
         }
         waiting.missing -= 1;
-        if waiting.missing == 0 {
-            if let Some(op) = self.produces.ops.remove(&op) {
-                self.stats.stage_ack.record(self.now.since(op.pending.at));
-                self.answer_produce(op.pending, op.answer);
-            }
+        if waiting.missing == 0
+            && let Some(op) = self.produces.ops.remove(&op)
+        {
+            self.stats.stage_ack.record(self.now.since(op.pending.at));
+            self.answer_produce(op.pending, op.answer);
         }
     }
 

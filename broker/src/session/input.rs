@@ -179,11 +179,8 @@ impl Shard {
         forwarded: bool,
     ) -> Stage {
         let mut reader = Reader::new(body);
-        let header = match RequestHeader::parse(&mut reader) {
-            Ok(header) => header,
-            Err(_) => {
-                return Stage::Close("a request header that cannot be read, or of an unknown API");
-            }
+        let Ok(header) = RequestHeader::parse(&mut reader) else {
+            return Stage::Close("a request header that cannot be read, or of an unknown API");
         };
         let Some(key) = ApiKey::from_code(header.api_key) else {
             return Stage::Close("unknown API");
