@@ -1,0 +1,21 @@
+//! The whole broker in the simulation: every core, disk, network and clock from one seed.
+//!
+//! * [`bed`]       a host with a broker on it, and connections to it.
+//! * [`kafka`]     what a Kafka client does, one call at a time.
+//! * [`smoke`]     what every client does first, in both modes and on one and two cores.
+//! * [`versions`]  every API in every version that is served, with the requests of [`requests`].
+//! * [`hostile`]   bytes that mean harm, and peers that go away.
+//! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
+//! * [`faults`]    a disk that fails or is full.
+//!
+//! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7 alone.
+#![allow(clippy::unwrap_used)]
+
+mod bed;
+mod crash;
+mod faults;
+mod hostile;
+mod kafka;
+mod requests;
+mod smoke;
+mod versions;
