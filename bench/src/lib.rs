@@ -9,7 +9,8 @@
 //! * [`engine`]: how a run is carried out, checked and judged
 //! * [`measure`]: latencies, processes, the host
 //! * [`result`]: what a run found
-//! * [`scenario`]: named loads; [`peer`]: brokers to put them on; [`compare`]: turn by turn
+//! * [`scenario`]: named loads; [`peer`]: brokers to put them on; [`compare`]: turn by turn;
+//!   [`study`]: many runs of one
 //! * [`report`]: for people
 //! * [`clock`], [`cpus`]: one clock for all; who runs where
 #![forbid(unsafe_code)]
@@ -25,4 +26,5 @@ pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod stamp;
+pub mod study;
 pub mod workload;

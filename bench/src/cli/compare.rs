@@ -10,7 +10,7 @@ use super::one::{clear_progress, progress, write_hgrm};
 use crate::compare::{Comparison, Plan, compare as run};
 use crate::cpus;
 use crate::peer::{KNOWN, Place};
-use crate::report::compared;
+use crate::report::{chart, compared, html};
 use crate::scenario::Scenario;
 
 #[derive(Debug, Args)]
@@ -129,6 +129,23 @@ pub(super) fn compare(args: &CompareArgs) -> Result<()> {
     write(&comparison, &args.place.out())
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// A report.json
+    json: PathBuf,
+    /// Where the files go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(super) fn report(args: &ReportArgs) -> Result<()> {
+    let text = fs::read_to_string(&args.json)
+        .with_context(|| format!("reading {}", args.json.display()))?;
+    let comparison: Comparison = serde_json::from_str(&text)?;
+    println!("{}", compared::text(&comparison));
+    write(&comparison, &args.out)
+}
+
 /// The report's files.
 pub(super) fn write(comparison: &Comparison, out: &PathBuf) -> Result<()> {
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
@@ -137,6 +154,11 @@ pub(super) fn write(comparison: &Comparison, out: &PathBuf) -> Result<()> {
         serde_json::to_string_pretty(comparison)?,
     )?;
     fs::write(out.join("report.md"), compared::markdown(comparison))?;
+    fs::write(out.join("report.html"), html::comparison(comparison))?;
+    fs::write(
+        out.join("main.svg"),
+        chart::standalone(&html::overview(comparison)),
+    )?;
     for scenario in &comparison.scenarios {
         for run in &scenario.runs {
             if let Ok(result) = &run.result {

@@ -3,6 +3,7 @@
 mod compare;
 mod load;
 mod one;
+mod study;
 
 pub(crate) use one::bare_versions;
 
@@ -27,6 +28,18 @@ enum Command {
     E2e(one::E2eArgs),
     /// Several brokers, the same scenarios, turn by turn; fetches and starts them
     Compare(compare::CompareArgs),
+    /// Latency at 5 to 95 % of the measured maximum, the knee, the highest rate within a bound
+    Curve(study::CurveArgs),
+    /// What connections, record sizes or partitions cost
+    Sweep(study::SweepArgs),
+    /// Writers alone, and beside a reader of old data
+    Replay(study::ReplayArgs),
+    /// One long run
+    Soak(study::SoakArgs),
+    /// What the machine does without a broker
+    Floors(study::FloorsArgs),
+    /// Makes the pages and drawings of a comparison anew from its report.json
+    Report(compare::ReportArgs),
 }
 
 /// Parses the arguments of the process and does what they say.
@@ -39,5 +52,11 @@ pub fn main() -> Result<()> {
         Command::Consume(args) => one::consume(&args),
         Command::E2e(args) => one::e2e(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Curve(args) => study::curve(&args),
+        Command::Sweep(args) => study::sweep(&args),
+        Command::Replay(args) => study::replay(&args),
+        Command::Soak(args) => study::soak(&args),
+        Command::Floors(args) => study::floors(&args),
+        Command::Report(args) => compare::report(&args),
     }
 }

@@ -121,7 +121,11 @@ pub fn run(target: &Target, workload: &Workload, progress: Progress<'_>) -> Resu
     result
 }
 
-fn make_topic(cluster: &mut Cluster, workload: &Workload, bare: bool) -> Result<TopicInfo> {
+pub(crate) fn make_topic(
+    cluster: &mut Cluster,
+    workload: &Workload,
+    bare: bool,
+) -> Result<TopicInfo> {
     if bare {
         let mut info = cluster.topic("bench")?.clone();
         info.partitions.retain(|p| p.index.0 < workload.partitions);
@@ -509,7 +513,7 @@ fn version<R: Request>(cluster: &mut Cluster) -> Result<i16> {
 }
 
 /// Writes so many 10^6 bytes into the topic, as fast as a few deep connections can.
-fn store(
+pub(crate) fn store(
     target: &Target,
     workload: &Workload,
     topic: &TopicInfo,

@@ -1,6 +1,9 @@
-//! Results for people: tables on a terminal, Markdown, a page for a browser.
+//! Results for people: tables on a terminal, Markdown, a page for a browser, drawings.
 
+pub mod chart;
 pub mod compared;
 pub mod figures;
+pub mod html;
+pub mod study;
 pub mod table;
 pub mod units;

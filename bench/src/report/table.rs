@@ -137,7 +137,7 @@ pub fn run(result: &RunResult) -> String {
     out
 }
 
-fn latencies(result: &RunResult) -> Table {
+pub(super) fn latencies(result: &RunResult) -> Table {
     let mut table = Table::default();
     let quantiles = QUANTILES.iter().map(|(_, name)| *name);
     table.row(
