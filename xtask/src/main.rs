@@ -6,6 +6,7 @@
 mod clients;
 mod configs;
 mod demo;
+mod fuzz;
 mod peers;
 mod provision;
 mod test;
@@ -33,6 +34,8 @@ enum Command {
     Configs(configs::Arguments),
     /// Foreign Kafka clients against Millrace or Apache Kafka, and the table of what works.
     Clients(clients::Arguments),
+    /// Bytes from outside: corpora replayed, every fuzz target for a while.
+    Fuzz(fuzz::Arguments),
     /// A year of real events through several clients, with the broker killed meanwhile.
     Demo(demo::Arguments),
 }
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         Command::Wire(arguments) => wire::run(&arguments),
         Command::Configs(arguments) => configs::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }
