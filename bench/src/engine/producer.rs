@@ -113,10 +113,16 @@ impl Producer {
         (next < window.to && !self.dead).then_some(next)
     }
 
-    /// True when nothing is due, on its way or waited for.
+    /// True when nothing is due any more, on its way or waited for.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.dead || (self.due.is_empty() && self.in_flight.is_empty() && !self.is_sending())
+    pub fn is_finished(&self, window: &Window) -> bool {
+        // A loop that was late may reach the end of the window with requests due that it has not
+        // even queued.
+        self.dead
+            || (self.next_due(window).is_none()
+                && self.due.is_empty()
+                && self.in_flight.is_empty()
+                && !self.is_sending())
     }
 
     fn is_sending(&self) -> bool {
@@ -326,7 +332,7 @@ impl Producer {
             late += 1;
         }
         // A dead connection keeps its schedule: all that it should have sent counts.
-        if let (true, Some(schedule)) = (self.dead, &mut self.schedule) {
+        if let Some(schedule) = &mut self.schedule {
             while schedule.peek() < window.to {
                 let intended = schedule.peek();
                 if window.contains(intended) {

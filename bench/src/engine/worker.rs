@@ -314,7 +314,7 @@ impl Loop {
         if now >= window.deadline {
             return true;
         }
-        if !self.worker.producers.iter().all(Producer::is_idle) {
+        if !self.worker.producers.iter().all(|p| p.is_finished(&window)) {
             return false;
         }
         let shared = &self.worker.shared;
