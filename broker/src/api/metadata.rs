@@ -13,8 +13,8 @@ use record::TopicId;
 use wire::{
     Decode, ErrorCode, Reader, Uuid,
     metadata::{
-        MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-        MetadataResponseTopic,
+        MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+        MetadataResponsePartition, MetadataResponseTopic,
     },
 };
 
@@ -29,6 +29,9 @@ pub(crate) fn handle<'a>(
     let body = MetadataRequest::decode(reader, request.version())?;
     reader.expect_end()?;
     let version = request.version();
+    if let Some(refused) = refused_ids(&body, version) {
+        return request.answer(&refused);
+    }
     // In version 0 an empty list means all topics; later, null does.
     let all = body
         .topics
@@ -75,6 +78,26 @@ pub(crate) fn handle<'a>(
         shard.finish(&pending, &response);
     });
     Ok(Stage::Later)
+}
+
+/// Versions 10 and 11 have topic ids in the schema and not yet in the protocol: Kafka refuses the request (`KafkaApis.handleTopicMetadataRequest`).
+fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataResponse<'static>> {
+    let topics = body.topics.as_ref().filter(|_| version < 12)?;
+    if topics
+        .iter()
+        .all(|t| t.name.is_some() && t.topic_id.is_zero())
+    {
+        return None;
+    }
+    let name = |t: &MetadataRequestTopic<'_>| t.name.clone().unwrap_or_default().into_owned();
+    let topics = topics
+        .iter()
+        .map(|t| unknown(Some(name(t)), TopicId::ZERO, ErrorCode::InvalidRequest))
+        .collect();
+    Some(MetadataResponse {
+        topics,
+        ..Default::default()
+    })
 }
 
 enum Wanted {

@@ -48,7 +48,10 @@ impl How {
             auto_create_topics: true,
             default_partitions: 2,
             offsets_partitions: 4,
-            group: GroupSettings { initial_rebalance_delay_ms: 100, ..GroupSettings::default() },
+            group: GroupSettings {
+                initial_rebalance_delay_ms: 100,
+                ..GroupSettings::default()
+            },
             delete_topic_enable: true,
         };
         // Small, so that files are recycled and flushed within a test.
@@ -64,7 +67,12 @@ impl How {
             cold_read_bytes_max: 8 << 20,
             ..storage::Options::new("data")
         };
-        Self { sim: SimOptions::seeded(seed), settings, storage, disk_bytes: 4 << 30 }
+        Self {
+            sim: SimOptions::seeded(seed),
+            settings,
+            storage,
+            disk_bytes: 4 << 30,
+        }
     }
 
     pub(crate) fn single_port(mut self) -> Self {
@@ -73,9 +81,29 @@ impl How {
     }
 }
 
+/// The seeds of a test: 0 up to `few`, or as `MILLRACE_SEEDS` says (`100`, or `7..8`).
+pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("MILLRACE_SEEDS") else {
+        return 0..few;
+    };
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .unwrap_or_else(|e| panic!("MILLRACE_SEEDS={text}: {e}"))
+    };
+    match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&text),
+    }
+}
+
 /// Both modes on one and on two cores.
 pub(crate) fn every_mode(seed: u64) -> [How; 4] {
-    [How::new(seed, 1), How::new(seed, 2), How::new(seed, 1).single_port(), How::new(seed, 2).single_port()]
+    [
+        How::new(seed, 1),
+        How::new(seed, 2),
+        How::new(seed, 1).single_port(),
+        How::new(seed, 2).single_port(),
+    ]
 }
 
 /// A core that could not start.
@@ -102,9 +130,17 @@ impl Bed {
         let mut sim = Sim::new(how.sim.clone());
         let mut disk = how.sim.disk.clone();
         disk.capacity_bytes = how.disk_bytes;
-        let node = sim.add_host(NodeOptions { disk: Some(disk), ..NodeOptions::default() });
+        let node = sim.add_host(NodeOptions {
+            disk: Some(disk),
+            ..NodeOptions::default()
+        });
         let (_, progress) = watch::channel(Progress::default());
-        let mut bed = Self { sim, node, how, progress };
+        let mut bed = Self {
+            sim,
+            node,
+            how,
+            progress,
+        };
         bed.restart();
         bed
     }
@@ -118,7 +154,10 @@ impl Bed {
             now.ready || now.failed.is_some()
         });
         let now = self.progress.borrow().clone();
-        assert!(ready && now.failed.is_none(), "the broker does not start: {now:?}");
+        assert!(
+            ready && now.failed.is_none(),
+            "the broker does not start: {now:?}"
+        );
     }
 
     /// Starts a process and does not wait.
@@ -131,7 +170,9 @@ impl Bed {
             storage: self.how.storage.clone(),
             ready: Arc::new(told),
         };
-        let boots = (0..self.how.settings.cores).map(|_| boot_of(plan.clone())).collect();
+        let boots = (0..self.how.settings.cores)
+            .map(|_| boot_of(plan.clone()))
+            .collect();
         self.sim.restart(self.node, boots);
     }
 
@@ -145,26 +186,53 @@ impl Bed {
 
     /// A connection to a core; to any of them in single-port mode.
     pub(crate) fn connect(&self, core: u16) -> Conn {
-        let port = if self.how.settings.single_port { PORT } else { PORT + core };
-        Conn { client: self.sim.client((self.node.ip(), port).into()), arrived: Vec::new(), correlation: 0 }
+        let port = if self.how.settings.single_port {
+            PORT
+        } else {
+            PORT + core
+        };
+        Conn {
+            client: self.sim.client((self.node.ip(), port).into()),
+            arrived: Vec::new(),
+            correlation: 0,
+        }
     }
 
     /// Sends a request and waits for its answer. Panics if there is none.
-    pub(crate) fn call<Q: Request>(&mut self, conn: &mut Conn, request: &Q, version: i16) -> Q::Response<'static> {
+    pub(crate) fn call<Q: Request>(
+        &mut self,
+        conn: &mut Conn,
+        request: &Q,
+        version: i16,
+    ) -> Q::Response<'static> {
         match self.try_call(conn, request, version) {
             Some(response) => response,
-            None => panic!("{:?} version {version}: no answer, the connection is {:?}", Q::API_KEY, conn.client.ended()),
+            None => panic!(
+                "{:?} version {version}: no answer, the connection is {:?}",
+                Q::API_KEY,
+                conn.client.ended()
+            ),
         }
     }
 
     /// As [`Self::call`]; `None` when the connection ends first.
-    pub(crate) fn try_call<Q: Request>(&mut self, conn: &mut Conn, request: &Q, version: i16) -> Option<Q::Response<'static>> {
+    pub(crate) fn try_call<Q: Request>(
+        &mut self,
+        conn: &mut Conn,
+        request: &Q,
+        version: i16,
+    ) -> Option<Q::Response<'static>> {
         let id = conn.send(request, version);
         self.answer::<Q>(conn, id, version)
     }
 
     /// Waits for the answer to a request sent before, the next on its connection.
-    pub(crate) fn answer<Q: Request>(&mut self, conn: &mut Conn, id: i32, version: i16) -> Option<Q::Response<'static>> {
+    pub(crate) fn answer<Q: Request>(
+        &mut self,
+        conn: &mut Conn,
+        id: i32,
+        version: i16,
+    ) -> Option<Q::Response<'static>> {
         let frame = self.frame(conn)?;
         Some(read_answer::<Q>(&frame, id, version))
     }
@@ -176,13 +244,18 @@ impl Bed {
             frame = conn.poll();
             frame.is_some() || conn.client.ended().is_some()
         });
-        assert!(there, "no answer in {PATIENCE_NS} ns, and the connection stands");
+        assert!(
+            there,
+            "no answer in {PATIENCE_NS} ns, and the connection stands"
+        );
         frame.or_else(|| conn.poll())
     }
 
     /// Waits for the end of a connection, and gives what arrived before.
     pub(crate) fn until_closed(&mut self, conn: &mut Conn) -> Vec<u8> {
-        let ended = self.sim.run_until(PATIENCE_NS, |_| conn.client.ended().is_some());
+        let ended = self
+            .sim
+            .run_until(PATIENCE_NS, |_| conn.client.ended().is_some());
         assert!(ended, "the connection was not closed");
         let mut all = std::mem::take(&mut conn.arrived);
         all.append(&mut conn.client.take());
@@ -194,10 +267,20 @@ impl Bed {
 pub(crate) fn read_answer<Q: Request>(frame: &[u8], id: i32, version: i16) -> Q::Response<'static> {
     let key = Q::API_KEY;
     let mut reader = Reader::new(frame.to_vec().leak());
-    let header = ResponseHeader::decode(&mut reader, <Q::Response<'_> as ApiMessage>::header_version(version)).unwrap();
-    assert_eq!(header.correlation_id, id, "{key:?} version {version}: the answer to another request");
-    let response = Q::Response::decode(&mut reader, version).unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
-    reader.expect_end().unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
+    let header = ResponseHeader::decode(
+        &mut reader,
+        <Q::Response<'_> as ApiMessage>::header_version(version),
+    )
+    .unwrap();
+    assert_eq!(
+        header.correlation_id, id,
+        "{key:?} version {version}: the answer to another request"
+    );
+    let response = Q::Response::decode(&mut reader, version)
+        .unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
+    reader
+        .expect_end()
+        .unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
     response
 }
 

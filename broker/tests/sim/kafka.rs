@@ -10,7 +10,9 @@ use wire::{
     fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData},
     find_coordinator::FindCoordinatorRequest,
     init_producer_id::InitProducerIdRequest,
-    list_offsets::{ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic},
+    list_offsets::{
+        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic,
+    },
     metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse},
     offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic},
     offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics},
@@ -37,7 +39,10 @@ pub(crate) fn batch<T: AsRef<[u8]>>(values: &[T]) -> Bytes {
 
 /// A batch of an idempotent producer, from this sequence on.
 pub(crate) fn idempotent<T: AsRef<[u8]>>(producer: Producer, sequence: i32, values: &[T]) -> Bytes {
-    build(BatchBuilder::new().producer(producer.0, producer.1, sequence), values)
+    build(
+        BatchBuilder::new().producer(producer.0, producer.1, sequence),
+        values,
+    )
 }
 
 fn build<T: AsRef<[u8]>>(mut batch: BatchBuilder, values: &[T]) -> Bytes {
@@ -48,7 +53,12 @@ fn build<T: AsRef<[u8]>>(mut batch: BatchBuilder, values: &[T]) -> Bytes {
 }
 
 /// A produce request for one partition.
-pub(crate) fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest<'static> {
+pub(crate) fn produce_request(
+    topic: &str,
+    partition: i32,
+    acks: i16,
+    records: Bytes,
+) -> ProduceRequest<'static> {
     ProduceRequest {
         transactional_id: None,
         acks,
@@ -56,7 +66,10 @@ pub(crate) fn produce_request(topic: &str, partition: i32, acks: i16, records: B
         topic_data: vec![TopicProduceData {
             name: topic.to_owned().into(),
             topic_id: Uuid::default(),
-            partition_data: vec![PartitionProduceData { index: partition, records: Some(Records::from(records)) }],
+            partition_data: vec![PartitionProduceData {
+                index: partition,
+                records: Some(Records::from(records)),
+            }],
         }],
     }
 }
@@ -78,14 +91,23 @@ pub(crate) fn fetch_topic(topic: &str, partitions: &[(i32, i64)]) -> FetchTopic<
         topic_id: Uuid::default(),
         partitions: partitions
             .iter()
-            .map(|&(partition, fetch_offset)| FetchPartition { partition, fetch_offset, partition_max_bytes: 1 << 20, ..Default::default() })
+            .map(|&(partition, fetch_offset)| FetchPartition {
+                partition,
+                fetch_offset,
+                partition_max_bytes: 1 << 20,
+                ..Default::default()
+            })
             .collect(),
     }
 }
 
 /// Offsets and values of the records that a fetch brought, in order; what is before `from` is left out, as clients do.
 pub(crate) fn values(data: &PartitionData<'_>, from: i64) -> Vec<(i64, Vec<u8>)> {
-    let bytes = data.records.as_ref().map(Records::contiguous).unwrap_or_default();
+    let bytes = data
+        .records
+        .as_ref()
+        .map(Records::contiguous)
+        .unwrap_or_default();
     let mut found = Vec::new();
     for view in Batches::new(&bytes) {
         for record in view.records().expect("nothing is compressed here") {
@@ -110,17 +132,35 @@ impl Kafka {
     }
 
     /// Sends a request to a core and waits for its answer.
-    pub(crate) fn call<Q: Request>(&mut self, bed: &mut Bed, core: u16, request: &Q, version: i16) -> Q::Response<'static> {
+    pub(crate) fn call<Q: Request>(
+        &mut self,
+        bed: &mut Bed,
+        core: u16,
+        request: &Q,
+        version: i16,
+    ) -> Q::Response<'static> {
         self.conn(bed, core);
         bed.call(self.conns.get_mut(&core).unwrap(), request, version)
     }
 
-    pub(crate) fn metadata(&mut self, bed: &mut Bed, core: u16, topics: &[&str]) -> MetadataResponse<'static> {
+    pub(crate) fn metadata(
+        &mut self,
+        bed: &mut Bed,
+        core: u16,
+        topics: &[&str],
+    ) -> MetadataResponse<'static> {
         let topics = topics
             .iter()
-            .map(|t| MetadataRequestTopic { name: Some((*t).to_owned().into()), topic_id: Uuid::default() })
+            .map(|t| MetadataRequestTopic {
+                name: Some((*t).to_owned().into()),
+                topic_id: Uuid::default(),
+            })
             .collect();
-        let request = MetadataRequest { topics: Some(topics), allow_auto_topic_creation: true, ..MetadataRequest::default() };
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
         self.call(bed, core, &request, 12)
     }
 
@@ -129,23 +169,44 @@ impl Kafka {
         let metadata = self.metadata(bed, 0, &[topic]);
         let found = &metadata.topics[0];
         assert_eq!(found.error_code, 0, "{topic}: {metadata:?}");
-        let partition = found.partitions.iter().find(|p| p.partition_index == partition).unwrap();
-        let broker = metadata.brokers.iter().find(|b| b.node_id == partition.leader_id).expect("the leader is one of the brokers");
+        let partition = found
+            .partitions
+            .iter()
+            .find(|p| p.partition_index == partition)
+            .unwrap();
+        let broker = metadata
+            .brokers
+            .iter()
+            .find(|b| b.node_id == partition.leader_id)
+            .expect("the leader is one of the brokers");
         u16::try_from(broker.port).unwrap() - PORT
     }
 
     /// The core that coordinates a group.
     pub(crate) fn coordinator(&mut self, bed: &mut Bed, group: &str) -> u16 {
-        let request = FindCoordinatorRequest { coordinator_keys: vec![group.to_owned().into()], ..Default::default() };
+        let request = FindCoordinatorRequest {
+            coordinator_keys: vec![group.to_owned().into()],
+            ..Default::default()
+        };
         let found = self.call(bed, 0, &request, 4);
         let found = &found.coordinators[0];
         assert_eq!(found.error_code, 0, "{found:?}");
         u16::try_from(found.port).unwrap() - PORT
     }
 
-    pub(crate) fn create_topic(&mut self, bed: &mut Bed, topic: &str, partitions: i32) -> Result<Uuid, ErrorCode> {
+    pub(crate) fn create_topic(
+        &mut self,
+        bed: &mut Bed,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<Uuid, ErrorCode> {
         let request = CreateTopicsRequest {
-            topics: vec![CreatableTopic { name: topic.to_owned().into(), num_partitions: partitions, replication_factor: 1, ..Default::default() }],
+            topics: vec![CreatableTopic {
+                name: topic.to_owned().into(),
+                num_partitions: partitions,
+                replication_factor: 1,
+                ..Default::default()
+            }],
             timeout_ms: 30_000,
             validate_only: false,
         };
@@ -157,27 +218,58 @@ impl Kafka {
     }
 
     pub(crate) fn delete_topic(&mut self, bed: &mut Bed, topic: &str) -> ErrorCode {
-        let topics = vec![DeleteTopicState { name: Some(topic.to_owned().into()), topic_id: Uuid::default() }];
-        let request = DeleteTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() };
+        let topics = vec![DeleteTopicState {
+            name: Some(topic.to_owned().into()),
+            topic_id: Uuid::default(),
+        }];
+        let request = DeleteTopicsRequest {
+            topics,
+            timeout_ms: 30_000,
+            ..Default::default()
+        };
         ErrorCode::from_code(self.call(bed, 0, &request, 6).responses[0].error_code).unwrap()
     }
 
     pub(crate) fn producer(&mut self, bed: &mut Bed) -> Producer {
-        let request = InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 60_000, ..Default::default() };
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: 60_000,
+            ..Default::default()
+        };
         let got = self.call(bed, 0, &request, 4);
         assert_eq!(got.error_code, 0);
-        Producer(ProducerId(got.producer_id), ProducerEpoch(got.producer_epoch))
+        Producer(
+            ProducerId(got.producer_id),
+            ProducerEpoch(got.producer_epoch),
+        )
     }
 
     /// Produces one batch at its leader, with acks=all.
-    pub(crate) fn produce(&mut self, bed: &mut Bed, topic: &str, partition: i32, records: Bytes) -> PartitionProduceResponse<'static> {
+    pub(crate) fn produce(
+        &mut self,
+        bed: &mut Bed,
+        topic: &str,
+        partition: i32,
+        records: Bytes,
+    ) -> PartitionProduceResponse<'static> {
         let core = self.leader(bed, topic, partition);
-        let mut answer = self.call(bed, core, &produce_request(topic, partition, -1, records), 9);
+        let mut answer = self.call(
+            bed,
+            core,
+            &produce_request(topic, partition, -1, records),
+            9,
+        );
         answer.responses.remove(0).partition_responses.remove(0)
     }
 
     /// One fetch at the leader that does not wait.
-    pub(crate) fn fetch(&mut self, bed: &mut Bed, topic: &str, partition: i32, offset: i64) -> PartitionData<'static> {
+    pub(crate) fn fetch(
+        &mut self,
+        bed: &mut Bed,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> PartitionData<'static> {
         let core = self.leader(bed, topic, partition);
         let mut answer = self.call(bed, core, &fetch_request(topic, partition, offset), 11);
         assert_eq!(answer.error_code, 0);
@@ -185,14 +277,23 @@ impl Kafka {
     }
 
     /// Everything that a consumer sees of a partition from `from` on, up to the high watermark.
-    pub(crate) fn read_all(&mut self, bed: &mut Bed, topic: &str, partition: i32, from: i64) -> Vec<(i64, Vec<u8>)> {
+    pub(crate) fn read_all(
+        &mut self,
+        bed: &mut Bed,
+        topic: &str,
+        partition: i32,
+        from: i64,
+    ) -> Vec<(i64, Vec<u8>)> {
         let (mut all, mut at) = (Vec::new(), from);
         loop {
             let data = self.fetch(bed, topic, partition, at);
             assert_eq!(data.error_code, 0, "{topic}-{partition} at {at}: {data:?}");
             let found = values(&data, at);
             let Some(last) = found.last() else {
-                assert_eq!(at, data.high_watermark, "{topic}-{partition}: nothing at {at} and the watermark is beyond");
+                assert_eq!(
+                    at, data.high_watermark,
+                    "{topic}-{partition}: nothing at {at} and the watermark is beyond"
+                );
                 return all;
             };
             at = last.0 + 1;
@@ -200,27 +301,83 @@ impl Kafka {
         }
     }
 
-    pub(crate) fn list_offset(&mut self, bed: &mut Bed, topic: &str, partition: i32, timestamp: i64) -> ListOffsetsPartitionResponse {
+    pub(crate) fn list_offset(
+        &mut self,
+        bed: &mut Bed,
+        topic: &str,
+        partition: i32,
+        timestamp: i64,
+    ) -> ListOffsetsPartitionResponse {
         let core = self.leader(bed, topic, partition);
-        let asked = ListOffsetsPartition { partition_index: partition, current_leader_epoch: -1, timestamp };
-        let topics = vec![ListOffsetsTopic { name: topic.to_owned().into(), partitions: vec![asked] }];
-        let request = ListOffsetsRequest { replica_id: -1, topics, ..Default::default() };
-        self.call(bed, core, &request, 7).topics.remove(0).partitions.remove(0)
+        let asked = ListOffsetsPartition {
+            partition_index: partition,
+            current_leader_epoch: -1,
+            timestamp,
+        };
+        let topics = vec![ListOffsetsTopic {
+            name: topic.to_owned().into(),
+            partitions: vec![asked],
+        }];
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics,
+            ..Default::default()
+        };
+        self.call(bed, core, &request, 7)
+            .topics
+            .remove(0)
+            .partitions
+            .remove(0)
     }
 
     /// A commit of a consumer without a group's protocol.
-    pub(crate) fn commit(&mut self, bed: &mut Bed, group: &str, topic: &str, partition: i32, offset: i64) -> ErrorCode {
+    pub(crate) fn commit(
+        &mut self,
+        bed: &mut Bed,
+        group: &str,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> ErrorCode {
         let core = self.coordinator(bed, group);
-        let answer = self.call(bed, core, &commit_request(group, (-1, ""), topic, partition, offset), 8);
+        let answer = self.call(
+            bed,
+            core,
+            &commit_request(group, (-1, ""), topic, partition, offset),
+            8,
+        );
         ErrorCode::from_code(answer.topics[0].partitions[0].error_code).unwrap()
     }
 
     /// A group's committed offset; -1 for none.
-    pub(crate) fn committed(&mut self, bed: &mut Bed, group: &str, topic: &str, partition: i32) -> Result<i64, ErrorCode> {
+    pub(crate) fn committed(
+        &mut self,
+        bed: &mut Bed,
+        group: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<i64, ErrorCode> {
         let core = self.coordinator(bed, group);
-        let topics = vec![OffsetFetchRequestTopics { name: topic.to_owned().into(), partition_indexes: vec![partition], ..Default::default() }];
-        let groups = vec![OffsetFetchRequestGroup { group_id: group.to_owned().into(), member_epoch: -1, topics: Some(topics), ..Default::default() }];
-        let answer = self.call(bed, core, &OffsetFetchRequest { groups, ..Default::default() }, 8);
+        let topics = vec![OffsetFetchRequestTopics {
+            name: topic.to_owned().into(),
+            partition_indexes: vec![partition],
+            ..Default::default()
+        }];
+        let groups = vec![OffsetFetchRequestGroup {
+            group_id: group.to_owned().into(),
+            member_epoch: -1,
+            topics: Some(topics),
+            ..Default::default()
+        }];
+        let answer = self.call(
+            bed,
+            core,
+            &OffsetFetchRequest {
+                groups,
+                ..Default::default()
+            },
+            8,
+        );
         let group = &answer.groups[0];
         if group.error_code != 0 {
             return Err(ErrorCode::from_code(group.error_code).unwrap());
@@ -232,7 +389,13 @@ impl Kafka {
 }
 
 /// A commit by a member (generation and id); -1 and no id for a consumer without a group's protocol.
-pub(crate) fn commit_request(group: &str, member: (i32, &str), topic: &str, partition: i32, offset: i64) -> OffsetCommitRequest<'static> {
+pub(crate) fn commit_request(
+    group: &str,
+    member: (i32, &str),
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> OffsetCommitRequest<'static> {
     OffsetCommitRequest {
         group_id: group.to_owned().into(),
         generation_id_or_member_epoch: member.0,

@@ -4,6 +4,7 @@
 //! * [`kafka`]     what a Kafka client does, one call at a time.
 //! * [`smoke`]     what every client does first, in both modes and on one and two cores.
 //! * [`versions`]  every API in every version that is served, with the requests of [`requests`].
+//! * [`sampled`]   any values in the fields of any request.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
 //! * [`faults`]    a disk that fails or is full.
@@ -17,5 +18,16 @@ mod faults;
 mod hostile;
 mod kafka;
 mod requests;
+mod sampled;
 mod smoke;
 mod versions;
+
+/// Any values in the fields of a schema: the encoder of the wire's own tests.
+#[path = "../../wire/tests/wire/sampler.rs"]
+#[allow(dead_code)]
+mod sampler;
+
+/// The notation of the schemas.
+#[path = "../../../xtask/src/wire/notation.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod notation;

@@ -4,13 +4,15 @@ use crate::{
     kafka::{NOW, batch},
 };
 use wire::{
-    ApiKey, Message, Request, Uuid,
-    alter_configs as ac, api_versions as av, create_partitions as cp, create_topics as ct, delete_groups as dg,
-    delete_records as dr, delete_topics as dt, describe_cluster as dcl, describe_configs as dc, describe_groups as dgr,
-    describe_log_dirs as dl, describe_producers as dp, describe_topic_partitions as dtp, fetch as fe, find_coordinator as fc,
-    heartbeat as hb, incremental_alter_configs as iac, init_producer_id as ip, join_group as jg, leave_group as lg,
-    list_config_resources as lcr, list_groups as lgr, list_offsets as lo, metadata as md, offset_commit as oc,
-    offset_delete as od, offset_fetch as of, offset_for_leader_epoch as oe, produce as pr, sync_group as sg,
+    ApiKey, Message, Request, Uuid, alter_configs as ac, api_versions as av,
+    create_partitions as cp, create_topics as ct, delete_groups as dg, delete_records as dr,
+    delete_topics as dt, describe_cluster as dcl, describe_configs as dc, describe_groups as dgr,
+    describe_log_dirs as dl, describe_producers as dp, describe_topic_partitions as dtp,
+    fetch as fe, find_coordinator as fc, heartbeat as hb, incremental_alter_configs as iac,
+    init_producer_id as ip, join_group as jg, leave_group as lg, list_config_resources as lcr,
+    list_groups as lgr, list_offsets as lo, metadata as md, offset_commit as oc,
+    offset_delete as od, offset_fetch as of, offset_for_leader_epoch as oe, produce as pr,
+    sync_group as sg,
 };
 
 /// What a request speaks of.
@@ -30,7 +32,8 @@ pub(crate) struct Names {
 pub(crate) const ID: i32 = 7;
 
 fn frame<Q: Request>(request: &Q, version: i16) -> Vec<u8> {
-    let slices = wire::encode_request(request, ID, Some("sim"), version).unwrap_or_else(|e| panic!("{:?} version {version}: {e}", Q::API_KEY));
+    let slices = wire::encode_request(request, ID, Some("sim"), version)
+        .unwrap_or_else(|e| panic!("{:?} version {version}: {e}", Q::API_KEY));
     slices.concat()
 }
 
@@ -46,7 +49,13 @@ pub(crate) fn minimal(key: ApiKey, version: i16) -> Option<Vec<u8>> {
     }
     if key == ApiKey::Produce {
         // Its default of acks has no answer.
-        return Some(frame(&pr::ProduceRequest { acks: -1, ..Default::default() }, version));
+        return Some(frame(
+            &pr::ProduceRequest {
+                acks: -1,
+                ..Default::default()
+            },
+            version,
+        ));
     }
     wire::for_each_api!(table)
 }
@@ -92,7 +101,10 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 topic_data: vec![pr::TopicProduceData {
                     name: if v < 13 { topic() } else { text("") },
                     topic_id: if v < 13 { Uuid::default() } else { n.topic_id },
-                    partition_data: vec![pr::PartitionProduceData { index, records: Some(batch(&["one", "two"]).into()) }],
+                    partition_data: vec![pr::PartitionProduceData {
+                        index,
+                        records: Some(batch(&["one", "two"]).into()),
+                    }],
                 }],
             },
             v,
@@ -108,7 +120,12 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 topics: vec![fe::FetchTopic {
                     topic: if v < 13 { topic() } else { text("") },
                     topic_id: if v < 13 { Uuid::default() } else { n.topic_id },
-                    partitions: vec![fe::FetchPartition { partition: index, fetch_offset: 0, partition_max_bytes: 1 << 20, ..Default::default() }],
+                    partitions: vec![fe::FetchPartition {
+                        partition: index,
+                        fetch_offset: 0,
+                        partition_max_bytes: 1 << 20,
+                        ..Default::default()
+                    }],
                 }],
                 forgotten_topics_data: if v < 7 {
                     Vec::new()
@@ -124,7 +141,11 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
             v,
         ),
         ApiKey::ListOffsets => {
-            let asked = |timestamp| lo::ListOffsetsPartition { partition_index: index, current_leader_epoch: -1, timestamp };
+            let asked = |timestamp| lo::ListOffsetsPartition {
+                partition_index: index,
+                current_leader_epoch: -1,
+                timestamp,
+            };
             let mut partitions = vec![asked(-1), asked(-2), asked(NOW.0)];
             if v >= 7 {
                 partitions.push(asked(-3));
@@ -133,16 +154,25 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 &lo::ListOffsetsRequest {
                     replica_id: -1,
                     isolation_level: if v < 2 { 0 } else { 1 },
-                    topics: vec![lo::ListOffsetsTopic { name: topic(), partitions }],
+                    topics: vec![lo::ListOffsetsTopic {
+                        name: topic(),
+                        partitions,
+                    }],
                     timeout_ms: if v < 10 { 0 } else { 1000 },
                 },
                 v,
             )
         }
         ApiKey::Metadata => {
-            let mut topics = vec![md::MetadataRequestTopic { topic_id: Uuid::default(), name: Some(topic()) }];
+            let mut topics = vec![md::MetadataRequestTopic {
+                topic_id: Uuid::default(),
+                name: Some(topic()),
+            }];
             if v >= 12 {
-                topics.push(md::MetadataRequestTopic { topic_id: n.topic_id, name: None });
+                topics.push(md::MetadataRequestTopic {
+                    topic_id: n.topic_id,
+                    name: None,
+                });
             }
             frame(
                 &md::MetadataRequest {
@@ -176,7 +206,10 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ApiKey::OffsetFetch if v < 8 => frame(
             &of::OffsetFetchRequest {
                 group_id: group(),
-                topics: Some(vec![of::OffsetFetchRequestTopic { name: topic(), partition_indexes: vec![index, 77] }]),
+                topics: Some(vec![of::OffsetFetchRequestTopic {
+                    name: topic(),
+                    partition_indexes: vec![index, 77],
+                }]),
                 require_stable: v >= 7,
                 ..Default::default()
             },
@@ -188,9 +221,17 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 topic_id: if v < 10 { Uuid::default() } else { n.topic_id },
                 partition_indexes: vec![index, 77],
             };
-            let of_group = |topics| of::OffsetFetchRequestGroup { group_id: group(), topics, ..Default::default() };
+            let of_group = |topics| of::OffsetFetchRequestGroup {
+                group_id: group(),
+                topics,
+                ..Default::default()
+            };
             frame(
-                &of::OffsetFetchRequest { groups: vec![of_group(Some(vec![asked])), of_group(None)], require_stable: true, ..Default::default() },
+                &of::OffsetFetchRequest {
+                    groups: vec![of_group(Some(vec![asked])), of_group(None)],
+                    require_stable: true,
+                    ..Default::default()
+                },
                 v,
             )
         }
@@ -198,19 +239,30 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
             &fc::FindCoordinatorRequest {
                 key: if v < 4 { group() } else { text("") },
                 key_type: 0,
-                coordinator_keys: if v < 4 { Vec::new() } else { vec![group(), text("another")] },
+                coordinator_keys: if v < 4 {
+                    Vec::new()
+                } else {
+                    vec![group(), text("another")]
+                },
             },
             v,
         ),
         ApiKey::JoinGroup => frame(
             &jg::JoinGroupRequest {
-                group_id: if n.strange { group() } else { format!("join-{v}-{}", n.new_topic).into() },
+                group_id: if n.strange {
+                    group()
+                } else {
+                    format!("join-{v}-{}", n.new_topic).into()
+                },
                 session_timeout_ms: 10_000,
                 rebalance_timeout_ms: if v < 1 { -1 } else { 10_000 },
                 member_id: text(if n.strange { "nobody" } else { "" }),
                 group_instance_id: None,
                 protocol_type: text("consumer"),
-                protocols: vec![jg::JoinGroupRequestProtocol { name: text("range"), metadata: vec![1, 2, 3].into() }],
+                protocols: vec![jg::JoinGroupRequestProtocol {
+                    name: text("range"),
+                    metadata: vec![1, 2, 3].into(),
+                }],
                 reason: (v >= 8).then(|| text("because")),
             },
             v,
@@ -232,7 +284,11 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                     Vec::new()
                 } else {
                     let reason = (v >= 5).then(|| text("because"));
-                    vec![lg::MemberIdentity { member_id: text("nobody"), group_instance_id: None, reason }]
+                    vec![lg::MemberIdentity {
+                        member_id: text("nobody"),
+                        group_instance_id: None,
+                        reason,
+                    }]
                 },
             },
             v,
@@ -245,15 +301,32 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 group_instance_id: None,
                 protocol_type: (v >= 5).then(|| text("consumer")),
                 protocol_name: (v >= 5).then(|| text("range")),
-                assignments: vec![sg::SyncGroupRequestAssignment { member_id: text("nobody"), assignment: vec![4].into() }],
+                assignments: vec![sg::SyncGroupRequestAssignment {
+                    member_id: text("nobody"),
+                    assignment: vec![4].into(),
+                }],
             },
             v,
         ),
-        ApiKey::DescribeGroups => frame(&dgr::DescribeGroupsRequest { groups: vec![group()], include_authorized_operations: v >= 3 }, v),
+        ApiKey::DescribeGroups => frame(
+            &dgr::DescribeGroupsRequest {
+                groups: vec![group()],
+                include_authorized_operations: v >= 3,
+            },
+            v,
+        ),
         ApiKey::ListGroups => frame(
             &lgr::ListGroupsRequest {
-                states_filter: if v < 4 { Vec::new() } else { vec![text("Empty"), text("Stable")] },
-                types_filter: if v < 5 { Vec::new() } else { vec![text("classic")] },
+                states_filter: if v < 4 {
+                    Vec::new()
+                } else {
+                    vec![text("Empty"), text("Stable")]
+                },
+                types_filter: if v < 5 {
+                    Vec::new()
+                } else {
+                    vec![text("classic")]
+                },
             },
             v,
         ),
@@ -267,11 +340,18 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ApiKey::CreateTopics => frame(
             &ct::CreateTopicsRequest {
                 topics: vec![ct::CreatableTopic {
-                    name: if n.strange { text("not a name") } else { n.new_topic.clone().into() },
+                    name: if n.strange {
+                        text("not a name")
+                    } else {
+                        n.new_topic.clone().into()
+                    },
                     num_partitions: 3,
                     replication_factor: 1,
                     assignments: Vec::new(),
-                    configs: vec![ct::CreatableTopicConfig { name: text("retention.ms"), value: Some(text("100000")) }],
+                    configs: vec![ct::CreatableTopicConfig {
+                        name: text("retention.ms"),
+                        value: Some(text("100000")),
+                    }],
                 }],
                 timeout_ms: 1000,
                 validate_only: false,
@@ -281,27 +361,48 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ApiKey::DeleteTopics => frame(
             &dt::DeleteTopicsRequest {
                 topic_names: if v < 6 { vec![topic()] } else { Vec::new() },
-                topics: if v < 6 { Vec::new() } else { vec![dt::DeleteTopicState { name: None, topic_id: n.topic_id }] },
+                topics: if v < 6 {
+                    Vec::new()
+                } else {
+                    vec![dt::DeleteTopicState {
+                        name: None,
+                        topic_id: n.topic_id,
+                    }]
+                },
                 timeout_ms: 1000,
             },
             v,
         ),
         ApiKey::DeleteRecords => frame(
             &dr::DeleteRecordsRequest {
-                topics: vec![dr::DeleteRecordsTopic { name: topic(), partitions: vec![dr::DeleteRecordsPartition { partition_index: index, offset: 0 }] }],
+                topics: vec![dr::DeleteRecordsTopic {
+                    name: topic(),
+                    partitions: vec![dr::DeleteRecordsPartition {
+                        partition_index: index,
+                        offset: 0,
+                    }],
+                }],
                 timeout_ms: 1000,
             },
             v,
         ),
         ApiKey::InitProducerId => frame(
-            &ip::InitProducerIdRequest { transactional_id: n.strange.then(|| text("transaction")), transaction_timeout_ms: 1000, ..Default::default() },
+            &ip::InitProducerIdRequest {
+                transactional_id: n.strange.then(|| text("transaction")),
+                transaction_timeout_ms: 1000,
+                ..Default::default()
+            },
             v,
         ),
         ApiKey::OffsetForLeaderEpoch => frame(
             &oe::OffsetForLeaderEpochRequest {
                 topics: vec![oe::OffsetForLeaderTopic {
                     topic: topic(),
-                    partitions: vec![oe::OffsetForLeaderPartition { partition: index, current_leader_epoch: -1, leader_epoch: 1 }],
+                    partitions: vec![oe::OffsetForLeaderPartition {
+                        partition: index,
+                        current_leader_epoch: -1,
+                        leader_epoch: 1,
+                    }],
                 }],
                 ..Default::default()
             },
@@ -315,7 +416,15 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
             };
             frame(
                 &dc::DescribeConfigsRequest {
-                    resources: vec![asked(2, &n.topic, None), asked(2, &n.topic, Some(vec![text("retention.ms"), text("nonsense")])), asked(4, "", None)],
+                    resources: vec![
+                        asked(2, &n.topic, None),
+                        asked(
+                            2,
+                            &n.topic,
+                            Some(vec![text("retention.ms"), text("nonsense")]),
+                        ),
+                        asked(4, "", None),
+                    ],
                     include_synonyms: true,
                     include_documentation: v >= 3,
                 },
@@ -327,31 +436,52 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 resources: vec![ac::AlterConfigsResource {
                     resource_type: 2,
                     resource_name: topic(),
-                    configs: vec![ac::AlterableConfig { name: text("retention.ms"), value: Some(text("200000")) }],
+                    configs: vec![ac::AlterableConfig {
+                        name: text("retention.ms"),
+                        value: Some(text("200000")),
+                    }],
                 }],
                 validate_only: false,
             },
             v,
         ),
         ApiKey::DescribeLogDirs => frame(
-            &dl::DescribeLogDirsRequest { topics: Some(vec![dl::DescribableLogDirTopic { topic: topic(), partitions: vec![index] }]) },
+            &dl::DescribeLogDirsRequest {
+                topics: Some(vec![dl::DescribableLogDirTopic {
+                    topic: topic(),
+                    partitions: vec![index],
+                }]),
+            },
             v,
         ),
         ApiKey::CreatePartitions => frame(
             &cp::CreatePartitionsRequest {
-                topics: vec![cp::CreatePartitionsTopic { name: topic(), count: 9, assignments: None }],
+                topics: vec![cp::CreatePartitionsTopic {
+                    name: topic(),
+                    count: 9,
+                    assignments: None,
+                }],
                 timeout_ms: 1000,
                 validate_only: true,
             },
             v,
         ),
-        ApiKey::DeleteGroups => frame(&dg::DeleteGroupsRequest { groups_names: vec![group()] }, v),
+        ApiKey::DeleteGroups => frame(
+            &dg::DeleteGroupsRequest {
+                groups_names: vec![group()],
+            },
+            v,
+        ),
         ApiKey::IncrementalAlterConfigs => frame(
             &iac::IncrementalAlterConfigsRequest {
                 resources: vec![iac::AlterConfigsResource {
                     resource_type: 2,
                     resource_name: topic(),
-                    configs: vec![iac::AlterableConfig { name: text("retention.ms"), config_operation: 0, value: Some(text("300000")) }],
+                    configs: vec![iac::AlterableConfig {
+                        name: text("retention.ms"),
+                        config_operation: 0,
+                        value: Some(text("300000")),
+                    }],
                 }],
                 validate_only: false,
             },
@@ -362,22 +492,42 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 group_id: group(),
                 topics: vec![od::OffsetDeleteRequestTopic {
                     name: topic(),
-                    partitions: vec![od::OffsetDeleteRequestPartition { partition_index: index }],
+                    partitions: vec![od::OffsetDeleteRequestPartition {
+                        partition_index: index,
+                    }],
                 }],
             },
             v,
         ),
         ApiKey::DescribeCluster => frame(
-            &dcl::DescribeClusterRequest { include_cluster_authorized_operations: true, endpoint_type: 1, include_fenced_brokers: v >= 2 },
+            &dcl::DescribeClusterRequest {
+                include_cluster_authorized_operations: true,
+                endpoint_type: 1,
+                include_fenced_brokers: v >= 2,
+            },
             v,
         ),
         ApiKey::DescribeProducers => frame(
-            &dp::DescribeProducersRequest { topics: vec![dp::TopicRequest { name: topic(), partition_indexes: vec![index] }] },
+            &dp::DescribeProducersRequest {
+                topics: vec![dp::TopicRequest {
+                    name: topic(),
+                    partition_indexes: vec![index],
+                }],
+            },
             v,
         ),
-        ApiKey::ListConfigResources => frame(&lcr::ListConfigResourcesRequest { resource_types: if v < 1 { Vec::new() } else { vec![2, 4] } }, v),
+        ApiKey::ListConfigResources => frame(
+            &lcr::ListConfigResourcesRequest {
+                resource_types: if v < 1 { Vec::new() } else { vec![2, 4] },
+            },
+            v,
+        ),
         ApiKey::DescribeTopicPartitions => frame(
-            &dtp::DescribeTopicPartitionsRequest { topics: vec![dtp::TopicRequest { name: topic() }], response_partition_limit: 100, cursor: None },
+            &dtp::DescribeTopicPartitionsRequest {
+                topics: vec![dtp::TopicRequest { name: topic() }],
+                response_partition_limit: 100,
+                cursor: None,
+            },
             v,
         ),
         other => panic!("{other:?} is served, and there is no request of it here"),

@@ -11,9 +11,19 @@ use wire::{ApiKey, ErrorCode, Uuid, api_versions::ApiVersionsRequest};
 /// A world with a topic and a group in it.
 fn world(bed: &mut Bed, kafka: &mut Kafka) -> Names {
     let topic_id = kafka.create_topic(bed, "known", 2).unwrap();
-    assert_eq!(kafka.produce(bed, "known", 1, batch(&["value"])).error_code, 0);
+    assert_eq!(
+        kafka.produce(bed, "known", 1, batch(&["value"])).error_code,
+        0
+    );
     assert_eq!(kafka.commit(bed, "group", "known", 1, 1), ErrorCode::None);
-    Names { topic: "known".into(), topic_id, partition: 1, group: "group".into(), new_topic: String::new(), strange: false }
+    Names {
+        topic: "known".into(),
+        topic_id,
+        partition: 1,
+        group: "group".into(),
+        new_topic: String::new(),
+        strange: false,
+    }
 }
 
 /// Sends a request and shows its answer.
@@ -21,7 +31,10 @@ fn ask(bed: &mut Bed, conn: &mut Conn, key: ApiKey, version: i16, request: Vec<u
     conn.client.send(request);
     match bed.frame(conn) {
         Some(answer) => show_answer(key, version, &answer),
-        None => panic!("{key:?} version {version}: the connection was closed: {:?}", conn.client.ended()),
+        None => panic!(
+            "{key:?} version {version}: the connection was closed: {:?}",
+            conn.client.ended()
+        ),
     }
 }
 
@@ -35,13 +48,20 @@ fn errors(answer: &str) -> BTreeSet<ErrorCode> {
 }
 
 fn served() -> impl Iterator<Item = (&'static Api, i16)> {
-    TABLE.iter().flat_map(|api| (api.min..=api.max).map(move |version| (api, version)))
+    TABLE
+        .iter()
+        .flat_map(|api| (api.min..=api.max).map(move |version| (api, version)))
 }
 
 /// The core that an ordinary client sends such a request to.
 fn home(bed: &mut Bed, kafka: &mut Kafka, key: ApiKey, names: &Names) -> u16 {
     match key {
-        ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::DeleteRecords | ApiKey::OffsetForLeaderEpoch | ApiKey::DescribeProducers
+        ApiKey::Produce
+        | ApiKey::Fetch
+        | ApiKey::ListOffsets
+        | ApiKey::DeleteRecords
+        | ApiKey::OffsetForLeaderEpoch
+        | ApiKey::DescribeProducers
             if !names.strange =>
         {
             kafka.leader(bed, &names.topic, names.partition)
@@ -69,7 +89,9 @@ fn a_request_with_nothing_in_it_is_answered_by_every_core() {
         for core in 0..bed.cores() {
             let mut conn = bed.connect(core);
             for (api, version) in served() {
-                let Some(request) = minimal(api.key, version) else { continue };
+                let Some(request) = minimal(api.key, version) else {
+                    continue;
+                };
                 ask(&mut bed, &mut conn, api.key, version, request);
             }
         }
@@ -85,7 +107,10 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
         for core in 0..bed.cores() {
             let mut conn = bed.connect(core);
             for (api, version) in served() {
-                let mut names = Names { new_topic: format!("new-{version}-{core}"), ..known.clone() };
+                let mut names = Names {
+                    new_topic: format!("new-{version}-{core}"),
+                    ..known.clone()
+                };
                 if api.key == ApiKey::DeleteTopics {
                     names.topic = format!("gone-{version}-{core}");
                     names.topic_id = kafka.create_topic(&mut bed, &names.topic, 1).unwrap();
@@ -94,23 +119,41 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
                     names.group = format!("gone-{version}-{core}");
                 }
                 if matches!(api.key, ApiKey::DeleteGroups | ApiKey::OffsetDelete) {
-                    assert_eq!(kafka.commit(&mut bed, &names.group, "known", 1, 1), ErrorCode::None);
+                    assert_eq!(
+                        kafka.commit(&mut bed, &names.group, "known", 1, 1),
+                        ErrorCode::None
+                    );
                 }
-                let answer = ask(&mut bed, &mut conn, api.key, version, filled(api.key, version, &names));
+                let answer = ask(
+                    &mut bed,
+                    &mut conn,
+                    api.key,
+                    version,
+                    filled(api.key, version, &names),
+                );
                 let mut found = errors(&answer);
                 // A core that is not home says so, which is not an error of the request.
-                if !bed.how.settings.single_port && home(&mut bed, &mut kafka, api.key, &names) != core {
+                if !bed.how.settings.single_port
+                    && home(&mut bed, &mut kafka, api.key, &names) != core
+                {
                     found.remove(&ErrorCode::NotLeaderOrFollower);
                     found.remove(&ErrorCode::NotCoordinator);
                 }
                 let group_core = !bed.how.settings.single_port && bed.cores() > 1;
                 let wanted: BTreeSet<ErrorCode> = match api.key {
                     ApiKey::JoinGroup if version >= 4 => [ErrorCode::MemberIdRequired].into(),
-                    ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => [ErrorCode::UnknownMemberId].into(),
+                    ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
+                        [ErrorCode::UnknownMemberId].into()
+                    }
                     _ => BTreeSet::new(),
                 };
-                let elsewhere = group_core && (found.is_empty() || found == [ErrorCode::NotCoordinator].into());
-                assert!(found == wanted || elsewhere, "{:?} version {version} at core {core}: {found:?}: {answer}", api.key);
+                let elsewhere =
+                    group_core && (found.is_empty() || found == [ErrorCode::NotCoordinator].into());
+                assert!(
+                    found == wanted || elsewhere,
+                    "{:?} version {version} at core {core}: {found:?}: {answer}",
+                    api.key
+                );
             }
         }
     }
@@ -136,7 +179,9 @@ fn what_does_not_exist_has_kafkas_error() {
                 ApiKey::Produce | ApiKey::Fetch if version >= 13 => &[E::UnknownTopicId],
                 ApiKey::OffsetCommit | ApiKey::OffsetFetch if version >= 10 => &[E::UnknownTopicId],
                 ApiKey::DeleteTopics if version >= 6 => &[E::UnknownTopicId],
-                ApiKey::Metadata if version >= 12 => &[E::UnknownTopicOrPartition, E::UnknownTopicId],
+                ApiKey::Metadata if version >= 12 => {
+                    &[E::UnknownTopicOrPartition, E::UnknownTopicId]
+                }
                 // These versions always ask for the topic to be made.
                 ApiKey::Metadata if version < 4 => continue,
                 ApiKey::Produce
@@ -153,7 +198,9 @@ fn what_does_not_exist_has_kafkas_error() {
                 | ApiKey::CreatePartitions
                 | ApiKey::DescribeProducers
                 | ApiKey::DescribeTopicPartitions => &[E::UnknownTopicOrPartition],
-                ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => &[E::UnknownMemberId],
+                ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
+                    &[E::UnknownMemberId]
+                }
                 ApiKey::DescribeGroups if version >= 6 => &[E::GroupIdNotFound],
                 ApiKey::DeleteGroups | ApiKey::OffsetDelete => &[E::GroupIdNotFound],
                 ApiKey::CreateTopics => &[E::InvalidTopicException],
@@ -163,8 +210,19 @@ fn what_does_not_exist_has_kafkas_error() {
             // A world in which nothing of the kind was made on the way.
             let core = home(&mut bed, &mut kafka, api.key, &strange);
             let mut conn = bed.connect(core);
-            let answer = ask(&mut bed, &mut conn, api.key, version, filled(api.key, version, &strange));
-            assert_eq!(errors(&answer), wanted.iter().copied().collect(), "{:?} version {version}: {answer}", api.key);
+            let answer = ask(
+                &mut bed,
+                &mut conn,
+                api.key,
+                version,
+                filled(api.key, version, &strange),
+            );
+            assert_eq!(
+                errors(&answer),
+                wanted.iter().copied().collect(),
+                "{:?} version {version}: {answer}",
+                api.key
+            );
             if api.key == ApiKey::OffsetCommit {
                 // A commit of nothing that exists makes no group worth speaking of; the next APIs want it unknown.
                 let delete = filled(ApiKey::DeleteGroups, 2, &strange);
@@ -196,12 +254,18 @@ fn what_is_not_served_ends_the_connection_and_no_other() {
                 request.extend(ID.to_be_bytes());
                 request.extend(i16::to_be_bytes(-1));
                 request.extend([0; 20]);
-                conn.client.send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+                conn.client
+                    .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
                 let said = bed.until_closed(&mut conn);
                 assert!(said.is_empty(), "{code} version {version}: {said:x?}");
             }
         }
-        assert_eq!(kafka.produce(&mut bed, "known", 0, batch(&["still here"])).error_code, 0);
+        assert_eq!(
+            kafka
+                .produce(&mut bed, "known", 0, batch(&["still here"]))
+                .error_code,
+            0
+        );
     }
 }
 
@@ -220,11 +284,16 @@ fn api_versions_of_the_future_says_what_is_served() {
                 request.extend([0, 1, b'c', 0]);
                 // Whatever that version may look like.
                 request.extend([0xee; 9]);
-                conn.client.send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+                conn.client
+                    .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
                 let frame = bed.frame(&mut conn).expect("an answer");
                 let answer = crate::bed::read_answer::<ApiVersionsRequest<'_>>(&frame, ID, 0);
                 assert_eq!(answer.error_code, ErrorCode::UnsupportedVersion.code());
-                let keys: Vec<_> = answer.api_keys.iter().map(|k| (k.api_key, k.min_version, k.max_version)).collect();
+                let keys: Vec<_> = answer
+                    .api_keys
+                    .iter()
+                    .map(|k| (k.api_key, k.min_version, k.max_version))
+                    .collect();
                 assert_eq!(keys, [(18, 0, 4)]);
             }
         }
