@@ -13,7 +13,7 @@ pub struct Settings {
     pub cores: u16,
     /// One advertised port and id; requests are forwarded between cores.
     pub single_port: bool,
-    /// Core c listens on port + c (with `single_port`, every request enters by core 0's port; see docs/decisions).
+    /// Core c listens on port + c; with `single_port` all cores share one (SO_REUSEPORT).
     pub listen: SocketAddr,
     /// Host and port that clients are told; port + core.
     pub advertised_host: String,

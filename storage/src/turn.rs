@@ -170,9 +170,11 @@ impl Store {
 
     /// Whether appends are taken now; [`Event::Room`] follows when not.
     pub fn has_room(&self) -> bool {
-        self.wal.has_room()
-            && self.wal.files.live_bytes() <= self.options.unflushed_bytes_max
-            && self.unflushed_bytes <= self.options.unflushed_bytes_max
+        // After a fault there is nothing to wait for: the append is refused.
+        self.wal.failed.is_some()
+            || self.wal.has_room()
+                && self.wal.files.live_bytes() <= self.options.unflushed_bytes_max
+                && self.unflushed_bytes <= self.options.unflushed_bytes_max
     }
 
     // ---- events of netio ---------------------------------------------------------------------------------------------------

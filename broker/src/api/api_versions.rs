@@ -18,7 +18,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = ApiVersionsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if request.version() >= 3
         && !(is_name(&body.client_software_name) && is_name(&body.client_software_version))
     {

@@ -11,7 +11,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = CreatePartitionsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let outcome = shard.controller().create_partitions(&body);
     shard.propose(request.pending, outcome.records, outcome.response);
     Ok(Stage::Later)

@@ -11,7 +11,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = CreateTopicsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let io = shard.io.clone();
     let outcome = shard.controller().create_topics(&body, || io.random());
     shard.propose(request.pending, outcome.records, outcome.response);

@@ -22,7 +22,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DeleteGroupsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let parts: Vec<_> = by_core(shard, body.groups_names, |g| g)
             .into_iter()

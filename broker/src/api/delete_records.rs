@@ -36,7 +36,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DeleteRecordsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let timeout_ms = body.timeout_ms;
         let part = move |topics| DeleteRecordsRequest { topics, timeout_ms };

@@ -20,7 +20,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeClusterRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let refused = match body.endpoint_type {
         BROKERS => None,
         CONTROLLERS => Some((

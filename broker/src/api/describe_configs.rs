@@ -27,7 +27,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeConfigsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let show = Show {
         synonyms: body.include_synonyms,
         // What older versions do not carry.

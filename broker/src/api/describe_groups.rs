@@ -25,7 +25,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeGroupsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let operations = body.include_authorized_operations;
     if must_split(shard, request) {
         let parts: Vec<_> = by_core(shard, body.groups, |g| g)

@@ -19,7 +19,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeProducersRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let part = |topics| DescribeProducersRequest { topics };
         return scatter_topics(shard, request, body.topics, part);

@@ -26,7 +26,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeTopicPartitionsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let limit = shard
         .defaults
         .integer("max.request.partition.size.limit")

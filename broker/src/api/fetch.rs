@@ -21,7 +21,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = FetchRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let by_id = request.version() >= 13;
     let key = |name: &Str<'_>, id: Uuid| {
         if by_id {

@@ -25,7 +25,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = FindCoordinatorRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let kind = body.key_type;
     let keys: Vec<String> = if request.version() >= 4 {
         body.coordinator_keys.into_iter().map(Into::into).collect()

@@ -98,7 +98,6 @@ macro_rules! plain {
             reader: &mut wire::Reader<'a>,
         ) -> Result<crate::shard::reply::Stage, wire::Error> {
             let body = <$request<'a> as wire::Decode<'a>>::decode(reader, request.version())?;
-            reader.expect_end()?;
             let part = crate::group::Request::$variant(&body);
             crate::api::groups::one(shard, request, &body.group_id, part, |pending, answer| {
                 match answer {

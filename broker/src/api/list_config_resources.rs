@@ -28,7 +28,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = ListConfigResourcesRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let mut response = ListConfigResourcesResponse::default();
     if body.resource_types.iter().any(|t| !KNOWN.contains(t)) {
         response.error_code = ErrorCode::UnsupportedVersion.code();

@@ -20,7 +20,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = ListGroupsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let parts = (0..shard.settings.cores)
             .map(|core| (CoreId(core), body.clone()))

@@ -33,7 +33,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = ListOffsetsRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let (replica_id, isolation_level, timeout_ms) =
             (body.replica_id, body.isolation_level, body.timeout_ms);

@@ -27,7 +27,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = MetadataRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let version = request.version();
     if let Some(refused) = refused_ids(&body, version) {
         return request.answer(&refused);
@@ -42,7 +41,8 @@ pub(crate) fn handle<'a>(
             .into_iter()
             .map(|t| match t.name {
                 Some(name) if t.topic_id == Uuid::default() => Wanted::Name(name.into_owned()),
-                name => Wanted::Id(t.topic_id, name.is_some()),
+                // An id wins over a name: Java sends both, the name empty.
+                _ => Wanted::Id(t.topic_id),
             })
             .collect(),
         _ => shard
@@ -102,8 +102,7 @@ fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataRespo
 
 enum Wanted {
     Name(String),
-    /// By id; whether a name was given too, which is an error.
-    Id(TopicId, bool),
+    Id(TopicId),
 }
 
 fn answer(
@@ -138,8 +137,7 @@ fn answer(
                         unknown(Some(name.clone()), TopicId::ZERO, error)
                     }
                 },
-                Wanted::Id(id, true) => unknown(None, *id, ErrorCode::InvalidRequest),
-                Wanted::Id(id, false) => match shard.image.topic_by_id(*id) {
+                Wanted::Id(id) => match shard.image.topic_by_id(*id) {
                     Some(topic) => describe(shard, topic),
                     None => unknown(None, *id, ErrorCode::UnknownTopicId),
                 },

@@ -20,7 +20,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = OffsetCommitRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let by_id = request.version() >= 10;
     // Name and id of each topic, as far as they are known; what does not exist is set apart.
     let mut refused: Vec<OffsetCommitResponseTopic<'static>> = Vec::new();

@@ -20,7 +20,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = OffsetDeleteRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     let mut refused: Vec<OffsetDeleteResponseTopic<'static>> = Vec::new();
     for topic in &mut body.topics {
         let mut partitions = Vec::new();

@@ -30,7 +30,6 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let version = request.version();
     let body = OffsetFetchRequest::decode(reader, version)?;
-    reader.expect_end()?;
     if version < 8 {
         if let Some(core) = other_core(shard, request, &body.group_id) {
             return Ok(shard.forward(request, core));

@@ -20,7 +20,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = OffsetForLeaderEpochRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let replica_id = body.replica_id;
         let part = move |topics| OffsetForLeaderEpochRequest { replica_id, topics };

@@ -55,7 +55,6 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = ProduceRequest::decode(reader, request.version())?;
-    reader.expect_end()?;
     if must_split(shard, request) {
         let (acks, timeout_ms) = (body.acks, body.timeout_ms);
         let transactional_id = body.transactional_id.clone();
@@ -67,7 +66,7 @@ pub(crate) fn handle<'a>(
         };
         return scatter_topics(shard, request, body.topic_data, part);
     }
-    let wall = shard.io.wall();
+    let (wall, now) = (shard.io.wall(), shard.now);
     let op = shard.produces.next_id();
     let mut answer = ProduceAnswer {
         topics: Vec::with_capacity(body.topic_data.len()),
@@ -110,6 +109,7 @@ pub(crate) fn handle<'a>(
                             end_offset: appended.end_offset.0,
                             op,
                             index,
+                            since: now,
                         });
                         missing += 1;
                     }

@@ -1,5 +1,5 @@
 //! Who waits for a partition's high watermark: produce requests for their ack, fetches for news.
-use netio::CoreId;
+use netio::{CoreId, Instant};
 use std::collections::VecDeque;
 
 /// A partition's part of a produce request that waits for its ack.
@@ -11,6 +11,8 @@ pub struct AckWaiter {
     pub op: u64,
     /// The partition's place in it.
     pub index: u32,
+    /// When it was appended.
+    pub since: Instant,
 }
 
 /// In the order of their offsets, since appends are.
@@ -109,11 +111,13 @@ mod tests {
             end_offset: 5,
             op: 1,
             index: 0,
+            since: Instant(0),
         });
         acks.push(AckWaiter {
             end_offset: 9,
             op: 2,
             index: 0,
+            since: Instant(0),
         });
         assert_eq!(acks.pop_reached(4), None);
         assert_eq!(acks.pop_reached(8).map(|w| w.op), Some(1));

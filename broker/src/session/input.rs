@@ -55,7 +55,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
         };
-        if session.closing {
+        if session.closing || self.stopping {
             return;
         }
         session.held = None;

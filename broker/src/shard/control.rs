@@ -14,6 +14,8 @@ type Then = Box<dyn FnOnce(&mut Shard)>;
 struct Proposal {
     /// In force when every core has applied the metadata below this offset.
     end_offset: i64,
+    /// Who asked, should it come to nothing.
+    pending: Pending,
     then: Then,
 }
 
@@ -144,6 +146,7 @@ impl Shard {
         let end_offset = end_offset.max(home.proposals.back().map_or(0, |p| p.end_offset));
         home.proposals.push_back(Proposal {
             end_offset,
+            pending,
             then: Box::new(then),
         });
         self.release_proposals();
@@ -228,7 +231,11 @@ impl Shard {
         home.failed.get_or_insert_with(|| reason.to_owned());
         // What was proposed is neither done nor undone: those who asked lose their connection, and ask again.
         home.uncommitted.clear();
-        home.proposals.clear();
+        let proposals = std::mem::take(&mut home.proposals);
+        let why = format!("metadata is read-only: {reason}");
+        for proposal in proposals {
+            self.fail_reply(proposal.pending, &why);
+        }
     }
 
     /// Bounds the metadata log: past 64 MiB, the image is appended again and the log begins there.

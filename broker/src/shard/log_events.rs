@@ -64,6 +64,9 @@ impl Shard {
         }
         let passed = leader.watchers.take_passed(high_watermark);
         for waiter in reached {
+            self.stats
+                .stage_wal
+                .record(self.io.now().since(waiter.since));
             self.settle_produce(waiter.op, waiter.index, None);
         }
         self.wake(passed);

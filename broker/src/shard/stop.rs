@@ -1,4 +1,5 @@
-//! Stopping in one way: gate, drain, flush, drop; the reverse order of the start, in bounded time.
+//! Stopping in one way: gate, drain, flush, drop; the reverse order of the start. The drain is bounded in time; the flush takes
+//! what the disk takes for what is unflushed, which is bounded too.
 use super::{
     Shard,
     message::Message,

@@ -55,7 +55,7 @@ const IGNORE: u64 = INTERNAL | 2 << 32;
 /// IORING_ENTER_GETEVENTS.
 const GETEVENTS: u32 = 1;
 /// io-wq workers of a ring for file operations (bounded) and for everything else.
-const WORKERS: [u32; 2] = [4, 2];
+const WORKERS: [u32; 2] = [32, 4];
 /// Spare `Vectored` boxes kept for the next sends.
 const SPARE: usize = 64;
 

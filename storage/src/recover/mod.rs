@@ -35,7 +35,7 @@ use std::{
 };
 
 /// Logs replayed at once.
-const REPLAYS_AT_ONCE: usize = 16;
+const REPLAYS_AT_ONCE: usize = 64;
 /// Segment files open at once.
 const FILES_OPEN_MAX: usize = 512;
 
