@@ -71,6 +71,20 @@ const STAGES: &[Stage] = &[
         environment: &[],
     },
     Stage {
+        name: "seeds",
+        about: "1,000 storage runs with crashes in the simulation, each twice",
+        command: &[
+            "cargo",
+            "test",
+            "--release",
+            "-p",
+            "storage",
+            "--test",
+            "conformance",
+        ],
+        environment: &[("MILLRACE_SEEDS", "1000")],
+    },
+    Stage {
         name: "fuzz",
         about: "corpora replayed, every target for 15 s",
         command: &["cargo", "xtask", "fuzz", "--seconds", "15"],
