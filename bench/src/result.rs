@@ -61,6 +61,9 @@ pub struct ConsumeResult {
     pub end_to_end: Latency,
     /// From a fetch's send to its response, waiting for data included.
     pub fetch: Latency,
+    /// From a request's ack to its first record's arrival at the reader; of runs with one loop. A
+    /// reader that had it before the ack counts as no wait. Only the first batch of a request.
+    pub wake_up: Option<Latency>,
     pub findings: Findings,
 }
 
@@ -158,6 +161,20 @@ impl RunResult {
         };
         let cpu = self.broker?.cpu_ns as f64 / 1e3;
         (requests > 0).then(|| cpu / requests as f64)
+    }
+
+    /// Time of the generator per request (produce requests, or else fetches), in µs.
+    #[must_use]
+    pub fn client_us_per_request(&self) -> Option<f64> {
+        let requests = match (&self.produce, &self.consume) {
+            (Some(p), _) => p.requests,
+            (None, Some(c)) => c.fetches,
+            (None, None) => 0,
+        };
+        (requests > 0).then(|| {
+            // Busy time, not CPU time: spinning is not work.
+            self.client.busy * self.seconds * 1e6 * self.client.threads as f64 / requests as f64
+        })
     }
 
     /// Share of a CPU that the broker used.

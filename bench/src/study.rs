@@ -370,7 +370,10 @@ mod tests {
     #[test]
     fn a_sweep_changes_one_thing() {
         let workload = Workload {
-            produce: Some(Produce::default()),
+            produce: Some(Produce {
+                depth: 1,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         for dimension in [

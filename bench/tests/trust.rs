@@ -68,6 +68,10 @@ fn a_good_broker_is_found_good_and_every_record_is_counted() {
     // From the intended time can never be less than from the send, nor the reader before the send.
     assert!(p.ack.mean >= p.service.mean);
     assert!(c.end_to_end.min > 0 && p.ack.min > 0);
+    // Every request woke the reader once, and waiting is part of end to end.
+    let wake_up = c.wake_up.as_ref().unwrap();
+    assert_eq!(wake_up.count, 500);
+    assert!(wake_up.max <= c.end_to_end.max, "{wake_up:?}");
 }
 
 #[test]

@@ -143,6 +143,7 @@ pub(super) fn write_hgrm(dir: &Path, result: &RunResult) -> Result<()> {
     }
     if let Some(c) = &result.consume {
         all.extend([("end-to-end", &c.end_to_end), ("fetch", &c.fetch)]);
+        all.extend(c.wake_up.as_ref().map(|l| ("wake-up", l)));
     }
     for (name, latency) in all.into_iter().filter(|(_, l)| l.count > 0) {
         std::fs::write(dir.join(format!("{name}.hgrm")), latency.hgrm())?;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use record::{BatchView, Batches, Offset, Records, Tail};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Nanos;
 use crate::stamp::{Stamp, body_crc};
 use crate::workload::Check;
 
@@ -120,14 +119,14 @@ impl Checker {
         &self.next
     }
 
-    /// Checks the batches that a fetch at `offset` brought; `seen` is told the intended time of
-    /// stamped records, and how many in a row have it.
+    /// Checks the batches that a fetch at `offset` brought; `seen` is told of the stamped records:
+    /// rows of one batch with the same intended time, by the first of each.
     pub fn check(
         &mut self,
         partition: i32,
         offset: Offset,
         bytes: &[u8],
-        mut seen: impl FnMut(Nanos, u64),
+        mut seen: impl FnMut(&Stamp, u64),
     ) -> Content {
         let mut content = Content {
             next_offset: offset,
@@ -150,7 +149,7 @@ impl Checker {
         partition: i32,
         batch: &BatchView<'_>,
         content: &mut Content,
-        seen: &mut impl FnMut(Nanos, u64),
+        seen: &mut impl FnMut(&Stamp, u64),
     ) {
         let expected = content.next_offset;
         // A fetch inside a batch returns the whole of it, which only the first may be.
@@ -187,7 +186,7 @@ impl Checker {
             }
         };
         // Records of one request have one intended time: they are reported together.
-        let mut row = (0, 0);
+        let mut row: Option<(Stamp, u64)> = None;
         for record in Records::new(&open, batch.header()) {
             let record = match record {
                 Ok(record) => record,
@@ -204,17 +203,18 @@ impl Checker {
                 continue;
             };
             self.check_stamp(partition, &stamp, value);
-            if row.0 == stamp.intended {
-                row.1 += 1;
-            } else {
-                if row.1 > 0 {
-                    seen(row.0, row.1);
+            match &mut row {
+                Some((first, count)) if first.intended == stamp.intended => *count += 1,
+                _ => {
+                    if let Some((first, count)) = row {
+                        seen(&first, count);
+                    }
+                    row = Some((stamp, 1));
                 }
-                row = (stamp.intended, 1);
             }
         }
-        if row.1 > 0 {
-            seen(row.0, row.1);
+        if let Some((first, count)) = row {
+            seen(&first, count);
         }
     }
 
@@ -283,7 +283,7 @@ mod tests {
         let mut checker = Checker::new(Check::Full, RUN);
         let bytes = [batch(0, &[(1, 0), (2, 0)]), batch(2, &[(1, 1), (2, 1)])].concat();
         let mut seen = Vec::new();
-        let content = checker.check(0, Offset(0), &bytes, |t, n| seen.push((t, n)));
+        let content = checker.check(0, Offset(0), &bytes, |s, n| seen.push((s.intended, n)));
         assert_eq!(content.next_offset, Offset(4));
         assert_eq!((content.records, content.bytes), (4, 200));
         assert_eq!(seen, [(100, 2), (100, 2)]);

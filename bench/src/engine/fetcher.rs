@@ -221,7 +221,12 @@ impl Reading<'_> {
                 position.partition,
                 position.offset,
                 &data,
-                |intended, count| {
+                |first, count| {
+                    let intended = first.intended;
+                    let counts = window.contains(intended);
+                    if let Some(wake_up) = &mut tally.wake_up {
+                        wake_up.read((first.stream, first.sequence), now, counts);
+                    }
                     if window.contains(intended) {
                         let latency = now.saturating_sub(intended);
                         tally.end_to_end.record_n(latency, count);

@@ -31,9 +31,15 @@ pub fn marks(result: &RunResult) -> Vec<Mark> {
             && p.offered_per_s.is_some()
             && slip as f64 > latency as f64 * SLIP_MAX
         {
+            let depth = result.workload.produce.as_ref().map_or(0, |p| p.depth);
+            let share = 100.0 * slip as f64 / latency.max(1) as f64;
+            let why = if depth > 0 {
+                format!("; a depth of {depth} holds requests back")
+            } else {
+                String::new()
+            };
             marks.push(Mark::Slip(format!(
-                "p99 of the send slip is {:.1} % of the ack's p99",
-                100.0 * slip as f64 / latency.max(1) as f64
+                "p99 of the send slip is {share:.1} % of the ack's p99{why}"
             )));
         }
         if p.unanswered > 0 {

@@ -320,6 +320,7 @@ fn assemble(
         errors: tally.consume.errors.clone(),
         end_to_end: tally.end_to_end.summary(),
         fetch: tally.fetch.summary(),
+        wake_up: tally.wake_up.as_ref().map(|w| w.latencies.summary()),
         findings,
     });
     let count = watched.broker_seconds.len();
@@ -492,6 +493,7 @@ impl Setup<'_> {
                 producers: Vec::new(),
                 fetchers: Vec::new(),
                 read_all,
+                alone: count == 1,
                 shared: Arc::clone(shared),
             })
             .collect();

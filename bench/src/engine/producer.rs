@@ -68,6 +68,8 @@ struct InFlight {
     intended: Nanos,
     sent: Nanos,
     frame: usize,
+    /// (stream, sequence number) of its first record; of stamped frames.
+    first: Option<(u32, u64)>,
 }
 
 impl Producer {
@@ -215,6 +217,8 @@ impl Producer {
             self.correlation_id = self.correlation_id.wrapping_add(1);
             let id = self.correlation_id;
             let patches = (self.settings.stamp, self.settings.idempotent);
+            let first = frame.first_stream().filter(|_| self.settings.stamp);
+            let first = first.map(|s| (self.streams[s].id, self.sequences.next[s]));
             if frame.is_rebuilt() {
                 let bytes = frame.rebuild(id, intended, &mut self.sequences);
                 self.large = Some((Large::Rebuilt(bytes), 0));
@@ -237,6 +241,7 @@ impl Producer {
                 intended,
                 sent: now,
                 frame: index,
+                first,
             };
             if window.contains(intended) {
                 tally.slip.record(now.saturating_sub(intended));
@@ -296,7 +301,11 @@ impl Producer {
                 frame.bytes().len() as u64,
             );
         }
-        if window.contains(flight.intended) {
+        let counts = window.contains(flight.intended);
+        if let (Some(first), Some(wake_up)) = (flight.first, &mut tally.wake_up) {
+            wake_up.acked(first, now, counts);
+        }
+        if counts {
             let latency = now.saturating_sub(flight.intended);
             tally.ack.record(latency);
             tally.service.record(now.saturating_sub(flight.sent));

@@ -1,6 +1,6 @@
 //! What one event loop counts while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::clock::{Nanos, SECOND};
 use crate::measure::latency::{Latencies, PerSecond};
@@ -84,6 +84,52 @@ impl Side {
     }
 }
 
+/// Which of the two ends of a request was seen first, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Acked(Nanos),
+    Read,
+}
+
+/// From the ack of a request to its first record's arrival at the reader, where one loop sees both.
+///
+/// A broker may let readers have a record before its producer knows; that counts as no wait.
+#[derive(Debug, Clone, Default)]
+pub struct WakeUp {
+    pub latencies: Latencies,
+    /// By (stream, sequence number) of a request's first record.
+    open: HashMap<(u32, u64), Seen>,
+}
+
+impl WakeUp {
+    /// More are not kept: a reader that is so far behind is not woken up by what it reads.
+    const OPEN_MAX: usize = 1 << 18;
+
+    /// The ack of the request that begins with this record.
+    pub fn acked(&mut self, record: (u32, u64), now: Nanos, counts: bool) {
+        match self.open.remove(&record) {
+            Some(_) if counts => self.latencies.record(0),
+            Some(_) => {}
+            None if self.open.len() < Self::OPEN_MAX => {
+                self.open.insert(record, Seen::Acked(now));
+            }
+            None => {}
+        }
+    }
+
+    /// The arrival of a batch that begins with this record.
+    pub fn read(&mut self, record: (u32, u64), now: Nanos, counts: bool) {
+        match self.open.remove(&record) {
+            Some(Seen::Acked(at)) if counts => self.latencies.record(now.saturating_sub(at)),
+            Some(_) => {}
+            None if self.open.len() < Self::OPEN_MAX => {
+                self.open.insert(record, Seen::Read);
+            }
+            None => {}
+        }
+    }
+}
+
 /// What a loop has done since its start, warm-up included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -111,6 +157,8 @@ pub struct Tally {
     pub end_to_end: Latencies,
     /// From a fetch's send to its response.
     pub fetch: Latencies,
+    /// `Some` where one loop does all.
+    pub wake_up: Option<Box<WakeUp>>,
     pub ack_seconds: PerSecond,
     pub end_to_end_seconds: PerSecond,
     /// Requests that were due while it counted.
@@ -136,6 +184,8 @@ impl Tally {
         self.slip.merge(&other.slip);
         self.end_to_end.merge(&other.end_to_end);
         self.fetch.merge(&other.fetch);
+        // Only where there is one loop, so there is nothing to add to.
+        self.wake_up = self.wake_up.take().or(other.wake_up);
         self.ack_seconds.merge(&other.ack_seconds);
         self.end_to_end_seconds.merge(&other.end_to_end_seconds);
         self.offered += other.offered;

@@ -48,6 +48,8 @@ pub struct Worker {
     /// Readers stop when they have read what was acknowledged; without this they stop with the
     /// window.
     pub read_all: bool,
+    /// It is the only one, and so sees acks and readers both.
+    pub alone: bool,
     pub shared: Arc<Shared>,
 }
 
@@ -85,7 +87,11 @@ impl Worker {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut this = Loop {
             epoll,
-            tally: Tally::default(),
+            tally: Tally {
+                wake_up: (self.alone && !self.producers.is_empty() && !self.fetchers.is_empty())
+                    .then(Box::default),
+                ..Default::default()
+            },
             due: BinaryHeap::new(),
             events: Vec::with_capacity(EVENTS),
             mark: None,

@@ -149,7 +149,7 @@ impl Range {
         let (&min, &max) = (all.first()?, all.last()?);
         Some(Self {
             min,
-            median: all[all.len() / 2],
+            median: f64::midpoint(all[(all.len() - 1) / 2], all[all.len() / 2]),
             max,
             rounds: all.len(),
         })

@@ -21,6 +21,7 @@ h3{font-size:1rem;margin:1.2em 0 .3em}p{margin:.4em 0;max-width:46em}.soft{color
 th,td{padding:.28em .8em .28em 0;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}\
 th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}\
 .words td,.words th{text-align:left;white-space:normal;vertical-align:top}\
+p{overflow-wrap:anywhere}.scroll{overflow-x:auto}@media(max-width:640px){.scroll svg{min-width:560px}}\
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:12px 28px}\
 figure{margin:.6em 0;min-width:0}figcaption{font-size:.9rem;color:var(--soft)}svg{width:100%;height:auto;display:block}\
 .key{display:flex;flex-wrap:wrap;gap:.2em 1.2em;font-size:.9rem;margin:.5em 0}.key i{display:inline-block;width:1.4em;height:.5em;border-radius:2px;margin-right:.45em}\
@@ -63,21 +64,31 @@ pub fn comparison(c: &Comparison) -> String {
     let title = names.join(" and ");
     let mut out = format!("<h1>{}, side by side</h1>", escape(&title));
     out.push_str(&machine(&c.manifest));
-    out.push_str("<div class=\"wide\"><table class=\"words\"><tr><th>peer</th><th>version</th><th>an ack means</th><th>start to first ack</th><th>idle memory</th><th>command</th></tr>");
+    out.push_str("<div class=\"wide\"><table class=\"words\"><tr><th>peer</th><th>version</th><th>an ack means</th><th>start to first ack</th><th>idle memory</th></tr>");
     for p in &c.peers {
         let _ = write!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&p.name),
             escape(&p.version),
             escape(&p.ack_means),
             p.first_ack_s
                 .map_or_else(String::new, |s| format!("{} s", short(s))),
-            p.rss_idle_bytes.map_or_else(String::new, bytes),
-            escape(&p.command)
+            p.rss_idle_bytes.map_or_else(String::new, bytes)
         );
     }
-    out.push_str("</table></div>");
+    out.push_str("</table></div><details><summary>Commands and settings</summary><ul>");
+    for p in &c.peers {
+        let settings: Vec<_> = p.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let _ = write!(
+            out,
+            "<li>{}: <code>{}</code> {}</li>",
+            escape(&p.name),
+            escape(&p.command),
+            escape(&settings.join(", "))
+        );
+    }
+    out.push_str("</ul></details>");
     let _ = write!(
         out,
         "<p>Rounds were interleaved; ranges are over rounds. A ratio is how many times better than {}, with its range; <em>tie</em> means that the ranges overlap.</p>",
@@ -89,7 +100,11 @@ pub fn comparison(c: &Comparison) -> String {
     );
     out.push_str("<h2>Overview</h2>");
     out.push_str(&key(&names));
-    let _ = write!(out, "<figure>{}</figure>", overview(c));
+    let _ = write!(
+        out,
+        "<figure><div class=\"scroll\">{}</div></figure>",
+        overview(c)
+    );
     for compared in &c.scenarios {
         out.push_str(&scenario(c, compared, &names));
     }
@@ -111,9 +126,8 @@ pub fn overview(c: &Comparison) -> String {
         let wanted: &[&str] = match (open, consumes) {
             (true, _) => &["ack p50", "ack p99.9"],
             (false, true) => &["consumed", "broker CPU per byte"],
-            (false, false) if compared.scenario.name == "one-record" => {
-                &["requests", "broker CPU per request"]
-            }
+            // Small requests are counted, large ones are weighed.
+            (false, false) if small_requests(compared) => &["requests", "broker CPU per request"],
             (false, false) => &["produced", "broker CPU per byte"],
         };
         for figure in FIGURES.iter().filter(|f| wanted.contains(&f.name)) {
@@ -140,6 +154,13 @@ pub fn overview(c: &Comparison) -> String {
         }
     }
     chart::bars("medians of the main figures", &groups)
+}
+
+fn small_requests(compared: &Compared) -> bool {
+    const SMALL: usize = 4096;
+    let workload = &compared.scenario.workload;
+    let produce = workload.produce.as_ref();
+    produce.is_some_and(|p| p.request_bytes(workload.partitions) <= SMALL)
 }
 
 fn scenario(c: &Comparison, compared: &Compared, names: &[&str]) -> String {
@@ -188,7 +209,7 @@ pub fn charts(runs: &[Named<'_>]) -> String {
         if !svg.is_empty() {
             let _ = write!(
                 out,
-                "<figure>{svg}<figcaption>{caption}</figcaption></figure>"
+                "<figure><div class=\"scroll\">{svg}</div><figcaption>{caption}</figcaption></figure>"
             );
         }
     };

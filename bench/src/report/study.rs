@@ -47,7 +47,7 @@ pub fn html(study: &Study) -> String {
         if !svg.is_empty() {
             let _ = write!(
                 out,
-                "<figure>{svg}<figcaption>{}</figcaption></figure>",
+                "<figure><div class=\"scroll\">{svg}</div><figcaption>{}</figcaption></figure>",
                 escape(&caption)
             );
         }

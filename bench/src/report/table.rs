@@ -120,10 +120,12 @@ pub fn run(result: &RunResult) -> String {
         );
         uses.push(text);
     }
+    let own = result.client_us_per_request();
     uses.push(format!(
-        "client    {:.0} % busy in {} loop(s)   host: {:.0} % busy, {:.1} % stolen",
+        "client    {:.0} % busy in {} loop(s){}   host: {:.0} % busy, {:.1} % stolen",
         100.0 * result.client.busy,
         result.client.threads,
+        own.map_or_else(String::new, |us| format!(", {} us/request", short(us))),
         100.0 * result.host.busy,
         100.0 * result.host.steal
     ));
@@ -154,6 +156,7 @@ pub(super) fn latencies(result: &RunResult) -> Table {
     }
     if let Some(c) = &result.consume {
         rows.push(("end to end", &c.end_to_end));
+        rows.extend(c.wake_up.as_ref().map(|l| ("wake-up", l)));
         rows.push(("fetch", &c.fetch));
     }
     for (name, latency) in rows {

@@ -150,6 +150,12 @@ impl Frame {
         self.bytes = bytes;
     }
 
+    /// The stream of the frame's first batch, as an index within the connection.
+    #[must_use]
+    pub fn first_stream(&self) -> Option<usize> {
+        self.batches.first().map(|b| b.stream)
+    }
+
     /// By batch: index of its stream within the connection, and how many records.
     pub fn streams(&self) -> impl Iterator<Item = (usize, u64)> {
         self.batches

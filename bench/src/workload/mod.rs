@@ -63,8 +63,8 @@ impl Default for Workload {
 #[serde(default, deny_unknown_fields)]
 pub struct Produce {
     pub connections: usize,
-    /// Requests in flight per connection: held there in a closed loop, a limit in an open one
-    /// (0: none).
+    /// Requests in flight per connection: held there in a closed loop, which needs it; a limit in an
+    /// open one (0: none), and what the limit holds back is late all the same.
     pub depth: usize,
     /// Offered load; `None` is a closed loop, which asks for as much as `depth` allows.
     pub rate: Option<Rate>,
@@ -91,7 +91,7 @@ impl Default for Produce {
     fn default() -> Self {
         Self {
             connections: 1,
-            depth: 1,
+            depth: 0,
             rate: None,
             arrival: Arrival::Fixed,
             record_bytes: 1024,
