@@ -44,6 +44,9 @@ let read = 0
 class Member {
   constructor (number) {
     this.seen = openSync(`${directory}/member-${number}.tsv`, 'w')
+    /** Of this session: the offset after the last that was processed, by partition. */
+    this.processed = new Map()
+    /** Of those, what no acknowledged commit has. */
     this.pending = new Map()
     this.committed = Date.now()
     this.kafka = new Kafka({
@@ -64,6 +67,7 @@ class Member {
     })
     const { CRASH, GROUP_JOIN } = consumer.events
     consumer.on(GROUP_JOIN, () => {
+      this.processed.clear()
       this.pending.clear()
       this.write(`S\t${Date.now()}\n`)
     })
@@ -102,7 +106,14 @@ class Member {
     if (messages.length === 0) return
     this.write(lines.join(''))
     read += messages.length
-    this.pending.set(`${topic}\t${partition}`, BigInt(messages.at(-1).offset) + 1n)
+    const where = `${topic}\t${partition}`
+    const next = BigInt(messages.at(-1).offset) + 1n
+    // A batch that a failed heartbeat cut short comes again: what was processed stays processed,
+    // and a commit never goes back.
+    if (next > (this.processed.get(where) ?? 0n)) {
+      this.processed.set(where, next)
+      this.pending.set(where, next)
+    }
     this.commitOffsets = commitOffsetsIfNecessary
     await heartbeat()
     await this.commit()

@@ -167,7 +167,7 @@ fn whole(
         let committed = told.committed.get(reader.group).unwrap_or(&none);
         let begins = group.finish(committed, &mut faults);
         groups.push(format!(
-            "{} read {} events ({} again), {begins} times from a committed offset",
+            "{}, a group of two: read {} events ({} again) in {begins} stretches",
             reader.worker.said(|said| said.client.clone()),
             grouped(group.read),
             grouped(group.read.saturating_sub(input.events)),
