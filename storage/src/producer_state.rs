@@ -62,6 +62,8 @@ impl BatchMetadata {
 struct ProducerState {
     producer_id: i64,
     last_timestamp: i64,
+    /// When [`ProducerStates::expire`] first saw it after its newest batch, by the wall clock; -1: not yet. In memory only.
+    quiet_since_ms: i64,
     /// -1: none.
     current_txn_first_offset: i64,
     coordinator_epoch: i32,
@@ -75,6 +77,7 @@ impl ProducerState {
         Self {
             producer_id,
             last_timestamp: i64::from(NONE),
+            quiet_since_ms: i64::from(NONE),
             current_txn_first_offset: i64::from(NONE),
             coordinator_epoch: i32::from(NONE),
             epoch,
@@ -247,6 +250,7 @@ impl ProducerStates {
         let state = self.touch(producer_id, batch.producer_epoch.0);
         state.set_epoch(batch.producer_epoch.0);
         state.last_timestamp = batch.max_timestamp.0;
+        state.quiet_since_ms = i64::from(NONE);
         if batch.attributes.is_control() {
             state.current_txn_first_offset = i64::from(NONE);
             return;
@@ -262,14 +266,25 @@ impl ProducerStates {
         });
     }
 
-    /// Forgets producers whose newest batch is `expiration_ms` old or older by its own time stamp and that have no open
-    /// transaction (`producer.id.expiration.ms`). Returns how many.
+    /// Forgets producers that have been quiet for `expiration_ms` and have no open transaction
+    /// (`producer.id.expiration.ms`). Returns how many. To be called now and then.
+    ///
+    /// Quiet is counted from the first call after the producer's newest batch, or after a start. Kafka goes by the batch's own
+    /// time stamp, which for events of the past is long ago:
+    /// 1. a producer writes events of ten years ago, and its ack is lost with its connection;
+    /// 2. the state expires at the next check;
+    /// 3. the producer tries again, and the batch is stored twice.
     pub fn expire(&mut self, now: i64, expiration_ms: i64) -> usize {
+        for node in &mut self.nodes {
+            if node.state.quiet_since_ms < 0 {
+                node.state.quiet_since_ms = now;
+            }
+        }
         let expired: Vec<i64> = self
             .states()
             .filter(|state| {
                 state.current_txn_first_offset < 0
-                    && now.saturating_sub(state.last_timestamp) >= expiration_ms
+                    && now.saturating_sub(state.quiet_since_ms) >= expiration_ms
             })
             .map(|state| state.producer_id)
             .collect();
