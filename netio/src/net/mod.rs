@@ -35,7 +35,7 @@ pub enum Sharing {
     Alone,
     /// The first of the cores: makes sure that no other process has the address.
     First,
-    /// After the first. The simulation gives all connections to the first.
+    /// After the first.
     Also,
 }
 

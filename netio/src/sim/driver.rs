@@ -41,13 +41,7 @@ impl SimDriver {
         out.extend(core.completions.drain(..));
     }
     pub fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<(Handle, SocketAddr)> {
-        // All connections go to the first core: the others get a port that nobody knows.
-        let addr = if sharing == Sharing::Also {
-            SocketAddr::new(addr.ip(), 0)
-        } else {
-            addr
-        };
-        self.world.borrow_mut().listen(self.core, addr)
+        self.world.borrow_mut().listen(self.core, addr, sharing)
     }
     pub fn now(&self) -> Instant {
         self.world.borrow().instant()

@@ -280,6 +280,8 @@ impl Sim {
             return match next {
                 Some(at) if at <= deadline => {
                     w.now = w.now.max(at);
+                    // What is due happens before anybody asks again: a test's client sees it now, not at the next event.
+                    w.run_due();
                     true
                 }
                 _ => false,

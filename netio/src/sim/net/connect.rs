@@ -4,7 +4,7 @@ use super::{
     Caller, End, EndId, Listener, NetEvent, Owner,
 };
 use crate::{
-    Error, Result,
+    Error, Result, Sharing,
     driver::{Completion, Handle, Outcome, Slot},
 };
 use std::{collections::VecDeque, net::SocketAddr};
@@ -14,13 +14,16 @@ impl World {
         &mut self,
         core: CoreKey,
         addr: SocketAddr,
+        sharing: Sharing,
     ) -> Result<(Handle, SocketAddr)> {
         let node = self.cores[core].node;
         let fail = |errno| Err(Error::new("listen", addr.to_string(), errno));
         if NodeId::of_ip(addr.ip(), node) != Some(node) {
             return fail(libc::EADDRNOTAVAIL);
         }
-        let mut port = addr.port();
+        // One that shares a port is kept under a number of its own that nobody knows.
+        let shares = (sharing == Sharing::Also).then_some(addr.port());
+        let mut port = if shares.is_some() { 0 } else { addr.port() };
         if port == 0 {
             port = self.net.port();
             while self.net.listeners.contains_key(&(node, port)) {
@@ -33,6 +36,7 @@ impl World {
         let local_only = addr.ip().is_loopback();
         let listener = Listener {
             core,
+            shares,
             local_only,
             accept: None,
             backlog: VecDeque::new(),
@@ -42,7 +46,20 @@ impl World {
         self.trace.note(&[now, core as u64, u64::from(port)], || {
             format!("{now:>12} core {core} listens on {port}")
         });
-        Ok((handle, SocketAddr::new(addr.ip(), port)))
+        Ok((handle, SocketAddr::new(addr.ip(), shares.unwrap_or(port))))
+    }
+    /// The listener that gets a connection to `port`: one of those that share it, as the seed says.
+    fn chosen_listener(&mut self, node: NodeId, port: u16) -> u16 {
+        let all = self.net.listeners.range((node, 0)..=(node, u16::MAX));
+        let sharing: Vec<u16> = all
+            .filter(|((_, own), l)| *own == port && l.shares.is_none() || l.shares == Some(port))
+            .map(|((_, own), _)| *own)
+            .collect();
+        match sharing.as_slice() {
+            [] => port,
+            [one] => *one,
+            many => many[self.rng.below(many.len() as u64) as usize],
+        }
     }
 
     pub(in crate::sim) fn submit_accept(&mut self, core: CoreKey, slot: Slot, listener: Handle) {
@@ -142,10 +159,11 @@ impl World {
             return;
         };
         let room = self.options.net.backlog;
+        let port = self.chosen_listener(to, addr.port());
         let open = self
             .net
             .listeners
-            .get(&(to, addr.port()))
+            .get(&(to, port))
             .filter(|l| (!l.local_only || from == to) && l.backlog.len() < room);
         let Some(listening) = open.map(|l| l.core) else {
             return self.later(NetEvent::Refused {
@@ -167,10 +185,10 @@ impl World {
             from.ip()
         };
         let peer = SocketAddr::new(ip, self.net.port());
-        if let Some(l) = self.net.listeners.get_mut(&(to, addr.port())) {
+        if let Some(l) = self.net.listeners.get_mut(&(to, port)) {
             l.backlog.push_back((theirs, peer));
         }
-        self.accept_waiting(to, addr.port());
+        self.accept_waiting(to, port);
         match caller {
             Caller::Core { core, slot } => self.later(NetEvent::SynAck {
                 core,

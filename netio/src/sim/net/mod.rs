@@ -111,6 +111,8 @@ impl End {
 #[derive(Debug)]
 struct Listener {
     core: CoreKey,
+    /// The port that it shares with the first core's listener; its own is hidden.
+    shares: Option<u16>,
     local_only: bool,
     accept: Option<Slot>,
     backlog: VecDeque<(EndId, SocketAddr)>,
