@@ -176,10 +176,6 @@ impl Bed {
         self.sim.restart(self.node, boots);
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        self.progress.borrow().ready
-    }
-
     pub(crate) fn cores(&self) -> u16 {
         self.how.settings.cores
     }

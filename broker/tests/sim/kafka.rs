@@ -22,6 +22,9 @@ use wire::{
 /// What the tests' beds say the time is, about.
 pub(crate) const NOW: Timestamp = Timestamp(1_750_000_000_000);
 
+/// Between two questions to a coordinator that is still loading.
+const LOADING_NS: u64 = 1_000_000;
+
 /// A client with one connection a core.
 #[derive(Debug, Default)]
 pub(crate) struct Kafka {
@@ -330,7 +333,7 @@ impl Kafka {
             .remove(0)
     }
 
-    /// A commit of a consumer without a group's protocol.
+    /// A commit of a consumer without a group's protocol. Waits for the coordinator, as clients do.
     pub(crate) fn commit(
         &mut self,
         bed: &mut Bed,
@@ -339,17 +342,19 @@ impl Kafka {
         partition: i32,
         offset: i64,
     ) -> ErrorCode {
-        let core = self.coordinator(bed, group);
-        let answer = self.call(
-            bed,
-            core,
-            &commit_request(group, (-1, ""), topic, partition, offset),
-            8,
-        );
-        ErrorCode::from_code(answer.topics[0].partitions[0].error_code).unwrap()
+        loop {
+            let core = self.coordinator(bed, group);
+            let request = commit_request(group, (-1, ""), topic, partition, offset);
+            let answer = self.call(bed, core, &request, 8);
+            let code = ErrorCode::from_code(answer.topics[0].partitions[0].error_code).unwrap();
+            if code != ErrorCode::CoordinatorLoadInProgress {
+                return code;
+            }
+            bed.sim.run_for(LOADING_NS);
+        }
     }
 
-    /// A group's committed offset; -1 for none.
+    /// A group's committed offset; -1 for none. Waits for the coordinator, as clients do.
     pub(crate) fn committed(
         &mut self,
         bed: &mut Bed,
@@ -357,34 +362,39 @@ impl Kafka {
         topic: &str,
         partition: i32,
     ) -> Result<i64, ErrorCode> {
-        let core = self.coordinator(bed, group);
-        let topics = vec![OffsetFetchRequestTopics {
-            name: topic.to_owned().into(),
-            partition_indexes: vec![partition],
-            ..Default::default()
-        }];
-        let groups = vec![OffsetFetchRequestGroup {
-            group_id: group.to_owned().into(),
-            member_epoch: -1,
-            topics: Some(topics),
-            ..Default::default()
-        }];
-        let answer = self.call(
-            bed,
-            core,
-            &OffsetFetchRequest {
-                groups,
+        loop {
+            let core = self.coordinator(bed, group);
+            let topics = vec![OffsetFetchRequestTopics {
+                name: topic.to_owned().into(),
+                partition_indexes: vec![partition],
                 ..Default::default()
-            },
-            8,
-        );
-        let group = &answer.groups[0];
-        if group.error_code != 0 {
-            return Err(ErrorCode::from_code(group.error_code).unwrap());
+            }];
+            let groups = vec![OffsetFetchRequestGroup {
+                group_id: group.to_owned().into(),
+                member_epoch: -1,
+                topics: Some(topics),
+                ..Default::default()
+            }];
+            let answer = self.call(
+                bed,
+                core,
+                &OffsetFetchRequest {
+                    groups,
+                    ..Default::default()
+                },
+                8,
+            );
+            let group = &answer.groups[0];
+            match ErrorCode::from_code(group.error_code).unwrap() {
+                ErrorCode::None => {
+                    let found = &group.topics[0].partitions[0];
+                    assert_eq!(found.error_code, 0, "{answer:?}");
+                    return Ok(found.committed_offset);
+                }
+                ErrorCode::CoordinatorLoadInProgress => bed.sim.run_for(LOADING_NS),
+                code => return Err(code),
+            }
         }
-        let found = &group.topics[0].partitions[0];
-        assert_eq!(found.error_code, 0, "{answer:?}");
-        Ok(found.committed_offset)
     }
 }
 

@@ -550,6 +550,20 @@ fn a_member_that_says_nothing_is_expelled() {
 }
 
 #[test]
+fn connections_to_a_single_port_are_those_of_all_cores() {
+    let mut bed = Bed::start(How::new(4, 3).single_port());
+    let mut conns: Vec<_> = (0..30).map(|_| bed.connect(0)).collect();
+    for conn in &mut conns {
+        bed.call(conn, &ApiVersionsRequest::default(), 0);
+    }
+    let accepted: Vec<u64> = bed.sim.stats(bed.node).iter().map(|s| s.accepted).collect();
+    assert!(
+        accepted.iter().all(|&n| n > 0) && accepted.iter().sum::<u64>() == 30,
+        "{accepted:?}"
+    );
+}
+
+#[test]
 fn administration() {
     in_every_mode(|bed, kafka| {
         let id = kafka.create_topic(bed, "a", 3).unwrap();
