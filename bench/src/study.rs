@@ -310,7 +310,7 @@ pub fn sweep(
 }
 
 /// Writers alone; then the same beside a reader that goes through `stored_mb` of older data, which
-/// is written first and, where we may, thrown out of the page cache.
+/// is written first and, if `drop_caches` and we may, thrown out of the page cache.
 ///
 /// # Errors
 /// Those of the runs.
@@ -318,6 +318,7 @@ pub fn replay(
     peer: &mut dyn Peer,
     workload: &Workload,
     stored_mb: u64,
+    drop_caches: bool,
     progress: Progress<'_>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Replay> {
@@ -338,8 +339,8 @@ pub fn replay(
     say(&format!("  {name}: storing {stored_mb} MB"));
     engine::store(&target, &reading, &topic, stored_mb, progress)?;
     rustix::fs::sync();
-    // Only root may; without it the kernel's cache may serve the reader, and the answer says so.
-    let cold = std::fs::write("/proc/sys/vm/drop_caches", "1").is_ok();
+    // The whole machine's cache: only when asked for, and only root may.
+    let cold = drop_caches && std::fs::write("/proc/sys/vm/drop_caches", "1").is_ok();
     say(&format!(
         "  {name}: writers beside a reader{}",
         if cold { " of cold data" } else { "" }

@@ -136,6 +136,9 @@ pub(super) struct ReportArgs {
     /// Where the files go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Also put the result into this document, between its two `results` comments
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
 }
 
 pub(super) fn report(args: &ReportArgs) -> Result<()> {
@@ -143,8 +146,23 @@ pub(super) fn report(args: &ReportArgs) -> Result<()> {
         .with_context(|| format!("reading {}", args.json.display()))?;
     let comparison: Comparison = serde_json::from_str(&text)?;
     println!("{}", compared::text(&comparison));
-    write(&comparison, &args.out)
+    write(&comparison, &args.out)?;
+    if let Some(path) = &args.document {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let (head, rest) = text.split_once(RESULTS).context(RESULTS)?;
+        let (_, tail) = rest.split_once(RESULTS_END).context(RESULTS_END)?;
+        let results = compared::markdown(&comparison);
+        fs::write(
+            path,
+            format!("{head}{RESULTS}\n{results}{RESULTS_END}{tail}"),
+        )?;
+    }
+    Ok(())
 }
+
+/// Between these a document holds the last result.
+const RESULTS: &str = "<!-- results -->";
+const RESULTS_END: &str = "<!-- end of results -->";
 
 /// The report's files.
 pub(super) fn write(comparison: &Comparison, out: &PathBuf) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The command line: flags to values, values to calls.
 
 mod compare;
+mod crosscheck;
 mod load;
 mod one;
 mod study;
@@ -38,6 +39,8 @@ enum Command {
     Soak(study::SoakArgs),
     /// What the machine does without a broker
     Floors(study::FloorsArgs),
+    /// The same load on Kafka from this generator and from Kafka's own tool
+    Crosscheck(crosscheck::CrosscheckArgs),
     /// Makes the pages and drawings of a comparison anew from its report.json
     Report(compare::ReportArgs),
 }
@@ -57,6 +60,7 @@ pub fn main() -> Result<()> {
         Command::Replay(args) => study::replay(&args),
         Command::Soak(args) => study::soak(&args),
         Command::Floors(args) => study::floors(&args),
+        Command::Crosscheck(args) => crosscheck::crosscheck(&args),
         Command::Report(args) => compare::report(&args),
     }
 }

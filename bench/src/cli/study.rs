@@ -61,6 +61,9 @@ pub(super) struct ReplayArgs {
     /// 10^6 bytes of old data
     #[arg(long, default_value_t = 10_000)]
     store: u64,
+    /// Empty the page cache of the whole machine before reading (root only)
+    #[arg(long)]
+    drop_caches: bool,
     #[command(flatten)]
     study: StudyFlags,
 }
@@ -133,7 +136,14 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
         &args.study,
         "What a reader of old data does to writers",
         |peer, load, say| {
-            let replay = study::replay(peer, load, args.store, &mut progress(), say)?;
+            let replay = study::replay(
+                peer,
+                load,
+                args.store,
+                args.drop_caches,
+                &mut progress(),
+                say,
+            )?;
             Ok(Answer::Replay(Box::new(replay)))
         },
     )

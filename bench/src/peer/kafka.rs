@@ -89,6 +89,20 @@ impl Peer for Kafka {
     }
 }
 
+/// See [`super::java_tool`].
+pub(super) fn tool(place: &Place, arguments: &[&str]) -> Result<String> {
+    let jars = jars(&place.cache.join("kafka"))?;
+    let mut command = java(&jars, "1g");
+    command.args(arguments);
+    command.stdout(std::process::Stdio::piped());
+    let out = crate::cpus::spawn_on(&place.client_cpus, &mut command)?.wait_with_output()?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    if !out.status.success() {
+        bail!("{} ended with {}\n{text}", arguments.join(" "), out.status);
+    }
+    Ok(text)
+}
+
 /// All else is Kafka's default.
 fn settings() -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();

@@ -23,6 +23,14 @@ use crate::workload::Workload;
 
 pub use process::Process;
 
+/// Runs a class of Kafka's jars to its end, on the generator's CPUs; what it said.
+///
+/// # Errors
+/// The jars cannot be fetched; the class failed.
+pub fn java_tool(place: &Place, arguments: &[&str]) -> Result<String> {
+    kafka::tool(place, arguments)
+}
+
 /// Names that [`start`] knows, for messages.
 pub const KNOWN: &str =
     "millrace, millrace-written, millrace-memory, kafka, tansu, floor, NAME=HOST:PORT[@PID]";
