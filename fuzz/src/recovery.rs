@@ -5,7 +5,7 @@
 //! file, kind, position (u16, big-endian), value, and for some kinds as many bytes as that says
 //! ```
 //! Whatever comes: no panic, an end in bounded time, and every byte served is in a batch whose CRC holds, at rising offsets. After
-//! one flipped bit, every batch served is the one that was written.
+//! one flipped bit, every batch served is the one that was written. `MILLRACE_FUZZ_SHOW=1` prints the edits of an input.
 use crate::store::{self, Left, LeftLog};
 use bytes::Bytes;
 use netio::{
@@ -65,6 +65,7 @@ pub fn directories() -> Vec<Vec<(String, usize)>> {
 fn edit(files: &mut BTreeMap<String, Vec<u8>>, mut rest: &[u8]) -> bool {
     let paths: Vec<String> = files.keys().cloned().collect();
     let mut faithful = true;
+    let show = std::env::var_os("MILLRACE_FUZZ_SHOW").is_some();
     for n in 0..EDITS_MAX {
         let [file, kind, high, low, value, after @ ..] = rest else { break };
         rest = after;
@@ -73,6 +74,9 @@ fn edit(files: &mut BTreeMap<String, Vec<u8>>, mut rest: &[u8]) -> bool {
         let mut bytes = files.remove(path).unwrap_or_default();
         // Of a larger file every place can be reached, but not each by itself.
         let at = if bytes.is_empty() { 0 } else { position * (bytes.len() / 65_536 + 1) % bytes.len() };
+        if show {
+            eprintln!("{path} ({} bytes): edit {} at {at} with {value}", bytes.len(), kind % 8);
+        }
         let flips = kind % 8 == 0 && value.count_ones() == 1 && n == 0;
         faithful &= flips;
         let mut present = true;

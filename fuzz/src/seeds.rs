@@ -3,14 +3,11 @@
 //! Valid inputs, one a kind, from the crates' own encoders and from the facts in `broker/wire/schema`; the fuzzer finds the way
 //! from them to the others. A target writes its own seeds when it is started with the directory of the corpora in
 //! `MILLRACE_FUZZ_SEEDS`, so that nothing has to be built but the targets.
-#[path = "../../xtask/src/wire/notation.rs"]
-#[allow(dead_code)]
-mod notation;
 #[path = "../../broker/wire/tests/wire/sampler.rs"]
 #[allow(dead_code)]
 mod sampler;
 
-use notation::Message;
+use crate::notation::Message;
 use record::{BatchBuilder, Compression, Header, Offset, ProducerEpoch, ProducerId, Timestamp, compress};
 use sampler::{Sampler, Values};
 use std::{
@@ -90,7 +87,7 @@ fn sample(schemas: &BTreeMap<String, Message>, name: &str, version: i16, values:
 }
 
 fn apis(corpus: &Corpus, schemas: &BTreeMap<String, Message>) {
-    for (n, (request, response)) in fuzz::api::kinds().iter().enumerate() {
+    for (n, (request, response)) in crate::api::kinds().iter().enumerate() {
         for (kind, bit) in [(request, 0), (response, 0x80)] {
             let VersionRange { min, max } = kind.versions;
             // The newest, and the last before lengths became variable.
@@ -180,7 +177,7 @@ fn entry(out: &mut Vec<u8>, bytes: &[u8], more: usize) {
 }
 
 fn records(corpus: &Corpus, schemas: &BTreeMap<String, Message>) {
-    for (n, kind) in fuzz::records::kinds().into_iter().enumerate() {
+    for (n, kind) in crate::records::kinds().into_iter().enumerate() {
         if let Some(body) = sample(schemas, kind.name, kind.versions.max, Values::Random) {
             let head = [u8::try_from(n).unwrap_or(0), u8::try_from(kind.versions.max).unwrap_or(0)];
             corpus.put("records", kind.name, &[&head[..], &body].concat());
@@ -198,7 +195,7 @@ fn group_log() -> Vec<u8> {
             group_metadata::MemberMetadata,
         },
     };
-    let mut out = vec![fuzz::records::GROUP_LOG];
+    let mut out = vec![crate::records::GROUP_LOG];
     let mut put = |key: GroupKey<'_>, value: Option<GroupValue<'_>>, version: i16| {
         let key = encode_key(&key).unwrap_or_else(|error| panic!("{error}"));
         entry(&mut out, &key, 0);
@@ -272,7 +269,7 @@ fn metadata_log() -> Vec<u8> {
         config.into(),
         ProducerIdsRecord { broker_id: 1, broker_epoch: 0, next_producer_id: 1000 }.into(),
     ];
-    let mut out = vec![fuzz::records::METADATA_LOG];
+    let mut out = vec![crate::records::METADATA_LOG];
     for record in records {
         entry(&mut out, &record.encode(), 0);
     }
@@ -281,7 +278,7 @@ fn metadata_log() -> Vec<u8> {
 
 /// One edit of every kind for every file, in both moods.
 fn recovery(corpus: &Corpus) {
-    for (n, files) in fuzz::recovery::directories().into_iter().enumerate() {
+    for (n, files) in crate::recovery::directories().into_iter().enumerate() {
         let which = u8::try_from(n).unwrap_or(0);
         corpus.put("recovery", &format!("{n}-as-it-was"), &[which, 0]);
         for (file, (_, size)) in files.iter().enumerate() {
@@ -314,7 +311,7 @@ fn store(corpus: &Corpus) {
 
 fn sessions(corpus: &Corpus, schemas: &BTreeMap<String, Message>) {
     for (n, line) in broker::api::TABLE.iter().enumerate() {
-        let Some((request, _)) = fuzz::api::kinds().iter().find(|(request, _)| request.key == line.key) else { continue };
+        let Some((request, _)) = crate::api::kinds().iter().find(|(request, _)| request.key == line.key) else { continue };
         for (name, values) in [("random", Values::Random), ("default", Values::Default)] {
             if let Some(body) = sample(schemas, request.name, line.max, values) {
                 let mut bytes = vec![1, 0x18, u8::try_from(n).unwrap_or(0), u8::try_from(line.max - line.min).unwrap_or(0)];

@@ -149,7 +149,7 @@ impl Places {
     fn new(address: bool) -> Result<Places> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
-            .unwrap_or(Path::new("."));
+            .unwrap_or_else(|| Path::new("."));
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let output = Command::new("rustc")
