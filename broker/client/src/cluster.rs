@@ -352,6 +352,8 @@ impl Cluster {
     /// [`Error::Kafka`], [`Error::NotThere`] when the broker hands none out within the timeout.
     pub fn init_producer_id(&mut self) -> Result<(ProducerId, ProducerEpoch)> {
         let request = InitProducerIdRequest {
+            // The message's own default is the empty id, which is none that a producer may have.
+            transactional_id: None,
             transaction_timeout_ms: 60_000,
             producer_id: -1,
             producer_epoch: -1,
