@@ -37,7 +37,8 @@ pub(crate) fn handle<'a>(
             return Ok(shard.forward(request, CoreId(0)));
         }
         let records = shard.auto_create(&[OFFSETS_TOPIC.to_owned()]);
-        shard.propose_then(pending, records, move |shard| {
+        // Without them the answer says that they are not there, on which clients ask again.
+        shard.propose_then(records, move |shard, _| {
             let response = answer(shard, pending.version, kind, keys);
             shard.finish(&pending, &response);
         });

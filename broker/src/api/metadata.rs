@@ -73,7 +73,8 @@ pub(crate) fn handle<'a>(
     }
     let records = shard.auto_create(&missing);
     let pending = request.pending;
-    shard.propose_then(pending, records, move |shard| {
+    // Without them the answer says that they are not there, on which clients ask again.
+    shard.propose_then(records, move |shard, _| {
         let response = answer(shard, &wanted, operations);
         shard.finish(&pending, &response);
     });

@@ -9,11 +9,13 @@
 //! * [`partitions`]   CreatePartitions, and where replicas go.
 //! * [`configs`]      IncrementalAlterConfigs, AlterConfigs.
 //! * [`producer_ids`] InitProducerId.
+//! * [`refuse`]       answers when records could not be written.
 //! * [`start`]        what a start writes.
 pub mod configs;
 pub mod delete;
 pub mod partitions;
 pub mod producer_ids;
+pub mod refuse;
 pub mod start;
 pub mod topics;
 

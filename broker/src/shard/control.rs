@@ -1,21 +1,29 @@
 //! The controller's home on core 0: its records go into `__cluster_metadata`, its answers wait until they are committed and
 //! applied by every core of this host, so that a client reads its own writes on any core.
 use super::{Shard, message::Message, reply::Pending};
-use crate::{controller::Controller, metadata::MetadataRecord};
+use crate::{
+    api::error_map::append_error,
+    controller::{Controller, refuse::Refuse},
+    metadata::MetadataRecord,
+};
 use netio::CoreId;
 use record::{BatchBuilder, Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 use storage::LogSlot;
-use wire::ApiMessage;
+use wire::{ApiMessage, ErrorCode};
 
-/// Done when a proposal is in force everywhere.
-type Then = Box<dyn FnOnce(&mut Shard)>;
+/// Done when a proposal is in force everywhere, or has come to nothing.
+type Then = Box<dyn FnOnce(&mut Shard, Result<(), Failed>)>;
+
+/// Why a proposal came to nothing, for its answer.
+pub(crate) struct Failed {
+    error: ErrorCode,
+    message: String,
+}
 
 struct Proposal {
     /// In force when every core has applied the metadata below this offset.
     end_offset: i64,
-    /// Who asked, should it come to nothing.
-    pending: Pending,
     then: Then,
 }
 
@@ -33,6 +41,16 @@ pub struct ControllerHome {
     /// Bytes appended since the last snapshot, and the snapshot's first offset while it is not committed.
     since_snapshot: u64,
     snapshot: Option<(i64, i64)>,
+}
+
+impl Failed {
+    /// Nothing can be written until another start.
+    fn by_fault(reason: &str) -> Self {
+        Self {
+            error: ErrorCode::KafkaStorageError,
+            message: format!("metadata is read-only: {reason}"),
+        }
+    }
 }
 
 impl std::fmt::Debug for ControllerHome {
@@ -93,63 +111,69 @@ impl Shard {
 
     /// Appends what the controller decided and answers when it is in force. Without records it answers when what the
     /// controller has seen is.
-    pub(crate) fn propose<T: ApiMessage + 'static>(
+    pub(crate) fn propose<T: ApiMessage + Refuse + 'static>(
         &mut self,
         pending: Pending,
         records: Vec<MetadataRecord>,
-        response: T,
+        mut response: T,
     ) {
-        self.propose_then(pending, records, move |shard| {
-            shard.finish(&pending, &response)
+        self.propose_then(records, move |shard, done| {
+            if let Err(failed) = done {
+                response.refuse(failed.error, &failed.message);
+            }
+            shard.finish(&pending, &response);
         });
     }
 
     /// As [`Self::propose`], with any continuation. Core 0 only.
     pub(crate) fn propose_then(
         &mut self,
-        pending: Pending,
         records: Vec<MetadataRecord>,
-        then: impl FnOnce(&mut Shard) + 'static,
+        then: impl FnOnce(&mut Shard, Result<(), Failed>) + 'static,
     ) {
+        let end_offset = match self.append_metadata(records) {
+            Ok(end_offset) => end_offset,
+            Err(failed) => return then(self, Err(failed)),
+        };
+        if let Some(home) = self.controller.as_mut() {
+            home.proposals.push_back(Proposal {
+                end_offset,
+                then: Box::new(then),
+            });
+        }
+        self.release_proposals();
+    }
+
+    /// Appends records of the controller and gives the offset at which they, and all that it has seen before, are in force.
+    fn append_metadata(&mut self, records: Vec<MetadataRecord>) -> Result<i64, Failed> {
         let wall = self.io.wall();
         let home = self
             .controller
             .as_mut()
             .expect("the controller is on core 0");
-        let slot = home.slot;
-        if !records.is_empty() {
-            if let Some(reason) = &home.failed {
-                let why = format!("metadata is read-only: {reason}");
-                self.fail_reply(pending, &why);
-                return;
-            }
-            let batch = match metadata_batch(&records, wall) {
-                Ok(batch) => batch,
-                Err(error) => return self.fail_reply(pending, &error.to_string()),
-            };
-            match self.store.append(slot, &batch, None) {
-                Ok(appended) => {
-                    for record in &records {
-                        home.controller.apply(record);
-                    }
-                    home.since_snapshot += batch.len() as u64;
-                    home.uncommitted
-                        .push_back((appended.end_offset.0, Arc::new(records)));
-                }
-                Err(error) => return self.fail_reply(pending, &error.to_string()),
-            }
+        // Also without records: what the controller has seen may never be in force.
+        if let Some(reason) = &home.failed {
+            return Err(Failed::by_fault(reason));
         }
-        let end_offset = home
-            .uncommitted
-            .back()
-            .map_or_else(|| home.applied_everywhere(), |u| u.0);
-        let end_offset = end_offset.max(home.proposals.back().map_or(0, |p| p.end_offset));
-        home.proposals.push_back(Proposal {
-            end_offset,
-            pending,
-            then: Box::new(then),
-        });
-        self.release_proposals();
+        if !records.is_empty() {
+            let batch = metadata_batch(&records, wall).map_err(|error| Failed {
+                error: ErrorCode::UnknownServerError,
+                message: error.to_string(),
+            })?;
+            let appended = self.store.append(home.slot, &batch, None).map_err(|error| {
+                let (error, message) = append_error(&error);
+                Failed { error, message }
+            })?;
+            for record in &records {
+                home.controller.apply(record);
+            }
+            home.since_snapshot += batch.len() as u64;
+            home.uncommitted
+                .push_back((appended.end_offset.0, Arc::new(records)));
+        }
+        let uncommitted = home.uncommitted.back().map(|u| u.0);
+        let end_offset = uncommitted.unwrap_or_else(|| home.applied_everywhere());
+        Ok(end_offset.max(home.proposals.back().map_or(0, |p| p.end_offset)))
     }
 
     /// `auto.create.topics.enable`
@@ -220,7 +244,7 @@ impl Shard {
             let Some(proposal) = home.proposals.pop_front_if(|p| p.end_offset <= through) else {
                 return;
             };
-            (proposal.then)(self);
+            (proposal.then)(self, Ok(()));
         }
     }
 
@@ -229,12 +253,10 @@ impl Shard {
             return;
         };
         home.failed.get_or_insert_with(|| reason.to_owned());
-        // What was proposed is neither done nor undone: those who asked lose their connection, and ask again.
+        // What was proposed is neither done nor undone until another start.
         home.uncommitted.clear();
-        let proposals = std::mem::take(&mut home.proposals);
-        let why = format!("metadata is read-only: {reason}");
-        for proposal in proposals {
-            self.fail_reply(proposal.pending, &why);
+        for proposal in std::mem::take(&mut home.proposals) {
+            (proposal.then)(self, Err(Failed::by_fault(reason)));
         }
     }
 

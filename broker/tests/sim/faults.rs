@@ -1,1 +1,251 @@
-//! To come.
+//! A disk that fails or is full: no ack that is not true, and reads go on.
+use crate::{
+    bed::{Bed, How, SECOND_NS},
+    kafka::{Kafka, batch, idempotent, produce_request},
+};
+use netio::sim::FileOp;
+use wire::{ErrorCode, init_producer_id::InitProducerIdRequest, produce::ProduceRequest};
+
+const EIO: i32 = 5;
+
+/// What a read of the partition brings, without offsets.
+fn texts(bed: &mut Bed, kafka: &mut Kafka, topic: &str, partition: i32) -> Vec<String> {
+    kafka
+        .read_all(bed, topic, partition, 0)
+        .into_iter()
+        .map(|(_, v)| String::from_utf8(v).unwrap())
+        .collect()
+}
+
+fn code(code: i16) -> ErrorCode {
+    ErrorCode::from_code(code).unwrap()
+}
+
+#[test]
+fn after_a_failed_write_of_the_log_nothing_is_acked_and_reads_go_on() {
+    for single_port in [false, true] {
+        let mut how = How::new(31, 1);
+        how.settings.single_port = single_port;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 2).unwrap();
+        assert_eq!(
+            kafka
+                .produce(&mut bed, "t", 0, batch(&["before"]))
+                .error_code,
+            0
+        );
+        assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 1), ErrorCode::None);
+        bed.sim.fail_next(bed.node, FileOp::Write, "wal/", EIO);
+        for partition in [0, 1, 0] {
+            let refused = kafka.produce(&mut bed, "t", partition, batch(&["after"]));
+            assert_eq!(
+                code(refused.error_code),
+                ErrorCode::KafkaStorageError,
+                "{refused:?}"
+            );
+        }
+        // Long after, and although the disk is fine again.
+        bed.sim.run_for(60 * SECOND_NS);
+        let refused = kafka.produce(&mut bed, "t", 0, batch(&["late"]));
+        assert_eq!(code(refused.error_code), ErrorCode::KafkaStorageError);
+        assert_eq!(texts(&mut bed, &mut kafka, "t", 0), ["before"]);
+        assert!(texts(&mut bed, &mut kafka, "t", 1).is_empty());
+        let refused = kafka.commit(&mut bed, "g", "t", 0, 2);
+        assert!(
+            refused != ErrorCode::None,
+            "a commit was acked by a log that cannot be written"
+        );
+        // Metadata is in the same log.
+        assert_eq!(
+            kafka.create_topic(&mut bed, "never", 1),
+            Err(ErrorCode::KafkaStorageError)
+        );
+        assert_eq!(
+            kafka.delete_topic(&mut bed, "t"),
+            ErrorCode::KafkaStorageError
+        );
+        let made = kafka.metadata(&mut bed, 0, &["never-either"]);
+        assert_eq!(
+            made.topics[0].error_code,
+            ErrorCode::UnknownTopicOrPartition.code()
+        );
+        // An id that is not written could be given to two producers.
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            ..Default::default()
+        };
+        assert_eq!(
+            code(kafka.call(&mut bed, 0, &request, 4).error_code),
+            ErrorCode::KafkaStorageError
+        );
+
+        bed.sim.power_cut(bed.node);
+        bed.restart();
+        let kept = texts(&mut bed, &mut kafka, "t", 0);
+        // What was refused may be there or not; what was acked is.
+        assert_eq!(kept[0], "before");
+        assert_eq!(
+            kafka
+                .produce(&mut bed, "t", 0, batch(&["again"]))
+                .error_code,
+            0
+        );
+        assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 3), ErrorCode::None);
+    }
+}
+
+#[test]
+fn a_failed_log_is_that_of_its_core_alone() {
+    let mut bed = Bed::start(How::new(32, 2));
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 2).unwrap();
+    let failing = (0..2)
+        .find(|&p| kafka.leader(&mut bed, "t", p) == 1)
+        .unwrap();
+    bed.sim.fail_always(bed.node, FileOp::Write, "wal/1-", EIO);
+    let refused = kafka.produce(&mut bed, "t", failing, batch(&["x"]));
+    assert_eq!(code(refused.error_code), ErrorCode::KafkaStorageError);
+    assert_eq!(
+        kafka
+            .produce(&mut bed, "t", 1 - failing, batch(&["y"]))
+            .error_code,
+        0
+    );
+    assert!(kafka.create_topic(&mut bed, "more", 1).is_ok());
+    assert_eq!(texts(&mut bed, &mut kafka, "t", 1 - failing), ["y"]);
+    assert!(texts(&mut bed, &mut kafka, "t", failing).is_empty());
+}
+
+#[test]
+fn a_failed_write_answers_all_that_waited_for_it() {
+    let mut bed = Bed::start(How::new(33, 1));
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 4).unwrap();
+    bed.sim.fail_always(bed.node, FileOp::Write, "wal/", EIO);
+    let mut conns: Vec<_> = (0..20).map(|_| bed.connect(0)).collect();
+    let ids: Vec<_> = conns
+        .iter_mut()
+        .zip(0..)
+        .map(|(c, n)| c.send(&produce_request("t", n % 4, -1, batch(&["x"])), 9))
+        .collect();
+    for (conn, id) in conns.iter_mut().zip(ids) {
+        let answer = bed
+            .answer::<ProduceRequest<'_>>(conn, id, 9)
+            .expect("an answer");
+        assert_eq!(
+            code(answer.responses[0].partition_responses[0].error_code),
+            ErrorCode::KafkaStorageError
+        );
+    }
+    for partition in 0..4 {
+        assert!(
+            texts(&mut bed, &mut kafka, "t", partition).is_empty(),
+            "a record that was refused is seen"
+        );
+    }
+}
+
+/// The log has it all: a segment that cannot be written makes its own partition read-only, and loses nothing.
+#[test]
+fn a_failed_segment_is_that_of_its_partition_alone() {
+    let mut bed = Bed::start(How::new(34, 1));
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 2).unwrap();
+    bed.sim.fail_always(bed.node, FileOp::Write, "t-0/", EIO);
+    assert_eq!(
+        kafka.produce(&mut bed, "t", 0, batch(&["kept"])).error_code,
+        0
+    );
+    let mut failed = false;
+    for _ in 0..20 {
+        bed.sim.run_for(SECOND_NS);
+        assert_eq!(
+            kafka.produce(&mut bed, "t", 1, batch(&["fine"])).error_code,
+            0
+        );
+        let answer = kafka.produce(&mut bed, "t", 0, batch(&["kept"]));
+        failed = answer.error_code != 0;
+        if failed {
+            assert_eq!(code(answer.error_code), ErrorCode::KafkaStorageError);
+            break;
+        }
+    }
+    assert!(failed, "the segment was never written");
+    let seen = texts(&mut bed, &mut kafka, "t", 0);
+    assert!(!seen.is_empty() && seen.iter().all(|t| t == "kept"));
+    bed.sim.clear_faults(bed.node);
+    bed.sim.power_cut(bed.node);
+    bed.restart();
+    assert_eq!(texts(&mut bed, &mut kafka, "t", 0), seen);
+    assert_eq!(
+        kafka
+            .produce(&mut bed, "t", 0, batch(&["again"]))
+            .error_code,
+        0
+    );
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers_without_a_restart() {
+    let mut bed = Bed::start(How::new(35, 1));
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 1).unwrap();
+    let producer = kafka.producer(&mut bed);
+    let used = |bed: &Bed| {
+        let space = bed.sim.disk(bed.node).space();
+        space.total_bytes - space.available_bytes
+    };
+    bed.sim.disk(bed.node).set_capacity(used(&bed) + (4 << 20));
+    let mut acked = 0;
+    let mut send = |bed: &mut Bed, kafka: &mut Kafka| {
+        let answer = kafka.produce(
+            bed,
+            "t",
+            0,
+            idempotent(producer, acked, &[vec![b'x'; 50_000]]),
+        );
+        if answer.error_code == 0 {
+            assert_eq!(answer.base_offset, i64::from(acked));
+            acked += 1;
+        }
+        code(answer.error_code)
+    };
+    let mut refused = None;
+    for _ in 0..400 {
+        let answer = send(&mut bed, &mut kafka);
+        if answer != ErrorCode::None {
+            refused = Some(answer);
+            break;
+        }
+        bed.sim.run_for(20_000_000);
+    }
+    let refused = refused.expect("20 MB into 4 MB");
+    assert!(refused.is_retriable(), "{refused:?}");
+    let seen = kafka.read_all(&mut bed, "t", 0, 0).len();
+    assert!(seen > 0, "reads go on");
+    bed.sim.run_for(5 * SECOND_NS);
+    let made = kafka.create_topic(&mut bed, "more", 1);
+    assert!(
+        made.is_ok() || made == Err(ErrorCode::KafkaStorageError),
+        "{made:?}"
+    );
+
+    bed.sim.disk(bed.node).set_capacity(4 << 30);
+    let mut returned = false;
+    for _ in 0..60 {
+        bed.sim.run_for(SECOND_NS);
+        returned = send(&mut bed, &mut kafka) == ErrorCode::None;
+        if returned {
+            break;
+        }
+    }
+    assert!(returned, "writes do not return");
+    for _ in 0..50 {
+        assert_eq!(send(&mut bed, &mut kafka), ErrorCode::None);
+    }
+    bed.sim.power_cut(bed.node);
+    bed.restart();
+    let all = kafka.read_all(&mut bed, "t", 0, 0);
+    assert_eq!(all.len(), acked as usize);
+}

@@ -29,7 +29,12 @@ impl World {
         kafka.create_topic(&mut bed, "good", 1).unwrap();
         let core = kafka.leader(&mut bed, "good", 0);
         let old = bed.connect(core);
-        let mut world = Self { bed, kafka, old, written: 0 };
+        let mut world = Self {
+            bed,
+            kafka,
+            old,
+            written: 0,
+        };
         world.is_fine();
         world
     }
@@ -45,8 +50,13 @@ impl World {
         }
         let core = self.kafka.leader(&mut self.bed, "good", 0);
         let mut new = self.bed.connect(core);
-        let answer = self.bed.call(&mut new, &fetch_request("good", 0, self.written - 1), 11);
-        assert_eq!(answer.responses[0].partitions[0].high_watermark, self.written);
+        let answer = self
+            .bed
+            .call(&mut new, &fetch_request("good", 0, self.written - 1), 11);
+        assert_eq!(
+            answer.responses[0].partitions[0].high_watermark,
+            self.written
+        );
         assert!(!self.bed.sim.has_ended(self.bed.node));
     }
 }
@@ -60,13 +70,20 @@ fn random_bytes_end_their_connection() {
             let mut conns = Vec::new();
             for _ in 0..150 {
                 let conn = world.bed.connect(world.bed.cores() - 1);
-                let mut bytes: Vec<u8> = (0..random.below(400)).map(|_| random.next() as u8).collect();
+                let mut bytes: Vec<u8> = (0..random.below(400))
+                    .map(|_| random.next() as u8)
+                    .collect();
                 // Some look like a frame, some even like a request.
                 if random.below(2) == 0 && bytes.len() > 8 {
                     let size = (bytes.len() - 4) as u32;
                     bytes[..4].copy_from_slice(&size.to_be_bytes());
                     if random.below(2) == 0 {
-                        bytes[4..8].copy_from_slice(&[0, random.below(76) as u8, 0, random.below(14) as u8]);
+                        bytes[4..8].copy_from_slice(&[
+                            0,
+                            random.below(76) as u8,
+                            0,
+                            random.below(14) as u8,
+                        ]);
                     }
                 }
                 conn.client.send(bytes);
@@ -91,7 +108,8 @@ fn impossible_lengths_end_the_connection_at_once() {
     for size in [-1, i32::MIN, i32::MAX, (1 << 20) + 1, 0, 3] {
         let mut conn = world.bed.connect(0);
         let before = world.bed.sim.now();
-        conn.client.send([&size.to_be_bytes()[..], &[0; 3]].concat());
+        conn.client
+            .send([&size.to_be_bytes()[..], &[0; 3]].concat());
         assert!(world.bed.until_closed(&mut conn).is_empty(), "{size}");
         assert!(world.bed.sim.now() - before < SECOND_NS, "{size}");
     }
@@ -107,7 +125,8 @@ fn large_frames_wait_for_memory_and_give_it_back() {
     for leave in [false, true] {
         let conns: Vec<Conn> = (0..6).map(|_| world.bed.connect(0)).collect();
         for conn in &conns {
-            conn.client.send([&(1_000_000_i32).to_be_bytes()[..], &[0; 100_000]].concat());
+            conn.client
+                .send([&(1_000_000_i32).to_be_bytes()[..], &[0; 100_000]].concat());
         }
         world.bed.sim.run_for(SECOND_NS);
         world.is_fine();
@@ -146,9 +165,15 @@ fn a_frame_has_its_time_and_no_more() {
         world.bed.sim.run_for(SECOND_NS);
         let before = world.bed.sim.now();
         conn.client.send(bytes.to_vec());
-        let closed = world.bed.sim.run_until((ms + 5_000) * 1_000_000, |_| conn.client.ended().is_some());
+        let closed = world
+            .bed
+            .sim
+            .run_until((ms + 5_000) * 1_000_000, |_| conn.client.ended().is_some());
         let waited = (world.bed.sim.now() - before) / 1_000_000;
-        assert!(closed && waited + 2_000 > ms, "{bytes:x?}: closed: {closed}, after {waited} of {ms} ms");
+        assert!(
+            closed && waited + 2_000 > ms,
+            "{bytes:x?}: closed: {closed}, after {waited} of {ms} ms"
+        );
     }
     // One more byte now and then does not help.
     let conn = world.bed.connect(0);
@@ -159,7 +184,10 @@ fn a_frame_has_its_time_and_no_more() {
         world.bed.sim.run_for(SECOND_NS);
     }
     let waited = (world.bed.sim.now() - before) / SECOND_NS;
-    assert!((58..64).contains(&waited), "a frame of a byte a second was let in for {waited} s");
+    assert!(
+        (58..64).contains(&waited),
+        "a frame of a byte a second was let in for {waited} s"
+    );
     let core = world.kafka.leader(&mut world.bed, "good", 0);
     world.old = world.bed.connect(core);
     world.is_fine();
@@ -177,10 +205,26 @@ fn many_requests_at_once_are_answered_in_order() {
         let mut produced = 0;
         for _ in 0..1_500 {
             wanted.push_back(match random.below(5) {
-                0 => (ApiKey::Metadata, conn.send(&MetadataRequest { topics: None, allow_auto_topic_creation: true, ..Default::default() }, 5)),
-                1 => (ApiKey::ApiVersions, conn.send(&ApiVersionsRequest::default(), 1)),
+                0 => (
+                    ApiKey::Metadata,
+                    conn.send(
+                        &MetadataRequest {
+                            topics: None,
+                            allow_auto_topic_creation: true,
+                            ..Default::default()
+                        },
+                        5,
+                    ),
+                ),
+                1 => (
+                    ApiKey::ApiVersions,
+                    conn.send(&ApiVersionsRequest::default(), 1),
+                ),
                 2 => {
-                    let request = FetchRequest { max_wait_ms: 3, ..fetch_request("good", 0, i64::from(random.below(3) as i32)) };
+                    let request = FetchRequest {
+                        max_wait_ms: 3,
+                        ..fetch_request("good", 0, i64::from(random.below(3) as i32))
+                    };
                     (ApiKey::Fetch, conn.send(&request, 10))
                 }
                 3 => {
@@ -190,12 +234,17 @@ fn many_requests_at_once_are_answered_in_order() {
                 }
                 _ => {
                     produced += 1;
-                    (ApiKey::Produce, conn.send(&produce_request("good", 0, -1, batch(&["answer"])), 8))
+                    (
+                        ApiKey::Produce,
+                        conn.send(&produce_request("good", 0, -1, batch(&["answer"])), 8),
+                    )
                 }
             });
         }
         for (key, id) in wanted {
-            let frame = bed.frame(&mut conn).unwrap_or_else(|| panic!("{key:?} {id}: closed"));
+            let frame = bed
+                .frame(&mut conn)
+                .unwrap_or_else(|| panic!("{key:?} {id}: closed"));
             assert_eq!(Reader::new(&frame).i32().unwrap(), id, "{key:?}");
         }
         world.written += produced;
@@ -215,14 +264,26 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
                 let partition = random.below(4) as i32;
                 let leader = world.kafka.leader(&mut world.bed, "left", partition);
                 let kind = random.below(4);
-                let mut conn = world.bed.connect(if kind == 2 { coordinator } else { leader });
+                let mut conn = world
+                    .bed
+                    .connect(if kind == 2 { coordinator } else { leader });
                 for _ in 0..=random.below(3) {
                     match kind {
                         0 => {
-                            conn.send(&produce_request("left", partition, -1, batch(&[vec![0; 20_000]])), 9);
+                            conn.send(
+                                &produce_request("left", partition, -1, batch(&[vec![0; 20_000]])),
+                                9,
+                            );
                         }
                         1 => {
-                            conn.send(&FetchRequest { max_wait_ms: 60_000, min_bytes: 1 << 20, ..fetch_request("left", partition, 0) }, 11);
+                            conn.send(
+                                &FetchRequest {
+                                    max_wait_ms: 60_000,
+                                    min_bytes: 1 << 20,
+                                    ..fetch_request("left", partition, 0)
+                                },
+                                11,
+                            );
                         }
                         2 => {
                             let request = JoinGroupRequest {
@@ -230,7 +291,10 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
                                 session_timeout_ms: 6_000,
                                 rebalance_timeout_ms: 6_000,
                                 protocol_type: "consumer".into(),
-                                protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: vec![0].into() }],
+                                protocols: vec![JoinGroupRequestProtocol {
+                                    name: "range".into(),
+                                    metadata: vec![0].into(),
+                                }],
                                 ..Default::default()
                             };
                             // Before version 4 a member is made at once.
@@ -238,8 +302,18 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
                         }
                         _ => {
                             let name = format!("left-{n}").into();
-                            let topic = wire::metadata::MetadataRequestTopic { name: Some(name), ..Default::default() };
-                            conn.send(&MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: true, ..Default::default() }, 9);
+                            let topic = wire::metadata::MetadataRequestTopic {
+                                name: Some(name),
+                                ..Default::default()
+                            };
+                            conn.send(
+                                &MetadataRequest {
+                                    topics: Some(vec![topic]),
+                                    allow_auto_topic_creation: true,
+                                    ..Default::default()
+                                },
+                                9,
+                            );
                         }
                     }
                 }
@@ -250,8 +324,17 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
             // Members that went away are expelled, and the group works for others.
             world.bed.sim.run_for(30 * SECOND_NS);
             world.is_fine();
-            assert_eq!(world.kafka.commit(&mut world.bed, "left", "left", 0, 1), wire::ErrorCode::None);
-            let connections: u64 = world.bed.sim.stats(world.bed.node).iter().map(|s| s.connections).sum();
+            assert_eq!(
+                world.kafka.commit(&mut world.bed, "left", "left", 0, 1),
+                wire::ErrorCode::None
+            );
+            let connections: u64 = world
+                .bed
+                .sim
+                .stats(world.bed.node)
+                .iter()
+                .map(|s| s.connections)
+                .sum();
             assert!(connections <= 10, "{connections} connections are open");
             for partition in 0..4 {
                 world.kafka.read_all(&mut world.bed, "left", partition, 0);

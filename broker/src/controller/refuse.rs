@@ -1,0 +1,138 @@
+//! The answer to a change of metadata that did not come about, because its records could not be written: what would have
+//! succeeded has the error, what was refused before keeps its own.
+use record::TopicId;
+use wire::{
+    ErrorCode, Str, alter_configs::AlterConfigsResponse,
+    create_partitions::CreatePartitionsResponse, create_topics::CreateTopicsResponse,
+    delete_topics::DeleteTopicsResponse,
+    incremental_alter_configs::IncrementalAlterConfigsResponse,
+    init_producer_id::InitProducerIdResponse,
+};
+
+/// A response of the controller.
+pub trait Refuse {
+    /// Replaces success by `error`.
+    fn refuse(&mut self, error: ErrorCode, message: &str);
+}
+
+/// Replaces one part's success.
+fn part(code: &mut i16, text: &mut Option<Str<'static>>, error: ErrorCode, message: &str) -> bool {
+    let succeeded = *code == 0;
+    if succeeded {
+        *code = error.code();
+        *text = Some(message.to_owned().into());
+    }
+    succeeded
+}
+
+impl Refuse for CreateTopicsResponse<'static> {
+    fn refuse(&mut self, error: ErrorCode, message: &str) {
+        for topic in &mut self.topics {
+            if part(
+                &mut topic.error_code,
+                &mut topic.error_message,
+                error,
+                message,
+            ) {
+                topic.topic_id = TopicId::ZERO;
+                (topic.num_partitions, topic.replication_factor) = (-1, -1);
+                topic.configs = Some(Vec::new());
+            }
+        }
+    }
+}
+
+impl Refuse for DeleteTopicsResponse<'static> {
+    fn refuse(&mut self, error: ErrorCode, message: &str) {
+        for topic in &mut self.responses {
+            part(
+                &mut topic.error_code,
+                &mut topic.error_message,
+                error,
+                message,
+            );
+        }
+    }
+}
+
+impl Refuse for CreatePartitionsResponse<'static> {
+    fn refuse(&mut self, error: ErrorCode, message: &str) {
+        for topic in &mut self.results {
+            part(
+                &mut topic.error_code,
+                &mut topic.error_message,
+                error,
+                message,
+            );
+        }
+    }
+}
+
+impl Refuse for AlterConfigsResponse<'static> {
+    fn refuse(&mut self, error: ErrorCode, message: &str) {
+        for resource in &mut self.responses {
+            part(
+                &mut resource.error_code,
+                &mut resource.error_message,
+                error,
+                message,
+            );
+        }
+    }
+}
+
+impl Refuse for IncrementalAlterConfigsResponse<'static> {
+    fn refuse(&mut self, error: ErrorCode, message: &str) {
+        for resource in &mut self.responses {
+            part(
+                &mut resource.error_code,
+                &mut resource.error_message,
+                error,
+                message,
+            );
+        }
+    }
+}
+
+impl Refuse for InitProducerIdResponse {
+    fn refuse(&mut self, error: ErrorCode, _: &str) {
+        if self.error_code == 0 {
+            *self = Self {
+                error_code: error.code(),
+                producer_epoch: -1,
+                ..Self::default()
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::create_topics::CreatableTopicResult;
+
+    #[test]
+    fn only_success_is_replaced() {
+        let taken = CreatableTopicResult {
+            error_code: ErrorCode::TopicAlreadyExists.code(),
+            ..Default::default()
+        };
+        let made = CreatableTopicResult {
+            topic_id: TopicId::METADATA,
+            num_partitions: 3,
+            ..Default::default()
+        };
+        let mut response = CreateTopicsResponse {
+            topics: vec![taken.clone(), made],
+            ..Default::default()
+        };
+        response.refuse(ErrorCode::KafkaStorageError, "the disk");
+        assert_eq!(response.topics[0], taken);
+        let refused = &response.topics[1];
+        assert_eq!(refused.error_code, ErrorCode::KafkaStorageError.code());
+        assert_eq!(
+            (refused.topic_id, refused.num_partitions),
+            (TopicId::ZERO, -1)
+        );
+    }
+}
