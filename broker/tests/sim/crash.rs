@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::{
     ErrorCode,
     create_topics::{CreatableTopic, CreateTopicsRequest},
+    delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
     delete_topics::{DeleteTopicState, DeleteTopicsRequest},
     fetch::FetchRequest,
     metadata::{MetadataRequest, MetadataRequestTopic},
@@ -25,6 +26,9 @@ const TOPICS: [&str; 2] = ["t0", "t1"];
 const PARTITIONS: i32 = 3;
 /// Kafka's limit for idempotent producers.
 const IN_FLIGHT: usize = 5;
+
+/// `ListOffsetsRequest.EARLIEST_TIMESTAMP`
+const EARLIEST: i64 = -2;
 
 type Part = (usize, i32);
 
@@ -40,6 +44,8 @@ struct Model {
     /// Records of each producer that were sent, in order.
     sent: BTreeMap<usize, Vec<Vec<u8>>>,
     idempotent: BTreeSet<usize>,
+    /// Acked and sent log starts (DeleteRecords).
+    starts: BTreeMap<Part, (i64, i64)>,
     /// Acked and sent positions of groups.
     commits: BTreeMap<usize, (i64, i64)>,
     /// Topics of the administrator: true when they exist for sure, false when they do not; what is in doubt is not here.
@@ -67,12 +73,24 @@ impl Model {
         for topic in 0..TOPICS.len() {
             for partition in 0..PARTITIONS {
                 let part = (topic, partition);
-                let log = kafka.read_all(bed, name_of(part), partition, 0);
-                for (at, (offset, _)) in log.iter().enumerate() {
-                    assert_eq!(*offset, at as i64, "{part:?}: offsets have a gap or repeat");
+                let start = kafka
+                    .list_offset(bed, name_of(part), partition, EARLIEST)
+                    .offset;
+                let (acked, sent) = self.starts.entry(part).or_default();
+                assert!(
+                    (*acked..=*sent).contains(&start),
+                    "{part:?} begins at {start}; {acked} was acked, {sent} sent"
+                );
+                *acked = start;
+                let log = kafka.read_all(bed, name_of(part), partition, start);
+                for ((offset, _), at) in log.iter().zip(start..) {
+                    assert_eq!(*offset, at, "{part:?}: offsets have a gap or repeat");
                 }
                 for (offset, value) in self.facts.get(&part).into_iter().flatten() {
-                    let found = log.get(*offset as usize).map(|(_, v)| v);
+                    let Ok(at) = usize::try_from(offset - start) else {
+                        continue;
+                    };
+                    let found = log.get(at).map(|(_, v)| v);
                     assert!(
                         found == Some(value),
                         "{part:?} offset {offset} of {} was acked or seen as {} and is {:?}",
@@ -129,7 +147,9 @@ impl Model {
                 "{part:?} offset {offset}: {} was never sent so",
                 show(value)
             );
-            let next = next.entry(producer).or_default();
+            // What was before the log's start is not known here.
+            let first = if log[0].0 > 0 { number } else { 0 };
+            let next = next.entry(producer).or_insert(first);
             let right = if self.idempotent.contains(&producer) {
                 number == *next
             } else {
@@ -191,6 +211,10 @@ enum Work {
     Commit {
         next: i64,
     },
+    /// Moves the log's start.
+    Trim {
+        part: Part,
+    },
     Administer {
         asked: Option<(String, bool)>,
         next: usize,
@@ -220,7 +244,7 @@ impl Actor {
     /// The core it talks to.
     fn home(&self, bed: &mut Bed, kafka: &mut Kafka) -> u16 {
         match &self.work {
-            Work::Produce { part, .. } | Work::Consume { part, .. } => {
+            Work::Produce { part, .. } | Work::Consume { part, .. } | Work::Trim { part } => {
                 kafka.leader(bed, name_of(*part), part.1)
             }
             Work::Commit { .. } => kafka.coordinator(bed, &format!("group-{}", self.number)),
@@ -251,7 +275,7 @@ impl Actor {
                     model.topics.remove(&topic);
                 }
             }
-            Work::Consume { .. } | Work::Commit { .. } => {}
+            Work::Consume { .. } | Work::Commit { .. } | Work::Trim { .. } => {}
         }
     }
 
@@ -335,6 +359,12 @@ fn answered(work: &mut Work, number: usize, frame: &[u8], id: i32, model: &mut M
         Work::Consume { part, at } => {
             let answer = read_answer::<FetchRequest<'_>>(frame, id, 11);
             let data = &answer.responses[0].partitions[0];
+            let start = model.starts.get(part).map_or(0, |s| s.1);
+            if data.error_code == ErrorCode::OffsetOutOfRange.code() && *at < start {
+                assert!((0..=start).contains(&data.log_start_offset), "{data:?}");
+                *at = start;
+                return;
+            }
             assert_eq!(
                 data.error_code, 0,
                 "consumer {number} at {at} of {part:?}: {data:?}"
@@ -344,6 +374,13 @@ fn answered(work: &mut Work, number: usize, frame: &[u8], id: i32, model: &mut M
                 model.fact(*part, offset, &value, "a consumer");
                 *at += 1;
             }
+        }
+        Work::Trim { part } => {
+            let answer = read_answer::<DeleteRecordsRequest<'_>>(frame, id, 2);
+            let trimmed = &answer.topics[0].partitions[0];
+            let (acked, sent) = model.starts.entry(*part).or_default();
+            assert_eq!((trimmed.error_code, trimmed.low_watermark), (0, *sent));
+            *acked = trimmed.low_watermark;
         }
         Work::Commit { next } => {
             let answer = read_answer::<OffsetCommitRequest<'_>>(frame, id, 8);
@@ -430,6 +467,29 @@ fn ask(
             };
             Some(conn.send(&request, 11))
         }
+        Work::Trim { part } => {
+            let (first, last) = (
+                model.starts.get(part).map_or(0, |s| s.1),
+                model.facts.get(part)?.keys().last()?,
+            );
+            let offset = first + (last - first) / (4 + random.below(40) as i64);
+            model.starts.entry(*part).or_default().1 = offset;
+            let partitions = vec![DeleteRecordsPartition {
+                partition_index: part.1,
+                offset,
+            }];
+            let topics = vec![DeleteRecordsTopic {
+                name: name_of(*part).into(),
+                partitions,
+            }];
+            Some(conn.send(
+                &DeleteRecordsRequest {
+                    topics,
+                    timeout_ms: 30_000,
+                },
+                2,
+            ))
+        }
         Work::Commit { next } => {
             model.commits.entry(number).or_insert((-1, -1)).1 = *next;
             Some(conn.send(
@@ -500,8 +560,10 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
     for topic in TOPICS {
         kafka.create_topic(&mut bed, topic, PARTITIONS).unwrap();
     }
+    // The second has many small segments.
+    kafka.set_config(&mut bed, TOPICS[1], "segment.ms", "15");
     let mut actors = Vec::new();
-    for number in 0..10 {
+    for number in 0..11 {
         let part = (
             random.below(TOPICS.len()),
             random.below(PARTITIONS as usize) as i32,
@@ -523,6 +585,7 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
             }
             5 | 6 => Work::Consume { part, at: 0 },
             7 | 8 => Work::Commit { next: 0 },
+            9 => Work::Trim { part },
             _ => Work::Administer {
                 asked: None,
                 next: 0,

@@ -9,6 +9,9 @@ use wire::{
     delete_topics::{DeleteTopicState, DeleteTopicsRequest},
     fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData},
     find_coordinator::FindCoordinatorRequest,
+    incremental_alter_configs::{
+        AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+    },
     init_producer_id::InitProducerIdRequest,
     list_offsets::{
         ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic,
@@ -218,6 +221,29 @@ impl Kafka {
             0 => Ok(created.topics[0].topic_id),
             code => Err(ErrorCode::from_code(code).unwrap()),
         }
+    }
+
+    pub(crate) fn set_config(&mut self, bed: &mut Bed, topic: &str, name: &str, value: &str) {
+        let configs = vec![AlterableConfig {
+            name: name.to_owned().into(),
+            config_operation: 0,
+            value: Some(value.to_owned().into()),
+        }];
+        let resources = vec![AlterConfigsResource {
+            resource_type: 2,
+            resource_name: topic.to_owned().into(),
+            configs,
+        }];
+        let answer = self.call(
+            bed,
+            0,
+            &IncrementalAlterConfigsRequest {
+                resources,
+                validate_only: false,
+            },
+            1,
+        );
+        assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
     }
 
     pub(crate) fn delete_topic(&mut self, bed: &mut Bed, topic: &str) -> ErrorCode {
