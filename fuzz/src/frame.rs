@@ -60,9 +60,9 @@ fn response(body: &[u8]) {
     }
 }
 
-fn round_trip<T: Encode + PartialEq + std::fmt::Debug>(parsed: &T, version: i16)
+fn round_trip<T>(parsed: &T, version: i16)
 where
-    for<'a> T: Same<'a>,
+    T: Encode + std::fmt::Debug + for<'a> Same<'a>,
 {
     let mut writer = Writer::new();
     parsed.encode(&mut writer, version).unwrap_or_else(|error| panic!("{parsed:?} v{version}: {error}"));

@@ -298,7 +298,7 @@ fn store(corpus: &Corpus) {
         let mut script = vec![end, 0, 0x00, 0x00, 0, 0x05, 0x01];
         for round in 0..4_u8 {
             for n in 0..8_u8 {
-                script.extend_from_slice(&[1, n % 2 | n << 5, round * 60 + n]);
+                script.extend_from_slice(&[1, (n % 2) | (n << 5), round * 60 + n]);
             }
             script.extend_from_slice(&[12, 0, 0xf0, 6, 1, 0, 7, 1, 0x20, 9, 0, 0x40, 10, 1, 0, 11, 0, round]);
             script.extend_from_slice(&[15, end + round, 0]);

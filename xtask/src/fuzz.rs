@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     keep: bool,
 }
 
-/// A target: its longest input, and how fast it is to be.
+/// A target, and its longest input.
 struct Target {
     name: &'static str,
     about: &'static str,
