@@ -3,9 +3,9 @@
 //! Kafka names a partition's files by the base offset of their segment, 20 digits, and tells them by suffix. Files that are
 //! small and replaced as a whole (`leader-epoch-checkpoint`, `partition.metadata`, `meta.properties`, `.snapshot`) go through
 //! [`Disk::replace`]: a temporary file, synced, renamed over the old one, directory synced; a crash leaves the old or the new.
-use crate::Error;
+use crate::{Error, segment::tail::WRITE_BYTES};
 use bytes::Bytes;
-use netio::{File, Io, Open};
+use netio::{File, Io, Open, buffer::Arena};
 use record::{Offset, TopicId};
 use std::{
     cell::{Cell, RefCell},
@@ -155,6 +155,8 @@ struct Inner {
     options: DiskOptions,
     open: RefCell<OpenFiles>,
     logs: Cell<u32>,
+    /// Where flushes gather what they write.
+    buffers: Arena,
 }
 
 #[derive(Debug, Default)]
@@ -183,6 +185,9 @@ impl OpenFiles {
     }
 }
 
+/// Free flush buffers kept by a core.
+const BUFFERS_KEPT: usize = 4;
+
 impl Disk {
     /// Of the core of `io`.
     pub fn new(io: &Io, options: impl Into<DiskOptions>) -> Self {
@@ -192,6 +197,7 @@ impl Disk {
             options,
             open: RefCell::default(),
             logs: Cell::new(0),
+            buffers: Arena::new(WRITE_BYTES, BUFFERS_KEPT),
         };
         Self {
             inner: Rc::new(inner),
@@ -202,6 +208,9 @@ impl Disk {
     }
     pub fn io(&self) -> &Io {
         &self.inner.io
+    }
+    pub(crate) fn buffers(&self) -> &Arena {
+        &self.inner.buffers
     }
     /// Segment files open now.
     pub fn open_files(&self) -> usize {

@@ -9,6 +9,13 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
+/// CRC-32C of what `first` is of, and `bytes` behind it.
+#[inline]
+#[must_use]
+pub fn extend(first: u32, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(first, bytes)
+}
+
 /// CRC-32C of two neighbours from the CRC of each and the length of the second.
 #[must_use]
 pub fn combine(first: u32, second: u32, second_len: usize) -> u32 {
@@ -61,6 +68,7 @@ mod tests {
             sum.update(b);
             prop_assert_eq!(sum.finish(), checksum(&bytes));
             prop_assert_eq!(combine(checksum(a), checksum(b), b.len()), checksum(&bytes));
+            prop_assert_eq!(extend(checksum(a), b), checksum(&bytes));
         }
     }
 }

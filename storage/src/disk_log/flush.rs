@@ -139,7 +139,7 @@ impl DiskLog {
         }
 
         let batches: Vec<Bytes> = run.iter().map(|(_, bytes)| bytes.clone()).collect();
-        tail.write(&file, &batches, longer)
+        tail.write(&file, self.inner.disk.buffers(), &batches, longer)
             .await
             .map_err(|error| self.fail(error))?;
         assert_eq!(

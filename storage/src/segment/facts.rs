@@ -7,7 +7,7 @@ use crate::{
     LogConfig,
     index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry},
 };
-use record::{BatchHeader, LeaderEpoch, Offset, checksum, checksum::combine, header::HEADER_SIZE};
+use record::{BatchHeader, LeaderEpoch, Offset, checksum, checksum::extend};
 
 /// A segment up to some byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Facts {
         self.last_epoch = header.partition_leader_epoch;
         self.headers_crc = match self.batches {
             0 => checksum(&header.to_bytes()),
-            _ => combine(self.headers_crc, checksum(&header.to_bytes()), HEADER_SIZE),
+            _ => extend(self.headers_crc, &header.to_bytes()),
         };
         self.batches += 1;
         entries

@@ -9,11 +9,16 @@
 //! allocation before a byte is written, so that a full disk is not a failed write.
 use crate::Error;
 use bytes::Bytes;
-use netio::{AlignedBuf, File, buffer::BLOCK};
+use netio::{
+    AlignedBuf, File,
+    buffer::{Arena, BLOCK},
+};
 
 const BLOCK_U64: u64 = BLOCK as u64;
 /// Most bytes of one write.
-const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 1 << 20;
+/// Pieces above this are gathered in memory that is used again: fresh memory costs a page fault every 4 KiB.
+const POOLED_BYTES: usize = 64 << 10;
 /// Most bytes that a file is extended by beyond what is needed now.
 const AHEAD_BYTES_MAX: u64 = 8 << 20;
 
@@ -94,6 +99,7 @@ impl Tail {
     pub(crate) async fn write(
         &mut self,
         file: &File,
+        buffers: &Arena,
         batches: &[Bytes],
         metadata: bool,
     ) -> Result<(), Error> {
@@ -126,7 +132,11 @@ impl Tail {
         let mut last = Vec::new();
         while written < total {
             let len = (total - written).min(WRITE_BYTES);
-            let mut buffer = AlignedBuf::zeroed(len.next_multiple_of(BLOCK));
+            let mut buffer = if len > POOLED_BYTES {
+                buffers.chunk()
+            } else {
+                Arena::new(len.next_multiple_of(BLOCK), 0).chunk()
+            };
             let mut at = 0;
             while at < len {
                 if piece.is_empty() {
@@ -136,14 +146,14 @@ impl Tail {
                     continue;
                 }
                 let take = piece.len().min(len - at);
-                buffer[at..at + take].copy_from_slice(&piece[..take]);
+                buffer.put(&piece[..take]);
                 piece = &piece[take..];
                 at += take;
             }
             if written + len == total {
-                last = buffer[len / BLOCK * BLOCK..len].to_vec();
+                last = buffer.written_mut()[len / BLOCK * BLOCK..].to_vec();
             }
-            file.write_at(buffer.freeze(), start + written as u64, alone)
+            file.write_at(buffer.split(), start + written as u64, alone)
                 .await?;
             written += len;
         }
