@@ -7,6 +7,7 @@ use client::error::code_name;
 use wire::produce::{ProduceRequest, ProduceResponse};
 use wire::{ApiMessage, Decode, Reader, ResponseHeader};
 
+use super::nats::{self, Message, PONG};
 use super::socket::{Readable, Socket};
 use super::tally::{Tally, Window};
 use crate::clock::Nanos;
@@ -41,18 +42,30 @@ pub struct Producer {
     pub wants_write: bool,
     /// Nothing more can come of it.
     pub dead: bool,
+    /// A NATS server has asked whether we are there.
+    pong: bool,
 }
 
 /// What all connections of a run have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Version of Produce.
-    pub version: i16,
+    pub protocol: Protocol,
     pub acks: i16,
     /// 0 in an open loop: no limit.
     pub depth: usize,
     pub stamp: bool,
     pub idempotent: bool,
+}
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Kafka {
+        /// Of Produce.
+        version: i16,
+    },
+    /// To JetStream.
+    Nats,
 }
 
 #[derive(Debug)]
@@ -100,6 +113,7 @@ impl Producer {
             correlation_id: 0,
             wants_write: false,
             dead: false,
+            pong: false,
         }
     }
 
@@ -199,6 +213,9 @@ impl Producer {
     fn begin(&mut self, now: Nanos, window: &Window, tally: &mut Tally) -> bool {
         self.gathered.clear();
         self.gathered_at = 0;
+        if std::mem::take(&mut self.pong) {
+            self.gathered.extend_from_slice(PONG);
+        }
         while let Some(&intended) = self.due.front() {
             if self.settings.depth > 0 && self.in_flight.len() >= self.settings.depth {
                 break;
@@ -269,15 +286,31 @@ impl Producer {
         loop {
             let state = self.socket.read()?;
             while let Some(frame) = self.socket.frame()? {
+                if self.settings.protocol == Protocol::Nats {
+                    match nats::parse(frame) {
+                        Message::Ack(..) => {}
+                        Message::Ping => {
+                            self.pong = true;
+                            continue;
+                        }
+                        Message::Error(text) => return Err(io::Error::other(text.to_owned())),
+                        Message::Other => continue,
+                    }
+                }
                 let flight = self.in_flight.pop_front();
                 let flight = flight.ok_or_else(|| io::Error::other("an ack for nothing"))?;
-                let outcome = parse_ack(frame, self.settings.version, flight.correlation_id)?;
+                let outcome = match self.settings.protocol {
+                    Protocol::Kafka { version } => {
+                        parse_ack(frame, version, flight.correlation_id)?.map(code_name)
+                    }
+                    Protocol::Nats => parse_nats_ack(frame, flight.correlation_id)?,
+                };
                 any = true;
                 match outcome {
                     None => self.complete(flight, now, window, tally),
-                    Some(code) => {
+                    Some(what) => {
                         tally.progress.errors += 1;
-                        tally.produce.error(code_name(code));
+                        tally.produce.error(what);
                     }
                 }
             }
@@ -360,6 +393,20 @@ impl Producer {
         self.in_flight.clear();
         self.due.clear();
     }
+}
+
+/// What JetStream complains of, `None` if all went well.
+fn parse_nats_ack(message: &[u8], number: i32) -> io::Result<Option<String>> {
+    let Message::Ack(acked, body) = nats::parse(message) else {
+        return Err(io::Error::other("no ack"));
+    };
+    if acked != number {
+        return Err(io::Error::other(format!(
+            "an ack for {acked} where {number} was due"
+        )));
+    }
+    let text = String::from_utf8_lossy(body);
+    Ok((text.contains("\"error\"") || !text.contains("\"seq\"")).then(|| text.trim().to_owned()))
 }
 
 /// The first error code in a response, `None` if all went well.

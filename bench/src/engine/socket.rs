@@ -20,6 +20,16 @@ pub struct Socket {
     buffer: Vec<u8>,
     at: usize,
     filled: usize,
+    framing: Framing,
+}
+
+/// What ends a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A size in front of it.
+    Kafka,
+    /// Lines, some of which announce a body.
+    Nats,
 }
 
 /// How reading ended.
@@ -50,12 +60,18 @@ impl Socket {
                         buffer: vec![0; BUFFER_MIN],
                         at: 0,
                         filled: 0,
+                        framing: Framing::Kafka,
                     });
                 }
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Another protocol than Kafka's.
+    pub const fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
     }
 
     /// For writing and for registration.
@@ -88,12 +104,19 @@ impl Socket {
         Ok(Readable::Full)
     }
 
-    /// The next whole frame, without its size.
+    /// The next whole frame, without its size; for NATS, the next whole message.
     ///
     /// # Errors
     /// A size that no frame may have.
     pub fn frame(&mut self) -> io::Result<Option<&[u8]>> {
         let bytes = &self.buffer[self.at..self.filled];
+        if self.framing == Framing::Nats {
+            return Ok(super::nats::message_size(bytes)?.map(|size| {
+                let from = self.at;
+                self.at += size;
+                &self.buffer[from..from + size]
+            }));
+        }
         let Some(size) = body_size(bytes, FRAME_MAX).map_err(io::Error::other)? else {
             return Ok(None);
         };
@@ -112,9 +135,13 @@ impl Socket {
             self.filled = 0;
             return Ok(());
         }
-        let size = body_size(&self.buffer[self.at..self.filled], FRAME_MAX)
-            .map_err(io::Error::other)?
-            .unwrap_or(0);
+        let size = match self.framing {
+            Framing::Kafka => body_size(&self.buffer[self.at..self.filled], FRAME_MAX)
+                .map_err(io::Error::other)?
+                .unwrap_or(0),
+            // No message is longer than the buffer is from the start.
+            Framing::Nats => 0,
+        };
         if self.at + SIZE_BYTES + size > self.buffer.len() || self.filled == self.buffer.len() {
             self.buffer.copy_within(self.at..self.filled, 0);
             self.filled -= self.at;

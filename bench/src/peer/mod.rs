@@ -6,6 +6,7 @@
 mod floor;
 mod kafka;
 mod millrace;
+mod nats;
 mod process;
 mod running;
 mod tansu;
@@ -33,7 +34,7 @@ pub fn java_tool(place: &Place, arguments: &[&str]) -> Result<String> {
 
 /// Names that [`start`] knows, for messages.
 pub const KNOWN: &str =
-    "millrace, millrace-written, millrace-memory, kafka, tansu, floor, NAME=HOST:PORT[@PID]";
+    "millrace, millrace-written, millrace-memory, kafka, tansu, nats, floor, NAME=HOST:PORT[@PID]";
 
 /// Where peers live, and what they may use.
 #[derive(Debug, Clone)]
@@ -124,6 +125,7 @@ pub fn start(name: &str, place: &Place) -> Result<Box<dyn Peer>> {
             Box::new(millrace::Millrace::start(name, place)?)
         }
         "tansu" => Box::new(tansu::Tansu::start(place)?),
+        "nats" => Box::new(nats::Nats::start(place)?),
         "floor" => Box::new(floor::Floor::start(place)?),
         _ => bail!("no peer {name}; there are: {KNOWN}"),
     })

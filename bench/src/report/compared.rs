@@ -72,6 +72,7 @@ fn cell(ratio: &Ratio) -> String {
         Verdict::Win => "",
         Verdict::Loss => " loss",
         Verdict::Tie => " tie",
+        Verdict::Unknown => " one round",
     };
     format!("{}{mark}", ratio.text())
 }

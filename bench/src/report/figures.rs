@@ -172,6 +172,8 @@ pub enum Verdict {
     Loss,
     /// They overlap: nothing is shown.
     Tie,
+    /// One round is no range.
+    Unknown,
 }
 
 impl Ratio {
@@ -189,7 +191,9 @@ impl Ratio {
             low: top.min / bottom.max,
             median: top.median / bottom.median,
             high: top.max / bottom.min,
-            verdict: if top.min > bottom.max {
+            verdict: if mine.rounds < 2 || theirs.rounds < 2 {
+                Verdict::Unknown
+            } else if top.min > bottom.max {
                 Verdict::Win
             } else if top.max < bottom.min {
                 Verdict::Loss
@@ -267,6 +271,11 @@ mod tests {
         assert_eq!(
             Ratio::of(Better::Lower, fast, slow).unwrap().verdict,
             Verdict::Loss
+        );
+        let once = Range { rounds: 1, ..fast };
+        assert_eq!(
+            Ratio::of(Better::Higher, once, slow).unwrap().verdict,
+            Verdict::Unknown
         );
         let near = range(109.0, 120.0, 130.0);
         assert_eq!(

@@ -16,6 +16,7 @@ use super::payload::{Payload, key};
 use super::rng::Rng;
 use super::{Produce, Workload};
 use crate::clock::Nanos;
+use crate::engine::nats::write_number;
 use crate::stamp::{self, STAMP_SIZE, Stamp};
 
 /// Frames of all connections together may take so much.
@@ -57,6 +58,8 @@ pub struct Stream {
 #[derive(Debug)]
 pub struct Frame {
     bytes: Vec<u8>,
+    /// Where a NATS message has its number; `None`: it is a Kafka request.
+    number_at: Option<usize>,
     batches: Vec<Batch>,
     pub records: u64,
     /// Of keys and values.
@@ -95,6 +98,19 @@ pub struct Sequences {
 }
 
 impl Frame {
+    /// A message for NATS whose number has its digits at `number_at`.
+    #[must_use]
+    pub fn of_nats(bytes: Vec<u8>, number_at: usize, payload_bytes: u64, records: usize) -> Self {
+        Self {
+            bytes,
+            number_at: Some(number_at),
+            batches: Vec::new(),
+            records: records as u64,
+            payload_bytes,
+            rebuild: None,
+        }
+    }
+
     /// The bytes that do not change.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -117,7 +133,10 @@ impl Frame {
         sequences: &mut Sequences,
         (stamped, idempotent): (bool, bool),
     ) {
-        patch_correlation(out, correlation_id);
+        match self.number_at {
+            None => patch_correlation(out, correlation_id),
+            Some(at) => write_number(out, at, correlation_id),
+        }
         for batch in &self.batches {
             let first = sequences.next[batch.stream];
             sequences.next[batch.stream] += u64::from(batch.records);
@@ -309,6 +328,7 @@ fn frame(
         });
     Ok(Frame {
         bytes,
+        number_at: None,
         batches: slots,
         records: (produce.records_per_batch() * group.len()) as u64,
         payload_bytes,
