@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 /// Smallest rest of a chunk in which another group is begun.
 const REST_MIN: usize = 64 << 10;
 /// Chunks kept for re-use.
-const CHUNKS_KEPT: usize = 4;
+const CHUNKS_KEPT: usize = 16;
 /// Full groups that may wait for the disk.
 const QUEUE_MAX: usize = 8;
 
