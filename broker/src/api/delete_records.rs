@@ -8,6 +8,7 @@ use crate::{
         reply::{Pending, Request, Stage},
     },
 };
+use netio::Instant;
 use record::Offset;
 use storage::LogSlot;
 use wire::{
@@ -26,8 +27,28 @@ const HIGH_WATERMARK: i64 = -1;
 pub struct DeleteRecordsOp {
     pending: Pending,
     topics: Vec<DeleteRecordsTopicResult<'static>>,
-    /// Log and the start it must reach.
-    waiting: Vec<(LogSlot, Offset)>,
+    waiting: Vec<Waiting>,
+    deadline: Instant,
+}
+
+/// The `p`-th partition of the `t`-th topic waits for its log's start to be durable at `start`.
+#[derive(Debug)]
+struct Waiting {
+    slot: LogSlot,
+    start: Offset,
+    t: usize,
+    p: usize,
+}
+
+impl DeleteRecordsOp {
+    /// Answers `error` where `which` says so. What was done stays.
+    fn fail(&mut self, error: ErrorCode, which: impl Fn(&Waiting) -> bool) {
+        for waiting in self.waiting.extract_if(.., |w| which(w)) {
+            let answer = &mut self.topics[waiting.t].partitions[waiting.p];
+            answer.low_watermark = -1;
+            answer.error_code = error.code();
+        }
+    }
 }
 
 pub(crate) fn handle<'a>(
@@ -45,10 +66,13 @@ pub(crate) fn handle<'a>(
         pending: request.pending,
         topics: Vec::new(),
         waiting: Vec::new(),
+        deadline: shard
+            .now
+            .after_ms(u64::try_from(body.timeout_ms).unwrap_or(0).max(1)),
     };
-    for topic in &body.topics {
+    for (t, topic) in body.topics.iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for p in &topic.partitions {
+        for (index, p) in topic.partitions.iter().enumerate() {
             let mut answer = DeleteRecordsPartitionResult {
                 partition_index: p.partition_index,
                 low_watermark: -1,
@@ -57,7 +81,12 @@ pub(crate) fn handle<'a>(
             match delete(shard, &topic.name, p.partition_index, p.offset) {
                 Ok((slot, start)) => {
                     answer.low_watermark = start.0;
-                    op.waiting.push((slot, start));
+                    op.waiting.push(Waiting {
+                        slot,
+                        start,
+                        t,
+                        p: index,
+                    });
                 }
                 Err(error) => {
                     shard.stats.error(error);
@@ -111,7 +140,28 @@ impl Shard {
     pub(crate) fn on_log_start_moved(&mut self, slot: LogSlot) {
         let start = self.store.durable_log_start(slot);
         for op in &mut self.delete_records {
-            op.waiting.retain(|&(s, to)| s != slot || start < to);
+            op.waiting.retain(|w| w.slot != slot || start < w.start);
+        }
+        self.release_delete_records();
+    }
+
+    /// A log has failed, or is being deleted: what waits for its start is answered.
+    pub(crate) fn fail_delete_records(&mut self, slot: LogSlot, error: ErrorCode) {
+        for op in &mut self.delete_records {
+            op.fail(error, |w| w.slot == slot);
+        }
+        self.release_delete_records();
+    }
+
+    /// Answers those whose time is over.
+    pub(crate) fn expire_delete_records(&mut self) {
+        let now = self.now;
+        for op in self
+            .delete_records
+            .iter_mut()
+            .filter(|op| op.deadline <= now)
+        {
+            op.fail(ErrorCode::RequestTimedOut, |_| true);
         }
         self.release_delete_records();
     }
@@ -120,7 +170,7 @@ impl Shard {
         for op in &mut self.delete_records {
             let store = &self.store;
             op.waiting
-                .retain(|&(slot, to)| store.durable_log_start(slot) < to);
+                .retain(|w| store.durable_log_start(w.slot) < w.start);
         }
         let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.delete_records)
             .into_iter()

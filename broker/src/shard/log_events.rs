@@ -104,6 +104,7 @@ impl Shard {
             );
         }
         self.wake(watchers);
+        self.fail_delete_records(slot, ErrorCode::KafkaStorageError);
         match role {
             Role::User => {}
             Role::Offsets => self.on_offsets_failed(slot),

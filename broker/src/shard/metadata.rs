@@ -188,6 +188,7 @@ impl Shard {
                 );
             }
             self.wake(leader.watchers.take_all());
+            self.fail_delete_records(leader.slot, wire::ErrorCode::UnknownTopicOrPartition);
             if leader.role == Role::Offsets {
                 self.close_coordinator(partition);
             }

@@ -47,6 +47,7 @@ impl Shard {
     fn on_tick(&mut self) {
         self.arm_tick();
         self.expire_produces();
+        self.expire_delete_records();
         self.expire_connections();
         self.resume(Held::Log);
     }

@@ -1,10 +1,16 @@
 //! A disk that fails or is full: no ack that is not true, and reads go on.
 use crate::{
     bed::{Bed, How, SECOND_NS},
-    kafka::{Kafka, batch, idempotent, produce_request},
+    kafka::{Kafka, batch, fetch_request, idempotent, produce_request},
 };
 use netio::sim::FileOp;
-use wire::{ErrorCode, init_producer_id::InitProducerIdRequest, produce::ProduceRequest};
+use wire::{
+    ErrorCode,
+    delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
+    fetch::FetchRequest,
+    init_producer_id::InitProducerIdRequest,
+    produce::ProduceRequest,
+};
 
 const EIO: i32 = 5;
 
@@ -142,6 +148,95 @@ fn a_failed_write_answers_all_that_waited_for_it() {
         assert!(
             texts(&mut bed, &mut kafka, "t", partition).is_empty(),
             "a record that was refused is seen"
+        );
+    }
+}
+
+fn delete_records(partition: i32, offset: i64) -> DeleteRecordsRequest<'static> {
+    let partitions = vec![DeleteRecordsPartition {
+        partition_index: partition,
+        offset,
+    }];
+    let topics = vec![DeleteRecordsTopic {
+        name: "t".into(),
+        partitions,
+    }];
+    DeleteRecordsRequest {
+        topics,
+        timeout_ms: 30_000,
+    }
+}
+
+#[test]
+fn a_log_start_that_cannot_be_written_is_not_waited_for() {
+    for single_port in [false, true] {
+        let mut how = How::new(36, 2);
+        how.settings.single_port = single_port;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 2).unwrap();
+        for partition in 0..2 {
+            assert_eq!(
+                kafka
+                    .produce(&mut bed, "t", partition, batch(&["a", "b"]))
+                    .error_code,
+                0
+            );
+        }
+        bed.sim.fail_always(bed.node, FileOp::Write, "wal/", EIO);
+        for (partition, offset) in [(0, 1), (0, 2), (1, 1)] {
+            let core = kafka.leader(&mut bed, "t", partition);
+            let answer = kafka.call(&mut bed, core, &delete_records(partition, offset), 2);
+            let found = &answer.topics[0].partitions[0];
+            assert_eq!(
+                (code(found.error_code), found.low_watermark),
+                (ErrorCode::KafkaStorageError, -1)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_answers_all_that_waited_for_it() {
+    let expected =
+        |code: ErrorCode| [ErrorCode::None, ErrorCode::UnknownTopicOrPartition].contains(&code);
+    for seed in 0..20 {
+        let mut bed = Bed::start(How::new(seed, 1));
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 1).unwrap();
+        assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["a"])).error_code, 0);
+        let mut waiting: Vec<_> = (0..3).map(|_| bed.connect(0)).collect();
+        let wait = FetchRequest {
+            max_wait_ms: 60_000,
+            min_bytes: 10_000,
+            ..fetch_request("t", 0, 1)
+        };
+        let mut ids = vec![waiting[0].send(&wait, 11)];
+        bed.sim.run_for(5_000_000);
+        ids.push(waiting[1].send(&produce_request("t", 0, -1, batch(&["x"])), 9));
+        ids.push(waiting[2].send(&delete_records(0, 1), 2));
+        let moment = bed.sim.random() % 400_000;
+        bed.sim.run_for(moment);
+        assert_eq!(kafka.delete_topic(&mut bed, "t"), ErrorCode::None);
+        let fetched = bed
+            .answer::<FetchRequest<'_>>(&mut waiting[0], ids[0], 11)
+            .expect("an answer");
+        let fetched = code(fetched.responses[0].partitions[0].error_code);
+        assert!(expected(fetched), "{fetched:?}");
+        let produced = bed
+            .answer::<ProduceRequest<'_>>(&mut waiting[1], ids[1], 9)
+            .expect("an answer");
+        let produced = code(produced.responses[0].partition_responses[0].error_code);
+        assert!(expected(produced), "{produced:?}");
+        let trimmed = bed
+            .answer::<DeleteRecordsRequest<'_>>(&mut waiting[2], ids[2], 2)
+            .expect("an answer");
+        let trimmed = code(trimmed.topics[0].partitions[0].error_code);
+        assert!(expected(trimmed), "{trimmed:?}");
+        assert!(
+            bed.sim.now() < 3 * SECOND_NS,
+            "somebody waited until {} ns",
+            bed.sim.now()
         );
     }
 }
