@@ -1,7 +1,7 @@
 //! A disk that fails or is full: no ack that is not true, and reads go on.
 use crate::{
     bed::{Bed, How, SECOND_NS},
-    kafka::{Kafka, batch, fetch_request, idempotent, produce_request},
+    kafka::{Kafka, NOW, batch, fetch_request, idempotent, produce_request},
 };
 use netio::sim::FileOp;
 use wire::{
@@ -9,6 +9,7 @@ use wire::{
     delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
     fetch::FetchRequest,
     init_producer_id::InitProducerIdRequest,
+    list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
     produce::ProduceRequest,
 };
 
@@ -237,6 +238,105 @@ fn a_topic_that_is_deleted_answers_all_that_waited_for_it() {
             bed.sim.now() < 3 * SECOND_NS,
             "somebody waited until {} ns",
             bed.sim.now()
+        );
+    }
+}
+
+/// Reads from disk are under way when the topic goes.
+#[test]
+fn a_topic_that_is_deleted_answers_reads_from_its_disk() {
+    for seed in 0..20 {
+        let mut how = How::new(seed, 1);
+        how.storage.cache_bytes = 0;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 1).unwrap();
+        for _ in 0..8 {
+            assert_eq!(
+                kafka
+                    .produce(&mut bed, "t", 0, batch(&[vec![b'x'; 90_000]]))
+                    .error_code,
+                0
+            );
+        }
+        bed.sim.run_for(3 * SECOND_NS);
+        let mut waiting: Vec<_> = (0..3).map(|_| bed.connect(0)).collect();
+        // Until the connections stand.
+        bed.sim.run_for(20_000_000);
+        let before = bed.sim.now();
+        let fetch = waiting[0].send(&fetch_request("t", 0, 0), 11);
+        let partitions = vec![ListOffsetsPartition {
+            partition_index: 0,
+            current_leader_epoch: -1,
+            timestamp: NOW.0,
+        }];
+        let topics = vec![ListOffsetsTopic {
+            name: "t".into(),
+            partitions,
+        }];
+        let list = waiting[1].send(
+            &ListOffsetsRequest {
+                replica_id: -1,
+                topics,
+                ..Default::default()
+            },
+            7,
+        );
+        let moment = bed.sim.random() % 300_000;
+        bed.sim.run_for(moment);
+        assert_eq!(kafka.delete_topic(&mut bed, "t"), ErrorCode::None);
+        assert!(
+            bed.answer::<FetchRequest<'_>>(&mut waiting[0], fetch, 11)
+                .is_some()
+        );
+        assert!(
+            bed.answer::<ListOffsetsRequest<'_>>(&mut waiting[1], list, 7)
+                .is_some()
+        );
+        assert!(
+            bed.sim.now() - before < 3 * SECOND_NS,
+            "somebody waited for {} ns",
+            bed.sim.now() - before
+        );
+        kafka.create_topic(&mut bed, "t", 1).unwrap();
+        assert!(texts(&mut bed, &mut kafka, "t", 0).is_empty());
+    }
+}
+
+#[test]
+fn a_disk_that_takes_too_long_is_a_time_out_and_not_a_loss() {
+    for single_port in [false, true] {
+        let mut how = How::new(37, 2);
+        how.settings.single_port = single_port;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 2).unwrap();
+        bed.sim.set_disk(bed.node, |disk| {
+            (disk.slow, disk.slow_ns) = (1.0, 20 * SECOND_NS)
+        });
+        let before = bed.sim.now();
+        let core = kafka.leader(&mut bed, "t", 0);
+        let request = ProduceRequest {
+            timeout_ms: 2_000,
+            ..produce_request("t", 0, -1, batch(&["slow"]))
+        };
+        let answer = kafka.call(&mut bed, core, &request, 9);
+        let answer = code(answer.responses[0].partition_responses[0].error_code);
+        let waited = (bed.sim.now() - before) / 1_000_000;
+        assert_eq!(answer, ErrorCode::RequestTimedOut);
+        assert!((2_000..3_500).contains(&waited), "after {waited} ms");
+        assert!(
+            texts(&mut bed, &mut kafka, "t", 0).is_empty(),
+            "seen before it is durable"
+        );
+        bed.sim.set_disk(bed.node, |disk| disk.slow = 0.0);
+        bed.sim.run_for(30 * SECOND_NS);
+        assert_eq!(texts(&mut bed, &mut kafka, "t", 0), ["slow"]);
+        assert_eq!(
+            kafka
+                .produce(&mut bed, "t", 0, batch(&["fast"]))
+                .base_offset,
+            1
         );
     }
 }
