@@ -24,6 +24,8 @@ use wire::{
 
 const TOPICS: [&str; 2] = ["t0", "t1"];
 const PARTITIONS: i32 = 3;
+/// Longer than anything is on the wire.
+const ANSWERS_TRAVEL_NS: u64 = 20_000_000;
 /// Kafka's limit for idempotent producers.
 const IN_FLIGHT: usize = 5;
 
@@ -289,12 +291,18 @@ impl Actor {
         self.frame.is_some() || conn.client.ended().is_some()
     }
 
-    fn step(&mut self, model: &mut Model, random: &mut Random) {
+    /// Takes the answers that have arrived.
+    fn hear(&mut self, model: &mut Model) {
         let Some(conn) = &mut self.conn else { return };
         while let Some(frame) = self.frame.take().or_else(|| conn.poll()) {
             let id = self.under_way.pop_front().expect("an answer to a request");
             answered(&mut self.work, self.number, &frame, id, model);
         }
+    }
+
+    fn step(&mut self, model: &mut Model, random: &mut Random) {
+        self.hear(model);
+        let Some(conn) = &mut self.conn else { return };
         assert_eq!(
             conn.client.ended(),
             None,
@@ -607,7 +615,10 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
                 .run_until(end - bed.sim.now(), |_| actors.iter_mut().any(Actor::wakes));
         }
         fall(&mut bed, &mut random);
+        // Answers that left before count.
+        bed.sim.run_for(ANSWERS_TRAVEL_NS);
         for actor in &mut actors {
+            actor.hear(&mut model);
             actor.disconnect(&mut model);
         }
         bed.how.settings.cores = 1 + random.below(3) as u16;

@@ -7,12 +7,14 @@
 //! * [`sampled`]   any values in the fields of any request.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
+//! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
 //!
 //! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7 alone.
 #![allow(clippy::unwrap_used)]
 
 mod bed;
+mod classes;
 mod crash;
 mod faults;
 mod hostile;
