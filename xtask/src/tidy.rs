@@ -119,7 +119,7 @@ const BANS: &[Ban] = &[
         instead: "slices in, values out",
     },
     Ban {
-        text: "io_uring",
+        text: "io_uring::",
         folders: &[
             "storage",
             "broker/src",
