@@ -110,7 +110,7 @@ pub(crate) struct Turn {
     /// As last looked at.
     pub(crate) space: Option<Space>,
     appended_since_space: u64,
-    /// An append was refused as busy.
+    /// Somebody was told that there is no room, and waits for [`Event::Room`].
     refused: bool,
     told_failure: bool,
     linger_armed: bool,
@@ -161,7 +161,6 @@ impl Store {
             return Err(Error::Failed("the store stops".into()).into());
         }
         if !self.has_room() {
-            self.turn.refused = true;
             return Err(AppendError::Busy);
         }
         self.turn.appended_since_space += bytes as u64;
@@ -169,7 +168,13 @@ impl Store {
     }
 
     /// Whether appends are taken now; [`Event::Room`] follows when not.
-    pub fn has_room(&self) -> bool {
+    pub fn has_room(&mut self) -> bool {
+        let room = self.room();
+        self.turn.refused |= !room;
+        room
+    }
+
+    fn room(&self) -> bool {
         // After a fault there is nothing to wait for: the append is refused.
         self.wal.failed.is_some()
             || self.wal.has_room()
@@ -298,7 +303,7 @@ impl Store {
             let reason = self.wal.failed.clone().unwrap_or_default();
             self.events.push_back(Event::ChainFailed { reason });
         }
-        if self.turn.refused && self.has_room() && self.turn.full.is_none() {
+        if self.turn.refused && self.room() && self.turn.full.is_none() {
             self.turn.refused = false;
             self.events.push_back(Event::Room);
         }

@@ -444,3 +444,41 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     let all = kafka.read_all(&mut bed, "t", 0, 0);
     assert_eq!(all.len(), acked as usize);
 }
+
+/// More than the log takes: producers are held back, and go on when there is room, not when a clock ticks.
+#[test]
+fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
+    let mut how = How::new(38, 1);
+    how.storage.wal_file_bytes = 256 << 10;
+    how.storage.wal_first_file_bytes = 256 << 10;
+    how.storage.unflushed_bytes_max = 1 << 20;
+    let mut bed = Bed::start(how);
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 1).unwrap();
+    let mut conns: Vec<_> = (0..8).map(|_| bed.connect(0)).collect();
+    let before = bed.sim.now();
+    let rounds = 40;
+    for _ in 0..rounds {
+        let ids: Vec<_> = conns
+            .iter_mut()
+            .map(|c| {
+                c.send(
+                    &produce_request("t", 0, -1, batch(&[vec![b'x'; 50_000]])),
+                    9,
+                )
+            })
+            .collect();
+        for (conn, id) in conns.iter_mut().zip(ids) {
+            let answer = bed
+                .answer::<ProduceRequest<'_>>(conn, id, 9)
+                .expect("an answer");
+            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+        }
+    }
+    let took = (bed.sim.now() - before) / 1_000_000;
+    println!("{took} ms for {rounds} rounds");
+    assert!(
+        took < 40 * rounds,
+        "{took} ms for {rounds} rounds of 400 KB"
+    );
+}
