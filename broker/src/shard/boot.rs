@@ -308,6 +308,7 @@ impl Shard {
             fetches: FetchOps::default(),
             fetch_sessions: FetchSessions::new(limits.fetch_sessions_max),
             forwards: Default::default(),
+            deferred: Default::default(),
             lookups: Default::default(),
             delete_records: Vec::new(),
             scratch: record::compress::Scratch::new(),

@@ -18,7 +18,10 @@ impl Shard {
                 }
             }
             Event::TimeFound { token, result } => self.on_time_found(token, result),
-            Event::Room => self.resume(Held::Log),
+            Event::Room => {
+                self.run_deferred();
+                self.resume(Held::Log);
+            }
             Event::LogStartMoved(slot) => self.on_log_start_moved(slot),
             Event::LogFailed { slot, reason } => {
                 tracing::error!(

@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod control;
 pub mod coordinate;
+pub mod deferred;
 pub mod event;
 pub mod forward;
 pub mod led;
@@ -36,6 +37,7 @@ use crate::{
 use boot::{Progress, Starting};
 use control::ControllerHome;
 use coordinate::Coordinators;
+use deferred::DeferredRequests;
 use forward::Forwards;
 use message::Message;
 use netio::{ConnId, CoreId, Instant, Io, ListenerId, Mesh, TaskSet};
@@ -86,6 +88,7 @@ pub struct Shard {
     pub(crate) fetches: FetchOps,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) forwards: Forwards,
+    pub(crate) deferred: DeferredRequests,
     /// Messages that found their lane full, by receiver.
     pub(crate) outbox: Vec<VecDeque<Message>>,
 

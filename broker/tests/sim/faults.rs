@@ -1,11 +1,12 @@
 //! A disk that fails or is full: no ack that is not true, and reads go on.
 use crate::{
-    bed::{Bed, How, SECOND_NS},
+    bed::{Bed, Conn, How, SECOND_NS},
     kafka::{Kafka, NOW, batch, fetch_request, idempotent, produce_request},
 };
 use netio::sim::FileOp;
 use wire::{
     ErrorCode,
+    create_topics::{CreatableTopic, CreateTopicsRequest},
     delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
     fetch::FetchRequest,
     init_producer_id::InitProducerIdRequest,
@@ -445,29 +446,32 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     assert_eq!(all.len(), acked as usize);
 }
 
-/// More than the log takes: producers are held back, and go on when there is room, not when a clock ticks.
-#[test]
-fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
-    let mut how = How::new(38, 1);
+/// A log so small that it is always full under [`flood`].
+fn small_log(seed: u64, cores: u16) -> How {
+    let mut how = How::new(seed, cores);
     how.storage.wal_file_bytes = 256 << 10;
     how.storage.wal_first_file_bytes = 256 << 10;
     how.storage.unflushed_bytes_max = 1 << 20;
-    let mut bed = Bed::start(how);
+    how
+}
+
+/// Sends 400 KB over 8 connections.
+fn flood(conns: &mut [Conn], partition: i32) -> Vec<i32> {
+    let request = produce_request("t", partition, -1, batch(&[vec![b'x'; 50_000]]));
+    conns.iter_mut().map(|c| c.send(&request, 9)).collect()
+}
+
+/// More than the log takes: producers are held back, and go on when there is room, not when a clock ticks.
+#[test]
+fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
+    let mut bed = Bed::start(small_log(38, 1));
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 1).unwrap();
     let mut conns: Vec<_> = (0..8).map(|_| bed.connect(0)).collect();
     let before = bed.sim.now();
     let rounds = 40;
     for _ in 0..rounds {
-        let ids: Vec<_> = conns
-            .iter_mut()
-            .map(|c| {
-                c.send(
-                    &produce_request("t", 0, -1, batch(&[vec![b'x'; 50_000]])),
-                    9,
-                )
-            })
-            .collect();
+        let ids = flood(&mut conns, 0);
         for (conn, id) in conns.iter_mut().zip(ids) {
             let answer = bed
                 .answer::<ProduceRequest<'_>>(conn, id, 9)
@@ -476,9 +480,67 @@ fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
         }
     }
     let took = (bed.sim.now() - before) / 1_000_000;
-    println!("{took} ms for {rounds} rounds");
     assert!(
         took < 40 * rounds,
         "{took} ms for {rounds} rounds of 400 KB"
     );
+}
+
+#[test]
+fn changes_of_metadata_wait_for_room_in_the_log() {
+    for single_port in [false, true] {
+        let mut how = small_log(39, 2);
+        how.settings.single_port = single_port;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 2).unwrap();
+        let zero = (0..2)
+            .find(|&p| single_port || kafka.leader(&mut bed, "t", p) == 0)
+            .unwrap();
+        let mut conns: Vec<_> = (0..8).map(|_| bed.connect(0)).collect();
+        for n in 0..60 {
+            let ids = flood(&mut conns, zero);
+            let moment = bed.sim.random() % 1_000_000;
+            bed.sim.run_for(moment);
+            // The same name from both cores: one of them makes it.
+            let mut asking: Vec<_> = (0..2).map(|core| bed.connect(core)).collect();
+            let request = CreateTopicsRequest {
+                topics: vec![CreatableTopic {
+                    name: format!("new-{n}").into(),
+                    num_partitions: 1,
+                    replication_factor: 1,
+                    ..Default::default()
+                }],
+                timeout_ms: 1_000,
+                validate_only: false,
+            };
+            let asked: Vec<_> = asking.iter_mut().map(|c| c.send(&request, 7)).collect();
+            let mut codes: Vec<_> = asking
+                .iter_mut()
+                .zip(asked)
+                .map(|(c, id)| {
+                    code(
+                        bed.answer::<CreateTopicsRequest<'_>>(c, id, 7)
+                            .expect("an answer")
+                            .topics[0]
+                            .error_code,
+                    )
+                })
+                .collect();
+            codes.sort_unstable();
+            assert_eq!(codes, [ErrorCode::None, ErrorCode::TopicAlreadyExists]);
+            for (conn, id) in conns.iter_mut().zip(ids) {
+                let answer = bed
+                    .answer::<ProduceRequest<'_>>(conn, id, 9)
+                    .expect("an answer");
+                // One that another core forwards is refused when there is no room; producers try again.
+                let answer = code(answer.responses[0].partition_responses[0].error_code);
+                assert!(
+                    answer == ErrorCode::None
+                        || single_port && answer == ErrorCode::NotEnoughReplicas,
+                    "{answer:?}"
+                );
+            }
+        }
+    }
 }
