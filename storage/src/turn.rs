@@ -167,6 +167,12 @@ impl Store {
         Ok(())
     }
 
+    /// Why an append would be refused now, for those who must know before they decide what to append.
+    pub fn can_append(&mut self) -> Result<(), AppendError> {
+        self.check_chain()?;
+        self.check_room(0)
+    }
+
     /// Whether appends are taken now; [`Event::Room`] follows when not.
     pub fn has_room(&mut self) -> bool {
         let room = self.room();

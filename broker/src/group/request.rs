@@ -51,6 +51,24 @@ pub enum Request<'a> {
     DeleteGroups(&'a [Cow<'a, str>]),
 }
 
+impl Request<'_> {
+    /// Whether it may lead to records.
+    pub fn may_write(&self) -> bool {
+        match self {
+            Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::LeaveGroup(_)
+            | Request::OffsetCommit(_)
+            | Request::OffsetDelete(_)
+            | Request::DeleteGroups(_) => true,
+            Request::Heartbeat(_)
+            | Request::OffsetFetch(_)
+            | Request::DescribeGroups(_)
+            | Request::ListGroups { .. } => false,
+        }
+    }
+}
+
 /// The answer to the request of the same name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Response {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use record::{Offset, Timestamp, TopicId};
 use std::collections::BTreeMap;
-use storage::{LogSlot, Read, ReadError};
+use storage::{AppendError, LogSlot, Read, ReadError};
 use wire::ErrorCode;
 
 /// One read of a coordinator's log while loading.
@@ -24,6 +24,8 @@ const SNAPSHOT_BYTES: u64 = 64 << 20;
 /// A coordinator is not worth a snapshot below this.
 const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
 const BATCH_BYTES: usize = 512 << 10;
+/// What is due waits this long when the log has no room.
+const NO_ROOM_MS: u64 = 20;
 
 /// Turns the answers to the parts of a request into its answer, as slices.
 type Assemble = Box<dyn FnOnce(&Pending, Vec<Response>) -> Result<Vec<Bytes>, wire::Error>>;
@@ -56,6 +58,8 @@ struct Home {
     snapshotting: Option<Snapshotting>,
     /// Topics deleted while loading: their offsets go once the log is read.
     deleted: Vec<(String, TopicId)>,
+    /// An append was refused, so its state is ahead of its log: it is read again when appends are taken.
+    reload: bool,
 }
 
 /// The coordinators of a core.
@@ -136,6 +140,7 @@ impl Shard {
                 since_snapshot: 0,
                 snapshotting: None,
                 deleted: Vec::new(),
+                reload: false,
             },
         );
         self.load_coordinator(partition);
@@ -313,6 +318,17 @@ impl Shard {
         if parts.is_empty() {
             return Ok(Stage::Reply(assemble(&request.pending, Vec::new())?));
         }
+        let refusal = match parts.iter().any(|(_, part)| part.may_write()) {
+            true => self.store.can_append().err(),
+            false => None,
+        };
+        // What a coordinator decides must be appended: before it decides, there must be room.
+        let refusal = match refusal {
+            Some(AppendError::Busy) if self.defer(request) => return Ok(Stage::Later),
+            // After a fault the append fails, and with it the coordinator.
+            Some(AppendError::Storage(storage::Error::Failed(_))) | None => None,
+            Some(_) => Some(ErrorCode::CoordinatorNotAvailable),
+        };
         let op = self.coordinators.next;
         self.coordinators.next += 1;
         let host = format!("/{}", request.host);
@@ -337,6 +353,10 @@ impl Shard {
             self.coordinators.next += 1;
             self.coordinators.replies.insert(reply, (op, at));
             match self.coordinators.homes.get_mut(partition) {
+                Some(_) if let Some(refusal) = refusal => {
+                    let refusal = part.refuse(&context, refusal);
+                    self.on_group_reply(ReplyTo(reply), refusal);
+                }
                 Some(home) => {
                     let records = home.runtime.submit(*part, &context, ReplyTo(reply), now);
                     self.append_records(*partition, &records);
@@ -369,6 +389,7 @@ impl Shard {
                 Ok(end) => home.runtime.appended(end),
                 Err(reason) => {
                     tracing::error!(partition, reason, "group coordinator cannot append");
+                    home.reload = true;
                     home.runtime.failed(ErrorCode::KafkaStorageError);
                 }
             }
@@ -461,7 +482,13 @@ impl Shard {
 
     /// A coordinator has something to expire.
     pub(crate) fn on_coordinators_due(&mut self) {
-        self.coordinators.armed = None;
+        let due = self.coordinators.armed.take().map_or(0, |(due, _)| due);
+        let failed = |e: &AppendError| matches!(e, AppendError::Storage(storage::Error::Failed(_)));
+        if self.store.can_append().is_err_and(|e| !failed(&e)) {
+            let at = self.now.after_ms(NO_ROOM_MS);
+            self.coordinators.armed = Some((due, self.io.timer(at, token(Timer::Coordinators, 0))));
+            return;
+        }
         let now = self.coordinator_now();
         for partition in self.coordinators.partitions() {
             let Some(home) = self.coordinators.homes.get_mut(&partition) else {
@@ -469,6 +496,27 @@ impl Shard {
             };
             let records = home.runtime.tick(now);
             self.append_records(partition, &records);
+        }
+    }
+
+    /// Coordinators whose append was refused read their logs again, once appends are taken.
+    pub(crate) fn reload_coordinators(&mut self) {
+        let again: Vec<(i32, LogSlot)> = self
+            .coordinators
+            .homes
+            .iter()
+            .filter(|(_, home)| home.reload)
+            .map(|(&p, home)| (p, home.slot))
+            .collect();
+        for (partition, slot) in again {
+            if self.store.failure(slot).is_some() || self.store.can_append().is_err() {
+                continue;
+            }
+            tracing::info!(partition, "group coordinator reads its log again");
+            self.coordinators
+                .reads
+                .retain(|_, reader| *reader != partition);
+            self.open_coordinator(partition, slot);
         }
     }
 

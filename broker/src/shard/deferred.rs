@@ -1,7 +1,7 @@
-//! Requests for the controller that came while its log had no room.
+//! Requests for the controller and for group coordinators that came while their log had no room.
 //!
-//! They wait before anything is decided: what the controller decides must be appended at once, for its next decision builds on
-//! it. Connections of core 0 could be held like those of producers, but other cores' requests come by the mesh.
+//! They wait before anything is decided: what is decided must be appended at once, for the next decision builds on it.
+//! Connections could be held like those of producers, but other cores' requests come by the mesh.
 use super::{
     Shard,
     message::Message,

@@ -49,6 +49,7 @@ impl Shard {
         self.expire_produces();
         self.expire_delete_records();
         self.expire_connections();
+        self.reload_coordinators();
         self.run_deferred();
         self.resume(Held::Log);
     }

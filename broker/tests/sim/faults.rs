@@ -387,6 +387,7 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     let mut bed = Bed::start(How::new(35, 1));
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 1).unwrap();
+    assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 1), ErrorCode::None);
     let producer = kafka.producer(&mut bed);
     let used = |bed: &Bed| {
         let space = bed.sim.disk(bed.node).space();
@@ -418,6 +419,18 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     }
     let refused = refused.expect("20 MB into 4 MB");
     assert!(refused.is_retriable(), "{refused:?}");
+    for _ in 0..3 {
+        let refused = kafka.commit(&mut bed, "g", "t", 0, 9);
+        assert!(
+            refused != ErrorCode::None && refused.is_retriable(),
+            "{refused:?}"
+        );
+        assert_eq!(
+            kafka.committed(&mut bed, "g", "t", 0),
+            Ok(1),
+            "positions are still told"
+        );
+    }
     let seen = kafka.read_all(&mut bed, "t", 0, 0).len();
     assert!(seen > 0, "reads go on");
     bed.sim.run_for(5 * SECOND_NS);
@@ -437,6 +450,8 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
         }
     }
     assert!(returned, "writes do not return");
+    assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 2), ErrorCode::None);
+    assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(2));
     for _ in 0..50 {
         assert_eq!(send(&mut bed, &mut kafka), ErrorCode::None);
     }
@@ -541,6 +556,28 @@ fn changes_of_metadata_wait_for_room_in_the_log() {
                     "{answer:?}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn commits_wait_for_room_in_the_log() {
+    let mut bed = Bed::start(small_log(40, 1));
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 1).unwrap();
+    assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 0), ErrorCode::None);
+    let mut conns: Vec<_> = (0..8).map(|_| bed.connect(0)).collect();
+    for n in 1..60 {
+        let ids = flood(&mut conns, 0);
+        let moment = bed.sim.random() % 1_000_000;
+        bed.sim.run_for(moment);
+        assert_eq!(kafka.commit(&mut bed, "g", "t", 0, n), ErrorCode::None);
+        assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(n));
+        for (conn, id) in conns.iter_mut().zip(ids) {
+            let answer = bed
+                .answer::<ProduceRequest<'_>>(conn, id, 9)
+                .expect("an answer");
+            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         }
     }
 }
