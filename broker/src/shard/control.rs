@@ -160,10 +160,13 @@ impl Shard {
                 error: ErrorCode::UnknownServerError,
                 message: error.to_string(),
             })?;
-            let appended = self.store.append(home.slot, &batch, None).map_err(|error| {
-                let (error, message) = append_error(&error);
-                Failed { error, message }
-            })?;
+            let appended = self
+                .store
+                .append(home.slot, &batch, None)
+                .map_err(|error| {
+                    let (error, message) = append_error(&error);
+                    Failed { error, message }
+                })?;
             for record in &records {
                 home.controller.apply(record);
             }
