@@ -429,7 +429,12 @@ fn group(values: &Defaults) -> GroupSettings {
 
 fn storage(data: PathBuf, values: &Defaults) -> storage::Options {
     let long = |key: &str| u64::try_from(values.integer(key).unwrap_or(0)).unwrap_or(0);
+    let rest = storage::Options::new(data);
+    // Only a file that is full can be given back: with less than two to the bound, appends would wait for ever.
+    let file_bytes_max = long("millrace.unflushed.bytes.max") / 2;
     storage::Options {
+        wal_file_bytes: rest.wal_file_bytes.min(file_bytes_max),
+        wal_first_file_bytes: rest.wal_first_file_bytes.min(file_bytes_max),
         group_bytes: size(values, "millrace.wal.group.bytes"),
         linger_us: long("millrace.wal.linger.us"),
         unflushed_bytes_max: long("millrace.unflushed.bytes.max"),
@@ -440,13 +445,26 @@ fn storage(data: PathBuf, values: &Defaults) -> storage::Options {
             .unwrap_or(86_400_000),
         producer_ids_max: size(values, "millrace.producer.ids.max"),
         retention_check_ms: long("log.retention.check.interval.ms"),
-        ..storage::Options::new(data)
+        ..rest
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn at_least_two_files_of_the_log_fit_its_bound() {
+        for bound in [16 << 20, 100 << 20, 1 << 30] {
+            let given = [("millrace.unflushed.bytes.max".to_owned(), bound.to_string())];
+            let options = storage("data".into(), &Defaults::new(given.into()));
+            assert_eq!(options.unflushed_bytes_max, bound);
+            assert!(
+                2 * options.wal_file_bytes.max(options.wal_first_file_bytes) <= bound,
+                "{options:?}"
+            );
+        }
+    }
 
     #[test]
     fn lists_of_cpus() {

@@ -464,8 +464,9 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
 /// A log so small that it is always full under [`flood`].
 fn small_log(seed: u64, cores: u16) -> How {
     let mut how = How::new(seed, cores);
-    how.storage.wal_file_bytes = 256 << 10;
-    how.storage.wal_first_file_bytes = 256 << 10;
+    // The largest that the bound allows.
+    how.storage.wal_file_bytes = 512 << 10;
+    how.storage.wal_first_file_bytes = 512 << 10;
     how.storage.unflushed_bytes_max = 1 << 20;
     how
 }
