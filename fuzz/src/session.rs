@@ -6,7 +6,7 @@
 //! API (line of the broker's table), version, length of the body (u16, big-endian), body
 //! ```
 //! Whatever comes: no panic, answers in the order of the requests and well-formed in the version asked, bounded memory; other
-//! clients are served as before, and the broker stops in order.
+//! clients are served as before, and the broker stops in order. `MILLRACE_FUZZ_SHOW=1` prints what was answered.
 use crate::{api, meter::peak};
 use broker::{
     api::TABLE,
@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use wire::{
     ApiKey, Reader, Request, RequestHeader, Writer, api_versions::ApiVersionsRequest, encode_request, frame, header,
     create_topics::{CreatableTopic, CreateTopicsRequest},
+    find_coordinator::FindCoordinatorRequest,
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
     metadata::MetadataRequest,
     produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
@@ -60,11 +61,16 @@ fn talk(seed: u64, how: u8, rest: &[u8]) {
     let first = connect(&sim, node);
     let mut talker = Talker::new(first);
     if how & 8 != 0 {
+        // One after the other: requests of a connection may overtake each other's effects.
         talker.ask(&create_topic());
+        assert!(talker.wait(&mut sim), "a topic is not answered");
         talker.ask(&produce());
-        assert!(talker.wait(&mut sim), "a topic and a batch are not answered");
+        assert!(talker.wait(&mut sim), "a batch is not answered");
     }
     if how & 16 != 0 {
+        talker.ask(&FindCoordinatorRequest { coordinator_keys: vec!["g".into()], ..FindCoordinatorRequest::default() });
+        assert!(talker.wait(&mut sim), "a group's coordinator is not named");
+        sim.run_for(SECOND);
         talker.ask(&join());
         assert!(talker.wait(&mut sim), "a member of a new group is not answered");
     }
@@ -80,7 +86,8 @@ fn talk(seed: u64, how: u8, rest: &[u8]) {
     }
 
     let mut other = Talker::new(connect(&sim, node));
-    other.ask(&ApiVersionsRequest::default());
+    let (client_software_name, client_software_version) = ("fuzz".into(), "1".into());
+    other.ask(&ApiVersionsRequest { client_software_name, client_software_version, ..ApiVersionsRequest::default() });
     other.ask(&MetadataRequest { topics: None, ..MetadataRequest::default() });
     assert!(other.wait(&mut sim), "others are not served any more");
     drop(talker);
@@ -243,6 +250,9 @@ impl Talker {
                 assert_eq!(reader.uvarint(), Ok(0), "tags in the header of an answer to {key:?} v{version}");
             }
             let body = reader.remaining();
+            if std::env::var_os("MILLRACE_FUZZ_SHOW").is_some() {
+                eprintln!("{key:?} v{version}: answered with {} bytes: {}", body.len(), body[..body.len().min(100)].escape_ascii());
+            }
             let (_, response) = api::kinds().iter().find(|(request, _)| request.key == key).unwrap_or_else(|| panic!("{key:?}"));
             assert!((response.check)(body, version), "{key:?} v{version} answered with {body:?}");
         }
