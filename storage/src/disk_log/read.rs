@@ -53,7 +53,18 @@ impl DiskLog {
             };
             let place = match segment {
                 Some(base) => self.place_of(base).await?,
-                None => return Ok(Vec::new()),
+                // The segment that held it is not there any more, and nobody deleted it.
+                None => {
+                    let next = self
+                        .inner
+                        .state
+                        .borrow()
+                        .bases()
+                        .first()
+                        .copied()
+                        .unwrap_or(upto);
+                    return Err(ReadError::Damaged { offset: from, next });
+                }
             };
             // The look at the place may have found damage in it.
             if let Some(fence) = self.inner.state.borrow().fence_at(at) {

@@ -95,7 +95,10 @@ impl DiskLog {
             let position = facts.size;
             let expected = Expected {
                 next: facts.end,
-                end: bounds.end,
+                // Indexes hold offsets as 32 bits from the base: whoever wrote a batch beyond has rolled before it.
+                end: bounds
+                    .end
+                    .min(facts.base.saturating_add(i64::from(i32::MAX) + 1)),
             };
             let (why, length) = match reader.batch_at(position).await? {
                 At::End => break None,

@@ -171,11 +171,14 @@ impl Tail {
     /// Cuts the file to its content, on the device when it returns. False if it was so already.
     pub(crate) async fn trim(&mut self, file: &File) -> Result<bool, Error> {
         let len = file.len().await?;
-        assert!(
-            len >= self.size,
-            "a file of {len} bytes with {} of content",
-            self.size
-        );
+        if len < self.size {
+            // Somebody else has cut it: what was flushed is not there any more.
+            return Err(Error::Damaged {
+                file: String::new(),
+                position: len,
+                what: format!("the file ends here, and has {} bytes of content", self.size),
+            });
+        }
         if len > self.size {
             file.truncate(self.size).await?;
             file.sync(false).await?;
