@@ -110,7 +110,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         })
         .collect();
     if arguments.seeds {
-        return chosen.iter().try_for_each(|target| write_seeds(&places, target));
+        return chosen
+            .iter()
+            .try_for_each(|target| write_seeds(&places, target));
     }
     let mut findings = Vec::new();
     for group in chosen.chunks(arguments.at_once.max(1)) {
@@ -202,7 +204,9 @@ fn build(places: &Places, arguments: &Arguments) -> Result<()> {
         flags.push_str(" -Zsanitizer=address");
     }
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "--manifest-path"]).arg(places.fuzz.join("Cargo.toml"));
+    command
+        .args(["build", "--quiet", "--manifest-path"])
+        .arg(places.fuzz.join("Cargo.toml"));
     // With --target the flags do not reach build scripts.
     command
         .args([
