@@ -46,7 +46,15 @@ impl DiskLog {
                         high_watermark: state.active.flushed,
                     });
                 }
-                if at >= state.active.flushed.min(upto) {
+                let flushed = state.active.flushed;
+                if at >= flushed.min(upto) {
+                    // Segments were gone through to the end of what is flushed, and nothing was there.
+                    if at > from && upto >= flushed {
+                        return Err(ReadError::Damaged {
+                            offset: from,
+                            next: flushed,
+                        });
+                    }
                     return Ok(Vec::new());
                 }
                 (state.base_of(at), state.generation)
@@ -85,6 +93,13 @@ impl DiskLog {
             }
             match pieces? {
                 Some(pieces) => return Ok(pieces.into_iter().map(Piece::into_bytes).collect()),
+                // What is flushed and not cut off by `upto` must be there.
+                None if !place.closed && upto >= place.end => {
+                    return Err(ReadError::Damaged {
+                        offset: from,
+                        next: place.end,
+                    });
+                }
                 None if !place.closed => return Ok(Vec::new()),
                 // The rest of this segment was compacted away.
                 None => at = place.end,
