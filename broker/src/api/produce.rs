@@ -4,7 +4,8 @@
 //! in the idempotent producer's sequence and its offsets, and copied into the open group of the write-ahead log. The answer
 //! goes when every partition's high watermark covers its batch: acks=1 and acks=all mean the same on one replica.
 //!
-//! acks=0 has no answer; an error then closes the connection (wire rule 18).
+//! acks=0 has no answer; an error then closes the connection (wire rule 18). Its place in the order of the connection is kept
+//! all the same until it can be read, since on one replica Kafka's high watermark has it when the next request is taken.
 use super::{
     error_map::append_error,
     split::{merged, must_split, scatter_topics},
@@ -70,6 +71,7 @@ pub(crate) fn handle<'a>(
     let op = shard.produces.next_id();
     let mut answer = ProduceAnswer {
         topics: Vec::with_capacity(body.topic_data.len()),
+        silent: body.acks == 0,
         tell_endpoints: false,
     };
     let (mut index, mut missing, mut failed) = (0, 0, false);
@@ -98,9 +100,7 @@ pub(crate) fn handle<'a>(
                     response.base_offset = appended.base_offset.0;
                     response.log_append_time_ms = appended.log_append_time;
                     response.log_start_offset = appended.log_start.0;
-                    if body.acks != 0
-                        && shard.store.offsets(slot).high_watermark < appended.end_offset
-                    {
+                    if shard.store.offsets(slot).high_watermark < appended.end_offset {
                         let leader = shard
                             .partitions
                             .at_mut(slot)
@@ -136,7 +136,7 @@ pub(crate) fn handle<'a>(
         });
     }
     let pending = request.pending;
-    if body.acks == 0 {
+    if body.acks == 0 && missing == 0 {
         return Ok(if failed {
             Stage::Close("a produce request with acks=0 that failed")
         } else {

@@ -14,6 +14,8 @@ use wire::{
 #[derive(Debug, Default)]
 pub struct ProduceAnswer {
     pub topics: Vec<TopicProduceResponse<'static>>,
+    /// acks=0: there is no answer, but what comes behind it on its connection waits until it can be seen.
+    pub silent: bool,
     /// Some partition answered NOT_LEADER_OR_FOLLOWER: the endpoints of this host go along (KIP-951).
     pub tell_endpoints: bool,
 }
@@ -119,12 +121,24 @@ impl Shard {
         if waiting.missing == 0
             && let Some(op) = self.produces.ops.remove(&op)
         {
-            self.stats.stage_ack.record(self.now.since(op.pending.at));
+            if !op.answer.silent {
+                self.stats.stage_ack.record(self.now.since(op.pending.at));
+            }
             self.answer_produce(op.pending, op.answer);
         }
     }
 
     pub(crate) fn answer_produce(&mut self, pending: Pending, answer: ProduceAnswer) {
+        if answer.silent {
+            let stored = |p: &PartitionProduceResponse<'_>| {
+                p.error_code == 0 || p.error_code == ErrorCode::RequestTimedOut.code()
+            };
+            let mut partitions = answer.topics.iter().flat_map(|t| &t.partition_responses);
+            return match partitions.all(stored) {
+                true => self.reply(pending.reply, Vec::new()),
+                false => self.fail_reply(pending, "a produce request with acks=0 that failed"),
+            };
+        }
         let response = self.produce_response(&pending, answer);
         self.finish(&pending, &response);
     }

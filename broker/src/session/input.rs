@@ -1,5 +1,5 @@
 //! From bytes to requests: framing, admission, hand-over to the API table.
-use super::{Held, Session};
+use super::{Held, Session, order::Next};
 use crate::{
     api,
     shard::{
@@ -14,12 +14,19 @@ use wire::{ApiKey, Reader, RequestHeader, frame};
 
 /// Frames above this size are received in one shot, after memory was taken for them.
 const LARGE_FRAME: usize = 32 << 10;
+/// A connection receives no more than this behind a request that is not answered.
+const EARLIER_BYTES_MAX: usize = 32 << 10;
 
 /// What became of one frame.
 enum Taken {
     Done,
     /// It stays where it is until the reason is gone.
     Hold(Held),
+    /// The connection ends at this request.
+    End {
+        seq: u64,
+    },
+    /// The connection ends now: nothing waits for an answer.
     Close,
 }
 
@@ -55,7 +62,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
         };
-        if session.closing || self.stopping {
+        if session.closing || session.ending || self.stopping {
             return;
         }
         session.held = None;
@@ -86,6 +93,7 @@ impl Shard {
                     };
                     break Taken::Done;
                 }
+                Err(_) if !self.sessions.is_answered(conn) => break Taken::Hold(Held::Earlier),
                 Err(error) => {
                     self.stats.malformed += 1;
                     self.refusals.log(self.now, "frame", || {
@@ -99,10 +107,13 @@ impl Shard {
         let mut hold = match taken {
             Taken::Done => None,
             Taken::Hold(why) => Some(why),
-            Taken::Close => {
+            Taken::End { .. } | Taken::Close => {
                 self.give_back_memory(reserved);
                 self.io.put_back(conn, received, consumed, 0, true);
-                self.close(conn);
+                match taken {
+                    Taken::End { seq } => self.fill(conn, seq, Next::Close),
+                    _ => self.close(conn),
+                }
                 return;
             }
         };
@@ -114,8 +125,10 @@ impl Shard {
                 hold = Some(Held::Memory);
             }
         }
-        self.io
-            .put_back(conn, received, consumed, want, hold.is_some());
+        // A little more is received behind a request that waits for others, or nobody would see that its peer has gone.
+        let waits = hold == Some(Held::Earlier) && bytes.len() - consumed < EARLIER_BYTES_MAX;
+        let stop = hold.is_some() && !waits;
+        self.io.put_back(conn, received, consumed, want, stop);
         let now = self.now;
         // A handler may have closed the connection.
         let Some(session) = self.sessions.get_mut(conn) else {
@@ -139,20 +152,23 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Taken::Close;
         };
+        let appends = body
+            .first_chunk::<2>()
+            .is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
+        if !session.order.admits(appends) {
+            return Taken::Hold(Held::Earlier);
+        }
         if session.order.len() >= in_flight_max {
             return Taken::Hold(Held::InFlight);
         }
         if self.io.is_congested(conn) {
             return Taken::Hold(Held::Output);
         }
-        let appends = body
-            .first_chunk::<2>()
-            .is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
         if appends && !self.store.has_room() {
             self.stats.log_waits += 1;
             return Taken::Hold(Held::Log);
         }
-        let seq = session.order.reserve();
+        let seq = session.order.reserve(appends);
         let stage = self.handle(ReplyTo::Session { conn, seq }, host, self.now, body, false);
         match stage {
             Stage::Reply(slices) => self.reply(ReplyTo::Session { conn, seq }, slices),
@@ -163,7 +179,7 @@ impl Shard {
                 self.refusals.log(self.now, "request", || {
                     format!("{host}: {why}; connection closed")
                 });
-                return Taken::Close;
+                return Taken::End { seq };
             }
         }
         Taken::Done
@@ -241,26 +257,52 @@ impl Shard {
             ReplyTo::Core { core, id } => {
                 self.tell(core, crate::shard::message::Message::Reply { id, slices })
             }
-            ReplyTo::Session { conn, seq } => {
-                let Some(session) = self.sessions.get_mut(conn) else {
-                    return;
-                };
-                session.order.fill(seq, slices);
-                let mut sent = 0;
-                while let Some(slices) = session.order.pop() {
+            ReplyTo::Session { conn, seq } => self.fill(conn, seq, Next::Send(slices)),
+        }
+    }
+
+    /// Fills a request's place in its connection's order, and lets go what may leave.
+    pub(crate) fn fill(&mut self, conn: ConnId, seq: u64, next: Next) {
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return;
+        };
+        if session.closing {
+            return;
+        }
+        if next == Next::Close {
+            session.ending = true;
+            session.partial = None;
+        }
+        session.order.fill(seq, next);
+        let (mut sent, mut ends) = (0, false);
+        while let Some(next) = session.order.pop() {
+            match next {
+                Next::Send(slices) => {
                     sent += slices.iter().map(Bytes::len).sum::<usize>();
                     if !slices.is_empty() {
                         self.io.send(conn, slices);
                     }
                 }
-                self.stats.sent_bytes += sent as u64;
-                if sent > 0 {
-                    session.active = self.now;
-                }
-                if session.held == Some(Held::InFlight) {
-                    self.resume_later.push(conn);
+                Next::Close => {
+                    ends = true;
+                    break;
                 }
             }
+        }
+        self.stats.sent_bytes += sent as u64;
+        if sent > 0 {
+            session.active = self.now;
+        }
+        let goes_on = match session.held {
+            Some(Held::Earlier) => session.order.is_empty(),
+            Some(Held::InFlight) => true,
+            _ => false,
+        };
+        if goes_on && self.resume_later.last() != Some(&conn) {
+            self.resume_later.push(conn);
+        }
+        if ends {
+            self.close(conn);
         }
     }
 }

@@ -11,6 +11,8 @@ use std::net::IpAddr;
 /// Why a connection's input is not consumed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
+    /// The next request waits for the answers to those before it.
+    Earlier,
     /// As many requests wait for answers as may.
     InFlight,
     /// Its output is above the high-water mark.
@@ -34,7 +36,9 @@ pub struct Session {
     pub active: Instant,
     /// When the unfinished frame began, and whether its length is known.
     pub partial: Option<(Instant, bool)>,
-    /// It is being closed: nothing more is read.
+    /// It ends after the answers that are due: nothing more is read.
+    pub ending: bool,
+    /// It is being closed: nothing more is read or answered.
     pub closing: bool,
 }
 
@@ -48,6 +52,7 @@ impl Session {
             reserved: 0,
             active: now,
             partial: None,
+            ending: false,
             closing: false,
         }
     }
@@ -90,6 +95,11 @@ impl Sessions {
             .get_mut(conn.slot as usize)?
             .as_mut()
             .filter(|s| s.conn == conn)
+    }
+
+    /// Whether every request of the connection that was taken has been answered.
+    pub fn is_answered(&mut self, conn: ConnId) -> bool {
+        self.get_mut(conn).is_none_or(|s| s.order.is_empty())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {

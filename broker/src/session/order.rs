@@ -1,23 +1,63 @@
-//! Replies of a connection leave in the order of its requests (wire rule 19).
+//! Requests of a connection are carried out one after the other, and answered in their order (wire rule 19).
+//!
+//! Kafka takes a connection's next request when the answer to the last one has left. A client that sends several at once
+//! counts on that: without it
+//! 1. CreateTopics waits for the log,
+//! 2. the Produce behind it finds no such topic, and is answered UNKNOWN_TOPIC_OR_PARTITION.
+//!
+//! The one exception cannot be seen: Produce behind Produce. They are appended in their order, and wait for the disk together.
 use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// A reply as slices for one send; empty = this request has no reply (acks=0).
 pub type Reply = Vec<Bytes>;
 
-/// The queue of requests that were taken and not answered yet.
+/// What is next for the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Send(Reply),
+    /// The request had no answer but this: the connection ends, after the answers to those before it.
+    Close,
+}
+
+/// The queue of requests that were taken and not answered yet: one, or several that are all Produce.
 #[derive(Debug, Default)]
 pub struct Order {
     /// Sequence number of `waiting[0]`.
     first: u64,
-    waiting: VecDeque<Option<Reply>>,
+    waiting: VecDeque<Option<Next>>,
+    /// What waits may have others behind it.
+    appends: bool,
 }
 
 impl Order {
-    /// A place for the next request.
-    pub fn reserve(&mut self) -> u64 {
+    /// Whether the next request may be carried out now; if not, it may when the order is empty. `appends`: it is a Produce.
+    pub fn admits(&self, appends: bool) -> bool {
+        self.waiting.is_empty() || (appends && self.appends)
+    }
+
+    /// A place for the next request, which must be admitted.
+    pub fn reserve(&mut self, appends: bool) -> u64 {
+        assert!(
+            self.admits(appends),
+            "a request (appends: {appends}) beside {} others (append: {})",
+            self.waiting.len(),
+            self.appends
+        );
+        self.appends = appends;
         self.waiting.push_back(None);
         self.first + self.waiting.len() as u64 - 1
+    }
+
+    /// Gives the last place back: its request was not begun.
+    pub fn cancel(&mut self, seq: u64) {
+        let last = self.waiting.pop_back();
+        assert!(
+            last == Some(None) && self.first + self.waiting.len() as u64 == seq,
+            "request {seq} cancelled, the last is {last:?} after {}..{}",
+            self.first,
+            self.first + self.waiting.len() as u64
+        );
     }
 
     /// Requests without an answer.
@@ -29,8 +69,8 @@ impl Order {
         self.waiting.is_empty()
     }
 
-    /// Puts the reply of request `seq` in its place.
-    pub fn fill(&mut self, seq: u64, reply: Reply) {
+    /// Puts what follows request `seq` in its place.
+    pub fn fill(&mut self, seq: u64, next: Next) {
         let at = usize::try_from(seq - self.first).unwrap_or(usize::MAX);
         let Some(place) = self.waiting.get_mut(at) else {
             panic!(
@@ -40,15 +80,15 @@ impl Order {
             );
         };
         assert!(place.is_none(), "request {seq} answered twice");
-        *place = Some(reply);
+        *place = Some(next);
     }
 
-    /// The next reply that may leave.
-    pub fn pop(&mut self) -> Option<Reply> {
-        let reply = self.waiting.front_mut()?.take()?;
+    /// What may leave now.
+    pub fn pop(&mut self) -> Option<Next> {
+        let next = self.waiting.front_mut()?.take()?;
         self.waiting.pop_front();
         self.first += 1;
-        Some(reply)
+        Some(next)
     }
 }
 
@@ -56,18 +96,43 @@ impl Order {
 mod tests {
     use super::*;
 
+    fn answer(text: &'static [u8]) -> Next {
+        Next::Send(vec![Bytes::from_static(text)])
+    }
+
     #[test]
     fn replies_leave_in_request_order() {
         let mut order = Order::default();
-        let (a, b, c) = (order.reserve(), order.reserve(), order.reserve());
-        order.fill(c, vec![Bytes::from_static(b"c")]);
+        let [a, b, c, d] = [(); 4].map(|()| order.reserve(true));
+        order.fill(d, Next::Close);
+        order.fill(c, answer(b"c"));
         assert_eq!(order.pop(), None);
-        order.fill(a, vec![Bytes::from_static(b"a")]);
-        assert_eq!(order.pop(), Some(vec![Bytes::from_static(b"a")]));
+        order.fill(a, answer(b"a"));
+        assert_eq!(order.pop(), Some(answer(b"a")));
         assert_eq!(order.pop(), None);
-        order.fill(b, vec![]);
-        assert_eq!(order.pop(), Some(vec![]));
-        assert_eq!(order.pop(), Some(vec![Bytes::from_static(b"c")]));
+        order.fill(b, Next::Send(vec![]));
+        assert_eq!(order.pop(), Some(Next::Send(vec![])));
+        assert_eq!(order.pop(), Some(answer(b"c")));
+        assert_eq!(order.pop(), Some(Next::Close));
         assert!(order.is_empty());
+    }
+
+    #[test]
+    fn only_appends_stand_behind_each_other() {
+        let mut order = Order::default();
+        assert!(order.admits(true) && order.admits(false));
+        let a = order.reserve(true);
+        assert!(order.admits(true) && !order.admits(false));
+        let b = order.reserve(true);
+        order.cancel(b);
+        assert_eq!((order.len(), order.reserve(true)), (1, b));
+        for seq in [a, b] {
+            order.fill(seq, Next::Send(vec![]));
+            assert!(order.pop().is_some());
+        }
+        let c = order.reserve(false);
+        assert!(!order.admits(true) && !order.admits(false));
+        order.fill(c, Next::Send(vec![]));
+        assert!(order.pop().is_some() && order.admits(true) && order.admits(false));
     }
 }

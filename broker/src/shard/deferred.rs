@@ -4,7 +4,6 @@
 //! Connections could be held like those of producers, but other cores' requests come by the mesh.
 use super::{
     Shard,
-    message::Message,
     reply::{ReplyTo, Request, Stage},
 };
 use bytes::Bytes;
@@ -61,15 +60,12 @@ impl Shard {
                 Stage::Reply(slices) => self.reply(to, slices),
                 Stage::Silent => self.reply(to, Vec::new()),
                 Stage::Later => {}
-                Stage::Close(why) => match to {
-                    ReplyTo::Session { conn, .. } => {
-                        self.refusals.log(self.now, "request", || {
-                            format!("{}: {why}; connection closed", request.host)
-                        });
-                        self.close(conn);
-                    }
-                    ReplyTo::Core { core, id } => self.tell(core, Message::ForwardFailed { id }),
-                },
+                Stage::Close(why) => {
+                    self.refusals.log(self.now, "request", || {
+                        format!("{}: {why}; connection closed", request.host)
+                    });
+                    self.end_reply(to);
+                }
             }
         }
     }

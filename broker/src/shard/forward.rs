@@ -8,6 +8,7 @@ use super::{
     message::{Forwarded, Message},
     reply::{Pending, ReplyTo, Request, Stage},
 };
+use crate::session::order::Next;
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use netio::CoreId;
@@ -237,8 +238,13 @@ impl Shard {
         self.refusals.log(self.now, "forward", || {
             format!("{:?} version {}: {why}", pending.key, pending.version)
         });
-        match pending.reply {
-            ReplyTo::Session { conn, .. } => self.close(conn),
+        self.end_reply(pending.reply);
+    }
+
+    /// A request gets no answer: its connection ends, after the answers to those before it.
+    pub(crate) fn end_reply(&mut self, to: ReplyTo) {
+        match to {
+            ReplyTo::Session { conn, seq } => self.fill(conn, seq, Next::Close),
             ReplyTo::Core { core, id } => self.tell(core, Message::ForwardFailed { id }),
         }
     }

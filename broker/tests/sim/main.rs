@@ -6,6 +6,7 @@
 //! * [`versions`]  every API in every version that is served, with the requests of [`requests`].
 //! * [`sampled`]   any values in the fields of any request.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
+//! * [`order`]     several requests at once on one connection.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
@@ -19,6 +20,7 @@ mod crash;
 mod faults;
 mod hostile;
 mod kafka;
+mod order;
 mod requests;
 mod sampled;
 mod smoke;
