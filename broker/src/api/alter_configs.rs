@@ -11,7 +11,5 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = AlterConfigsRequest::decode(reader, request.version())?;
-    let outcome = shard.controller().alter_configs(&body);
-    shard.propose(request.pending, outcome.records, outcome.response);
-    Ok(Stage::Later)
+    shard.decide(request, None, |c| c.alter_configs(&body))
 }

@@ -12,7 +12,7 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = CreateTopicsRequest::decode(reader, request.version())?;
     let io = shard.io.clone();
-    let outcome = shard.controller().create_topics(&body, || io.random());
-    shard.propose(request.pending, outcome.records, outcome.response);
-    Ok(Stage::Later)
+    shard.decide(request, Some(body.timeout_ms), |c| {
+        c.create_topics(&body, || io.random())
+    })
 }

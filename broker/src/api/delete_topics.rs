@@ -11,7 +11,7 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DeleteTopicsRequest::decode(reader, request.version())?;
-    let outcome = shard.controller().delete_topics(&body, request.version());
-    shard.propose(request.pending, outcome.records, outcome.response);
-    Ok(Stage::Later)
+    shard.decide(request, Some(body.timeout_ms), |c| {
+        c.delete_topics(&body, request.version())
+    })
 }

@@ -3,6 +3,7 @@ use crate::{
     coordinator::placement,
     shard::{
         Shard,
+        control::AUTO_CREATE_MS,
         metadata::OFFSETS_TOPIC,
         reply::{Request, Stage},
         route::core_of,
@@ -38,7 +39,8 @@ pub(crate) fn handle<'a>(
         }
         let records = shard.auto_create(&[OFFSETS_TOPIC.to_owned()]);
         // Without them the answer says that they are not there, on which clients ask again.
-        shard.propose_then(records, move |shard, _| {
+        let deadline = request.deadline(AUTO_CREATE_MS);
+        shard.propose_then(records, deadline, move |shard, _| {
             let response = answer(shard, pending.version, kind, keys);
             shard.finish(&pending, &response);
         });

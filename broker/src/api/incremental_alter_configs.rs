@@ -11,7 +11,5 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = IncrementalAlterConfigsRequest::decode(reader, request.version())?;
-    let outcome = shard.controller().incremental_alter_configs(&body);
-    shard.propose(request.pending, outcome.records, outcome.response);
-    Ok(Stage::Later)
+    shard.decide(request, None, |c| c.incremental_alter_configs(&body))
 }

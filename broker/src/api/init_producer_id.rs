@@ -11,7 +11,5 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = InitProducerIdRequest::decode(reader, request.version())?;
-    let outcome = shard.controller().init_producer_id(&body);
-    shard.propose(request.pending, outcome.records, outcome.response);
-    Ok(Stage::Later)
+    shard.decide(request, None, |c| c.init_producer_id(&body))
 }

@@ -3,6 +3,7 @@ use crate::{
     metadata::TopicImage,
     shard::{
         Shard,
+        control::AUTO_CREATE_MS,
         metadata::OFFSETS_TOPIC,
         reply::{Request, Stage},
         route::core_of,
@@ -74,7 +75,8 @@ pub(crate) fn handle<'a>(
     let records = shard.auto_create(&missing);
     let pending = request.pending;
     // Without them the answer says that they are not there, on which clients ask again.
-    shard.propose_then(records, move |shard, _| {
+    let deadline = request.deadline(AUTO_CREATE_MS);
+    shard.propose_then(records, deadline, move |shard, _| {
         let response = answer(shard, &wanted, operations);
         shard.finish(&pending, &response);
     });

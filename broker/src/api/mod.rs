@@ -240,9 +240,6 @@ pub(crate) fn dispatch<'a>(
     let Some(api) = find(pending.key) else {
         return Ok(Stage::Close("an API that is not served"));
     };
-    if api.home == Home::Controller && shard.me == CoreId(0) && shard.defer(request) {
-        return Ok(Stage::Later);
-    }
     shard.stats.request(pending.key);
     if !(api.min..=api.max).contains(&pending.version) {
         if pending.key == ApiKey::ApiVersions {

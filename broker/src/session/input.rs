@@ -4,11 +4,11 @@ use crate::{
     api,
     shard::{
         Shard,
-        reply::{Pending, ReplyTo, Request, Stage},
+        reply::{Arrival, Pending, ReplyTo, Request, Stage},
     },
 };
 use bytes::Bytes;
-use netio::{ConnId, Instant};
+use netio::ConnId;
 use std::net::{IpAddr, SocketAddr};
 use wire::{ApiKey, Reader, RequestHeader, frame};
 
@@ -169,10 +169,17 @@ impl Shard {
             return Taken::Hold(Held::Log);
         }
         let seq = session.order.reserve(appends);
-        let stage = self.handle(ReplyTo::Session { conn, seq }, host, self.now, body, false);
-        match stage {
-            Stage::Reply(slices) => self.reply(ReplyTo::Session { conn, seq }, slices),
-            Stage::Silent => self.reply(ReplyTo::Session { conn, seq }, Vec::new()),
+        let reply = ReplyTo::Session { conn, seq };
+        let arrival = Arrival {
+            reply,
+            host,
+            at: self.now,
+            forwarded: false,
+            expired: false,
+        };
+        match self.handle(arrival, body) {
+            Stage::Reply(slices) => self.reply(reply, slices),
+            Stage::Silent => self.reply(reply, Vec::new()),
             Stage::Later => {}
             Stage::Close(why) => {
                 self.stats.malformed += 1;
@@ -186,14 +193,10 @@ impl Shard {
     }
 
     /// Decodes a frame's header and gives it to its API's handler. Errors of the peer close the connection.
-    pub(crate) fn handle(
-        &mut self,
-        reply: ReplyTo,
-        host: IpAddr,
-        at: Instant,
-        body: &[u8],
-        forwarded: bool,
-    ) -> Stage {
+    pub(crate) fn handle(&mut self, arrival: Arrival, body: &[u8]) -> Stage {
+        let Arrival {
+            reply, host, at, ..
+        } = arrival;
         let mut reader = Reader::new(body);
         let Ok(header) = RequestHeader::parse(&mut reader) else {
             return Stage::Close("a request header that cannot be read, or of an unknown API");
@@ -214,7 +217,8 @@ impl Shard {
             client_id: header.client_id.as_deref(),
             host,
             frame: body,
-            forwarded,
+            forwarded: arrival.forwarded,
+            expired: arrival.expired,
         };
         match api::dispatch(self, &request, &mut reader) {
             Ok(stage) => stage,

@@ -1,12 +1,17 @@
 //! The controller's home on core 0: its records go into `__cluster_metadata`, its answers wait until they are committed and
 //! applied by every core of this host, so that a client reads its own writes on any core.
-use super::{Shard, message::Message, reply::Pending};
+use super::{
+    Shard,
+    message::Message,
+    reply::{Request, Stage},
+    tick::{Timer, token},
+};
 use crate::{
     api::error_map::append_error,
-    controller::{Controller, refuse::Refuse},
+    controller::{Controller, Outcome, refuse::Refuse},
     metadata::MetadataRecord,
 };
-use netio::CoreId;
+use netio::{CoreId, Instant};
 use record::{BatchBuilder, Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 use storage::LogSlot;
@@ -22,6 +27,9 @@ pub(crate) struct Failed {
 }
 
 struct Proposal {
+    id: u64,
+    /// Ends the wait for it.
+    timer: u64,
     /// In force when every core has applied the metadata below this offset.
     end_offset: i64,
     then: Then,
@@ -34,6 +42,9 @@ pub struct ControllerHome {
     /// Appended and not committed, in order, with the offset after each.
     uncommitted: VecDeque<(i64, Arc<Vec<MetadataRecord>>)>,
     proposals: VecDeque<Proposal>,
+    next_proposal: u64,
+    /// What the controller has seen is in force when all cores have applied the metadata below this offset.
+    proposed: i64,
     /// What each core has applied.
     applied: Vec<i64>,
     /// Its log has failed: no change of metadata until another start.
@@ -51,6 +62,15 @@ impl Failed {
             message: format!("metadata is read-only: {reason}"),
         }
     }
+
+    /// What was proposed may come into force later.
+    fn by_time() -> Self {
+        let error = ErrorCode::RequestTimedOut;
+        Self {
+            error,
+            message: error.message().to_owned(),
+        }
+    }
 }
 
 impl std::fmt::Debug for ControllerHome {
@@ -65,6 +85,10 @@ impl std::fmt::Debug for ControllerHome {
 /// Metadata appended since the last snapshot that makes the next (`metadata.log.max.record.bytes.between.snapshots` of Kafka is
 /// 20 MiB; ours follows the bound of internal logs, see docs/data-files.md).
 const SNAPSHOT_BYTES: u64 = 64 << 20;
+/// How long a request for the controller may take that does not say: as long as Kafka's broker waits for its controller.
+pub(crate) const FORWARDED_MS: i32 = 60_000;
+/// `request.timeout.ms`: topics that are made by the way have so much time.
+pub(crate) const AUTO_CREATE_MS: i32 = 30_000;
 /// Most bytes of one snapshot batch.
 const SNAPSHOT_BATCH_BYTES: usize = 512 << 10;
 
@@ -75,6 +99,8 @@ impl ControllerHome {
             slot,
             uncommitted: VecDeque::new(),
             proposals: VecDeque::new(),
+            next_proposal: 0,
+            proposed: through,
             applied: vec![through; usize::from(cores)],
             failed: None,
             since_snapshot: 0,
@@ -109,26 +135,44 @@ impl Shard {
             .controller
     }
 
-    /// Appends what the controller decided and answers when it is in force. Without records it answers when what the
-    /// controller has seen is.
-    pub(crate) fn propose<T: ApiMessage + Refuse + 'static>(
+    /// Lets the controller decide a request, appends the records and answers when they are in force; without records, when
+    /// what the controller has seen is. Waits for room in the log before the decision.
+    ///
+    /// All of it takes at most `timeout_ms` ([`FORWARDED_MS`] for requests that name no time), then the answer is
+    /// REQUEST_TIMED_OUT: what was decided may come into force later, as in Kafka.
+    pub(crate) fn decide<T: ApiMessage + Refuse + 'static>(
         &mut self,
-        pending: Pending,
-        records: Vec<MetadataRecord>,
-        mut response: T,
-    ) {
-        self.propose_then(records, move |shard, done| {
+        request: &Request<'_>,
+        timeout_ms: Option<i32>,
+        decision: impl FnOnce(&mut Controller) -> Outcome<T>,
+    ) -> Result<Stage, wire::Error> {
+        let deadline = request.deadline(timeout_ms.unwrap_or(FORWARDED_MS));
+        if self.defer(request, deadline) {
+            return Ok(Stage::Later);
+        }
+        let outcome = decision(self.controller());
+        let mut response = outcome.response;
+        if request.expired {
+            let failed = Failed::by_time();
+            response.refuse(failed.error, &failed.message);
+            return request.answer(&response);
+        }
+        let pending = request.pending;
+        self.propose_then(outcome.records, deadline, move |shard, done| {
             if let Err(failed) = done {
                 response.refuse(failed.error, &failed.message);
             }
             shard.finish(&pending, &response);
         });
+        Ok(Stage::Later)
     }
 
-    /// As [`Self::propose`], with any continuation. Core 0 only.
+    /// Appends what the controller decided and goes on with `then` when it is in force, has failed, or takes longer than
+    /// `deadline`. Core 0 only.
     pub(crate) fn propose_then(
         &mut self,
         records: Vec<MetadataRecord>,
+        deadline: Instant,
         then: impl FnOnce(&mut Shard, Result<(), Failed>) + 'static,
     ) {
         let end_offset = match self.append_metadata(records) {
@@ -136,7 +180,12 @@ impl Shard {
             Err(failed) => return then(self, Err(failed)),
         };
         if let Some(home) = self.controller.as_mut() {
+            let id = home.next_proposal;
+            home.next_proposal += 1;
+            let timer = self.io.timer(deadline, token(Timer::Proposal, id));
             home.proposals.push_back(Proposal {
+                id,
+                timer,
                 end_offset,
                 then: Box::new(then),
             });
@@ -173,10 +222,9 @@ impl Shard {
             home.since_snapshot += batch.len() as u64;
             home.uncommitted
                 .push_back((appended.end_offset.0, Arc::new(records)));
+            home.proposed = appended.end_offset.0;
         }
-        let uncommitted = home.uncommitted.back().map(|u| u.0);
-        let end_offset = uncommitted.unwrap_or_else(|| home.applied_everywhere());
-        Ok(end_offset.max(home.proposals.back().map_or(0, |p| p.end_offset)))
+        Ok(home.proposed)
     }
 
     /// `auto.create.topics.enable`
@@ -247,7 +295,19 @@ impl Shard {
             let Some(proposal) = home.proposals.pop_front_if(|p| p.end_offset <= through) else {
                 return;
             };
+            self.io.cancel_timer(proposal.timer);
             (proposal.then)(self, Ok(()));
+        }
+    }
+
+    /// A proposal takes longer than its request allows. It is not taken back.
+    pub(crate) fn on_proposal_deadline(&mut self, id: u64) {
+        let Some(home) = self.controller.as_mut() else {
+            return;
+        };
+        let at = home.proposals.iter().position(|p| p.id == id);
+        if let Some(proposal) = at.and_then(|at| home.proposals.remove(at)) {
+            (proposal.then)(self, Err(Failed::by_time()));
         }
     }
 
@@ -259,6 +319,7 @@ impl Shard {
         // What was proposed is neither done nor undone until another start.
         home.uncommitted.clear();
         for proposal in std::mem::take(&mut home.proposals) {
+            self.io.cancel_timer(proposal.timer);
             (proposal.then)(self, Err(Failed::by_fault(reason)));
         }
     }

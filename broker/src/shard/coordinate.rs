@@ -24,6 +24,8 @@ const SNAPSHOT_BYTES: u64 = 64 << 20;
 /// A coordinator is not worth a snapshot below this.
 const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
 const BATCH_BYTES: usize = 512 << 10;
+/// A request waits this long for room in the log, as Kafka's (`offsets.commit.timeout.ms`).
+const WRITE_MS: u64 = 5_000;
 /// What is due waits this long when the log has no room.
 const NO_ROOM_MS: u64 = 20;
 
@@ -323,8 +325,9 @@ impl Shard {
             false => None,
         };
         // What a coordinator decides must be appended: before it decides, there must be room.
+        let deadline = self.now.after_ms(WRITE_MS);
         let refusal = match refusal {
-            Some(AppendError::Busy) if self.defer(request) => return Ok(Stage::Later),
+            Some(AppendError::Busy) if self.defer(request, deadline) => return Ok(Stage::Later),
             // After a fault the append fails, and with it the coordinator.
             Some(AppendError::Storage(storage::Error::Failed(_))) | None => None,
             Some(_) => Some(ErrorCode::CoordinatorNotAvailable),

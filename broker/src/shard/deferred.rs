@@ -1,71 +1,97 @@
-//! Requests for the controller and for group coordinators that came while their log had no room.
+//! Requests that came while the log had no room for what they lead to: those for the controller and for group coordinators.
 //!
 //! They wait before anything is decided: what is decided must be appended at once, for the next decision builds on it.
-//! Connections could be held like those of producers, but other cores' requests come by the mesh.
+//! Connections could be held like those of producers, but other cores' requests come by the mesh. What has waited as long as it
+//! may is handled all the same, marked as expired, and refuses itself.
 use super::{
     Shard,
-    reply::{ReplyTo, Request, Stage},
+    reply::{Arrival, Request, Stage},
+    tick::{Timer, token},
 };
 use bytes::Bytes;
 use netio::Instant;
-use std::{collections::VecDeque, net::IpAddr};
+use std::collections::VecDeque;
 
 /// Most requests that wait; above, they are tried and refused.
 const DEFERRED_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct Deferred {
-    reply: ReplyTo,
-    host: IpAddr,
-    at: Instant,
+    arrival: Arrival,
+    deadline: Instant,
     frame: Bytes,
-    forwarded: bool,
 }
 
 /// Requests that wait for room, oldest first.
 #[derive(Debug, Default)]
-pub struct DeferredRequests(VecDeque<Deferred>);
+pub struct DeferredRequests {
+    waiting: VecDeque<Deferred>,
+    /// The one that is handled now had to wait and need not do so again.
+    running: bool,
+}
 
 impl Shard {
-    /// Lets a request wait if there is no room for what it may lead to. Order is kept: it also waits for those before it.
-    pub(crate) fn defer(&mut self, request: &Request<'_>) -> bool {
-        let wait = !self.store.has_room() || !self.deferred.0.is_empty();
-        if !wait || self.deferred.0.len() >= DEFERRED_MAX {
+    /// Lets a request wait if there is no room for what it may lead to, at most until `deadline`. Order is kept: it also waits
+    /// for those before it.
+    pub(crate) fn defer(&mut self, request: &Request<'_>, deadline: Instant) -> bool {
+        if request.expired || self.deferred.running {
             return false;
         }
-        self.deferred.0.push_back(Deferred {
-            reply: request.pending.reply,
-            host: request.host,
-            at: request.pending.at,
+        let wait = !self.store.has_room() || !self.deferred.waiting.is_empty();
+        if !wait || self.deferred.waiting.len() >= DEFERRED_MAX {
+            return false;
+        }
+        self.deferred.waiting.push_back(Deferred {
+            arrival: Arrival {
+                reply: request.pending.reply,
+                host: request.host,
+                at: request.pending.at,
+                forwarded: request.forwarded,
+                expired: false,
+            },
+            deadline,
             frame: Bytes::copy_from_slice(request.frame),
-            forwarded: request.forwarded,
         });
+        self.io.timer(deadline, token(Timer::Deferred, 0));
         true
     }
 
     /// There may be room again.
     pub(crate) fn run_deferred(&mut self) {
-        if !self.store.has_room() {
-            return;
+        while !self.deferred.waiting.is_empty() && self.store.has_room() {
+            if let Some(request) = self.deferred.waiting.pop_front() {
+                self.run_one(request.arrival, &request.frame);
+            }
         }
-        for request in std::mem::take(&mut self.deferred.0) {
-            let to = request.reply;
-            match self.handle(
-                to,
-                request.host,
-                request.at,
-                &request.frame,
-                request.forwarded,
-            ) {
-                Stage::Reply(slices) => self.reply(to, slices),
-                Stage::Silent => self.reply(to, Vec::new()),
-                Stage::Later => {}
-                Stage::Close(why) => {
-                    self.refusals.log(self.now, "request", || {
-                        format!("{}: {why}; connection closed", request.host)
-                    });
-                    self.end_reply(to);
-                }
+    }
+
+    /// The time of one of them is over, or was: it may have been handled meanwhile.
+    pub(crate) fn expire_deferred(&mut self) {
+        let now = self.now;
+        let (late, waiting) = std::mem::take(&mut self.deferred.waiting)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|w| w.deadline <= now);
+        self.deferred.waiting = waiting;
+        for mut request in late {
+            request.arrival.expired = true;
+            self.run_one(request.arrival, &request.frame);
+        }
+    }
+
+    fn run_one(&mut self, arrival: Arrival, frame: &[u8]) {
+        let to = arrival.reply;
+        self.deferred.running = true;
+        let stage = self.handle(arrival, frame);
+        self.deferred.running = false;
+        match stage {
+            Stage::Reply(slices) => self.reply(to, slices),
+            Stage::Silent => self.reply(to, Vec::new()),
+            Stage::Later => {}
+            Stage::Close(why) => {
+                self.refusals.log(self.now, "request", || {
+                    format!("{}: {why}; connection closed", arrival.host)
+                });
+                self.end_reply(to);
             }
         }
     }

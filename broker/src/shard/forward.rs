@@ -6,7 +6,7 @@
 use super::{
     Shard,
     message::{Forwarded, Message},
-    reply::{Pending, ReplyTo, Request, Stage},
+    reply::{Arrival, Pending, ReplyTo, Request, Stage},
 };
 use crate::session::order::Next;
 use bytes::{Bytes, BytesMut};
@@ -169,7 +169,14 @@ impl Shard {
             core: request.from,
             id,
         };
-        match self.handle(to, request.host, request.at, &request.frame, true) {
+        let arrival = Arrival {
+            reply: to,
+            host: request.host,
+            at: request.at,
+            forwarded: true,
+            expired: false,
+        };
+        match self.handle(arrival, &request.frame) {
             Stage::Reply(slices) => self.reply(to, slices),
             Stage::Later => {}
             Stage::Silent => self.reply(to, Vec::new()),

@@ -24,6 +24,19 @@ pub struct Pending {
     pub at: Instant,
 }
 
+/// How a request came here.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub reply: ReplyTo,
+    pub host: IpAddr,
+    /// When its bytes were complete, on the core of its connection.
+    pub at: Instant,
+    /// It came from another core: it is not forwarded or split again.
+    pub forwarded: bool,
+    /// Its time is over while it waited for room in the log: it is refused.
+    pub expired: bool,
+}
+
 /// A request as its handler sees it.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -32,8 +45,9 @@ pub struct Request<'a> {
     pub host: IpAddr,
     /// Header and body, for forwarding.
     pub frame: &'a [u8],
-    /// It came from another core: it is not forwarded or split again.
+    /// As in [`Arrival`].
     pub forwarded: bool,
+    pub expired: bool,
 }
 
 /// What a handler's first stage did.
@@ -59,6 +73,12 @@ impl Pending {
 impl Request<'_> {
     pub fn version(&self) -> i16 {
         self.pending.version
+    }
+
+    /// When a request that allows this many milliseconds must be answered.
+    pub fn deadline(&self, timeout_ms: i32) -> Instant {
+        let ms = u64::try_from(timeout_ms).unwrap_or(0);
+        self.pending.at.after_ms(ms.max(1))
     }
 
     /// Answers at once.

@@ -11,6 +11,10 @@ pub enum Timer {
     Fetch,
     /// A coordinator has something to expire.
     Coordinators,
+    /// A request has waited for room in the log as long as it may.
+    Deferred,
+    /// A change of metadata takes longer than its request allows.
+    Proposal,
     /// Stopping takes too long.
     Stop,
 }
@@ -34,6 +38,8 @@ impl Shard {
             k if k == Timer::Housekeeping as u64 => self.on_tick(),
             k if k == Timer::Fetch as u64 => self.on_fetch_deadline(id),
             k if k == Timer::Coordinators as u64 => self.on_coordinators_due(),
+            k if k == Timer::Deferred as u64 => self.expire_deferred(),
+            k if k == Timer::Proposal as u64 => self.on_proposal_deadline(id),
             k if k == Timer::Stop as u64 => self.on_stop_deadline(),
             kind => unreachable!("a timer of kind {kind}"),
         }

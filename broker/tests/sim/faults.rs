@@ -342,6 +342,109 @@ fn a_disk_that_takes_too_long_is_a_time_out_and_not_a_loss() {
     }
 }
 
+fn create(topic: &str, timeout_ms: i32) -> CreateTopicsRequest<'static> {
+    CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: topic.to_owned().into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        }],
+        timeout_ms,
+        validate_only: false,
+    }
+}
+
+/// Asks `core` for a topic, and gives the answer's code and after how many milliseconds it came.
+fn create_timed(bed: &mut Bed, core: u16, request: &CreateTopicsRequest<'_>) -> (ErrorCode, u64) {
+    let mut conn = bed.connect(core);
+    let before = bed.sim.now();
+    let id = conn.send(request, 7);
+    let answer = bed
+        .answer::<CreateTopicsRequest<'_>>(&mut conn, id, 7)
+        .unwrap();
+    let waited = (bed.sim.now() - before) / 1_000_000;
+    (code(answer.topics[0].error_code), waited)
+}
+
+#[test]
+fn a_change_of_metadata_takes_no_longer_than_its_request_allows() {
+    for single_port in [false, true] {
+        let mut how = How::new(43, 2);
+        how.settings.single_port = single_port;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        bed.sim.set_disk(bed.node, |disk| {
+            (disk.slow, disk.slow_ns) = (1.0, 20 * SECOND_NS)
+        });
+        for core in 0..2 {
+            let request = create(&format!("slow-{core}"), 2_000);
+            let (error, waited) = create_timed(&mut bed, core, &request);
+            assert_eq!(error, ErrorCode::RequestTimedOut);
+            assert!((2_000..2_100).contains(&waited), "after {waited} ms");
+        }
+        // What it refuses, it refuses in its time too.
+        let (error, waited) = create_timed(&mut bed, 1, &create("slow-0", 300));
+        assert_eq!(error, ErrorCode::TopicAlreadyExists);
+        assert!((300..400).contains(&waited), "after {waited} ms");
+        bed.sim.set_disk(bed.node, |disk| disk.slow = 0.0);
+        bed.sim.run_for(30 * SECOND_NS);
+        // They were made all the same, and another one is answered at once.
+        let (error, waited) = create_timed(&mut bed, 0, &create("fast", 30_000));
+        assert_eq!(error, ErrorCode::None);
+        assert!(waited < 1_000, "after {waited} ms");
+        for topic in ["slow-0", "slow-1", "fast"] {
+            let made = kafka.produce(&mut bed, topic, 0, batch(&["there"]));
+            assert_eq!((made.error_code, made.base_offset), (0, 0), "{topic}");
+        }
+    }
+}
+
+/// The log is full and its disk takes long: nothing can be decided.
+#[test]
+fn what_waits_for_room_in_the_log_waits_no_longer_than_its_request_allows() {
+    for single_port in [false, true] {
+        let mut how = small_log(44, 2);
+        how.settings.single_port = single_port;
+        how.settings.auto_create_topics = false;
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 8).unwrap();
+        assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 0), ErrorCode::None);
+        bed.sim.set_disk(bed.node, |disk| {
+            (disk.slow, disk.slow_ns) = (1.0, 30 * SECOND_NS)
+        });
+        let mut conns = Vec::new();
+        for partition in 0..8 {
+            let leader = kafka.leader(&mut bed, "t", partition);
+            let mut some: Vec<_> = (0..8).map(|_| bed.connect(leader)).collect();
+            flood(&mut some, partition);
+            conns.extend(some);
+        }
+        bed.sim.run_for(SECOND_NS);
+        for core in 0..2 {
+            let (error, waited) = create_timed(&mut bed, core, &create("never", 2_000));
+            assert_eq!(error, ErrorCode::RequestTimedOut);
+            assert!((2_000..2_100).contains(&waited), "after {waited} ms");
+        }
+        let before = bed.sim.now();
+        let refused = kafka.commit(&mut bed, "g", "t", 0, 1);
+        let waited = (bed.sim.now() - before) / 1_000_000;
+        assert_eq!(refused, ErrorCode::CoordinatorNotAvailable);
+        assert!((5_000..5_200).contains(&waited), "after {waited} ms");
+        bed.sim.set_disk(bed.node, |disk| disk.slow = 0.0);
+        bed.sim.run_for(120 * SECOND_NS);
+        // What was refused before it was decided has not happened.
+        assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(0));
+        let never = kafka.metadata(&mut bed, 1, &["never"]);
+        assert_eq!(
+            code(never.topics[0].error_code),
+            ErrorCode::UnknownTopicOrPartition
+        );
+        assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 2), ErrorCode::None);
+    }
+}
+
 /// The log has it all: a segment that cannot be written makes its own partition read-only, and loses nothing.
 #[test]
 fn a_failed_segment_is_that_of_its_partition_alone() {
