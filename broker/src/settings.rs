@@ -66,6 +66,11 @@ pub struct Endpoint {
 }
 
 impl Settings {
+    /// Whether requests are split by the core that owns what they name: clients see one node for several cores.
+    pub fn splits(&self) -> bool {
+        self.single_port && self.cores > 1
+    }
+
     /// The id under which clients know `core` of this host.
     pub fn client_id_of(&self, core: CoreId) -> i32 {
         if self.single_port {

@@ -240,7 +240,6 @@ pub(crate) fn dispatch<'a>(
     let Some(api) = find(pending.key) else {
         return Ok(Stage::Close("an API that is not served"));
     };
-    shard.stats.request(pending.key);
     if !(api.min..=api.max).contains(&pending.version) {
         if pending.key == ApiKey::ApiVersions {
             return api_versions::answer_unknown_version(request);

@@ -8,11 +8,12 @@
 //! all the same until it can be read, since on one replica Kafka's high watermark has it when the next request is taken.
 use super::{
     error_map::append_error,
-    split::{merged, must_split, scatter_topics},
+    split::{merged, must_split, parts_of, scatter_parts},
 };
 use crate::{
     partition::{leader::Role, waiters::AckWaiter},
     produce::ProduceAnswer,
+    session::Held,
     shard::{
         Shard,
         forward::Split,
@@ -65,7 +66,20 @@ pub(crate) fn handle<'a>(
             timeout_ms,
             topic_data,
         };
-        return scatter_topics(shard, request, body.topic_data, part);
+        let parts = parts_of(shard, request, body.topic_data, part);
+        return if parts
+            .iter()
+            .all(|(core, _)| shard.may_forward(*core, request))
+        {
+            scatter_parts(shard, request, parts)
+        } else {
+            shard.stats.log_waits += 1;
+            Ok(Stage::Hold(Held::Owner))
+        };
+    }
+    // A connection of this core is held back while the log has no room; those of others are not seen from here.
+    if request.forwarded && shard.defer(request, request.deadline(body.timeout_ms)) {
+        return Ok(Stage::Later);
     }
     let (wall, now) = (shard.io.wall(), shard.now);
     let op = shard.produces.next_id();
@@ -84,7 +98,7 @@ pub(crate) fn handle<'a>(
                 .as_ref()
                 .map(wire::Records::contiguous)
                 .unwrap_or_default();
-            let appended = match acceptable(&body) {
+            let appended = match acceptable(request, &body) {
                 Ok(()) => match id {
                     Ok(id) => append(shard, (id, partition.index), &records, body.acks, wall),
                     Err(error) => Err(error.into()),
@@ -167,7 +181,10 @@ impl Split for ProduceRequest<'_> {
     }
 }
 
-fn acceptable(body: &ProduceRequest<'_>) -> Result<(), ErrorCode> {
+fn acceptable(request: &Request<'_>, body: &ProduceRequest<'_>) -> Result<(), ErrorCode> {
+    if request.expired {
+        return Err(ErrorCode::RequestTimedOut);
+    }
     if !(-1..=1).contains(&body.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }

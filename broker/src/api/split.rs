@@ -123,7 +123,7 @@ impl Answered for pr::TopicProduceResponse<'_> {
 
 /// Whether this core must split the request: it came from a client, and a client sees one node for all cores.
 pub(crate) fn must_split(shard: &Shard, request: &Request<'_>) -> bool {
-    shard.settings.single_port && shard.settings.cores > 1 && !request.forwarded
+    shard.settings.splits() && !request.forwarded
 }
 
 /// Topics by the core that owns their partitions, in request order; what nobody owns stays here.
@@ -160,6 +160,17 @@ pub(crate) fn scatter_topics<T: Topic, Q: Split>(
     topics: Vec<T>,
     body: impl Fn(Vec<T>) -> Q,
 ) -> Result<Stage, wire::Error> {
+    let parts = parts_of(shard, request, topics, body);
+    scatter_parts(shard, request, parts)
+}
+
+/// The part of each owner, at least one.
+pub(crate) fn parts_of<T: Topic, Q>(
+    shard: &Shard,
+    request: &Request<'_>,
+    topics: Vec<T>,
+    body: impl Fn(Vec<T>) -> Q,
+) -> Vec<(CoreId, Q)> {
     let mut parts: Vec<(CoreId, Q)> = by_owner(shard, request.version(), topics)
         .into_iter()
         .map(|(core, topics)| (core, body(topics)))
@@ -167,7 +178,7 @@ pub(crate) fn scatter_topics<T: Topic, Q: Split>(
     if parts.is_empty() {
         parts.push((shard.me, body(Vec::new())));
     }
-    scatter_parts(shard, request, parts)
+    parts
 }
 
 /// Sends each core its part; a request that is one core's goes there as it came.

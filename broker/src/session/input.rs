@@ -152,9 +152,8 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(conn) else {
             return Taken::Close;
         };
-        let appends = body
-            .first_chunk::<2>()
-            .is_some_and(|k| i16::from_be_bytes(*k) == ApiKey::Produce.code());
+        let key = body.first_chunk::<2>().map(|k| i16::from_be_bytes(*k));
+        let appends = key == Some(ApiKey::Produce.code());
         if !session.order.admits(appends) {
             return Taken::Hold(Held::Earlier);
         }
@@ -164,7 +163,8 @@ impl Shard {
         if self.io.is_congested(conn) {
             return Taken::Hold(Held::Output);
         }
-        if appends && !self.store.has_room() {
+        // With one port for several cores it is the owners' logs that count, where it waits if it must.
+        if appends && !self.settings.splits() && !self.store.has_room() {
             self.stats.log_waits += 1;
             return Taken::Hold(Held::Log);
         }
@@ -177,10 +177,23 @@ impl Shard {
             forwarded: false,
             expired: false,
         };
-        match self.handle(arrival, body) {
+        let stage = self.handle(arrival, body);
+        if let (Some(key), false) = (
+            key.and_then(ApiKey::from_code),
+            matches!(stage, Stage::Hold(_)),
+        ) {
+            self.stats.request(key);
+        }
+        match stage {
             Stage::Reply(slices) => self.reply(reply, slices),
             Stage::Silent => self.reply(reply, Vec::new()),
             Stage::Later => {}
+            Stage::Hold(why) => {
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    session.order.cancel(seq);
+                }
+                return Taken::Hold(why);
+            }
             Stage::Close(why) => {
                 self.stats.malformed += 1;
                 self.refusals.log(self.now, "request", || {

@@ -19,6 +19,8 @@ pub enum Held {
     Output,
     /// The write-ahead log has no room.
     Log,
+    /// Another core, to which it would be forwarded, has as much of this core's that is not answered as it may.
+    Owner,
     /// The core has no memory for the next frame.
     Memory,
 }

@@ -1,7 +1,8 @@
-//! Requests that came while the log had no room for what they lead to: those for the controller and for group coordinators.
+//! Requests that came while the log had no room for what they lead to: those for the controller and for group coordinators, and
+//! those of producers on other cores.
 //!
 //! They wait before anything is decided: what is decided must be appended at once, for the next decision builds on it.
-//! Connections could be held like those of producers, but other cores' requests come by the mesh. What has waited as long as it
+//! Connections of this core's producers are held, but other cores' requests come by the mesh. What has waited as long as it
 //! may is handled all the same, marked as expired, and refuses itself.
 use super::{
     Shard,
@@ -11,8 +12,10 @@ use super::{
 use bytes::Bytes;
 use netio::Instant;
 use std::collections::VecDeque;
+use wire::ApiKey;
 
-/// Most requests that wait; above, they are tried and refused.
+/// Most requests that wait; above, they are tried and refused. Those of producers are bounded where they come from
+/// ([`Shard::may_forward`]).
 const DEFERRED_MAX: usize = 1024;
 
 #[derive(Debug)]
@@ -38,7 +41,8 @@ impl Shard {
             return false;
         }
         let wait = !self.store.has_room() || !self.deferred.waiting.is_empty();
-        if !wait || self.deferred.waiting.len() >= DEFERRED_MAX {
+        let produce = request.pending.key == ApiKey::Produce;
+        if !wait || (!produce && self.deferred.waiting.len() >= DEFERRED_MAX) {
             return false;
         }
         self.deferred.waiting.push_back(Deferred {
@@ -87,6 +91,7 @@ impl Shard {
             Stage::Reply(slices) => self.reply(to, slices),
             Stage::Silent => self.reply(to, Vec::new()),
             Stage::Later => {}
+            Stage::Hold(why) => unreachable!("held ({why:?}) after it was taken"),
             Stage::Close(why) => {
                 self.refusals.log(self.now, "request", || {
                     format!("{}: {why}; connection closed", arrival.host)

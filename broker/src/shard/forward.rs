@@ -22,6 +22,9 @@ pub(crate) trait Split: wire::Request {
     fn merge<'r: 'r>(answers: Vec<Self::Response<'r>>) -> Self::Response<'r>;
 }
 
+/// What a forwarded request costs beside its frame.
+const FORWARD_BYTES: usize = 256;
+
 /// Merges frames without their length.
 type Merge = fn(&Pending, &[Bytes]) -> Result<Vec<Bytes>, wire::Error>;
 
@@ -58,11 +61,23 @@ struct Gather {
     merge: Merge,
 }
 
+/// Where what waits has gone, and how large it is.
+struct Sent {
+    what: Waiting,
+    core: CoreId,
+    bytes: usize,
+}
+
 /// Requests that wait for answers of other cores.
 #[derive(Default)]
 pub struct Forwards {
     next: u64,
-    waiting: HashMap<u64, Waiting, foldhash::fast::FixedState>,
+    waiting: HashMap<u64, Sent, foldhash::fast::FixedState>,
+    /// Bytes of them, by core.
+    bytes: Vec<usize>,
+    /// Connections are held until there are fewer; there are.
+    held: bool,
+    freed: bool,
     gathers: HashMap<u64, Gather, foldhash::fast::FixedState>,
 }
 
@@ -81,6 +96,31 @@ impl Forwards {
         self.next
     }
 
+    fn insert(&mut self, id: u64, core: CoreId, what: Waiting, frame: usize) {
+        let (at, bytes) = (usize::from(core.0), frame + FORWARD_BYTES);
+        if self.bytes.len() <= at {
+            self.bytes.resize(at + 1, 0);
+        }
+        self.bytes[at] += bytes;
+        self.waiting.insert(id, Sent { what, core, bytes });
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Waiting> {
+        let sent = self.waiting.remove(&id)?;
+        self.bytes[usize::from(sent.core.0)] -= sent.bytes;
+        self.freed = self.held;
+        Some(sent.what)
+    }
+
+    /// What connections were held for has become less: they are to be looked at.
+    pub fn take_freed(&mut self) -> bool {
+        let freed = self.freed && self.held;
+        if freed {
+            (self.freed, self.held) = (false, false);
+        }
+        freed
+    }
+
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -95,12 +135,22 @@ impl Shard {
     pub(crate) fn forward(&mut self, request: &Request<'_>, core: CoreId) -> Stage {
         assert!(!request.forwarded, "{:?} forwarded twice", request.pending);
         let id = self.forwards.id();
-        self.forwards
-            .waiting
-            .insert(id, Waiting::Whole(request.pending));
+        let what = Waiting::Whole(request.pending);
+        self.forwards.insert(id, core, what, request.frame.len());
         let frame = Bytes::copy_from_slice(request.frame);
         self.send_forward(core, id, frame, request.host, request.pending.at);
         Stage::Later
+    }
+
+    /// Whether a produce request may go to `core` now. It may wait there for room in the log, so what is there is bounded: by
+    /// a share of this core's request memory for each. A request larger than that goes alone.
+    pub(crate) fn may_forward(&mut self, core: CoreId, request: &Request<'_>) -> bool {
+        let max = self.settings.limits.request_bytes_max / 2 / usize::from(self.settings.cores);
+        let there = self.forwards.bytes.get(usize::from(core.0)).copied();
+        let there = there.unwrap_or(0);
+        let may = there == 0 || there + request.frame.len() <= max;
+        self.forwards.held |= !may;
+        may
     }
 
     fn send_forward(
@@ -155,9 +205,8 @@ impl Shard {
             )?;
             let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
             let id = self.forwards.id();
-            self.forwards
-                .waiting
-                .insert(id, Waiting::Part { gather, at });
+            let what = Waiting::Part { gather, at };
+            self.forwards.insert(id, core, what, frame.len());
             self.send_forward(core, id, frame, request.host, request.pending.at);
         }
         Ok(Stage::Later)
@@ -180,6 +229,7 @@ impl Shard {
             Stage::Reply(slices) => self.reply(to, slices),
             Stage::Later => {}
             Stage::Silent => self.reply(to, Vec::new()),
+            Stage::Hold(why) => unreachable!("held ({why:?}) after it was taken"),
             // The core of the connection has checked the bytes already; what fails here is answered with nothing, and the
             // connection is closed there.
             Stage::Close(_) => self.tell(request.from, Message::ForwardFailed { id }),
@@ -188,7 +238,7 @@ impl Shard {
 
     /// The answer of another core.
     pub(crate) fn on_forward_reply(&mut self, id: u64, slices: Vec<Bytes>) {
-        match self.forwards.waiting.remove(&id) {
+        match self.forwards.remove(id) {
             None => unreachable!("an answer {id} that nobody waits for"),
             Some(Waiting::Whole(pending)) => self.reply(pending.reply, slices),
             Some(Waiting::Part { gather, at }) => {
@@ -228,7 +278,7 @@ impl Shard {
 
     /// Another core could not answer: the connection is closed, since its request has no answer.
     pub(crate) fn on_forward_failed(&mut self, id: u64) {
-        match self.forwards.waiting.remove(&id) {
+        match self.forwards.remove(id) {
             None => {}
             Some(Waiting::Whole(pending)) => {
                 self.fail_reply(pending, "another core could not handle it")

@@ -154,6 +154,10 @@ impl Shard {
                 self.resume(Held::Memory);
                 any = true;
             }
+            if self.forwards.take_freed() {
+                self.resume(Held::Owner);
+                any = true;
+            }
             for conn in std::mem::take(&mut self.resume_later) {
                 self.on_readable(conn);
                 any = true;

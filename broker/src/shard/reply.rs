@@ -1,4 +1,5 @@
 //! A request under way: where its answer goes, and in which form.
+use crate::session::Held;
 use bytes::Bytes;
 use netio::{ConnId, CoreId, Instant};
 use std::net::IpAddr;
@@ -59,6 +60,8 @@ pub enum Stage {
     Later,
     /// This request has no answer (acks=0).
     Silent,
+    /// Nothing was done: it is to come again when the reason is gone. Only for requests that are not forwarded.
+    Hold(Held),
     /// The connection is closed: the request cannot be answered (wire rule 18).
     Close(&'static str),
 }

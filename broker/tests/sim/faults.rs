@@ -1,6 +1,6 @@
 //! A disk that fails or is full: no ack that is not true, and reads go on.
 use crate::{
-    bed::{Bed, Conn, How, SECOND_NS},
+    bed::{Bed, Conn, How, SECOND_NS, seeds},
     kafka::{Kafka, NOW, batch, fetch_request, idempotent, produce_request},
 };
 use netio::sim::FileOp;
@@ -605,6 +605,92 @@ fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
     );
 }
 
+/// With one port the connections are on any core: what they send waits where the log is, in its order.
+#[test]
+fn producers_of_other_cores_wait_for_room_in_the_log_and_keep_their_order() {
+    // The second: so little memory that a core has a few requests at the other and holds its connections for the rest.
+    for request_bytes_max in [64 << 20, 512 << 10] {
+        for seed in seeds(3) {
+            let mut how = small_log(seed, 2).single_port();
+            how.settings.limits.request_bytes_max = request_bytes_max;
+            let mut bed = Bed::start(how);
+            let mut kafka = Kafka::default();
+            kafka.create_topic(&mut bed, "t", 4).unwrap();
+            let mut conns: Vec<_> = (0..8)
+                .map(|n| (bed.connect(0), kafka.producer(&mut bed), n % 4))
+                .collect();
+            let rounds = 12;
+            let mut asked = Vec::new();
+            for sequence in 0..rounds {
+                for (conn, producer, partition) in &mut conns {
+                    let value = vec![b'x'; 50_000];
+                    let records = idempotent(*producer, sequence, &[value]);
+                    let mut request = produce_request("t", *partition, -1, records.clone());
+                    // Now and then for partitions of both cores.
+                    if sequence % 3 == 0 {
+                        let mut other = request.topic_data[0].partition_data[0].clone();
+                        other.index = (*partition + 1) % 4;
+                        request.topic_data[0].partition_data.push(other);
+                    }
+                    asked.push(conn.send(&request, 9));
+                }
+            }
+            for (n, id) in asked.into_iter().enumerate() {
+                let (conn, _, partition) = &mut conns[n % 8];
+                let answer = bed
+                    .answer::<ProduceRequest<'_>>(conn, id, 9)
+                    .expect("an answer");
+                let mut parts = answer.responses.iter().flat_map(|t| &t.partition_responses);
+                // Its own partition has all of them; the other one has gaps, and says so.
+                let own = parts.find(|p| p.index == *partition).unwrap();
+                assert_eq!(own.error_code, 0, "{answer:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_producer_of_another_core_waits_no_longer_than_its_request_allows() {
+    let mut bed = Bed::start(small_log(45, 2).single_port());
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 2).unwrap();
+    bed.sim.set_disk(bed.node, |disk| {
+        (disk.slow, disk.slow_ns) = (1.0, 30 * SECOND_NS)
+    });
+    let mut conns: Vec<_> = (0..40).map(|_| bed.connect(0)).collect();
+    flood(&mut conns, 0);
+    flood(&mut conns, 1);
+    bed.sim.run_for(SECOND_NS);
+    for partition in 0..2 {
+        let mut conn = bed.connect(0);
+        let before = bed.sim.now();
+        let request = ProduceRequest {
+            timeout_ms: 2_000,
+            ..produce_request("t", partition, -1, batch(&["never"]))
+        };
+        let id = conn.send(&request, 9);
+        let answer = bed
+            .answer::<ProduceRequest<'_>>(&mut conn, id, 9)
+            .expect("an answer");
+        let waited = (bed.sim.now() - before) / 1_000_000;
+        assert_eq!(
+            code(answer.responses[0].partition_responses[0].error_code),
+            ErrorCode::RequestTimedOut
+        );
+        assert!((2_000..2_100).contains(&waited), "after {waited} ms");
+        // Without an answer it is the end of the connection that says it.
+        let mut conn = bed.connect(0);
+        conn.send(&ProduceRequest { acks: 0, ..request }, 9);
+        assert!(bed.until_closed(&mut conn).is_empty());
+    }
+    bed.sim.set_disk(bed.node, |disk| disk.slow = 0.0);
+    bed.sim.run_for(120 * SECOND_NS);
+    for partition in 0..2 {
+        let all = texts(&mut bed, &mut kafka, "t", partition);
+        assert!(!all.contains(&"never".to_owned()));
+    }
+}
+
 #[test]
 fn changes_of_metadata_wait_for_room_in_the_log() {
     for single_port in [false, true] {
@@ -652,13 +738,8 @@ fn changes_of_metadata_wait_for_room_in_the_log() {
                 let answer = bed
                     .answer::<ProduceRequest<'_>>(conn, id, 9)
                     .expect("an answer");
-                // One that another core forwards is refused when there is no room; producers try again.
                 let answer = code(answer.responses[0].partition_responses[0].error_code);
-                assert!(
-                    answer == ErrorCode::None
-                        || single_port && answer == ErrorCode::NotEnoughReplicas,
-                    "{answer:?}"
-                );
+                assert_eq!(answer, ErrorCode::None);
             }
         }
     }
