@@ -1,6 +1,7 @@
 //! Kafka's APIs: one table, one file each.
 //!
 //! ApiVersions, the version gate and the choice of the core that answers are computed from [`TABLE`].
+pub mod acls;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
@@ -8,12 +9,16 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_user_scram_credentials;
+pub mod elect_leaders;
 pub mod error_map;
 pub mod fetch;
 pub mod find_coordinator;
@@ -26,12 +31,14 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod reassignments;
 pub(crate) mod split;
 pub mod sync_group;
 
@@ -153,6 +160,9 @@ pub const TABLE: &[Api] = &[
         Home::Owner,
         offset_for_leader_epoch::handle,
     ),
+    api(ApiKey::DescribeAcls, (1, 3), Home::Here, acls::describe),
+    api(ApiKey::CreateAcls, (1, 3), Home::Here, acls::create),
+    api(ApiKey::DeleteAcls, (1, 3), Home::Here, acls::delete),
     api(
         ApiKey::DescribeConfigs,
         (1, 4),
@@ -184,16 +194,52 @@ pub const TABLE: &[Api] = &[
         delete_groups::handle,
     ),
     api(
+        ApiKey::ElectLeaders,
+        (0, 2),
+        Home::Here,
+        elect_leaders::handle,
+    ),
+    api(
         ApiKey::IncrementalAlterConfigs,
         (0, 1),
         Home::Controller,
         incremental_alter_configs::handle,
     ),
     api(
+        ApiKey::AlterPartitionReassignments,
+        (0, 1),
+        Home::Here,
+        reassignments::alter,
+    ),
+    api(
+        ApiKey::ListPartitionReassignments,
+        (0, 0),
+        Home::Here,
+        reassignments::list,
+    ),
+    api(
         ApiKey::OffsetDelete,
         (0, 0),
         Home::Owner,
         offset_delete::handle,
+    ),
+    api(
+        ApiKey::DescribeClientQuotas,
+        (0, 1),
+        Home::Here,
+        describe_client_quotas::handle,
+    ),
+    api(
+        ApiKey::DescribeUserScramCredentials,
+        (0, 0),
+        Home::Here,
+        describe_user_scram_credentials::handle,
+    ),
+    api(
+        ApiKey::DescribeQuorum,
+        (0, 2),
+        Home::Controller,
+        describe_quorum::handle,
     ),
     api(
         ApiKey::DescribeCluster,
@@ -206,6 +252,12 @@ pub const TABLE: &[Api] = &[
         (0, 0),
         Home::Owner,
         describe_producers::handle,
+    ),
+    api(
+        ApiKey::ListTransactions,
+        (0, 2),
+        Home::Here,
+        list_transactions::handle,
     ),
     api(
         ApiKey::ListConfigResources,

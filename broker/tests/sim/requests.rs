@@ -4,15 +4,18 @@ use crate::{
     kafka::{NOW, batch},
 };
 use wire::{
-    ApiKey, Message, Request, Uuid, alter_configs as ac, api_versions as av,
-    create_partitions as cp, create_topics as ct, delete_groups as dg, delete_records as dr,
-    delete_topics as dt, describe_cluster as dcl, describe_configs as dc, describe_groups as dgr,
-    describe_log_dirs as dl, describe_producers as dp, describe_topic_partitions as dtp,
-    fetch as fe, find_coordinator as fc, heartbeat as hb, incremental_alter_configs as iac,
+    ApiKey, Message, Request, Uuid, alter_configs as ac, alter_partition_reassignments as apr,
+    api_versions as av, create_acls as ca, create_partitions as cp, create_topics as ct,
+    delete_acls as da, delete_groups as dg, delete_records as dr, delete_topics as dt,
+    describe_acls as das, describe_client_quotas as dcq, describe_cluster as dcl,
+    describe_configs as dc, describe_groups as dgr, describe_log_dirs as dl,
+    describe_producers as dp, describe_quorum as dq, describe_topic_partitions as dtp,
+    describe_user_scram_credentials as dus, elect_leaders as el, fetch as fe,
+    find_coordinator as fc, heartbeat as hb, incremental_alter_configs as iac,
     init_producer_id as ip, join_group as jg, leave_group as lg, list_config_resources as lcr,
-    list_groups as lgr, list_offsets as lo, metadata as md, offset_commit as oc,
-    offset_delete as od, offset_fetch as of, offset_for_leader_epoch as oe, produce as pr,
-    sync_group as sg,
+    list_groups as lgr, list_offsets as lo, list_partition_reassignments as lpr,
+    list_transactions as lt, metadata as md, offset_commit as oc, offset_delete as od,
+    offset_fetch as of, offset_for_leader_epoch as oe, produce as pr, sync_group as sg,
 };
 
 /// What a request speaks of.
@@ -527,6 +530,120 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 topics: vec![dtp::TopicRequest { name: topic() }],
                 response_partition_limit: 100,
                 cursor: None,
+            },
+            v,
+        ),
+        ApiKey::DescribeAcls => frame(
+            &das::DescribeAclsRequest {
+                resource_type_filter: 2,
+                resource_name_filter: Some(topic()),
+                pattern_type_filter: 3,
+                principal_filter: Some(text("User:a")),
+                host_filter: Some(text("*")),
+                operation: 1,
+                permission_type: 1,
+            },
+            v,
+        ),
+        ApiKey::CreateAcls => frame(
+            &ca::CreateAclsRequest {
+                creations: vec![ca::AclCreation {
+                    resource_type: 2,
+                    resource_name: topic(),
+                    resource_pattern_type: 3,
+                    principal: text("User:a"),
+                    host: text("*"),
+                    operation: 3,
+                    permission_type: 3,
+                }],
+            },
+            v,
+        ),
+        ApiKey::DeleteAcls => frame(
+            &da::DeleteAclsRequest {
+                filters: vec![da::DeleteAclsFilter {
+                    resource_type_filter: 2,
+                    resource_name_filter: Some(topic()),
+                    pattern_type_filter: 3,
+                    principal_filter: None,
+                    host_filter: None,
+                    operation: 1,
+                    permission_type: 1,
+                }],
+            },
+            v,
+        ),
+        ApiKey::ElectLeaders => frame(
+            &el::ElectLeadersRequest {
+                election_type: i8::from(v >= 1),
+                topic_partitions: Some(vec![el::TopicPartitions {
+                    topic: topic(),
+                    partitions: vec![index],
+                }]),
+                timeout_ms: 1_000,
+            },
+            v,
+        ),
+        ApiKey::AlterPartitionReassignments => frame(
+            &apr::AlterPartitionReassignmentsRequest {
+                timeout_ms: 1_000,
+                allow_replication_factor_change: v < 1,
+                topics: vec![apr::ReassignableTopic {
+                    name: topic(),
+                    partitions: vec![apr::ReassignablePartition {
+                        partition_index: index,
+                        replicas: Some(vec![77]),
+                    }],
+                }],
+            },
+            v,
+        ),
+        ApiKey::ListPartitionReassignments => frame(
+            &lpr::ListPartitionReassignmentsRequest {
+                timeout_ms: 1_000,
+                topics: Some(vec![lpr::ListPartitionReassignmentsTopics {
+                    name: topic(),
+                    partition_indexes: vec![index],
+                }]),
+            },
+            v,
+        ),
+        ApiKey::DescribeClientQuotas => frame(
+            &dcq::DescribeClientQuotasRequest {
+                components: vec![dcq::ComponentData {
+                    entity_type: text("client-id"),
+                    match_type: 0,
+                    match_: Some(text("a")),
+                }],
+                strict: true,
+            },
+            v,
+        ),
+        ApiKey::DescribeUserScramCredentials => frame(
+            &dus::DescribeUserScramCredentialsRequest {
+                users: Some(vec![dus::UserName { name: text("a") }]),
+            },
+            v,
+        ),
+        ApiKey::DescribeQuorum => frame(
+            &dq::DescribeQuorumRequest {
+                topics: vec![dq::RequestTopicData {
+                    topic_name: if n.strange {
+                        topic()
+                    } else {
+                        text("__cluster_metadata")
+                    },
+                    partitions: vec![dq::RequestPartitionData { partition_index: 0 }],
+                }],
+            },
+            v,
+        ),
+        ApiKey::ListTransactions => frame(
+            &lt::ListTransactionsRequest {
+                state_filters: vec![text("Ongoing")],
+                producer_id_filters: vec![1],
+                duration_filter: if v < 1 { -1 } else { 1 },
+                transactional_id_pattern: if v < 2 { None } else { Some(text("a.*")) },
             },
             v,
         ),

@@ -145,6 +145,14 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
                     ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
                         [ErrorCode::UnknownMemberId].into()
                     }
+                    ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => {
+                        [ErrorCode::SecurityDisabled].into()
+                    }
+                    ApiKey::ElectLeaders => [ErrorCode::ElectionNotNeeded].into(),
+                    ApiKey::AlterPartitionReassignments => {
+                        [ErrorCode::InvalidReplicaAssignment].into()
+                    }
+                    ApiKey::DescribeUserScramCredentials => [ErrorCode::ResourceNotFound].into(),
                     _ => BTreeSet::new(),
                 };
                 let elsewhere =
@@ -197,7 +205,14 @@ fn what_does_not_exist_has_kafkas_error() {
                 | ApiKey::IncrementalAlterConfigs
                 | ApiKey::CreatePartitions
                 | ApiKey::DescribeProducers
+                | ApiKey::ElectLeaders
+                | ApiKey::AlterPartitionReassignments
+                | ApiKey::DescribeQuorum
                 | ApiKey::DescribeTopicPartitions => &[E::UnknownTopicOrPartition],
+                ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => {
+                    &[E::SecurityDisabled]
+                }
+                ApiKey::DescribeUserScramCredentials => &[E::ResourceNotFound],
                 ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
                     &[E::UnknownMemberId]
                 }
