@@ -132,10 +132,13 @@ fn edit(files: &mut BTreeMap<String, Vec<u8>>, mut rest: &[u8]) -> bool {
     faithful
 }
 
-/// Makes the checksums fit what is there. Not that of a checkpoint: it is the store's own word, replaced as a whole, and where its
-/// checksum holds it is believed.
+/// Makes the checksums fit what is there.
 fn forge(path: &str, bytes: &mut [u8]) {
-    if path.ends_with(".seal") {
+    if path.ends_with(".checkpoint") {
+        if let Some((body, crc)) = bytes.split_last_chunk_mut::<4>() {
+            *crc = checksum(body).to_le_bytes();
+        }
+    } else if path.ends_with(".seal") {
         if let Some((body, crc)) = bytes.split_last_chunk_mut::<4>() {
             *crc = checksum(body).to_be_bytes();
         }

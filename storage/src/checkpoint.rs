@@ -12,6 +12,10 @@
 //! Integers are little-endian. A log's segments and its producers belong together: the producers are those of the flushed
 //! end, so a replay applies exactly the batches behind it. Producers "as of now" would already know unflushed batches, and their
 //! replay would take them for duplicates.
+//!
+//! A checkpoint whose checksum holds may still say what cannot be: `sense`.
+pub(crate) mod sense;
+
 use crate::{Error, LogId, disk_log::FlushedState, leader_epoch::EpochHistory, wal::frame::BLOCK};
 use bytes::Bytes;
 use netio::{Io, Open};
@@ -123,7 +127,11 @@ impl LogState {
         let mut epochs = EpochHistory::new();
         for _ in 0..at.u32()? {
             let (epoch, start) = (LeaderEpoch(at.u32()?.cast_signed()), Offset(at.i64()?));
-            if epoch.0 < 0 || !start.is_valid() {
+            let rises = epochs
+                .entries()
+                .last()
+                .is_none_or(|last| last.epoch < epoch && last.start < start);
+            if epoch.0 < 0 || !start.is_valid() || !rises {
                 return None;
             }
             epochs.assign(epoch, start);
@@ -193,8 +201,21 @@ pub(crate) fn encode(head: &Head, logs: &[Bytes], deleted: &[(LogId, String)]) -
     out
 }
 
-/// Reads [`encode`]; `None` if a byte is wrong.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+/// Reads [`encode`].
+///
+/// # Errors
+/// What is wrong: a byte, or what the bytes say.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
+    let checkpoint = parse(bytes).ok_or_else(|| "its checksum or its form is wrong".to_owned())?;
+    match sense::doubt(&checkpoint) {
+        None => Ok(checkpoint),
+        Some(what) => Err(format!(
+            "its checksum is right, but what it says cannot be: {what}"
+        )),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Checkpoint> {
     let (body, crc) = bytes.split_last_chunk::<4>()?;
     if checksum(body) != u32::from_le_bytes(*crc) {
         return None;
@@ -277,19 +298,19 @@ pub(crate) async fn read(io: &Io, dir: &Path, core: u32) -> Result<Option<Checkp
         Err(error) => return Err(error.into()),
     };
     let len = file.len().await?;
-    let damaged = |what: &str| Error::Damaged {
+    let damaged = |what: String| Error::Damaged {
         file: path.display().to_string(),
         position: 0,
-        what: what.into(),
+        what,
     };
     if len > BYTES_MAX {
-        return Err(damaged("larger than any checkpoint"));
+        return Err(damaged("larger than any checkpoint".into()));
     }
     let bytes = file.read_vec(0, len as usize).await?;
     match decode(&bytes) {
-        Some(checkpoint) if checkpoint.head.core == core => Ok(Some(checkpoint)),
-        Some(_) => Err(damaged("the checkpoint of another core")),
-        None => Err(damaged("its checksum or its form is wrong")),
+        Ok(checkpoint) if checkpoint.head.core == core => Ok(Some(checkpoint)),
+        Ok(_) => Err(damaged("the checkpoint of another core".into())),
+        Err(what) => Err(damaged(what)),
     }
 }
 
@@ -348,7 +369,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn sample() -> (Head, Vec<LogState>, Vec<(LogId, String)>) {
+    pub(super) fn sample() -> (Head, Vec<LogState>, Vec<(LogId, String)>) {
         let head = Head {
             start: 3,
             core: 1,
@@ -407,10 +428,10 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&bad).is_none(), "bit {bit}");
+            assert!(decode(&bad).is_err(), "bit {bit}");
         }
         for len in 0..bytes.len() {
-            assert!(decode(&bytes[..len]).is_none(), "cut to {len}");
+            assert!(decode(&bytes[..len]).is_err(), "cut to {len}");
         }
     }
 }

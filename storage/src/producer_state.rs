@@ -48,6 +48,16 @@ struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    /// Some batch could have these numbers.
+    fn can_be(&self) -> bool {
+        // Sequences from i32::MAX go on at 0; offsets do not.
+        self.last_sequence >= -1
+            && self.offset_delta >= 0
+            && self.offset_delta < i32::MAX
+            && self.last_offset < i64::MAX
+            && self.last_offset >= i64::from(self.offset_delta)
+    }
+
     fn first_sequence(&self) -> i32 {
         // `DefaultRecordBatch.decrementSequence`: below 0 goes around to i32::MAX.
         match self.last_sequence.checked_sub(self.offset_delta) {
@@ -132,6 +142,8 @@ pub enum StateError {
     Crc { stored: u32, computed: u32 },
     #[error("producer state: {have} bytes do not fit its entries")]
     Length { have: usize },
+    #[error("producer state: producer {0} has a batch that cannot be")]
+    Nonsense(i64),
 }
 
 /// "No neighbour" in the list of [`Node`]s.
@@ -346,7 +358,11 @@ impl ProducerStates {
         let count = take_count(&mut at, SNAPSHOT_ENTRY).ok_or(StateError::Length { have })?;
         let mut states = Vec::with_capacity(count);
         for _ in 0..count {
-            states.push(take_entry(&mut at).ok_or(StateError::Length { have })?);
+            let state = take_entry(&mut at).ok_or(StateError::Length { have })?;
+            if !state.batches().iter().all(BatchMetadata::can_be) {
+                return Err(StateError::Nonsense(state.producer_id));
+            }
+            states.push(state);
         }
         if !at.is_empty() {
             return Err(StateError::Length { have });
@@ -409,6 +425,9 @@ impl ProducerStates {
             }
             if let Some(newest) = newest {
                 state.push(newest);
+            }
+            if !state.batches().iter().all(BatchMetadata::can_be) {
+                return Err(StateError::Nonsense(state.producer_id));
             }
             states.push(state);
         }

@@ -7,7 +7,7 @@ use crate::{
     LogConfig,
     index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry},
 };
-use record::{BatchHeader, LeaderEpoch, Offset, checksum, checksum::extend};
+use record::{BatchHeader, LeaderEpoch, Offset, checksum, checksum::extend, header::HEADER_SIZE};
 
 /// A segment up to some byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,14 @@ pub(crate) struct Entries {
     pub(crate) offset: Option<OffsetEntry>,
     pub(crate) time: Option<TimeEntry>,
 }
+
+/// Most offsets of a segment, and most bytes: Kafka's indexes hold both as 32 bits from its beginning.
+pub(crate) const OFFSETS_MAX: i64 = i32::MAX as i64 + 1;
+pub(crate) const POSITION_MAX: u64 = i32::MAX as u64;
+
+/// Why facts cannot be those of any segment.
+#[derive(Debug)]
+pub(crate) struct FactsDoubt(pub(crate) String);
 
 /// Bytes of [`Facts::to_bytes`].
 pub(crate) const FACTS_BYTES: usize = 100;
@@ -162,6 +170,48 @@ impl Facts {
                 .last_offset()
                 .checked_since(self.base)
                 .is_none_or(|distance| distance > i64::from(i32::MAX))
+    }
+
+    /// What no batches could have brought about; `None` if some could.
+    pub(crate) fn doubt(&self) -> Option<FactsDoubt> {
+        let Facts {
+            base,
+            end,
+            size,
+            batches,
+            ..
+        } = *self;
+        let offsets = end.checked_since(base);
+        if offsets.is_none_or(|offsets| !(0..=OFFSETS_MAX).contains(&offsets)) {
+            return Some(FactsDoubt(format!("begins at {base} and ends at {end}")));
+        }
+        if size > POSITION_MAX || u64::from(batches) * HEADER_SIZE as u64 > size {
+            return Some(FactsDoubt(format!("{batches} batches in {size} bytes")));
+        }
+        let newest = self.max_timestamp_offset;
+        if newest < base
+            || (newest >= end && newest != base)
+            || self.last_time_entry > self.max_timestamp
+        {
+            return Some(FactsDoubt(format!(
+                "largest timestamp {} at {newest}, {} in the index, of offsets {base}..{end}",
+                self.max_timestamp, self.last_time_entry
+            )));
+        }
+        // Each entry was made at a batch of its own.
+        if self.index_entries > batches || self.time_entries > batches {
+            let (offsets, times) = (self.index_entries, self.time_entries);
+            return Some(FactsDoubt(format!(
+                "{offsets} and {times} index entries of {batches} batches"
+            )));
+        }
+        if self.unindexed > size {
+            let unindexed = self.unindexed;
+            return Some(FactsDoubt(format!(
+                "{unindexed} bytes without an entry, of {size}"
+            )));
+        }
+        None
     }
 
     /// For seals and checkpoints: big-endian fields in the order of the struct.
