@@ -124,7 +124,8 @@ impl Store {
             .ok_or_else(|| Error::Failed("the data directory was not recovered".into()))?
             .head
             .start;
-        let first = recycle::make(&io, &dir, core, 1, options.wal_first_file_bytes).await?;
+        let (bytes, first_bytes) = (options.wal_file_bytes, options.wal_first_file_bytes);
+        let first = recycle::first(&io, &dir, core, bytes, first_bytes).await?;
         let chain = Chain {
             core,
             start,

@@ -335,6 +335,105 @@ fn the_last_frame_without_a_successor_is_the_torn_tail() {
     assert_eq!(case.offsets().log_end, Offset(3));
 }
 
+/// Of the write-ahead log's files: no frame lies across a multiple of it.
+const LANDMARK: u64 = 4 << 20;
+
+/// Large files, and frames of about 900 kB: four and a little one up to the first landmark, four to each next.
+fn large() -> Case {
+    Case::new(Options {
+        wal_file_bytes: 32 << 20,
+        wal_first_file_bytes: 32 << 20,
+        unflushed_bytes_max: 64 << 20,
+        group_bytes: 1 << 20,
+        ..options()
+    })
+}
+
+#[test]
+fn a_start_reads_little_behind_the_end_of_what_was_written() {
+    let mut case = large();
+    for _ in 0..6 {
+        case.append_acked(900_000);
+    }
+    let second = frames(&case)[5];
+    assert_eq!(
+        second, LANDMARK,
+        "the fifth large frame begins at a landmark"
+    );
+    let report = case.restart();
+    assert_eq!(case.offsets().log_end, Offset(6));
+    assert_eq!((report.frames, report.torn_frames), (7, 0), "{report:?}");
+    // Of the file being written up to the landmark after the next; of the other one, if it was there already, up to the first.
+    let read = report.wal_bytes_read;
+    assert!((12 << 20..=16 << 20).contains(&read), "{read} of 64 MiB");
+    // The files serve again, and what was in them counts no more.
+    case.append_acked(500);
+    let report = case.restart();
+    assert_eq!((report.frames, report.batches), (2, 1), "{report:?}");
+    assert_eq!(case.offsets().log_end, Offset(7));
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 900_000));
+    let files = case.sim.disk(case.node).list();
+    let wal = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("data/wal/") && name.ends_with(".wal"))
+        .count();
+    assert!(wal <= 3, "{files:?}");
+}
+
+#[test]
+fn damage_at_a_landmark_is_not_taken_for_the_end() {
+    // The frame at the last landmark of all, with one behind it; and one at a landmark in the middle.
+    for (frames_in_all, landmark) in [(6, 1), (11, 1), (11, 2)] {
+        let mut case = large();
+        for _ in 0..frames_in_all {
+            case.append_acked(900_000);
+        }
+        let at = landmark * LANDMARK;
+        assert!(frames(&case).contains(&at), "{:?}", frames(&case));
+        case.sim
+            .disk(case.node)
+            .flip(FILE, at + 50, 1)
+            .expect("flipped");
+        let report = case.restart();
+        assert_eq!(
+            (report.torn_frames, report.damaged.len()),
+            (0, 1),
+            "{report:?}"
+        );
+        assert_eq!(case.offsets().log_end, Offset(frames_in_all));
+        let lost = landmark as i64 * 4;
+        assert_eq!(
+            case.read(lost),
+            Err(ReadError::Damaged {
+                offset: Offset(lost),
+                next: Offset(lost + 1)
+            })
+        );
+        assert!(case.read(lost + 1).is_ok_and(|bytes| bytes > 900_000));
+    }
+}
+
+#[test]
+fn damage_in_the_last_frame_of_a_full_file_is_not_taken_for_the_end() {
+    let mut case = large();
+    // Eight landmarks of four large frames each are the first file; the second one has one.
+    for _ in 0..33 {
+        case.append_acked(900_000);
+    }
+    let last = *frames(&case).last().expect("frames");
+    case.sim
+        .disk(case.node)
+        .flip(FILE, last + 50, 1)
+        .expect("flipped");
+    let report = case.restart();
+    assert_eq!(
+        (report.torn_frames, report.damaged.len()),
+        (0, 1),
+        "{report:?}"
+    );
+    assert_eq!(case.offsets().log_end, Offset(33));
+}
+
 #[test]
 fn a_failed_write_makes_the_chain_read_only() {
     {

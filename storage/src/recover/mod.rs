@@ -4,7 +4,7 @@
 //! 1. [`Recovery::scan`] reads checkpoints and chains, also those of cores that no longer exist; [`Recovery::replay`] brings
 //!    single logs into their segments, which [`Recovery::read`] then reads.
 //! 2. [`Recovery::finish`] does the same for all other logs that the broker knows, removes what was deleted, sets aside what
-//!    nobody knows, writes a durable checkpoint of a new *start* and removes the old write-ahead log.
+//!    nobody knows, writes a durable checkpoint of a new *start* and retires the old write-ahead log.
 //!
 //! Its time depends on the unflushed write-ahead log only. A crash inside it repeats it: segments are written from the recorded
 //! position again, and only the new checkpoint ends the old start. What it leaves is all in segments, so a log may be opened on
@@ -36,6 +36,10 @@ use std::{
 
 /// Logs replayed at once.
 const REPLAYS_AT_ONCE: usize = 64;
+/// Files of the write-ahead log read at once.
+const FILES_READ_AT_ONCE: usize = 2;
+/// Files of the write-ahead log that are kept for the next start, for each core that had some: one to begin with, and spares.
+const FILES_KEPT: usize = 3;
 /// Segment files open at once.
 const FILES_OPEN_MAX: usize = 512;
 
@@ -55,6 +59,8 @@ pub struct RecoveryReport {
     /// Valid frames of the write-ahead log, and their bytes.
     pub frames: u64,
     pub wal_bytes: u64,
+    /// Bytes of the write-ahead log's files that were read to find them.
+    pub wal_bytes_read: u64,
     /// Frames dropped at the end of chains: nobody was told of them.
     pub torn_frames: u64,
     /// Batches written to segments, and their bytes.
@@ -190,27 +196,30 @@ impl Recovery {
         let first = head.map_or(0, |head| head.first_file);
         let start = self.start;
         let io = self.io.clone();
-        let reads = numbers.into_iter().filter(|n| *n >= first).map(|n| {
+        let probes = numbers.into_iter().filter(|n| *n >= first).map(|n| {
             let (io, path) = (io.clone(), wal.join(recycle::file_name(core, n)));
-            async move {
-                let bytes = scan::read_file(&io, &path).await?;
-                // The memory of a file without frames is free again here.
-                let mut frames = Vec::new();
-                scan::frames_of(
-                    &bytes,
-                    &path.display().to_string(),
-                    core,
-                    start,
-                    n,
-                    &mut frames,
-                );
-                Ok(frames)
-            }
+            let owner = scan::Owner {
+                core,
+                start,
+                generation: n,
+            };
+            async move { scan::probe(&io, &path, owner).await }
+        });
+        let mut files = Vec::new();
+        for probed in join_bounded(probes, FILES_READ_AT_ONCE).await {
+            files.push(probed?);
+        }
+        let last = files.iter().rposition(|file| file.used);
+        let reads = files.into_iter().enumerate().map(|(at, file)| async move {
+            // The memory of a file without frames is free again here.
+            file.frames(last.is_none_or(|last| at >= last)).await
         });
         let mut frames = Vec::new();
-        for read in join_bounded(reads, 2).await {
-            let read: Result<Vec<scan::Frame>, Error> = read;
-            frames.extend(read?);
+        for read in join_bounded(reads, FILES_READ_AT_ONCE).await {
+            let read: Result<(Vec<scan::Frame>, u64), Error> = read;
+            let (of_file, bytes) = read?;
+            frames.extend(of_file);
+            self.report.wal_bytes_read += bytes;
         }
         for found in scan::chain(frames, head, &mut self.report)? {
             self.on_found(found);
@@ -541,13 +550,11 @@ impl Recovery {
         )
         .await?;
         let (files, checkpoints) = list(&self.io, &wal).await?;
-        for (core, numbers) in files {
-            for n in numbers {
-                self.io
-                    .remove_file(&wal.join(recycle::file_name(core, n)))
-                    .await?;
-            }
-        }
+        let keep = FILES_KEPT * files.len().max(1);
+        let all = files
+            .into_iter()
+            .flat_map(|(core, numbers)| numbers.into_iter().map(move |n| (core, n)));
+        recycle::retire(&self.io, &wal, all, keep, self.options.wal_file_bytes).await?;
         for core in checkpoints {
             self.io
                 .remove_file(&wal.join(checkpoint::file_name(core)))

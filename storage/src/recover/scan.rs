@@ -12,10 +12,11 @@ use crate::{
     wal::{
         Entry,
         frame::{BLOCK, FrameHeader, read_table},
+        recycle::LANDMARK,
     },
 };
 use bytes::Bytes;
-use netio::{AlignedBuf, Io, Open};
+use netio::{AlignedBuf, File, Io, Open};
 use std::path::Path;
 
 /// Most bytes of one read of a WAL file.
@@ -41,23 +42,11 @@ pub(crate) enum Found {
 }
 
 /// Every valid frame of this start and core in a file, whatever lies between them.
-pub(crate) fn frames_of(
-    bytes: &Bytes,
-    file: &str,
-    core: u32,
-    start: u64,
-    generation: u64,
-    out: &mut Vec<Frame>,
-) {
+fn frames_of(bytes: &Bytes, file: &str, owner: &Owner, out: &mut Vec<Frame>) {
     let mut at = 0;
     while at + BLOCK <= bytes.len() {
         let whole = FrameHeader::read(&bytes[at..])
-            .filter(|(header, _)| {
-                header.core == core
-                    && header.start == start
-                    && header.generation == generation
-                    && at + header.bytes as usize <= bytes.len()
-            })
+            .filter(|(header, _)| owner.owns(header) && at + header.bytes as usize <= bytes.len())
             .and_then(|(header, crc)| {
                 let frame = bytes.slice(at..at + header.bytes as usize);
                 let table = read_table(&header, &frame)?;
@@ -174,10 +163,31 @@ pub(crate) fn chain(
     Ok(found)
 }
 
-/// All of a WAL file; what is read is on the device. Crash shown: a killed process leaves a frame in a cache that says a log
-/// begins at 141; recovery removes the segments below; the power goes before it ends, and takes the frame: the next recovery
-/// believes the checkpoint, whose segment is gone.
-pub(crate) async fn read_file(io: &Io, path: &Path) -> Result<Bytes, Error> {
+/// Whose frames count in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub core: u32,
+    pub start: u64,
+    pub generation: u64,
+}
+
+/// A file of a chain, after a look at its landmarks.
+#[derive(Debug)]
+pub(crate) struct Probed {
+    file: File,
+    path: String,
+    owner: Owner,
+    len: u64,
+    /// Up to where it is to be read if it is the last one of its chain.
+    upto: u64,
+    /// A landmark holds a frame.
+    pub used: bool,
+}
+
+/// Looks at a file's landmarks. What is read from now on is on the device. Crash shown: a killed process leaves a frame in a
+/// cache that says a log begins at 141; recovery removes the segments below; the power goes before it ends, and takes the frame:
+/// the next recovery believes the checkpoint, whose segment is gone.
+pub(crate) async fn probe(io: &Io, path: &Path, owner: Owner) -> Result<Probed, Error> {
     let file = io
         .open(
             path,
@@ -187,19 +197,97 @@ pub(crate) async fn read_file(io: &Io, path: &Path) -> Result<Bytes, Error> {
             },
         )
         .await?;
+    let path = path.display().to_string();
     let len = file.len().await? / BLOCK as u64 * BLOCK as u64;
     if len > READ_MAX {
         return Err(Error::Damaged {
-            file: path.display().to_string(),
+            file: path,
             position: READ_MAX,
             what: format!("a WAL file of {len} bytes"),
         });
     }
-    if len == 0 {
-        return Ok(Bytes::new());
+    if len > 0 {
+        file.sync(true).await?;
     }
-    file.sync(true).await?;
-    let (buf, read) = file.read_at(AlignedBuf::zeroed(len as usize), 0).await;
-    let read = read?;
-    Ok(buf.freeze().slice(..read))
+    let mut upto = LANDMARK;
+    let mut used = false;
+    let mut buf = AlignedBuf::zeroed(BLOCK);
+    let mut at = 0;
+    while at < len {
+        let (back, read) = file.read_at(buf, at).await;
+        buf = back;
+        let header = FrameHeader::read(&buf[..read?]).map(|(header, _)| header);
+        if let Some(header) = header.filter(|header| owner.owns(header)) {
+            used = true;
+            let end = (at + u64::from(header.bytes)).next_multiple_of(LANDMARK);
+            // See `Probed::frames`: the frames behind this one, and those behind the next landmark.
+            upto = end + LANDMARK;
+            if header.without_landmarks {
+                upto = len;
+            }
+        }
+        at += LANDMARK;
+    }
+    Ok(Probed {
+        file,
+        path,
+        owner,
+        len,
+        upto: upto.min(len),
+        used,
+    })
+}
+
+impl Owner {
+    fn owns(&self, header: &FrameHeader) -> bool {
+        header.core == self.core
+            && header.start == self.start
+            && header.generation == self.generation
+    }
+}
+
+impl Probed {
+    /// The file's frames. `is_last`: no later file of the chain has any; only then less than all of it is read.
+    ///
+    /// A file is filled from its front, so what was never written begins somewhere, and from there on nothing counts. Where?
+    /// Not at the first block that holds no frame: that may be a damaged frame, with acknowledged ones behind it, and the frame
+    /// may be as long as the file. But a frame that lies behind a landmark is not alone: there is one *at* every landmark
+    /// before it, except where one frame lies over landmarks, and that one begins at a landmark. With `k` the last landmark at
+    /// which a frame is readable, the file is read to the end of that frame, to the landmark behind it, and on to the next:
+    ///
+    /// ```text
+    /// k                     k+1                   k+2
+    /// | frame ok | ... ok | | damaged | ok | ok | |
+    /// |<------------------ read ----------------->|
+    /// ```
+    /// * Whatever is damaged up to `k`, the frames behind it up to `k` are found: the damage is seen for what it is.
+    /// * The frame at `k+1` is damaged, others follow in the same stretch: found, they are in what is read.
+    /// * Frames follow behind `k+2`: then one was at `k+2`, and it is not readable, nor is the one at `k+1`, nor any at a landmark
+    ///   further on. That takes two damaged places [`LANDMARK`] bytes apart, both exactly where headers are.
+    ///
+    /// A power cut leaves no such picture with acknowledged frames in it: it takes frames that were in flight, or were written
+    /// without dsync, and no frame behind such a one says that it was on the device.
+    ///
+    /// Returns the frames, and how many bytes were read.
+    pub(crate) async fn frames(self, is_last: bool) -> Result<(Vec<Frame>, u64), Error> {
+        let upto = if is_last { self.upto } else { self.len };
+        let frames = self.frames_upto(upto).await?;
+        if upto < self.len && frames.iter().any(|frame| frame.header.without_landmarks) {
+            return Ok((self.frames_upto(self.len).await?, upto + self.len));
+        }
+        Ok((frames, upto))
+    }
+
+    async fn frames_upto(&self, upto: u64) -> Result<Vec<Frame>, Error> {
+        let mut frames = Vec::new();
+        if upto > 0 {
+            let (buf, read) = self
+                .file
+                .read_at(AlignedBuf::zeroed(upto as usize), 0)
+                .await;
+            let bytes = buf.freeze().slice(..read?);
+            frames_of(&bytes, &self.path, &self.owner, &mut frames);
+        }
+        Ok(frames)
+    }
 }

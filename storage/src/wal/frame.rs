@@ -11,7 +11,7 @@
 //! A frame belongs to a *run* (one open of a core's store) and to a *generation* of its file (a recycled file gets the next
 //! one, which is also the number in its name); it names its predecessor by sequence and checksum. So no byte of an earlier use
 //! of the file can be taken for a frame of this run.
-use crate::LogId;
+use crate::{LogId, checkpoint::sense::OFFSET_MAX};
 use record::{LeaderEpoch, Offset, TopicId, checksum};
 
 /// Alignment of frames.
@@ -19,8 +19,12 @@ pub(crate) const BLOCK: usize = netio::buffer::BLOCK;
 pub(crate) const HEADER_BYTES: usize = 128;
 pub(crate) const ENTRY_BYTES: usize = 48;
 const MAGIC: [u8; 8] = *b"millwal\x01";
-const VERSION: u32 = 1;
+/// Since 2, frames keep to the landmarks of their file (`recycle`).
+const VERSION: u32 = 2;
+const VERSION_WITHOUT_LANDMARKS: u32 = 1;
 const CRC_AT: usize = HEADER_BYTES - 4;
+/// No chain gets this far, and sums stay in range.
+const SEQUENCE_MAX: u64 = 1 << 62;
 
 /// Header of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub(crate) struct FrameHeader {
     /// Checksum of the header before; 0 in a run's first frame.
     pub previous: u32,
     pub table_crc: u32,
+    /// Written before frames kept to landmarks: only when read.
+    pub without_landmarks: bool,
 }
 
 impl FrameHeader {
@@ -70,7 +76,8 @@ impl FrameHeader {
     /// The header at the front of `bytes` and its checksum, if it is one and its sizes make sense.
     pub(crate) fn read(bytes: &[u8]) -> Option<(FrameHeader, u32)> {
         let bytes = bytes.get(..HEADER_BYTES)?;
-        if bytes[0..8] != MAGIC || u32_at(bytes, 8) != VERSION {
+        let version = u32_at(bytes, 8);
+        if bytes[0..8] != MAGIC || ![VERSION, VERSION_WITHOUT_LANDMARKS].contains(&version) {
             return None;
         }
         let crc = u32_at(bytes, CRC_AT);
@@ -89,6 +96,7 @@ impl FrameHeader {
             entries: u32_at(bytes, 72),
             previous: u32_at(bytes, 76),
             table_crc: u32_at(bytes, 80),
+            without_landmarks: version == VERSION_WITHOUT_LANDMARKS,
         };
         let table_end = u64::from(header.table_at) + u64::from(header.entries) * ENTRY_BYTES as u64;
         let sane = (header.bytes as usize).is_multiple_of(BLOCK)
@@ -96,6 +104,7 @@ impl FrameHeader {
             && header.table_at as usize >= HEADER_BYTES
             && table_end <= u64::from(header.bytes)
             && header.sequence > 0
+            && header.sequence < SEQUENCE_MAX
             && header.acked_through < header.sequence;
         sane.then_some((header, crc))
     }
@@ -183,6 +192,12 @@ impl Entry {
         })
     }
 
+    /// Offsets and epoch are such as a log has.
+    fn can_be(&self) -> bool {
+        let offset = self.offset.is_valid() && self.offset <= OFFSET_MAX;
+        offset && self.epoch.0 >= 0 && self.last_delta <= i32::MAX.cast_unsigned()
+    }
+
     /// First offset after the batch.
     pub(crate) fn end(&self) -> Offset {
         Offset(self.offset.0 + i64::from(self.last_delta) + 1)
@@ -225,14 +240,7 @@ pub(crate) fn read_table(
     for bytes in table.chunks_exact(ENTRY_BYTES) {
         let entry = Entry::read(bytes)?;
         let end = at + entry.length as usize;
-        if end > table_at
-            || (entry.is_batch()
-                && entry
-                    .offset
-                    .0
-                    .checked_add(i64::from(entry.last_delta) + 1)
-                    .is_none())
-        {
+        if end > table_at || !entry.can_be() {
             return None;
         }
         entries.push((entry, at..end));
@@ -287,6 +295,7 @@ mod tests {
             entries: 1,
             previous: 9,
             table_crc: checksum(&table),
+            without_landmarks: false,
         };
         header.write(&mut bytes);
         bytes

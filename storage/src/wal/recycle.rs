@@ -4,6 +4,17 @@
 //! a file is filled with zeros before its first use, in the background, and a file that is done gets the next number (its
 //! *generation*) and serves again without being cleaned: frames of its former use carry the old generation.
 //!
+//! A file has its name only since it is full of zeros: whoever finds it may take it as pre-written. Recovery leaves some of the
+//! files that it has emptied as `spare-<k>.wal`, for any core of the next start: their frames are of an earlier start, so they
+//! need no cleaning either, and a start writes no zeros.
+//!
+//! ```text
+//! 0                LANDMARK         2 * LANDMARK
+//! | frame | frame |.| frame | frame  | ...             no frame crosses a landmark,
+//! | frame larger than that ......................|..|  or it begins at one, and so does the next one
+//! ```
+//! So recovery finds how far a file was filled by a look at its landmarks: see `recover::scan`.
+//!
 //! Not here: when a file may be recycled (the owner says so, after the checkpoint).
 use bytes::Bytes;
 use netio::{File, Io, Open};
@@ -14,6 +25,13 @@ use std::{
 
 /// Bytes of one pre-writing write.
 const ZEROS: usize = 1 << 20;
+/// Places of a file that are the beginning of a frame, if it was filled that far and no frame lies over them. Part of the format.
+/// Small, and a start reads little; large, and little space is left over before them.
+pub(crate) const LANDMARK: u64 = 4 << 20;
+/// Before the number of a file that waits for any core.
+const SPARE: &str = "spare-";
+/// Suffix of a file that is not full of zeros yet.
+const HALF_MADE: &str = ".wal.tmp";
 
 /// `<core>-<n>.wal`
 pub(crate) fn file_name(core: u32, n: u64) -> String {
@@ -76,7 +94,10 @@ impl Files {
     /// Takes `bytes` for frame `sequence`; `None` when no file is ready.
     pub(crate) fn place(&mut self, sequence: u64, bytes: u64) -> Option<Place> {
         let current = self.live.back()?;
-        if self.at + bytes > current.bytes {
+        let at = settle(self.at, bytes);
+        if at + bytes <= current.bytes {
+            self.at = at;
+        } else {
             let ready = self.spare.iter().position(|file| file.bytes >= bytes)?;
             // Files too small for this frame are passed over; they keep their place in the order and go with the checkpoint.
             for _ in 0..=ready {
@@ -86,15 +107,15 @@ impl Files {
         }
         let current = self.live.back_mut()?;
         let offset = self.at;
-        self.at += bytes;
         current.last = sequence;
         assert!(
-            self.at <= current.bytes,
+            offset + bytes <= current.bytes,
             "frame {sequence} ends at {} of {} in file {}",
-            self.at,
+            offset + bytes,
             current.bytes,
             current.n
         );
+        self.at = after(offset, bytes);
         Some(Place {
             file: current.file.clone(),
             n: current.n,
@@ -166,7 +187,35 @@ impl Files {
     }
 }
 
-/// Makes file `n`, filled with zeros and durable, name included.
+/// Where a frame of `bytes` begins, from `at` on.
+fn settle(at: u64, bytes: u64) -> u64 {
+    let landmark = at.next_multiple_of(LANDMARK);
+    if at + bytes > landmark { landmark } else { at }
+}
+
+/// Where the frame behind one of `bytes` at `offset` may begin.
+fn after(offset: u64, bytes: u64) -> u64 {
+    match offset + bytes {
+        end if bytes > LANDMARK => end.next_multiple_of(LANDMARK),
+        end => end,
+    }
+}
+
+/// A chain's first file: one that an earlier start has left, else a small one, so that the start does not wait long for zeros.
+pub(crate) async fn first(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    bytes: u64,
+    first_bytes: u64,
+) -> Result<WalFile, netio::Error> {
+    match take_spare(io, dir, core, 1, bytes).await? {
+        Some(file) => Ok(file),
+        None => make(io, dir, core, 1, first_bytes).await,
+    }
+}
+
+/// Makes file `n`, pre-written and durable, name included.
 pub(crate) async fn make(
     io: &Io,
     dir: &Path,
@@ -174,9 +223,14 @@ pub(crate) async fn make(
     n: u64,
     bytes: u64,
 ) -> Result<WalFile, netio::Error> {
+    if let Some(file) = take_spare(io, dir, core, n, bytes).await? {
+        return Ok(file);
+    }
     let path = dir.join(file_name(core, n));
-    match fill(io, &path, bytes).await {
+    let half_made = dir.join(format!("{core}-{n}{HALF_MADE}"));
+    match fill(io, &half_made, bytes).await {
         Ok(file) => {
+            io.rename(&half_made, &path).await?;
             io.sync_dir(dir).await?;
             Ok(WalFile {
                 n,
@@ -187,10 +241,104 @@ pub(crate) async fn make(
         }
         Err(error) => {
             // Space that a half-made file holds is better free; if the removal fails as well, recovery removes it.
-            let _ = io.remove_file(&path).await;
+            let _ = io.remove_file(&half_made).await;
             Err(error)
         }
     }
+}
+
+/// A spare file of `bytes` as file `n`, if there is one. Other cores take theirs at the same time: the rename decides.
+async fn take_spare(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    n: u64,
+    bytes: u64,
+) -> Result<Option<WalFile>, netio::Error> {
+    for name in spares(io, dir).await? {
+        let from = dir.join(name);
+        let taken = async {
+            let how = Open {
+                write: true,
+                direct: true,
+                ..Open::default()
+            };
+            let file = io.open(&from, how).await?;
+            if file.len().await? != bytes {
+                return Ok(None);
+            }
+            io.rename(&from, &dir.join(file_name(core, n))).await?;
+            Ok(Some(file))
+        };
+        match taken.await {
+            Ok(Some(file)) => {
+                io.sync_dir(dir).await?;
+                return Ok(Some(WalFile {
+                    n,
+                    file,
+                    bytes,
+                    last: 0,
+                }));
+            }
+            Ok(None) => {}
+            Err(error) if netio::Error::is_not_found(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Names of the files that wait for any core.
+async fn spares(io: &Io, dir: &Path) -> Result<Vec<String>, netio::Error> {
+    let names = io.read_dir(dir).await?.into_iter().map(|entry| entry.name);
+    Ok(names
+        .filter(|name| name.starts_with(SPARE) && name.ends_with(".wal"))
+        .collect())
+}
+
+/// After a recovery: nothing in the chains' files counts any more. At most `keep` of them, of `bytes` each, become spares; all
+/// others go, and so does what was half made. The caller syncs the directory.
+pub(crate) async fn retire(
+    io: &Io,
+    dir: &Path,
+    files: impl Iterator<Item = (u32, u64)>,
+    keep: usize,
+    bytes: u64,
+) -> Result<(), netio::Error> {
+    for entry in io.read_dir(dir).await? {
+        if entry.name.ends_with(HALF_MADE) {
+            io.remove_file(&dir.join(entry.name)).await?;
+        }
+    }
+    let mut numbers = std::collections::BTreeSet::new();
+    for name in spares(io, dir).await? {
+        let number = name[SPARE.len()..].trim_end_matches(".wal").parse::<u64>();
+        match number {
+            Ok(number) if numbers.len() < keep && has(io, &dir.join(&name), bytes).await? => {
+                numbers.insert(number);
+            }
+            _ => io.remove_file(&dir.join(name)).await?,
+        }
+    }
+    for (core, n) in files {
+        let path = dir.join(file_name(core, n));
+        if numbers.len() < keep && has(io, &path, bytes).await? {
+            let number = (0..)
+                .find(|number| !numbers.contains(number))
+                .unwrap_or_default();
+            numbers.insert(number);
+            io.rename(&path, &dir.join(format!("{SPARE}{number}.wal")))
+                .await?;
+        } else {
+            io.remove_file(&path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Is the file as long as that?
+async fn has(io: &Io, path: &Path, bytes: u64) -> Result<bool, netio::Error> {
+    Ok(io.open(path, Open::default()).await?.len().await? == bytes)
 }
 
 async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
@@ -256,8 +404,48 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(parse_name(&file_name(3, 41)), Some((3, 41)));
-        for name in ["3.checkpoint", "a-1.wal", "1-b.wal", "1.wal", "1-2.wal.tmp"] {
+        for name in [
+            "3.checkpoint",
+            "a-1.wal",
+            "1-b.wal",
+            "1.wal",
+            "1-2.wal.tmp",
+            "spare-3.wal",
+        ] {
             assert_eq!(parse_name(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn no_frame_crosses_a_landmark_unless_it_is_larger() {
+        const BLOCK: u64 = 4096;
+        let mut at = 0;
+        // Sizes that fit, fill up to a landmark, do not fit before one, and are larger than all between two.
+        for bytes in [
+            BLOCK,
+            LANDMARK - BLOCK,
+            LANDMARK,
+            3 * BLOCK,
+            LANDMARK - 2 * BLOCK,
+            LANDMARK + BLOCK,
+            BLOCK,
+            3 * LANDMARK,
+            LANDMARK / 2,
+            LANDMARK / 2,
+            BLOCK,
+        ] {
+            let offset = settle(at, bytes);
+            assert!(offset >= at && offset - at < LANDMARK, "{offset} from {at}");
+            let next = after(offset, bytes);
+            if bytes <= LANDMARK {
+                assert_eq!(offset / LANDMARK, (offset + bytes - 1) / LANDMARK);
+                assert_eq!(next, offset + bytes);
+            } else {
+                assert!(offset.is_multiple_of(LANDMARK) && next.is_multiple_of(LANDMARK));
+                assert!(next >= offset + bytes && next < offset + bytes + LANDMARK);
+            }
+            at = next;
+        }
+        assert_eq!(at, 11 * LANDMARK + BLOCK);
     }
 }
