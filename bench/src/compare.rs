@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Progress;
 use crate::measure::host::ProcessSample;
 use crate::measure::manifest::Manifest;
+use crate::measure::memory;
 use crate::peer::{self, About, Peer, Place};
 use crate::result::RunResult;
 use crate::scenario::Scenario;
@@ -26,9 +27,22 @@ pub struct Plan {
     pub scenarios: Vec<Scenario>,
     pub rounds: usize,
     pub place: Place,
-    /// A first run per peer whose figures are thrown away: JIT compilers, allocators, page tables.
-    pub warm: Option<Scenario>,
+    /// Bytes of memory that are made sure of beforehand: see [`memory`].
+    pub keep_memory_bytes: u64,
+    /// Runs per peer whose figures are thrown away: JIT compilers, allocators, page tables.
+    pub warm: Vec<Warm>,
 }
+
+/// A load that makes a peer warm.
+#[derive(Debug, Clone)]
+pub struct Warm {
+    pub scenario: Scenario,
+    /// It is run again until it needs hardly less CPU than the time before, but no more often than this.
+    pub times_max: usize,
+}
+
+/// A run is as good as the one before if it saves less than this share of its CPU per byte.
+const STEADY: f64 = 0.04;
 
 /// A whole comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,7 +98,13 @@ pub fn compare(
     let start = Instant::now();
     std::fs::create_dir_all(&plan.place.work)
         .with_context(|| plan.place.work.display().to_string())?;
-    let manifest = Manifest::read(&plan.place.work);
+    let mut manifest = Manifest::read(&plan.place.work);
+    if plan.keep_memory_bytes > 0 {
+        say("writing memory that the host may not have given yet");
+    }
+    // Held until the last run.
+    let kept = memory::keep(plan.keep_memory_bytes, progress)?;
+    manifest.memory_kept_bytes = kept.bytes;
     let mut peers: Vec<Box<dyn Peer>> = Vec::new();
     for name in &plan.peers {
         say(&format!("starting {name}"));
@@ -97,16 +117,12 @@ pub fn compare(
         ));
         peers.push(peer);
     }
-    if let Some(warm) = &plan.warm {
-        for peer in &mut peers {
-            let name = peer.about().name.clone();
-            say(&format!("warming {name}"));
-            if let Ok(workload) = warm.for_peer(&name)
-                && peer.supports(&workload).is_ok()
-            {
-                peer.run(&workload, progress)
-                    .with_context(|| format!("warming {name}"))?;
-            }
+    for peer in &mut peers {
+        let name = peer.about().name.clone();
+        for warm in &plan.warm {
+            let times = warm_up(peer.as_mut(), warm, progress)
+                .with_context(|| format!("warming {name}"))?;
+            say(&format!("warming {name}: {times}"));
         }
     }
     let mut scenarios = Vec::new();
@@ -114,6 +130,7 @@ pub fn compare(
         say(&format!("{}: {}", scenario.name, scenario.title));
         scenarios.push(one(scenario, plan.rounds, &mut peers, progress, say));
     }
+    drop(kept);
     let about = peers.iter().map(|p| p.about().clone()).collect();
     for peer in peers {
         let name = peer.about().name.clone();
@@ -127,6 +144,29 @@ pub fn compare(
         scenarios,
         took_s: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Runs a load until it is steady; what each run cost.
+fn warm_up(peer: &mut dyn Peer, warm: &Warm, progress: Progress<'_>) -> Result<String> {
+    let name = &warm.scenario.name;
+    let Ok(workload) = warm.scenario.for_peer(&peer.about().name) else {
+        return Ok(format!("{name} is not for it"));
+    };
+    if peer.supports(&workload).is_err() {
+        return Ok(format!("it cannot do {name}"));
+    }
+    let mut costs: Vec<f64> = Vec::new();
+    while costs.len() < warm.times_max {
+        let result = peer.run(&workload, progress)?;
+        let cost = result.broker_ns_per_byte().unwrap_or(0.0);
+        let last = costs.last().copied();
+        costs.push(cost);
+        if last.is_some_and(|last| cost > last * (1.0 - STEADY)) {
+            break;
+        }
+    }
+    let costs: Vec<_> = costs.into_iter().map(crate::report::units::short).collect();
+    Ok(format!("{name} {} ns/B", costs.join(", ")))
 }
 
 fn one(

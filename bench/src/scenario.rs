@@ -68,7 +68,7 @@ standard! {
 
 /// Seconds of a quick run: enough to see that it works, and roughly how.
 const QUICK_WARMUP_S: f64 = 1.0;
-const QUICK_MEASURE_S: f64 = 3.0;
+const QUICK_MEASURE_S: f64 = 2.5;
 /// 10^6 bytes that a quick run stores beforehand, at most.
 const QUICK_STORED: u64 = 500;
 

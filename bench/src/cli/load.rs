@@ -41,6 +41,12 @@ pub(super) struct ProduceFlags {
     /// none, gzip, snappy, lz4, zstd
     #[arg(long, value_enum, default_value_t = CodecFlag::None)]
     codec: CodecFlag,
+    /// Level of gzip or zstd
+    #[arg(long, value_name = "N")]
+    codec_level: Option<i32>,
+    /// Records arrive one by one and wait so long for company, in us (with --rate; --batch is then the most)
+    #[arg(long, value_name = "US", requires = "rate")]
+    linger_us: Option<u64>,
     /// Keys: none, random:N or round-robin:N
     #[arg(long, default_value = "none", value_parser = keys)]
     keys: Keys,
@@ -98,6 +104,9 @@ pub(super) struct ConsumeFlags {
     /// Most bytes of one partition in a fetch
     #[arg(long, default_value_t = 1 << 20, value_parser = size_i32)]
     partition_max_bytes: i32,
+    /// Fetch sessions, as Kafka's own consumers use them
+    #[arg(long)]
+    fetch_session: bool,
     /// Check batches only, not each record
     #[arg(long)]
     shallow: bool,
@@ -143,6 +152,8 @@ impl ProduceFlags {
                 CodecFlag::Lz4 => Codec::Lz4,
                 CodecFlag::Zstd => Codec::Zstd,
             },
+            codec_level: self.codec_level,
+            linger_us: self.linger_us,
             keys: self.keys,
             idempotent: self.idempotent,
             stamp,
@@ -160,6 +171,7 @@ impl ConsumeFlags {
             min_bytes: self.min_bytes,
             max_bytes: self.max_bytes,
             partition_max_bytes: self.partition_max_bytes,
+            session: self.fetch_session,
             check: if self.shallow {
                 Check::Batches
             } else {

@@ -62,6 +62,7 @@ impl Setup<'_> {
                 depth: produce.depth,
                 stamp: produce.stamp,
                 idempotent: produce.idempotent,
+                linger: produce.linger(),
             };
             let socket = Socket::connect(&connection.address)
                 .with_context(|| format!("connecting to {}", connection.address))?;
@@ -91,6 +92,7 @@ impl Setup<'_> {
                 version,
                 client_id: CLIENT_ID.to_owned(),
                 consume: consume.clone(),
+                linger: self.workload.produce.as_ref().and_then(Produce::linger),
             };
             let socket = Socket::connect(&connection.address)
                 .with_context(|| format!("connecting to {}", connection.address))?;
@@ -113,6 +115,7 @@ impl Setup<'_> {
                 offset: end,
                 wrap_at: None,
                 start: end,
+                told: None,
             },
             Start::Stored(_) => {
                 let start = ask(START)?;
@@ -124,6 +127,7 @@ impl Setup<'_> {
                     offset: start,
                     wrap_at: Some(end),
                     start,
+                    told: None,
                 }
             }
         })

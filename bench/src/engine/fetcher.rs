@@ -11,7 +11,11 @@ use super::check::Checker;
 use super::socket::{Readable, Socket};
 use super::tally::{Tally, Window};
 use crate::clock::Nanos;
-use crate::workload::Consume;
+use crate::workload::{Consume, Linger};
+
+/// Kafka's FETCH_SESSION_ID_NOT_FOUND and INVALID_FETCH_SESSION_EPOCH.
+const SESSION_NOT_FOUND: i16 = 70;
+const SESSION_EPOCH: i16 = 71;
 
 /// A consuming connection.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub struct Fetcher {
     sent: Nanos,
     /// The partition that is asked first: brokers fill a response in the order asked.
     turn: usize,
+    session: Session,
     pub wants_write: bool,
     pub dead: bool,
 }
@@ -39,6 +44,7 @@ pub struct Settings {
     pub version: i16,
     pub client_id: String,
     pub consume: Consume,
+    pub linger: Option<Linger>,
 }
 
 /// Where a partition is read.
@@ -49,6 +55,17 @@ pub struct Position {
     /// Reading goes back to `start` here.
     pub wrap_at: Option<Offset>,
     pub start: Offset,
+    /// The offset that the broker's fetch session has for it.
+    pub told: Option<Offset>,
+}
+
+/// The broker's memory of what this connection fetches (KIP-227).
+#[derive(Debug, Clone, Copy, Default)]
+struct Session {
+    /// 0: none yet.
+    id: i32,
+    /// Of the next fetch; 0 asks for a new session.
+    epoch: i32,
 }
 
 impl Fetcher {
@@ -68,6 +85,7 @@ impl Fetcher {
             correlation_id: 0,
             sent: 0,
             turn: 0,
+            session: Session::default(),
             wants_write: false,
             dead: false,
         }
@@ -80,26 +98,41 @@ impl Fetcher {
     pub fn fetch(&mut self, now: Nanos) -> io::Result<()> {
         let consume = &self.settings.consume;
         let count = self.partitions.len();
-        let partitions = (0..count).map(|n| {
-            let position = &self.partitions[(self.turn + n) % count];
-            FetchPartition {
+        let whole = !consume.session || self.session.epoch == 0;
+        let mut partitions = Vec::new();
+        for n in 0..count {
+            let position = &mut self.partitions[(self.turn + n) % count];
+            if !whole && position.told == Some(position.offset) {
+                continue;
+            }
+            position.told = Some(position.offset);
+            partitions.push(FetchPartition {
                 partition: position.partition,
                 fetch_offset: position.offset.0,
                 partition_max_bytes: consume.partition_max_bytes,
                 ..Default::default()
-            }
-        });
+            });
+        }
+        let topic = FetchTopic {
+            topic: self.settings.topic.as_str().into(),
+            topic_id: self.settings.topic_id,
+            partitions,
+        };
         let request = FetchRequest {
             max_wait_ms: consume.max_wait_ms,
             min_bytes: consume.min_bytes,
             max_bytes: consume.max_bytes,
-            // No session: every fetch names all of its partitions.
-            session_epoch: -1,
-            topics: vec![FetchTopic {
-                topic: self.settings.topic.as_str().into(),
-                topic_id: self.settings.topic_id,
-                partitions: partitions.collect(),
-            }],
+            session_id: self.session.id,
+            session_epoch: if consume.session {
+                self.session.epoch
+            } else {
+                -1
+            },
+            topics: if topic.partitions.is_empty() {
+                Vec::new()
+            } else {
+                vec![topic]
+            },
             ..Default::default()
         };
         self.turn = (self.turn + 1) % count;
@@ -149,6 +182,7 @@ impl Fetcher {
                     settings: &self.settings,
                     partitions: &mut self.partitions,
                     checker: &mut self.checker,
+                    session: &mut self.session,
                     now,
                     window,
                     tally,
@@ -173,6 +207,7 @@ struct Reading<'a> {
     settings: &'a Settings,
     partitions: &'a mut [Position],
     checker: &'a mut Checker,
+    session: &'a mut Session,
     now: Nanos,
     window: &'a Window,
     tally: &'a mut Tally,
@@ -190,6 +225,19 @@ impl Reading<'_> {
         }
         let response: FetchResponse<'_> =
             wire::decode(reader.remaining(), version).map_err(io::Error::other)?;
+        if matches!(response.error_code, SESSION_NOT_FOUND | SESSION_EPOCH) {
+            // Brokers forget sessions when they have too many: a whole fetch makes a new one.
+            *self.session = Session::default();
+            return Ok(());
+        }
+        *self.session = match response.session_id {
+            0 => Session::default(),
+            id => Session {
+                id,
+                // Goes around to 1: 0 would ask for a new session.
+                epoch: self.session.epoch.checked_add(1).unwrap_or(1),
+            },
+        };
         if response.error_code != 0 {
             self.error(code_name(response.error_code));
             return Ok(());
@@ -217,6 +265,7 @@ impl Reading<'_> {
                 continue;
             }
             let (now, window, tally) = (self.now, self.window, &mut *self.tally);
+            let linger = self.settings.linger;
             let content = self.checker.check(
                 position.partition,
                 position.offset,
@@ -229,10 +278,17 @@ impl Reading<'_> {
                     }
                     if window.contains(intended) {
                         let latency = now.saturating_sub(intended);
-                        tally.end_to_end.record_n(latency, count);
-                        tally
-                            .end_to_end_seconds
-                            .record_n(window.second(intended), latency, count);
+                        let second = window.second(intended);
+                        let mut late = |latency, count| {
+                            tally.end_to_end.record_n(latency, count);
+                            tally.end_to_end_seconds.record_n(second, latency, count);
+                        };
+                        match linger {
+                            None => late(latency, count),
+                            Some(linger) => {
+                                linger.waits(count).for_each(|wait| late(latency + wait, 1))
+                            }
+                        }
                     }
                 },
             );

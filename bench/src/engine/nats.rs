@@ -201,6 +201,7 @@ pub(crate) fn producers(
             depth: produce.depth,
             stamp: false,
             idempotent: false,
+            linger: produce.linger(),
         };
         all.push(Producer::new(
             socket,

@@ -11,6 +11,7 @@ use super::nats::{self, Message, PONG};
 use super::socket::{Readable, Socket};
 use super::tally::{Tally, Window};
 use crate::clock::Nanos;
+use crate::workload::Linger;
 use crate::workload::frames::{Frame, Sequences, Stream};
 use crate::workload::schedule::Schedule;
 
@@ -55,6 +56,23 @@ pub struct Settings {
     pub depth: usize,
     pub stamp: bool,
     pub idempotent: bool,
+    pub linger: Option<Linger>,
+}
+
+impl Settings {
+    /// Counts the latency of a request that was due at `intended`: once, or with linger for each of its records.
+    fn late(&self, intended: Nanos, now: Nanos, records: u64, window: &Window, tally: &mut Tally) {
+        let latency = now.saturating_sub(intended);
+        let second = window.second(intended);
+        let mut count = |latency| {
+            tally.ack.record(latency);
+            tally.ack_seconds.record_n(second, latency, 1);
+        };
+        match self.linger {
+            None => count(latency),
+            Some(linger) => linger.waits(records).for_each(|wait| count(latency + wait)),
+        }
+    }
 }
 
 /// What is spoken.
@@ -339,11 +357,9 @@ impl Producer {
             wake_up.acked(first, now, counts);
         }
         if counts {
-            let latency = now.saturating_sub(flight.intended);
-            tally.ack.record(latency);
+            self.settings
+                .late(flight.intended, now, frame.records, window, tally);
             tally.service.record(now.saturating_sub(flight.sent));
-            let second = window.second(flight.intended);
-            tally.ack_seconds.record_n(second, latency, 1);
         }
         if self.settings.stamp {
             for (stream, records) in frame.streams() {
@@ -365,12 +381,9 @@ impl Producer {
             .map(|f| f.intended)
             .chain(self.due.iter().copied());
         let mut late = 0;
+        let records = self.frames.first().map_or(1, |f| f.records);
         for intended in waiting.filter(|&at| window.contains(at)) {
-            let latency = now.saturating_sub(intended);
-            tally.ack.record(latency);
-            tally
-                .ack_seconds
-                .record_n(window.second(intended), latency, 1);
+            self.settings.late(intended, now, records, window, tally);
             late += 1;
         }
         // A dead connection keeps its schedule: all that it should have sent counts.
@@ -378,12 +391,8 @@ impl Producer {
             while schedule.peek() < window.to {
                 let intended = schedule.peek();
                 if window.contains(intended) {
-                    let latency = now.saturating_sub(intended);
                     tally.offered += 1;
-                    tally.ack.record(latency);
-                    tally
-                        .ack_seconds
-                        .record_n(window.second(intended), latency, 1);
+                    self.settings.late(intended, now, records, window, tally);
                     late += 1;
                 }
                 schedule.advance();

@@ -20,6 +20,9 @@ pub struct Manifest {
     /// Of the data directories: device, file system, mount options.
     pub mount: String,
     pub governor: Option<String>,
+    /// Bytes of memory that were written before the run, so that the host has given them: see [`super::memory`].
+    #[serde(default)]
+    pub memory_kept_bytes: u64,
     pub generator: String,
     /// The whole command line.
     pub command: String,
@@ -58,6 +61,7 @@ impl Manifest {
                 .trim()
                 .to_owned(),
             mount: mount(data),
+            memory_kept_bytes: 0,
             governor: (!governor.is_empty()).then(|| governor.trim().to_owned()),
             generator: format!("millrace-bench {}", env!("CARGO_PKG_VERSION")),
             command: std::env::args().collect::<Vec<_>>().join(" "),

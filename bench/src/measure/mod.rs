@@ -4,3 +4,4 @@ pub mod floors;
 pub mod host;
 pub mod latency;
 pub mod manifest;
+pub mod memory;

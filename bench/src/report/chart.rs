@@ -7,8 +7,9 @@ use std::fmt::Write;
 
 use super::units::{short, time};
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 340.0;
+// Small enough for the text to be read where a column is 380 pixels wide.
+const WIDTH: f64 = 540.0;
+const HEIGHT: f64 = 310.0;
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
@@ -16,13 +17,13 @@ const BOTTOM: f64 = 44.0;
 /// Colours there are; series beyond share them.
 pub const COLOURS: usize = 6;
 
-/// The colours of series and of text, light and dark.
+/// The colours of series and of text, light and dark. Neighbours differ in lightness too, for who sees few colours or prints.
 pub const STYLE: &str = "\
-:root{--page:#fcfcfb;--ink:#16160f;--soft:#5d5c55;--line:#dedcd3;--c0:#2a78d6;--c1:#e2602b;--c2:#149c6c;--c3:#b98200;--c4:#cf5b8c;--c5:#6a5acd}\
-@media(prefers-color-scheme:dark){:root{--page:#191917;--ink:#f2f1ea;--soft:#a9a89e;--line:#3a3934;--c0:#4d96ec;--c1:#ee7a48;--c2:#2cba88;--c3:#d8a020;--c4:#e278a5;--c5:#9184ee}}\
-svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .ink{fill:var(--ink)}\
+:root{--page:#fdfdfc;--ink:#16160f;--soft:#5d5c55;--line:#e2e0d8;--c0:#0068b0;--c1:#d55e00;--c2:#008f68;--c3:#a87900;--c4:#b8508a;--c5:#5b4fc4}\
+@media(prefers-color-scheme:dark){:root{--page:#191917;--ink:#f2f1ea;--soft:#aeada3;--line:#3a3934;--c0:#56a8ee;--c1:#f08a3c;--c2:#2fc397;--c3:#dcae3c;--c4:#e28ab9;--c5:#a398f5}}\
+svg text{fill:var(--soft);font:13px system-ui,sans-serif}svg .ink{fill:var(--ink)}\
 svg .grid{stroke:var(--line);stroke-width:1}svg .line{fill:none;stroke-width:2;stroke-linejoin:round}\
-svg .thin{stroke-width:1;opacity:.55}svg .dash{stroke-dasharray:5 4}\
+svg .thin{stroke-width:1.2;opacity:.75}svg .dash{stroke-dasharray:5 4}svg .bound{stroke:var(--ink);stroke-width:1.3;fill:none}\
 svg .c0{stroke:var(--c0)}svg .c1{stroke:var(--c1)}svg .c2{stroke:var(--c2)}svg .c3{stroke:var(--c3)}svg .c4{stroke:var(--c4)}svg .c5{stroke:var(--c5)}\
 svg .f0{fill:var(--c0)}svg .f1{fill:var(--c1)}svg .f2{fill:var(--c2)}svg .f3{fill:var(--c3)}svg .f4{fill:var(--c4)}svg .f5{fill:var(--c5)}";
 
@@ -63,31 +64,53 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
+/// Where in a drawing a plot lies; labels of the axes are inside.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
 /// Lines over two axes. Points that an axis cannot show (not positive on a logarithmic one) are left
 /// out. Empty where there is no point.
 #[must_use]
 pub fn lines(title: &str, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> String {
+    let frame = Frame {
+        x: 0.0,
+        y: 0.0,
+        width: WIDTH,
+        height: HEIGHT,
+    };
+    plot(frame, x, y, series).map_or_else(String::new, |inner| {
+        format!("{}{inner}</svg>", open(title, WIDTH, HEIGHT))
+    })
+}
+
+/// As [`lines`], as a part of a drawing; `None` where there is no point.
+#[must_use]
+pub fn plot(frame: Frame, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> Option<String> {
     let shown = |&(a, b): &(f64, f64)| x.place(a).zip(y.place(b));
     let places: Vec<Vec<(f64, f64)>> = series
         .iter()
         .map(|s| s.points.iter().filter_map(shown).collect())
         .collect();
     let all = || places.iter().flatten();
-    if all().next().is_none() {
-        return String::new();
-    }
+    all().next()?;
     let (x0, x1) = x.bounds(all().map(|p| p.0));
     let (y0, y1) = y.bounds(all().map(|p| p.1));
-    let across = |v: f64| LEFT + (v - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT);
-    let up = |v: f64| HEIGHT - BOTTOM - (v - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM);
-    let mut out = open(title, HEIGHT);
+    let (left, right) = (frame.x + LEFT, frame.x + frame.width - RIGHT);
+    let (top, bottom) = (frame.y + TOP, frame.y + frame.height - BOTTOM);
+    let across = |v: f64| left + (v - x0) / (x1 - x0) * (right - left);
+    let up = |v: f64| bottom - (v - y0) / (y1 - y0) * (bottom - top);
+    let mut out = String::new();
     for (place, label) in y.marks(y0, y1) {
         let at = up(place);
         let _ = write!(
             out,
-            "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-            WIDTH - RIGHT,
-            LEFT - 8.0,
+            "<path class=\"grid\" d=\"M{left:.1} {at:.1}H{right:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+            left - 8.0,
             at + 4.0
         );
     }
@@ -95,22 +118,22 @@ pub fn lines(title: &str, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> String
         let at = across(place);
         let _ = write!(
             out,
-            "<path class=\"grid\" d=\"M{at:.1} {TOP}V{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
-            HEIGHT - BOTTOM,
-            HEIGHT - BOTTOM + 17.0
+            "<path class=\"grid\" d=\"M{at:.1} {top:.1}V{bottom:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+            bottom + 17.0
         );
     }
     let _ = write!(
         out,
         "<text class=\"ink\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-        f64::midpoint(LEFT, WIDTH - RIGHT),
-        HEIGHT - 8.0,
+        f64::midpoint(left, right),
+        bottom + 36.0,
         escape(x.label)
     );
     let _ = write!(
         out,
-        "<text class=\"ink\" transform=\"translate(14 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-        f64::midpoint(TOP, HEIGHT - BOTTOM),
+        "<text class=\"ink\" transform=\"translate({:.1} {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+        frame.x + 14.0,
+        f64::midpoint(top, bottom),
         escape(y.label)
     );
     for (s, places) in series.iter().zip(&places) {
@@ -128,8 +151,7 @@ pub fn lines(title: &str, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> String
             escape(&s.name)
         );
     }
-    out.push_str("</svg>");
-    out
+    Some(out)
 }
 
 /// One group of bars.
@@ -140,50 +162,36 @@ pub struct Group {
     pub bars: Vec<(String, usize, f64, String)>,
 }
 
-/// Horizontal bars in groups, each group on its own scale from 0. Empty where there is none.
+/// Horizontal bars from 0. Empty where there is none.
 #[must_use]
-pub fn bars(title: &str, groups: &[Group]) -> String {
-    const BAR: f64 = 17.0;
-    const GAP: f64 = 3.0;
-    const HEAD: f64 = 24.0;
-    const NAME: f64 = 130.0;
-    const VALUE: f64 = 130.0;
-    let rows: usize = groups.iter().map(|g| g.bars.len()).sum();
-    if rows == 0 {
+pub fn bars(group: &Group) -> String {
+    const BARS: f64 = 440.0;
+    const BAR: f64 = 19.0;
+    const GAP: f64 = 4.0;
+    const NAME: f64 = 112.0;
+    const VALUE: f64 = 96.0;
+    if group.bars.is_empty() {
         return String::new();
     }
     #[allow(clippy::cast_precision_loss)]
-    let height = groups.len() as f64 * (HEAD + 8.0) + rows as f64 * (BAR + GAP) + 8.0;
-    let mut out = open(title, height);
+    let height = group.bars.len() as f64 * (BAR + GAP);
+    let mut out = open(&group.label, BARS, height);
+    let top = group.bars.iter().map(|b| b.2).fold(0.0, f64::max);
     let mut y = 0.0;
-    for group in groups {
-        y += HEAD;
+    for (name, colour, value, words) in &group.bars {
+        let length = (value / top.max(f64::MIN_POSITIVE) * (BARS - NAME - VALUE)).max(1.0);
         let _ = write!(
             out,
-            "<text class=\"ink\" x=\"0\" y=\"{:.1}\" font-weight=\"600\">{}</text>",
-            y - 6.0,
-            escape(&group.label)
+            "<text x=\"0\" y=\"{0:.1}\">{1}</text>\
+             <rect class=\"f{2}\" x=\"{NAME}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"3\"/>\
+             <text class=\"ink\" x=\"{3:.1}\" y=\"{0:.1}\">{4}</text>",
+            y + BAR - 5.0,
+            escape(name),
+            colour % COLOURS,
+            NAME + length + 7.0,
+            escape(words)
         );
-        let top = group.bars.iter().map(|b| b.2).fold(0.0, f64::max);
-        for (name, colour, value, words) in &group.bars {
-            let length = value / top.max(f64::MIN_POSITIVE) * (WIDTH - NAME - VALUE);
-            let _ = write!(
-                out,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-                 <rect class=\"f{}\" x=\"{NAME}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"3\"/>\
-                 <text class=\"ink\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                NAME - 8.0,
-                y + BAR - 4.0,
-                escape(name),
-                colour % COLOURS,
-                length.max(1.0),
-                NAME + length.max(1.0) + 7.0,
-                y + BAR - 4.0,
-                escape(words)
-            );
-            y += BAR + GAP;
-        }
-        y += 8.0;
+        y += BAR + GAP;
     }
     out.push_str("</svg>");
     out
@@ -199,6 +207,20 @@ pub fn standalone(svg: &str) -> String {
     }
 }
 
+/// The colours of peers: those of the main figure are the same on every page.
+#[must_use]
+pub fn colours(names: &[&str]) -> Vec<usize> {
+    const OWN: [&str; 2] = ["millrace", "kafka"];
+    let mut next = OWN.len();
+    let colour = |name: &&str| {
+        OWN.iter().position(|own| own == name).unwrap_or_else(|| {
+            next += 1;
+            next - 1
+        })
+    };
+    names.iter().map(colour).collect()
+}
+
 /// Text for HTML and SVG.
 #[must_use]
 pub fn escape(text: &str) -> String {
@@ -208,9 +230,11 @@ pub fn escape(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-fn open(title: &str, height: f64) -> String {
+/// The start of a drawing of this size.
+#[must_use]
+pub fn open(title: &str, width: f64, height: f64) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{}\">",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{}\">",
         escape(title)
     )
 }
@@ -357,6 +381,10 @@ mod tests {
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
         assert!(standalone(&svg).contains("<style>"));
         assert_eq!(lines("t", x, TIME, &[]), "");
-        assert_eq!(bars("t", &[]), "");
+        let none = Group {
+            label: "t".to_owned(),
+            bars: Vec::new(),
+        };
+        assert_eq!(bars(&none), "");
     }
 }

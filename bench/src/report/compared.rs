@@ -59,7 +59,7 @@ pub fn table(comparison: &Comparison, compared: &Compared) -> Table {
 }
 
 /// The peer that ratios are against: Kafka where it takes part, else the last.
-fn base<'a>(present: &[&'a str]) -> Option<&'a str> {
+pub(super) fn base<'a>(present: &[&'a str]) -> Option<&'a str> {
     if present.len() < 2 {
         return None;
     }
@@ -140,11 +140,12 @@ pub fn markdown(comparison: &Comparison) -> String {
     );
     let _ = writeln!(
         out,
-        "Machine: {} CPUs, {}{}; {} memory; kernel {}; clock {}; {}.\n",
+        "Machine: {} CPUs, {}{}; {} memory ({} of it written before the run); kernel {}; clock {}; {}.\n",
         m.cpus,
         m.cpu,
         if m.hypervisor { " (virtual)" } else { "" },
         bytes(m.memory_bytes),
+        bytes(m.memory_kept_bytes),
         m.kernel,
         m.clock_source,
         m.mount

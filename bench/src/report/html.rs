@@ -21,9 +21,8 @@ h3{font-size:1rem;margin:1.2em 0 .3em}p{margin:.4em 0;max-width:46em}.soft{color
 th,td{padding:.28em .8em .28em 0;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}\
 th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}\
 .words td,.words th{text-align:left;white-space:normal;vertical-align:top}\
-p{overflow-wrap:anywhere}.scroll{overflow-x:auto}@media(max-width:640px){.scroll svg{min-width:560px}}\
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:12px 28px}\
-figure{margin:.6em 0;min-width:0}figcaption{font-size:.9rem;color:var(--soft)}svg{width:100%;height:auto;display:block}\
+p{overflow-wrap:anywhere}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:12px 28px}\
+figure{margin:.6em 0;min-width:0}figcaption{font-size:.9rem;color:var(--soft);margin:.2em 0 .5em}figcaption b{color:var(--ink);font-weight:600}svg{width:100%;height:auto;display:block}\
 .key{display:flex;flex-wrap:wrap;gap:.2em 1.2em;font-size:.9rem;margin:.5em 0}.key i{display:inline-block;width:1.4em;height:.5em;border-radius:2px;margin-right:.45em}\
 .key .f0{background:var(--c0)}.key .f1{background:var(--c1)}.key .f2{background:var(--c2)}.key .f3{background:var(--c3)}.key .f4{background:var(--c4)}.key .f5{background:var(--c5)}\
 ul{padding-left:1.2em;font-size:.9rem;color:var(--soft)}code{font-size:.85em;overflow-wrap:anywhere}";
@@ -61,7 +60,7 @@ pub fn page(title: &str, body: &str) -> String {
 #[must_use]
 pub fn comparison(c: &Comparison) -> String {
     let names: Vec<&str> = c.peers.iter().map(|p| p.name.as_str()).collect();
-    let title = names.join(" and ");
+    let title = listed(&names);
     let mut out = format!("<h1>{}, side by side</h1>", escape(&title));
     out.push_str(&machine(&c.manifest));
     out.push_str("<div class=\"wide\"><table class=\"words\"><tr><th>peer</th><th>version</th><th>an ack means</th><th>start to first ack</th><th>idle memory</th></tr>");
@@ -100,21 +99,26 @@ pub fn comparison(c: &Comparison) -> String {
     );
     out.push_str("<h2>Overview</h2>");
     out.push_str(&key(&names));
-    let _ = write!(
-        out,
-        "<figure><div class=\"scroll\">{}</div></figure>",
-        overview(c)
-    );
+    out.push_str(&overview(c));
     for compared in &c.scenarios {
         out.push_str(&scenario(c, compared, &names));
     }
     page(&title, &out)
 }
 
-/// The main figure: medians of what matters most in each scenario.
-#[must_use]
-pub fn overview(c: &Comparison) -> String {
-    let mut groups = Vec::new();
+/// `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// Medians of what matters most in each scenario, as bars.
+fn overview(c: &Comparison) -> String {
+    let names: Vec<&str> = c.peers.iter().map(|p| p.name.as_str()).collect();
+    let colours = chart::colours(&names);
+    let mut out = String::from("<div class=\"charts\">");
     for compared in &c.scenarios {
         let open = compared
             .scenario
@@ -134,8 +138,8 @@ pub fn overview(c: &Comparison) -> String {
             let bars: Vec<_> = c
                 .peers
                 .iter()
-                .enumerate()
-                .filter_map(|(colour, peer)| {
+                .zip(&colours)
+                .filter_map(|(peer, &colour)| {
                     let range = Range::of(figure, compared, &peer.name)?;
                     let words = figure.unit.text(range.median);
                     Some((peer.name.clone(), colour, range.median, words))
@@ -146,14 +150,22 @@ pub fn overview(c: &Comparison) -> String {
                     super::figures::Better::Higher => "more is better",
                     super::figures::Better::Lower => "less is better",
                 };
-                groups.push(Group {
-                    label: format!("{}: {} ({better})", compared.scenario.title, figure.name),
+                let group = Group {
+                    label: format!("{}: {}", compared.scenario.title, figure.name),
                     bars,
-                });
+                };
+                let _ = write!(
+                    out,
+                    "<figure><figcaption><b>{}</b>, {better}<br>{}</figcaption>{}</figure>",
+                    escape(figure.name),
+                    escape(&compared.scenario.title),
+                    chart::bars(&group)
+                );
             }
         }
     }
-    chart::bars("medians of the main figures", &groups)
+    out.push_str("</div>");
+    out
 }
 
 fn small_requests(compared: &Compared) -> bool {
@@ -193,8 +205,9 @@ fn scenario(c: &Comparison, compared: &Compared, names: &[&str]) -> String {
 type Named<'a> = (String, usize, &'a RunResult);
 
 fn runs<'a>(compared: &'a Compared, names: &[&str]) -> Vec<Named<'a>> {
+    let colours = chart::colours(names);
     let of = compared.runs.iter().filter_map(|run| {
-        let colour = names.iter().position(|n| *n == run.peer)?;
+        let colour = colours[names.iter().position(|n| *n == run.peer)?];
         let result = run.result.as_ref().ok()?;
         Some((format!("{}, round {}", run.peer, run.round), colour, result))
     });
@@ -209,7 +222,7 @@ pub fn charts(runs: &[Named<'_>]) -> String {
         if !svg.is_empty() {
             let _ = write!(
                 out,
-                "<figure><div class=\"scroll\">{svg}</div><figcaption>{caption}</figcaption></figure>"
+                "<figure>{svg}<figcaption>{caption}</figcaption></figure>"
             );
         }
     };
@@ -281,7 +294,7 @@ fn percentiles(
 
 /// The curve, as far as the samples carry it; the largest is where one sample in all lies.
 #[allow(clippy::cast_precision_loss)]
-fn percentile_points(latency: &Latency) -> Vec<(f64, f64)> {
+pub(super) fn percentile_points(latency: &Latency) -> Vec<(f64, f64)> {
     let last = 1.0 - 1.0 / latency.count.max(2) as f64;
     let mut points: Vec<(f64, f64)> = latency
         .curve
@@ -338,11 +351,11 @@ pub fn html_table(table: &Table) -> String {
 #[must_use]
 pub fn key(names: &[&str]) -> String {
     let mut out = String::from("<div class=\"key\">");
-    for (n, name) in names.iter().enumerate() {
+    for (name, colour) in names.iter().zip(chart::colours(names)) {
         let _ = write!(
             out,
             "<span><i class=\"f{}\"></i>{}</span>",
-            n % chart::COLOURS,
+            colour % chart::COLOURS,
             escape(name)
         );
     }
@@ -353,8 +366,14 @@ pub fn key(names: &[&str]) -> String {
 /// The machine in a line or two.
 #[must_use]
 pub fn machine(m: &Manifest) -> String {
+    let mount = m.mount.split(" (").next().unwrap_or_default();
+    let kept = match m.memory_kept_bytes {
+        0 => String::new(),
+        n => format!(", {} of it written before the run", bytes(n)),
+    };
     format!(
-        "<p class=\"soft\">{} · {} CPUs, {}{} · {} memory · kernel {} · clock {} · {} · {}<br><code>{}</code></p>",
+        "<p class=\"soft\">{} · {} CPUs, {}{} · {} memory{kept} · kernel {} · clock {} · {} · {}</p>\
+         <details><summary>Command</summary><code>{}</code></details>",
         date(m.started_unix_s),
         m.cpus,
         escape(&m.cpu),
@@ -362,7 +381,7 @@ pub fn machine(m: &Manifest) -> String {
         bytes(m.memory_bytes),
         escape(&m.kernel),
         escape(&m.clock_source),
-        escape(&m.mount),
+        escape(mount),
         escape(&m.generator),
         escape(&m.command)
     )

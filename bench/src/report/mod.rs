@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod compared;
+pub mod figure;
 pub mod figures;
 pub mod html;
 pub mod study;

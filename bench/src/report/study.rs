@@ -47,7 +47,7 @@ pub fn html(study: &Study) -> String {
         if !svg.is_empty() {
             let _ = write!(
                 out,
-                "<figure><div class=\"scroll\">{svg}</div><figcaption>{}</figcaption></figure>",
+                "<figure>{svg}<figcaption>{}</figcaption></figure>",
                 escape(&caption)
             );
         }
@@ -74,7 +74,13 @@ pub fn html(study: &Study) -> String {
 }
 
 fn drawings(study: &Study, names: &[&str]) -> Vec<(String, String)> {
-    let colour = |peer: &str| names.iter().position(|n| *n == peer).unwrap_or(0);
+    let colours = chart::colours(names);
+    let colour = |peer: &str| {
+        names
+            .iter()
+            .position(|n| *n == peer)
+            .map_or(0, |n| colours[n])
+    };
     let mut out = Vec::new();
     for (index, quantile) in [(0, "p50"), (2, "p99"), (3, "p99.9")] {
         let mut curves = Vec::new();

@@ -83,7 +83,7 @@ struct Batch {
 struct Rebuild {
     shape: Shape,
     acks: i16,
-    codec: Compression,
+    codec: (Compression, Option<i32>),
     /// By batch: partition, and its records as key and value.
     batches: Vec<(i32, Vec<RecordParts>)>,
 }
@@ -270,7 +270,7 @@ fn frame(
     payload: &mut Payload,
     (key_rng, key_count): &mut (Rng, u64),
 ) -> Result<Frame> {
-    let codec = Compression::from(produce.codec);
+    let codec = (Compression::from(produce.codec), produce.codec_level);
     let room = if produce.stamp { STAMP_SIZE } else { 0 };
     let mut parts = Vec::new();
     let mut batches = Vec::new();
@@ -310,7 +310,7 @@ fn frame(
             at,
             len: batch.len(),
             records: u32::try_from(produce.records_per_batch())?,
-            values: if produce.stamp && codec == Compression::None {
+            values: if produce.stamp && codec.0 == Compression::None {
                 values_at(batch, at)?
             } else {
                 Vec::new()
@@ -318,7 +318,7 @@ fn frame(
         });
     }
     let rebuild =
-        (codec != Compression::None && (produce.stamp || produce.idempotent)).then(|| {
+        (codec.0 != Compression::None && (produce.stamp || produce.idempotent)).then(|| {
             Box::new(Rebuild {
                 shape: shape.clone(),
                 acks: produce.acks,
@@ -338,16 +338,18 @@ fn frame(
 
 fn build_batch(
     records: &[RecordParts],
-    codec: Compression,
+    (codec, level): (Compression, Option<i32>),
     (id, epoch): (ProducerId, ProducerEpoch),
     sequence: i32,
 ) -> Result<Vec<u8>> {
     let size = records.iter().map(|(_, v)| v.len() + 40).sum();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let now = Timestamp(i64::try_from(now.as_millis())?);
-    let mut batch = BatchBuilder::with_capacity(size)
-        .compression(codec)
-        .producer(id, epoch, sequence);
+    let batch = BatchBuilder::with_capacity(size).producer(id, epoch, sequence);
+    let mut batch = match level {
+        Some(level) => batch.compression_level(codec, level),
+        None => batch.compression(codec),
+    };
     for (key, value) in records {
         batch.append(key.as_deref(), Some(value), now, &[])?;
     }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Nanos;
 use crate::stamp::STAMP_SIZE;
 
 /// One run's load.
@@ -72,12 +73,17 @@ pub struct Produce {
     /// Bytes of a record's value.
     pub record_bytes: usize,
     /// Values' bytes in one batch: a batch holds `batch_bytes / record_bytes` records, at least
-    /// one. There is no linger: what a request holds is decided here and not by time.
+    /// one. Without `linger_us` requests arrive whole: what one holds is decided here and not by time.
     pub batch_bytes: usize,
+    /// Of an open loop at a fixed `rate` in MB/s: records arrive one by one, and a request goes when its batch is
+    /// full or its first record has waited so long. Latencies are then of records, the wait for company included.
+    pub linger_us: Option<u64>,
     /// Batches, each for another partition, in one request.
     pub partitions_per_request: usize,
     pub acks: i16,
     pub codec: Codec,
+    /// Of the codec's own scale (gzip 1 to 9, zstd 1 to 22; the others have none).
+    pub codec_level: Option<i32>,
     pub keys: Keys,
     pub idempotent: bool,
     /// Stamps every record with stream, sequence number and intended time, so that readers can
@@ -96,9 +102,11 @@ impl Default for Produce {
             arrival: Arrival::Fixed,
             record_bytes: 1024,
             batch_bytes: 1024,
+            linger_us: None,
             partitions_per_request: 1,
             acks: -1,
             codec: Codec::None,
+            codec_level: None,
             keys: Keys::None,
             idempotent: false,
             stamp: false,
@@ -175,6 +183,9 @@ pub struct Consume {
     pub max_bytes: i32,
     /// Of one partition in it.
     pub partition_max_bytes: i32,
+    /// Fetch sessions (KIP-227), as Kafka's consumers use them: after the first fetch only partitions that have moved
+    /// are named. Without, every fetch names all of its partitions.
+    pub session: bool,
     pub check: Check,
 }
 
@@ -187,6 +198,7 @@ impl Default for Consume {
             min_bytes: 1,
             max_bytes: 8 << 20,
             partition_max_bytes: 1 << 20,
+            session: false,
             check: Check::Full,
         }
     }
@@ -214,11 +226,68 @@ pub enum Check {
     Full,
 }
 
+/// How long the records of a request have waited for company when it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linger {
+    /// The first one.
+    pub hold: Nanos,
+    /// So much less for each one after it.
+    pub step: Nanos,
+}
+
+impl Linger {
+    /// By record of a request.
+    pub fn waits(self, records: u64) -> impl Iterator<Item = Nanos> {
+        (0..records).map(move |n| self.hold.saturating_sub(n * self.step))
+    }
+}
+
 impl Produce {
     /// Records of one batch.
     #[must_use]
     pub fn records_per_batch(&self) -> usize {
-        (self.batch_bytes / self.record_bytes.max(1)).max(1)
+        let full = (self.batch_bytes / self.record_bytes.max(1)).max(1);
+        match self.lingering() {
+            Some((_, records)) => records.min(full),
+            None => full,
+        }
+    }
+
+    /// How long records wait for company, if they do.
+    #[must_use]
+    pub fn linger(&self) -> Option<Linger> {
+        let (linger, _) = self.lingering()?;
+        let last = self.records_per_batch() as u64 - 1;
+        let full = (self.batch_bytes / self.record_bytes.max(1)).max(1) as u64;
+        Some(Linger {
+            // A full batch does not wait.
+            hold: if last + 1 == full {
+                last * linger.step
+            } else {
+                linger.hold
+            },
+            step: linger.step,
+        })
+    }
+
+    /// Linger and distance of records, and how many come within the linger time.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )]
+    fn lingering(&self) -> Option<(Linger, usize)> {
+        let (Some(Rate::MbPerS(mb)), Some(us)) = (self.rate, self.linger_us) else {
+            return None;
+        };
+        // 10^6 bytes a second are 10^-3 bytes a nanosecond.
+        let step = self.record_bytes as f64 * self.connections as f64 / (mb * 1e-3);
+        let hold = us * 1000;
+        let linger = Linger {
+            hold,
+            step: step as Nanos,
+        };
+        Some((linger, 1 + (hold as f64 / step) as usize))
     }
 
     /// Bytes of values in a request over `partitions` partitions.
@@ -277,6 +346,17 @@ impl Workload {
                 );
             }
             ensure!(
+                produce.linger_us.is_none()
+                    || (matches!(produce.rate, Some(Rate::MbPerS(_)))
+                        && produce.arrival == Arrival::Fixed
+                        && produce.partitions_per_request == 1),
+                "produce.linger_us: with a fixed rate in MB/s, one partition a request"
+            );
+            ensure!(
+                produce.codec_level.is_none() || matches!(produce.codec, Codec::Gzip | Codec::Zstd),
+                "produce.codec_level: gzip and zstd have levels"
+            );
+            ensure!(
                 !produce.idempotent || produce.acks == -1,
                 "produce.idempotent: needs acks -1, as Kafka's producers do"
             );
@@ -292,5 +372,35 @@ impl Workload {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linger_fills_batches_by_time_or_by_size() {
+        // A record of 1000 bytes each 100 us on each of two connections.
+        let mut produce = Produce {
+            connections: 2,
+            rate: Some(Rate::MbPerS(20.0)),
+            record_bytes: 1000,
+            batch_bytes: 16_000,
+            linger_us: Some(450),
+            ..Default::default()
+        };
+        assert_eq!(produce.records_per_batch(), 5);
+        let linger = produce.linger().unwrap();
+        let waits: Vec<_> = linger.waits(5).collect();
+        assert_eq!(waits, [450_000, 350_000, 250_000, 150_000, 50_000]);
+        // The rate stays what it was.
+        assert!((produce.requests_per_s(2).unwrap() - 4000.0).abs() < 1e-6);
+        // Full before its time: nobody waits for more.
+        produce.batch_bytes = 3000;
+        let waits: Vec<_> = produce.linger().unwrap().waits(3).collect();
+        assert_eq!(waits, [200_000, 100_000, 0]);
+        produce.linger_us = None;
+        assert_eq!((produce.records_per_batch(), produce.linger()), (3, None));
     }
 }
