@@ -11,6 +11,7 @@ use super::{
     split::{merged, must_split, parts_of, scatter_parts},
 };
 use crate::{
+    config::topic::TopicConfig,
     partition::{leader::Role, waiters::AckWaiter},
     produce::ProduceAnswer,
     session::Held,
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 use record::{
-    Timestamp, TopicId,
+    BatchView, Compression, Timestamp, TopicId, recode,
     validate::{Restamp, validate_with},
 };
 use std::borrow::Cow;
@@ -100,7 +101,16 @@ pub(crate) fn handle<'a>(
                 .unwrap_or_default();
             let appended = match acceptable(request, &body) {
                 Ok(()) => match id {
-                    Ok(id) => append(shard, (id, partition.index), &records, body.acks, wall),
+                    Ok(id) => {
+                        let version = request.version();
+                        append(
+                            shard,
+                            (id, partition.index),
+                            &records,
+                            (version, body.acks),
+                            wall,
+                        )
+                    }
                     Err(error) => Err(error.into()),
                 },
                 Err(error) => Err(error.into()),
@@ -219,7 +229,7 @@ fn append(
     shard: &mut Shard,
     (topic, partition): (TopicId, i32),
     batch: &[u8],
-    acks: i16,
+    (version, acks): (i16, i16),
     wall: i64,
 ) -> Result<(storage::LogSlot, storage::Appended), Refusal> {
     let slot = leader_of(shard, topic, partition)?;
@@ -234,20 +244,7 @@ fn append(
     if acks == -1 && config.min_insync_replicas > 1 {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
-    if batch.len() > config.max_message_bytes {
-        return Err(Refusal {
-            error: ErrorCode::MessageTooLarge,
-            message: Some(
-                format!(
-                    "a batch of {} bytes, max.message.bytes is {}",
-                    batch.len(),
-                    config.max_message_bytes
-                )
-                .into(),
-            ),
-            leader: None,
-        });
-    }
+    check_size(batch, &config)?;
     let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall))
         .map_err(|invalid| {
             let (error, message) = super::error_map::invalid_batch(&invalid);
@@ -257,6 +254,35 @@ fn append(
                 leader: None,
             }
         })?;
+    let attributes = validated.header.attributes;
+    // Stored, it would be a transaction that never ends (`KafkaApis.handleProduceRequest`).
+    if attributes.is_transactional() {
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
+    }
+    let came_in = attributes.compression().ok();
+    // `ProduceRequest.validateRecords` (KIP-110)
+    if version < 7 && came_in == Some(Compression::Zstd) {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
+    let recoded = match config.compression {
+        Some((codec, level)) if came_in != Some(codec) => {
+            let cap = config.validate.max_decompressed.max(batch.len());
+            let recoded = BatchView::parse(batch)
+                .map_err(|error| error.to_string())
+                .and_then(|view| {
+                    recode(&view, codec, level, cap).map_err(|error| error.to_string())
+                })
+                .map_err(|why| Refusal {
+                    error: ErrorCode::InvalidRecord,
+                    message: Some(why.into()),
+                    leader: None,
+                })?;
+            check_size(&recoded, &config)?;
+            Some(recoded)
+        }
+        _ => None,
+    };
+    let batch = recoded.as_deref().unwrap_or(batch);
     let append = |store: &mut storage::Store| match validated.restamp {
         Restamp::Keep => store.append(slot, batch, None),
         Restamp::LogAppendTime(stamp) => store.append(slot, batch, Some(stamp.0)),
@@ -277,6 +303,18 @@ fn append(
     })?;
     shard.stats.produced_bytes += batch.len() as u64;
     Ok((slot, appended))
+}
+
+fn check_size(batch: &[u8], config: &TopicConfig) -> Result<(), Refusal> {
+    let (size, max) = (batch.len(), config.max_message_bytes);
+    if size <= max {
+        return Ok(());
+    }
+    Err(Refusal {
+        error: ErrorCode::MessageTooLarge,
+        message: Some(format!("a batch of {size} bytes, max.message.bytes is {max}").into()),
+        leader: None,
+    })
 }
 
 /// The partition's log, if this core leads it; else what the client needs to find the leader.

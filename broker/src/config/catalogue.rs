@@ -429,7 +429,6 @@ mod tests {
             |kind, name: &str, value: &str| all.get(kind, name).unwrap().accept(value).unwrap_err();
         assert!(refused(Kind::Topic, "cleanup.policy", "compact").contains("not compacted"));
         assert!(refused(Kind::Topic, "cleanup.policy", "compact,delete").contains("not compacted"));
-        assert!(refused(Kind::Topic, "compression.type", "zstd").contains("producer"));
         assert!(refused(Kind::Topic, "remote.storage.enable", "true").contains("remote"));
         assert!(refused(Kind::Broker, "authorizer.class.name", "a.B").contains("authorizer"));
         assert!(

@@ -5,7 +5,7 @@ use super::{
     value::Value,
 };
 use crate::metadata::Configs;
-use record::{TimestampType, validate::ValidateOptions};
+use record::{Compression, TimestampType, validate::ValidateOptions};
 use storage::{Durability, LogConfig};
 
 /// Configuration of a topic's partitions, as far as it acts.
@@ -14,6 +14,8 @@ pub struct TopicConfig {
     /// `max.message.bytes`: of a batch, header included.
     pub max_message_bytes: usize,
     pub validate: ValidateOptions,
+    /// `compression.type` other than `producer`: the codec that batches are stored in, and its level.
+    pub compression: Option<(Compression, Option<i32>)>,
     /// `min.insync.replicas`
     pub min_insync_replicas: i32,
     /// Kafka's own topics: clients do not write them.
@@ -30,12 +32,15 @@ impl TopicConfig {
         };
         let policy = values.list("cleanup.policy");
         let compacted = policy.iter().any(|p| p == "compact");
+        let compression = compression(&values);
         Self {
             max_message_bytes: values.size("max.message.bytes"),
             validate: ValidateOptions {
-                deep: values
-                    .text("millrace.record.validation")
-                    .eq_ignore_ascii_case("deep"),
+                // What is taken apart is looked at to its end.
+                deep: compression.is_some()
+                    || values
+                        .text("millrace.record.validation")
+                        .eq_ignore_ascii_case("deep"),
                 compacted,
                 max_decompressed: values.size("max.decompressed.message.bytes"),
                 timestamp_type: if values.text("message.timestamp.type") == "LogAppendTime" {
@@ -46,6 +51,7 @@ impl TopicConfig {
                 timestamp_before_max_ms: values.integer("message.timestamp.before.max.ms"),
                 timestamp_after_max_ms: values.integer("message.timestamp.after.max.ms"),
             },
+            compression,
             min_insync_replicas: i32::try_from(values.integer("min.insync.replicas"))
                 .unwrap_or(i32::MAX),
             internal: false,
@@ -62,6 +68,22 @@ impl TopicConfig {
             },
         }
     }
+}
+
+fn compression(values: &Values<'_>) -> Option<(Compression, Option<i32>)> {
+    let level = |name: &str| i32::try_from(values.integer(name)).ok();
+    let codec = match &*values.text("compression.type") {
+        "uncompressed" => Compression::None,
+        name => Compression::from_name(name)?,
+    };
+    let level = match codec {
+        // -1 is the codec's own.
+        Compression::Gzip => level("compression.gzip.level").filter(|&level| level > 0),
+        Compression::Zstd => level("compression.zstd.level"),
+        // The LZ4 of this program has one level, Snappy has none.
+        Compression::Lz4 | Compression::Snappy | Compression::None => None,
+    };
+    Some((codec, level))
 }
 
 fn durability(text: &str) -> Durability {
@@ -171,6 +193,29 @@ mod tests {
         );
         assert!(config.validate.deep && !config.validate.compacted);
         assert_eq!(config.min_insync_replicas, 2);
+    }
+
+    #[test]
+    fn batches_are_stored_as_they_came_or_in_the_topic_s_codec() {
+        let resolve = |values: &[_]| TopicConfig::resolve(&configs(values), &Defaults::default());
+        let config = resolve(&[]);
+        assert!(config.compression.is_none() && !config.validate.deep);
+        for (name, wanted) in [
+            ("uncompressed", (Compression::None, None)),
+            ("gzip", (Compression::Gzip, None)),
+            ("lz4", (Compression::Lz4, None)),
+            ("snappy", (Compression::Snappy, None)),
+            ("zstd", (Compression::Zstd, Some(3))),
+        ] {
+            let config = resolve(&[("compression.type", name)]);
+            assert_eq!(config.compression, Some(wanted));
+            assert!(config.validate.deep);
+        }
+        let level = resolve(&[
+            ("compression.type", "gzip"),
+            ("compression.gzip.level", "9"),
+        ]);
+        assert_eq!(level.compression, Some((Compression::Gzip, Some(9))));
     }
 
     #[test]

@@ -220,7 +220,7 @@ fn configurations_are_judged_before_anything_is_made() {
     assert!(why(&[("retention.mss", Some("1"))]).contains("retention.ms?"));
     assert!(why(&[("retention.ms", Some("soon"))]).contains("retention.ms"));
     assert!(why(&[("cleanup.policy", Some("compact"))]).contains("compact"));
-    assert!(why(&[("compression.type", Some("zstd"))]).contains("compression.type"));
+    assert!(why(&[("compression.type", Some("brotli"))]).contains("compression.type"));
     assert!(why(&[("remote.storage.enable", Some("true"))]).contains("remote"));
     assert!(
         why(&[

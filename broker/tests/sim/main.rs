@@ -7,6 +7,7 @@
 //! * [`sampled`]   any values in the fields of any request.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
 //! * [`order`]     several requests at once on one connection.
+//! * [`codecs`]    batches that are stored otherwise than they came.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
@@ -16,6 +17,7 @@
 
 mod bed;
 mod classes;
+mod codecs;
 mod crash;
 mod faults;
 mod hostile;

@@ -12,6 +12,7 @@
 //! * [`record`]: the records of one uncompressed batch
 //! * [`builder`], [`control`]: making batches
 //! * [`mod@compress`]: gzip, snappy, lz4 and zstd, capped
+//! * [`mod@recode`]: a batch in another codec
 //! * [`mod@validate`]: what a broker checks of a produced batch
 //! * [`error`]: what can be wrong with bytes
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ pub mod error;
 pub mod header;
 pub mod ids;
 pub mod offsets;
+pub mod recode;
 pub mod record;
 pub mod validate;
 pub mod varint;
@@ -44,6 +46,7 @@ pub use header::{
 };
 pub use ids::{LeaderEpoch, NodeId, Partition, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 pub use offsets::{Offset, Position, Timestamp};
+pub use recode::{RecodeError, recode};
 pub use record::{Header, Headers, Record, Records};
 pub use validate::{
     Invalid, InvalidRecord, InvalidTimestamp, Restamp, ValidateOptions, Validated, validate,
