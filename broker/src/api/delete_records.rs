@@ -138,6 +138,10 @@ fn delete(
 impl Shard {
     /// A log start is durable.
     pub(crate) fn on_log_start_moved(&mut self, slot: LogSlot) {
+        // As in `on_advanced`.
+        if self.partitions.at(slot).is_none() {
+            return;
+        }
         let start = self.store.durable_log_start(slot);
         for op in &mut self.delete_records {
             op.waiting.retain(|w| w.slot != slot || start < w.start);

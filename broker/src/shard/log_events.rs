@@ -56,10 +56,11 @@ impl Shard {
 
     /// The high watermark of a log moved.
     fn on_advanced(&mut self, slot: LogSlot) {
-        let high_watermark = self.store.offsets(slot).high_watermark.0;
+        // An event before this one may have deleted the log: that of the metadata, which removes its topic.
         let Some(leader) = self.partitions.at_mut(slot) else {
             return;
         };
+        let high_watermark = self.store.offsets(slot).high_watermark.0;
         let role = leader.role;
         let mut reached = Vec::new();
         while let Some(waiter) = leader.acks.pop_reached(high_watermark) {
