@@ -135,6 +135,15 @@ impl Io {
             .borrow_mut()
             .put_back(conn, received, consumed, want, hold);
     }
+    /// Bytes that have arrived and were not consumed: what [`Self::take`] would give, or less than `want`.
+    pub fn input_bytes(&self, conn: ConnId) -> usize {
+        self.shared
+            .state
+            .borrow()
+            .net
+            .get(conn)
+            .map_or(0, |conn| conn.input_bytes())
+    }
     /// Queues slices in order; small ones are gathered by copy (< 512 B), large ones are sent from where they are.
     /// Ignored when the connection is gone.
     pub fn send(&self, conn: ConnId, slices: impl IntoIterator<Item = Bytes>) {

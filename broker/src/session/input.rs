@@ -1,5 +1,5 @@
 //! From bytes to requests: framing, admission, hand-over to the API table.
-use super::{Held, Session, order::Next};
+use super::{Held, Session, admission::Reserved, order::Next};
 use crate::{
     api,
     shard::{
@@ -12,7 +12,7 @@ use netio::ConnId;
 use std::net::{IpAddr, SocketAddr};
 use wire::{ApiKey, Reader, RequestHeader, frame};
 
-/// Frames above this size are received in one shot, after memory was taken for them.
+/// Frames above this size are received in one shot, or in few, after memory was taken for them.
 const LARGE_FRAME: usize = 32 << 10;
 /// A connection receives no more than this behind a request that is not answered.
 const EARLIER_BYTES_MAX: usize = 32 << 10;
@@ -117,9 +117,11 @@ impl Shard {
                 return;
             }
         };
-        if hold.is_none() && want > LARGE_FRAME && reserved == 0 {
-            if self.memory.take(want) {
-                reserved = want;
+        if hold.is_none() && want > LARGE_FRAME {
+            let arrived = bytes.len() - consumed;
+            let now = self.now;
+            if arrived < reserved.bytes() || self.memory.take(&mut reserved, want, arrived, now) {
+                want = reserved.bytes();
             } else {
                 self.stats.memory_waits += 1;
                 hold = Some(Held::Memory);
@@ -137,6 +139,8 @@ impl Shard {
         };
         session.reserved = reserved;
         session.held = hold;
+        session.waits_since =
+            (hold == Some(Held::Memory)).then(|| session.waits_since.unwrap_or(now));
         if consumed > 0 {
             session.active = now;
         }
@@ -253,12 +257,23 @@ impl Shard {
         self.io.close(conn, true);
     }
 
-    pub(crate) fn give_back_memory(&mut self, bytes: usize) {
-        if bytes == 0 {
+    pub(crate) fn give_back_memory(&mut self, reserved: Reserved) {
+        if reserved.is_none() {
             return;
         }
-        self.memory.give_back(bytes);
+        self.memory.give_back(reserved);
         self.memory_freed = true;
+    }
+
+    /// Continues connections that wait for memory, as far as there is some.
+    pub(crate) fn resume_memory(&mut self) {
+        for conn in self.sessions.short_of_memory() {
+            self.on_readable(conn);
+            let still = |s: &mut Session| s.held == Some(Held::Memory);
+            if self.sessions.get_mut(conn).is_some_and(still) {
+                return;
+            }
+        }
     }
 
     /// Continues connections that were held for `why`.

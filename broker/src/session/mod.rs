@@ -4,6 +4,7 @@ pub mod admission;
 pub mod input;
 pub mod order;
 
+use admission::Reserved;
 use netio::{ConnId, Instant};
 use order::Order;
 use std::net::IpAddr;
@@ -32,8 +33,9 @@ pub struct Session {
     pub host: IpAddr,
     pub order: Order,
     pub held: Option<Held>,
-    /// Bytes of the core's request memory that its unfinished frame holds.
-    pub reserved: usize,
+    /// What its unfinished frame has of the core's request memory, and since when it waits for more.
+    pub reserved: Reserved,
+    pub waits_since: Option<Instant>,
     /// When the last whole frame came, or a reply left.
     pub active: Instant,
     /// When the unfinished frame began, and whether its length is known.
@@ -51,7 +53,8 @@ impl Session {
             host,
             order: Order::default(),
             held: None,
-            reserved: 0,
+            reserved: Reserved::default(),
+            waits_since: None,
             active: now,
             partial: None,
             ending: false,
@@ -104,6 +107,10 @@ impl Sessions {
         self.get_mut(conn).is_none_or(|s| s.order.is_empty())
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.by_slot.iter_mut().flatten()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
         self.by_slot.iter().flatten()
     }
@@ -114,6 +121,16 @@ impl Sessions {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Connections that wait for memory: those whose frame has some first, then by how long they have waited.
+    pub fn short_of_memory(&self) -> Vec<ConnId> {
+        let waiting = self.iter().filter(|s| s.held == Some(Held::Memory));
+        let mut waiting: Vec<_> = waiting
+            .map(|s| (s.reserved.is_none(), s.waits_since, s.conn))
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|w| w.2).collect()
     }
 
     /// Connections that are held for this reason.

@@ -151,7 +151,7 @@ impl Shard {
             }
             any |= self.run_woken_fetches();
             if std::mem::take(&mut self.memory_freed) {
-                self.resume(Held::Memory);
+                self.resume_memory();
                 any = true;
             }
             if self.forwards.take_freed() {

@@ -1,6 +1,6 @@
 //! Timers of a core: their tokens, and what is done once a second.
 use super::Shard;
-use crate::session::Held;
+use crate::session::{Held, Session};
 
 /// What a timer is for. The top bit of a token is the store's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,19 @@ impl Shard {
                 late.push((session.conn, session.host, slow));
             }
         }
+        // Memory is short: who has some must go on with the frame it is for.
+        if self.memory.is_short() {
+            let (now, body_ms) = (self.now, limits.frame_body_ms);
+            let receiving = |s: &&mut Session| s.held.is_none() && !s.reserved.is_none();
+            for session in self.sessions.iter_mut().filter(receiving) {
+                let arrived = self.io.input_bytes(session.conn);
+                if !session.reserved.pace(arrived, now, body_ms) {
+                    late.push((session.conn, session.host, true));
+                }
+            }
+        }
+        late.sort_unstable_by_key(|l| l.0);
+        late.dedup_by_key(|l| l.0);
         for (conn, host, slow) in late {
             if slow {
                 self.stats.slow_closed += 1;

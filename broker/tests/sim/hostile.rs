@@ -11,6 +11,7 @@ use wire::{
     fetch::FetchRequest,
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
     metadata::MetadataRequest,
+    produce::ProduceRequest,
 };
 
 /// A broker with a client that behaves, and whose connections must not notice anything.
@@ -147,6 +148,93 @@ fn large_frames_wait_for_memory_and_give_it_back() {
             assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
             world.written += 1;
         }
+    }
+}
+
+/// Milliseconds until the answer to a request of 900 KB that writes one record.
+fn produce_large(world: &mut World) -> u64 {
+    let mut honest = world.bed.connect(0);
+    let request = produce_request("good", 0, -1, batch(&[vec![1; 900_000]]));
+    let before = world.bed.sim.now();
+    let answer = world.bed.call(&mut honest, &request, 9);
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    world.written += 1;
+    (world.bed.sim.now() - before) / 1_000_000
+}
+
+/// What is announced and does not come holds little, and not for long: a frame's minute is for those whom nobody waits for.
+#[test]
+fn who_announces_and_does_not_send_keeps_nobody_waiting() {
+    /// What a connection sends after its length: at once, and then each second.
+    const KINDS: [(usize, usize); 4] = [(0, 0), (1_000, 0), (600_000, 0), (0, 1_000)];
+    for (first, more) in KINDS {
+        let mut how = How::new(26, 1);
+        how.settings.limits.frame_bytes_max = 1 << 20;
+        how.settings.limits.request_bytes_max = 16 << 20;
+        let mut world = World::new(how);
+        let announce = |bed: &Bed| {
+            let conn = bed.connect(0);
+            let length = 1_000_000_i32.to_be_bytes();
+            conn.client.send([&length[..], &vec![0; first]].concat());
+            conn
+        };
+        let mut hostile: Vec<Conn> = (0..100).map(|_| announce(&world.bed)).collect();
+        world.bed.sim.run_for(SECOND_NS / 10);
+        for round in 0..10 {
+            let waited = produce_large(&mut world);
+            // Who sends a good deal of it first looks like others for longer.
+            let most = if first > 500_000 { 30_000 } else { 10_000 };
+            assert!(
+                waited < most,
+                "{first} bytes and {more} a second: {waited} ms in round {round}"
+            );
+            for conn in &mut hostile {
+                // They come again and again.
+                if conn.client.ended().is_some() {
+                    *conn = announce(&world.bed);
+                } else {
+                    conn.client.send(vec![0; more]);
+                }
+            }
+            world.bed.sim.run_for(SECOND_NS);
+        }
+        drop(hostile);
+        world.bed.sim.run_for(SECOND_NS);
+        assert!(produce_large(&mut world) < 1_000);
+        world.is_fine();
+    }
+}
+
+/// More large frames at once than there is memory for, in pieces: each has a part, and all of them come to their end.
+#[test]
+fn large_frames_do_not_wait_for_each_other() {
+    for seed in seeds(2) {
+        let mut how = How::new(seed, 1);
+        how.settings.limits.frame_bytes_max = 4 << 20;
+        how.settings.limits.request_bytes_max = 1 << 20;
+        let mut world = World::new(how);
+        let value = vec![2; 900_000];
+        let frame = {
+            let request = produce_request("good", 0, -1, batch(&[value]));
+            wire::encode_request(&request, 5, Some("sim"), 9).unwrap()
+        };
+        let frame = frame.concat();
+        let mut conns: Vec<Conn> = (0..30).map(|_| world.bed.connect(0)).collect();
+        for piece in frame.chunks(90_000) {
+            for conn in &conns {
+                conn.client.send(piece.to_vec());
+            }
+            world.bed.sim.run_for(SECOND_NS / 100);
+        }
+        let before = world.bed.sim.now();
+        for conn in &mut conns {
+            let answer = world.bed.answer::<ProduceRequest<'_>>(conn, 5, 9).unwrap();
+            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+            world.written += 1;
+        }
+        let waited = (world.bed.sim.now() - before) / 1_000_000;
+        assert!(waited < 2_000, "after {waited} ms");
+        world.is_fine();
     }
 }
 
@@ -348,6 +436,7 @@ fn connections_above_the_limit_are_refused() {
     let mut how = How::new(25, 1);
     how.settings.limits.connections_per_ip_max = 5;
     let mut world = World::new(how);
+    world.bed.sim.run_for(SECOND_NS);
     let conns: Vec<Conn> = (0..10).map(|_| world.bed.connect(0)).collect();
     world.bed.sim.run_for(SECOND_NS);
     let open = conns.iter().filter(|c| c.client.ended().is_none()).count();

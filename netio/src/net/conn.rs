@@ -111,6 +111,15 @@ impl Conn {
         self.input.capacity() + self.lent_bytes
     }
 
+    /// Bytes that arrived and were not consumed, also while the driver has their buffer.
+    pub(crate) fn input_bytes(&self) -> usize {
+        if self.lent_bytes > 0 {
+            self.lent_at
+        } else {
+            self.input.len()
+        }
+    }
+
     pub(crate) fn is_congested(&self) -> bool {
         self.congested
     }
