@@ -99,8 +99,8 @@ fn describe(
         resource::BROKER_LOGGER => {
             invalid("Log levels are set at start, by the environment variable RUST_LOG.")
         }
-        resource::CLIENT_METRICS => invalid("Client metrics are not served."),
-        resource::GROUP => invalid("Group configurations are not served yet."),
+        // Nothing can be set for them, so that there is nothing to describe.
+        resource::CLIENT_METRICS | resource::GROUP if !name.is_empty() => Ok(Vec::new()),
         other => invalid(&format!(
             "Unexpected resource type {other} for resource {name}"
         )),
@@ -189,10 +189,11 @@ mod tests {
             (resource::BROKER, "1002", ErrorCode::InvalidRequest),
             (resource::BROKER, "x", ErrorCode::InvalidRequest),
             (resource::BROKER_LOGGER, "1000", ErrorCode::InvalidRequest),
-            (resource::GROUP, "g", ErrorCode::InvalidRequest),
+            (resource::GROUP, "", ErrorCode::InvalidRequest),
             (99, "x", ErrorCode::InvalidRequest),
         ] {
             assert_eq!(ask(kind, name, None).unwrap_err().0, error, "{kind} {name}");
         }
+        assert!(ask(resource::GROUP, "g", None).unwrap().is_empty());
     }
 }

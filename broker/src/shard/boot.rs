@@ -30,7 +30,7 @@ use crate::{
 };
 use netio::{CoreId, Io, Mesh, Sharing};
 use record::{Batches, LeaderEpoch, Offset};
-use std::{collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
 use storage::{LogConfig, LogId, Store, recover::Recovery, store::RecoveredLog};
 use tokio::sync::watch;
 
@@ -233,6 +233,15 @@ async fn read_image(recovery: &Recovery, id: LogId, from: Offset) -> Result<(Ima
 /// One read of the metadata log.
 const READ_BYTES: usize = 1 << 20;
 
+/// Where DescribeLogDirs says that the partitions are: a path that another process can use, as Kafka's is.
+fn log_dir(data: &Path) -> String {
+    let kafka = data.join("kafka");
+    std::path::absolute(&kafka)
+        .unwrap_or(kafka)
+        .display()
+        .to_string()
+}
+
 /// What recovery did, in one line for the operator.
 fn describe(report: &storage::recover::RecoveryReport) -> String {
     for damage in &report.damaged {
@@ -323,7 +332,7 @@ impl Shard {
             ready: None,
             starting: None,
             storage_options: plan.storage.clone(),
-            log_dir: plan.storage.data.join("kafka").display().to_string().into(),
+            log_dir: log_dir(&plan.storage.data).into(),
             settings: Rc::new(plan.settings),
             defaults: Rc::new(plan.defaults),
             cluster_id,
