@@ -22,8 +22,10 @@ use std::{
 const FILES_OPEN_MAX: usize = 1024;
 /// Logs looked at for wanted changes in one turn.
 const LOOKS_MAX: usize = 32;
-/// Logs whose files are changed at once.
+/// Logs whose files are changed at once, when that is urgent.
 const CHANGES_MAX: usize = 4;
+/// Waiting flushes above which they are urgent.
+const QUEUE_LONG: usize = 64;
 /// How often, and how long each time, a new log waits for its name.
 const WAITS_MAX: u32 = 1_000;
 const WAIT_MS: u64 = 20;
@@ -225,6 +227,15 @@ impl Store {
         }
     }
 
+    /// How many logs may be changed at once. One after the other as long as nobody waits for it: several flushes together keep
+    /// the device busy for milliseconds, and every ack behind them.
+    fn changes_max(&self) -> usize {
+        let urgent = self.unflushed_bytes > 2 * self.options.flush_bytes
+            || self.dirs.queue.len() > QUEUE_LONG
+            || self.is_stopping();
+        if urgent { CHANGES_MAX } else { 1 }
+    }
+
     /// Starts what may start now.
     pub(crate) fn pump_dirs(&mut self) {
         // A few at a time, around and around: with ten thousand logs a look at all of them is too long for a turn.
@@ -240,8 +251,9 @@ impl Store {
                 self.dirs.wanting.remove(&slot);
             }
         }
+        let max = self.changes_max();
         for _ in 0..self.dirs.queue.len() {
-            if self.dirs.running >= CHANGES_MAX {
+            if self.dirs.running >= max {
                 return;
             }
             let Some(slot) = self.dirs.queue.pop_front() else {

@@ -53,7 +53,7 @@ impl Options {
             wal_file_bytes: 64 << 20,
             wal_first_file_bytes: 16 << 20,
             unflushed_bytes_max: 256 << 20,
-            flush_bytes: 8 << 20,
+            flush_bytes: 32 << 20,
             flush_age_ms: 5_000,
             cache_bytes: 64 << 20,
             reserve_bytes: 1 << 30,

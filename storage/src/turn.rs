@@ -115,6 +115,8 @@ pub(crate) struct Turn {
     told_failure: bool,
     linger_armed: bool,
     care_armed: bool,
+    /// There was memory of a burst to give back at the last look.
+    trimming: bool,
     retention_armed: bool,
     /// The care timer asked for a look at all unflushed logs.
     look: bool,
@@ -611,6 +613,7 @@ impl Store {
     /// Looked at each second while something is going on.
     fn care(&mut self) {
         self.wal_sync_when_old();
+        self.turn.trimming = self.wal.trim_memory();
         if self.turn.checking_space
             || (self.turn.appended_since_space == 0 && self.turn.full.is_none())
         {
@@ -671,7 +674,8 @@ impl Store {
         }
         let idle = self.dirty.is_empty()
             && self.turn.full.is_none()
-            && self.turn.appended_since_space == 0;
+            && self.turn.appended_since_space == 0
+            && !self.turn.trimming;
         if !self.turn.care_armed && !idle && self.turn.stop != Stop::Stopped {
             self.turn.care_armed = true;
             let ms = (self.options.flush_age_ms / 4).clamp(20, 1_000);

@@ -23,8 +23,9 @@ use std::collections::VecDeque;
 
 /// Smallest rest of a chunk in which another group is begun.
 const REST_MIN: usize = 64 << 10;
-/// Chunks kept for re-use.
-const CHUNKS_KEPT: usize = 16;
+/// Chunks kept for re-use under load, when many return at once and are wanted again in a moment; and at rest.
+const CHUNKS_KEPT: usize = 64;
+const CHUNKS_KEPT_AT_REST: usize = 2;
 /// Full groups that may wait for the disk.
 const QUEUE_MAX: usize = 8;
 
@@ -512,6 +513,11 @@ impl Wal {
 
     pub(crate) fn cached_bytes(&self) -> u64 {
         self.cached_bytes
+    }
+
+    /// Gives back some of the memory that a burst has left; false when there is none.
+    pub(crate) fn trim_memory(&self) -> bool {
+        self.arena.trim(CHUNKS_KEPT_AT_REST)
     }
 
     /// Bytes of group memory alive: groups, cache, and what slow readers hold.
