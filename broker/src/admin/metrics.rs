@@ -186,6 +186,21 @@ const GAUGES: &[(&str, &str, Read)] = &[
         |s| s.store.acked_not_durable_bytes,
     ),
     (
+        "acked_not_durable_ms",
+        "Since when the oldest of those bytes has been acknowledged",
+        |s| s.acked_not_durable_ms,
+    ),
+    (
+        "receive_buffer_bytes",
+        "Memory of what connections are receiving",
+        |s| s.io.receive_buffer_bytes,
+    ),
+    (
+        "output_bytes",
+        "Bytes of answers that wait to be sent",
+        |s| s.io.output_bytes,
+    ),
+    (
         "log_failed",
         "1 when the core's write-ahead log is read-only after a fault",
         |s| u64::from(s.store.failed.is_some()),
@@ -199,7 +214,6 @@ const GAUGES: &[(&str, &str, Read)] = &[
 
 impl Collector for Cores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let per_core = |s: &Snapshot| [("core", s.core.to_string())];
         ConstGauge::new(i64::from(self.cores)).encode({
             let gauge = ConstGauge::new(0i64);
             encoder.encode_descriptor(
@@ -209,21 +223,10 @@ impl Collector for Cores {
                 gauge.metric_type(),
             )?
         })?;
-        for &(name, help, read) in COUNTERS {
-            let kind = ConstCounter::new(0u64).metric_type();
-            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            for s in &self.snapshots {
-                ConstCounter::new(read(s)).encode(family.encode_family(&per_core(s))?)?;
-            }
-        }
-        for &(name, help, read) in GAUGES {
-            let kind = ConstGauge::new(0i64).metric_type();
-            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            for s in &self.snapshots {
-                ConstGauge::new(i64::try_from(read(s)).unwrap_or(i64::MAX))
-                    .encode(family.encode_family(&per_core(s))?)?;
-            }
-        }
+        self.encode_per_core(&mut encoder, COUNTERS, ConstCounter::new)?;
+        self.encode_per_core(&mut encoder, GAUGES, |value| {
+            ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+        })?;
         let kind = ConstCounter::new(0u64).metric_type();
         let mut family = encoder.encode_descriptor("requests", "Requests by API", None, kind)?;
         for s in &self.snapshots {
@@ -253,9 +256,27 @@ impl Collector for Cores {
 }
 
 impl Cores {
+    fn encode_per_core<M: EncodeMetric>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        table: &[(&str, &str, Read)],
+        metric: impl Fn(u64) -> M,
+    ) -> Result<(), fmt::Error> {
+        for &(name, help, read) in table {
+            let kind = metric(0).metric_type();
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for s in &self.snapshots {
+                let core = [("core", s.core.to_string())];
+                metric(read(s)).encode(family.encode_family(&core)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_latencies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         type Stage = fn(&Snapshot) -> &Latency;
-        let stages: [(&str, Stage); 3] = [
+        let stages: [(&str, Stage); 4] = [
+            ("wait", |s| &s.stats.stage_wait),
             ("handle", |s| &s.stats.stage_handle),
             ("wal", |s| &s.stats.stage_wal),
             ("ack", |s| &s.stats.stage_ack),
@@ -263,7 +284,7 @@ impl Cores {
         let kind = prometheus_client::metrics::MetricType::Histogram;
         let mut family = encoder.encode_descriptor(
             "stage_latency",
-            "Time per stage: handle (arrival to the end of the handler), wal (append to durable), ack (arrival to the answer of a produce request)",
+            "Time per stage: wait (of requests that were held before they were begun), handle (arrival to the end of the handler), wal (append to durable), ack (arrival to the answer of a produce request)",
             Some(&Unit::Seconds),
             kind,
         )?;

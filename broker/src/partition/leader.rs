@@ -1,5 +1,8 @@
 //! A partition that this core leads: what the broker knows of it beside its log.
-use super::waiters::{AckWaiters, Watchers};
+use super::{
+    acked::Acked,
+    waiters::{AckWaiters, Watchers},
+};
 use crate::config::topic::TopicConfig;
 use record::TopicId;
 use std::rc::Rc;
@@ -27,6 +30,7 @@ pub struct Leader {
     pub config: Rc<TopicConfig>,
     pub acks: AckWaiters,
     pub watchers: Watchers,
+    pub acked: Acked,
     /// The first fault of its log: it takes no appends since.
     pub failed: Option<Rc<str>>,
 }

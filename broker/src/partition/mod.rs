@@ -1,4 +1,5 @@
 //! The partitions that this core leads.
+pub mod acked;
 pub mod leader;
 pub mod waiters;
 

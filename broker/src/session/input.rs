@@ -66,6 +66,7 @@ impl Shard {
             return;
         }
         session.held = None;
+        let mut waits_since = session.waits_since;
         let (host, mut reserved) = (session.host, std::mem::take(&mut session.reserved));
         let Some(received) = self.io.take(conn) else {
             session.reserved = reserved;
@@ -84,6 +85,9 @@ impl Shard {
                         break taken;
                     }
                     consumed += frame::SIZE_BYTES + whole.body.len();
+                    if let Some(since) = waits_since.take() {
+                        self.stats.stage_wait.record(self.now.since(since));
+                    }
                     self.give_back_memory(std::mem::take(&mut reserved));
                 }
                 Ok(None) => {
@@ -139,8 +143,7 @@ impl Shard {
         };
         session.reserved = reserved;
         session.held = hold;
-        session.waits_since =
-            (hold == Some(Held::Memory)).then(|| session.waits_since.unwrap_or(now));
+        session.waits_since = hold.map(|_| waits_since.unwrap_or(now));
         if consumed > 0 {
             session.active = now;
         }

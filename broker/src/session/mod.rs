@@ -33,8 +33,9 @@ pub struct Session {
     pub host: IpAddr,
     pub order: Order,
     pub held: Option<Held>,
-    /// What its unfinished frame has of the core's request memory, and since when it waits for more.
+    /// What its unfinished frame has of the core's request memory.
     pub reserved: Reserved,
+    /// Since when its next request has been held.
     pub waits_since: Option<Instant>,
     /// When the last whole frame came, or a reply left.
     pub active: Instant,

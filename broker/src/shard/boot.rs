@@ -152,6 +152,7 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
         config: Rc::new(TopicConfig::resolve(&Default::default(), &shard.defaults)),
         acks: Default::default(),
         watchers: Default::default(),
+        acked: Default::default(),
         failed: None,
     });
     shard.controller = Some(ControllerHome::new(controller, slot, cores, through));

@@ -60,7 +60,15 @@ impl Shard {
         let Some(leader) = self.partitions.at_mut(slot) else {
             return;
         };
-        let high_watermark = self.store.offsets(slot).high_watermark.0;
+        let offsets = self.store.offsets(slot);
+        let high_watermark = offsets.high_watermark.0;
+        if offsets.high_watermark > offsets.durable {
+            leader
+                .acked
+                .on_acked(high_watermark, offsets.durable.0, self.now);
+        } else if !leader.acked.is_empty() {
+            leader.acked.settle(offsets.durable.0);
+        }
         let role = leader.role;
         let mut reached = Vec::new();
         while let Some(waiter) = leader.acks.pop_reached(high_watermark) {

@@ -164,6 +164,7 @@ impl Shard {
             config: config.clone(),
             acks: Default::default(),
             watchers: Default::default(),
+            acked: Default::default(),
             failed,
         });
         if role == Role::Offsets {

@@ -14,6 +14,7 @@ impl Shard {
             waiting_produces: self.produces.len(),
             waiting_fetches: self.fetches.len(),
             request_memory_bytes: self.memory.used(),
+            acked_not_durable_ms: self.acked_not_durable_ms(),
             image_offset: self.image_through,
             stats: self.stats.clone(),
             store: self.store.stats(),
@@ -21,5 +22,14 @@ impl Shard {
         };
         // Nobody waits any more: fine.
         drop(to.send(Box::new(snapshot)));
+    }
+
+    /// How long ago the oldest record was acked that a power cut now would take back.
+    fn acked_not_durable_ms(&self) -> u64 {
+        let weak = self.partitions.iter().filter(|p| !p.acked.is_empty());
+        let oldest = weak
+            .filter_map(|p| p.acked.oldest(self.store.offsets(p.slot).durable.0))
+            .min();
+        oldest.map_or(0, |at| self.now.since(at) / 1_000_000)
     }
 }

@@ -41,6 +41,8 @@ pub struct Stats {
     pub memory_waits: u64,
     pub log_waits: u64,
     pub forwarded: u64,
+    /// Of requests that had to wait before they were begun: for earlier ones, for memory, for room in the log.
+    pub stage_wait: Latency,
     /// From the arrival of a request to the end of its first stage.
     pub stage_handle: Latency,
     /// From an append to its high watermark.
@@ -71,6 +73,7 @@ pub struct Snapshot {
     pub waiting_produces: usize,
     pub waiting_fetches: usize,
     pub request_memory_bytes: usize,
+    pub acked_not_durable_ms: u64,
     pub image_offset: i64,
     pub stats: Stats,
     pub store: storage::store::Stats,
