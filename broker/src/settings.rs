@@ -2,6 +2,7 @@
 use crate::limits::Limits;
 use netio::CoreId;
 use std::net::SocketAddr;
+use wire::Str;
 
 /// Settings of this host, the same on every core.
 #[derive(Clone, Debug)]
@@ -103,6 +104,13 @@ impl Settings {
                 port: self.advertised_port + c,
             })
             .collect()
+    }
+
+    /// The endpoints in the form that an answer has them, with the rack. Every API has a type of its own.
+    pub fn endpoints_as<T>(&self, make: impl Fn(Endpoint, Option<Str<'static>>) -> T) -> Vec<T> {
+        let rack = self.rack.clone().map(Into::into);
+        let endpoints = self.endpoints().into_iter();
+        endpoints.map(|e| make(e, rack.clone())).collect()
     }
 
     /// The endpoint of `core`.

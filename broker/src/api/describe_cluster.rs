@@ -41,20 +41,20 @@ pub(crate) fn handle<'a>(
         return request.answer(&response);
     }
     let settings = &shard.settings;
-    let broker = |e: crate::settings::Endpoint| DescribeClusterBroker {
+    let brokers = settings.endpoints_as(|e, rack| DescribeClusterBroker {
         broker_id: e.id,
         host: e.host.into(),
         port: e.port.into(),
-        rack: settings.rack.clone().map(Into::into),
+        rack,
         is_fenced: false,
-    };
+    });
     let operations = body.include_cluster_authorized_operations;
     request.answer(&DescribeClusterResponse {
         error_message: None,
         endpoint_type: body.endpoint_type,
         cluster_id: shard.cluster_id.to_string().into(),
         controller_id: settings.client_id_of(CoreId(0)),
-        brokers: settings.endpoints().into_iter().map(broker).collect(),
+        brokers,
         cluster_authorized_operations: if operations {
             ALL_CLUSTER_OPERATIONS
         } else {

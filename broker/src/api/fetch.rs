@@ -6,7 +6,6 @@ use crate::{
     },
     shard::{
         Shard,
-        message::FetchPart,
         reply::{Request, Stage},
     },
 };
@@ -73,20 +72,6 @@ pub(crate) fn handle<'a>(
             });
         }
     };
-    let parts: Vec<FetchPart> = opened
-        .wanted
-        .into_iter()
-        .enumerate()
-        .map(|(index, w)| FetchPart {
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            topic: w.topic,
-            partition: w.partition,
-            current_leader_epoch: w.current_leader_epoch,
-            last_fetched_epoch: w.last_fetched_epoch,
-            offset: w.fetch_offset,
-            max_bytes: w.max_bytes,
-        })
-        .collect();
     let max_bytes = usize::try_from(body.max_bytes)
         .unwrap_or(0)
         .min(shard.settings.limits.fetch_bytes_max);
@@ -99,7 +84,7 @@ pub(crate) fn handle<'a>(
         min_bytes: usize::try_from(body.min_bytes).unwrap_or(0),
         max_bytes,
         deadline: shard.now.after_ms(wait_ms),
-        parts,
+        wanted: opened.wanted.into(),
         found: Vec::new(),
         missing: 0,
         waiting: false,

@@ -114,16 +114,12 @@ fn answer(
     (cluster_operations, topic_operations): (bool, bool),
 ) -> MetadataResponse<'static> {
     let settings = &shard.settings;
-    let brokers = settings
-        .endpoints()
-        .into_iter()
-        .map(|e| MetadataResponseBroker {
-            node_id: e.id,
-            host: e.host.into(),
-            port: e.port.into(),
-            rack: settings.rack.clone().map(Into::into),
-        })
-        .collect();
+    let brokers = settings.endpoints_as(|e, rack| MetadataResponseBroker {
+        node_id: e.id,
+        host: e.host.into(),
+        port: e.port.into(),
+        rack,
+    });
     let topics = wanted
         .iter()
         .map(|w| {

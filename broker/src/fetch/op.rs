@@ -1,11 +1,11 @@
 //! A fetch of a connection: rounds of looking until there is enough, or its time is over.
 use super::serve::Origin;
 use crate::{
-    fetch::session::{News, TopicKey},
+    fetch::session::{News, TopicKey, Wanted},
     partition::waiters::Watcher,
     shard::{
         Shard,
-        message::{FetchPart, FetchedPart, Message},
+        message::{FetchedPart, Message},
         reply::{Pending, ReplyTo},
         tick::{Timer, token},
     },
@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use netio::{ConnId, CoreId, Instant};
 use record::TopicId;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use storage::LogId;
 use wire::{
     ErrorCode,
@@ -33,8 +33,8 @@ pub struct FetchOp {
     pub min_bytes: usize,
     pub max_bytes: usize,
     pub deadline: Instant,
-    /// In the order of the answer; `index` is the place.
-    pub parts: Vec<FetchPart>,
+    /// In the order of the answer.
+    pub wanted: Arc<[Wanted]>,
     pub found: Vec<Option<FetchedPart>>,
     /// Cores that have not answered in this round.
     pub missing: usize,
@@ -61,26 +61,26 @@ impl Shard {
             return;
         };
         op.found.clear();
-        op.found.resize_with(op.parts.len(), || None);
+        op.found.resize_with(op.wanted.len(), || None);
         op.waiting = false;
-        let (parts, max_bytes) = (op.parts.clone(), op.max_bytes);
-        if parts.is_empty() {
+        let (wanted, max_bytes) = (op.wanted.clone(), op.max_bytes);
+        if wanted.is_empty() {
             self.judge(id);
             return;
         }
-        let mut by_core: BTreeMap<CoreId, Vec<FetchPart>> = BTreeMap::new();
-        for part in parts {
+        let mut by_core: BTreeMap<CoreId, Vec<u32>> = BTreeMap::new();
+        for (part, place) in wanted.iter().zip(0..) {
             let (core, _) = self.home_of(&part.topic, part.partition);
-            by_core.entry(core).or_default().push(part);
+            by_core.entry(core).or_default().push(place);
         }
         if let Some(op) = self.fetches.ops.get_mut(&id) {
             op.missing = by_core.len();
         }
         // Each core may fill the whole answer: it is cut when it is put together only by what cores do not have.
         let share = max_bytes / by_core.len().max(1);
-        for (core, parts) in by_core {
+        for (core, places) in by_core {
             if core == self.me {
-                self.serve_fetch(Origin::Local { op: id }, parts, share, true);
+                self.serve_fetch(Origin::Local { op: id }, &wanted, &places, share, true);
             } else {
                 let from = self.me;
                 self.tell(
@@ -88,7 +88,8 @@ impl Shard {
                     Message::FetchPart {
                         from,
                         id,
-                        parts,
+                        wanted: wanted.clone(),
+                        places,
                         max_bytes: share,
                         at_least_one: true,
                     },
@@ -118,7 +119,7 @@ impl Shard {
             return;
         };
         let mut bytes = 0;
-        let mut tell_now = op.parts.is_empty() || op.deadline <= self.now;
+        let mut tell_now = op.wanted.is_empty() || op.deadline <= self.now;
         for part in op.found.iter().flatten() {
             bytes += part.records.iter().map(Bytes::len).sum::<usize>();
             tell_now |= part.error != 0 || part.diverging.is_some();
@@ -131,44 +132,35 @@ impl Shard {
         if op.timer.is_none() {
             op.timer = Some(self.io.timer(op.deadline, token(Timer::Fetch, id)));
         }
-        let watched: Vec<_> = op
-            .parts
+        let wanted = op.wanted.clone();
+        // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few.
+        let seen = op
+            .found
             .iter()
-            .zip(&op.found)
-            .map(|(part, found)| {
-                // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few.
-                let past = found
-                    .as_ref()
-                    .map_or(part.offset, |f| f.high_watermark.max(part.offset));
-                (part.topic.clone(), part.partition, past)
-            })
-            .collect();
-        self.watch(id, &watched);
+            .map(|found| found.as_ref().map_or(-1, |f| f.high_watermark))
+            .collect::<Vec<i64>>();
+        self.watch(id, &wanted, &seen);
     }
 
-    fn watch(&mut self, id: u64, watched: &[(TopicKey, i32, i64)]) {
+    fn watch(&mut self, id: u64, wanted: &[Wanted], seen: &[i64]) {
         let mut remote: BTreeMap<CoreId, Vec<(LogId, i64)>> = BTreeMap::new();
-        for (topic, partition, past) in watched {
-            let (core, topic) = self.home_of(topic, *partition);
+        for (part, &seen) in wanted.iter().zip(seen) {
+            let (partition, past) = (part.partition, part.fetch_offset.max(seen));
+            let (core, topic) = self.home_of(&part.topic, partition);
             let Some(topic): Option<TopicId> = topic else {
                 continue;
             };
             if core == self.me {
                 if let Some(leader) = self
                     .partitions
-                    .slot(topic, *partition)
+                    .slot(topic, partition)
                     .and_then(|s| self.partitions.at_mut(s))
                 {
-                    leader.watchers.push(*past, Watcher::Local(id));
+                    leader.watchers.push(past, Watcher::Local(id));
                 }
             } else {
-                remote.entry(core).or_default().push((
-                    LogId {
-                        topic,
-                        partition: *partition,
-                    },
-                    *past,
-                ));
+                let log = LogId { topic, partition };
+                remote.entry(core).or_default().push((log, past));
             }
         }
         if let Some(op) = self.fetches.ops.get_mut(&id) {
@@ -189,15 +181,11 @@ impl Shard {
         }
         op.waiting = false;
         let cores = std::mem::take(&mut op.watched_at);
-        let parts: Vec<_> = op
-            .parts
-            .iter()
-            .map(|p| (p.topic.clone(), p.partition))
-            .collect();
-        for (topic, partition) in parts {
-            let (core, topic) = self.home_of(&topic, partition);
+        let wanted = op.wanted.clone();
+        for part in wanted.iter() {
+            let (core, topic) = self.home_of(&part.topic, part.partition);
             if core == self.me {
-                let slot = topic.and_then(|t| self.partitions.slot(t, partition));
+                let slot = topic.and_then(|t| self.partitions.slot(t, part.partition));
                 if let Some(leader) = slot.and_then(|s| self.partitions.at_mut(s)) {
                     leader.watchers.remove(Watcher::Local(id));
                 }
@@ -285,7 +273,7 @@ impl Shard {
         let Some(op) = self.end_fetch(id) else { return };
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let (mut tell_endpoints, mut fetched) = (false, 0);
-        for (part, found) in op.parts.iter().zip(op.found) {
+        for (part, found) in op.wanted.iter().zip(op.found) {
             let Some(found) = found else { continue };
             fetched += found.records.iter().map(Bytes::len).sum::<usize>() as u64;
             let news = News {
@@ -330,17 +318,12 @@ impl Shard {
             }
         }
         let node_endpoints = if tell_endpoints {
-            let rack = self.settings.rack.clone();
-            self.settings
-                .endpoints()
-                .into_iter()
-                .map(|e| NodeEndpoint {
-                    node_id: e.id,
-                    host: e.host.into(),
-                    port: e.port.into(),
-                    rack: rack.clone().map(Into::into),
-                })
-                .collect()
+            self.settings.endpoints_as(|e, rack| NodeEndpoint {
+                node_id: e.id,
+                host: e.host.into(),
+                port: e.port.into(),
+                rack,
+            })
         } else {
             Vec::new()
         };
@@ -357,7 +340,7 @@ impl Shard {
     fn partition_data(
         &self,
         pending: &Pending,
-        part: &FetchPart,
+        part: &Wanted,
         found: FetchedPart,
         read_committed: bool,
         tell_endpoints: &mut bool,
@@ -385,7 +368,7 @@ impl Shard {
                 leader_id,
                 leader_epoch: found.leader_epoch,
             };
-            *tell_endpoints = pending.version >= 16;
+            *tell_endpoints |= pending.version >= 16;
         }
         data
     }

@@ -1,10 +1,10 @@
 //! One look at partitions of this core, for a fetch of this core or of another.
 use crate::{
-    fetch::session::TopicKey,
+    fetch::session::{TopicKey, Wanted},
     partition::waiters::Watcher,
     shard::{
         Shard,
-        message::{FetchPart, FetchedPart, Message},
+        message::{FetchedPart, Message},
         route::core_of,
     },
 };
@@ -30,9 +30,8 @@ pub struct Serving {
 }
 
 /// The answer for a partition that cannot be read: no offsets are told.
-pub fn failed(index: u32, error: ErrorCode) -> FetchedPart {
+fn failed(error: ErrorCode) -> FetchedPart {
     FetchedPart {
-        index,
         error: error.code(),
         high_watermark: -1,
         last_stable: -1,
@@ -43,19 +42,21 @@ pub fn failed(index: u32, error: ErrorCode) -> FetchedPart {
 }
 
 impl Shard {
-    /// Looks at `parts` now; what comes from disk comes later. The origin gets all of them at once.
+    /// Looks at what is at `places` of `wanted` now; what comes from disk comes later. The origin gets all of it at once.
     pub(crate) fn serve_fetch(
         &mut self,
         origin: Origin,
-        parts: Vec<FetchPart>,
+        wanted: &[Wanted],
+        places: &[u32],
         max_bytes: usize,
         at_least_one: bool,
     ) {
         let id = self.fetches.next_serving;
         self.fetches.next_serving += 1;
         let (mut left, mut first, mut reads) = (max_bytes, at_least_one, 0);
-        let mut found = Vec::with_capacity(parts.len());
-        for (at, part) in parts.iter().enumerate() {
+        let mut found = Vec::with_capacity(places.len());
+        for (at, &place) in places.iter().enumerate() {
+            let part = &wanted[place as usize];
             let (mut fetched, pending) = self.look(part, left, first);
             let mut bytes: usize = fetched.records.iter().map(Bytes::len).sum();
             if let Some(token) = pending {
@@ -67,7 +68,7 @@ impl Shard {
                 first = false;
             }
             left = left.saturating_sub(bytes);
-            fetched.index = part.index;
+            fetched.index = place;
             found.push(fetched);
         }
         if reads == 0 {
@@ -94,7 +95,7 @@ impl Shard {
     /// One partition: what its log has now, or the token of a read from disk.
     fn look(
         &mut self,
-        part: &FetchPart,
+        part: &Wanted,
         left: usize,
         at_least_one: bool,
     ) -> (FetchedPart, Option<u64>) {
@@ -104,7 +105,6 @@ impl Shard {
         };
         let offsets = self.store.offsets(slot);
         let mut fetched = FetchedPart {
-            index: part.index,
             high_watermark: offsets.high_watermark.0,
             last_stable: offsets.last_stable.0,
             log_start: offsets.log_start.0,
@@ -116,24 +116,24 @@ impl Shard {
                 .store
                 .end_of_epoch(slot, LeaderEpoch(part.last_fetched_epoch));
             match end {
-                Some((e, end)) if e.0 < part.last_fetched_epoch || end.0 < part.offset => {
+                Some((e, end)) if e.0 < part.last_fetched_epoch || end.0 < part.fetch_offset => {
                     fetched.diverging = Some((e.0, end.0));
                     return (fetched, None);
                 }
                 Some(_) => {}
-                None => return (failed(part.index, ErrorCode::OffsetOutOfRange), None),
+                None => return (failed(ErrorCode::OffsetOutOfRange), None),
             }
         }
-        if part.offset < offsets.log_start.0 || part.offset > offsets.log_end.0 {
-            return (failed(part.index, ErrorCode::OffsetOutOfRange), None);
+        if part.fetch_offset < offsets.log_start.0 || part.fetch_offset > offsets.log_end.0 {
+            return (failed(ErrorCode::OffsetOutOfRange), None);
         }
-        if part.offset >= offsets.high_watermark.0 || (left == 0 && !at_least_one) {
+        if part.fetch_offset >= offsets.high_watermark.0 || (left == 0 && !at_least_one) {
             return (fetched, None);
         }
         let max = usize::try_from(part.max_bytes).unwrap_or(0).min(left);
         match self.store.read(
             slot,
-            Offset(part.offset),
+            Offset(part.fetch_offset),
             offsets.high_watermark,
             max,
             at_least_one,
@@ -143,7 +143,7 @@ impl Shard {
                 (fetched, None)
             }
             Ok(Read::Pending(token)) => (fetched, Some(token)),
-            Err(error) => (failed(part.index, self.read_failed(&error)), None),
+            Err(error) => (failed(self.read_failed(&error)), None),
         }
     }
 
@@ -155,25 +155,25 @@ impl Shard {
         code
     }
 
-    fn readable(&self, part: &FetchPart) -> Result<(LogSlot, i32), FetchedPart> {
+    fn readable(&self, part: &Wanted) -> Result<(LogSlot, i32), FetchedPart> {
         let topic = match &part.topic {
             TopicKey::Id(id) => match self.image.topic_by_id(*id) {
                 Some(topic) => topic,
-                None => return Err(failed(part.index, ErrorCode::UnknownTopicId)),
+                None => return Err(failed(ErrorCode::UnknownTopicId)),
             },
             TopicKey::Name(name) => match self.image.topic(name) {
                 Some(topic) => topic,
-                None => return Err(failed(part.index, ErrorCode::UnknownTopicOrPartition)),
+                None => return Err(failed(ErrorCode::UnknownTopicOrPartition)),
             },
         };
         let Some(known) = usize::try_from(part.partition)
             .ok()
             .and_then(|p| topic.partitions.get(p))
         else {
-            return Err(failed(part.index, ErrorCode::UnknownTopicOrPartition));
+            return Err(failed(ErrorCode::UnknownTopicOrPartition));
         };
         let Some(leader) = self.partitions.get(topic.id, part.partition) else {
-            let mut fetched = failed(part.index, ErrorCode::NotLeaderOrFollower);
+            let mut fetched = failed(ErrorCode::NotLeaderOrFollower);
             fetched.leader_epoch = known.leader_epoch;
             return Err(fetched);
         };
@@ -183,7 +183,7 @@ impl Shard {
             } else {
                 ErrorCode::UnknownLeaderEpoch
             };
-            return Err(failed(part.index, error));
+            return Err(failed(error));
         }
         Ok((leader.slot, leader.epoch))
     }
@@ -204,8 +204,10 @@ impl Shard {
         match (result, error) {
             (Ok(records), _) => serving.found[at].records = records,
             (Err(_), error) => {
-                let index = serving.found[at].index;
-                serving.found[at] = failed(index, error.unwrap_or(ErrorCode::UnknownServerError));
+                serving.found[at] = FetchedPart {
+                    index: serving.found[at].index,
+                    ..failed(error.unwrap_or(ErrorCode::UnknownServerError))
+                };
             }
         }
         serving.reads -= 1;

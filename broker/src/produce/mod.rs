@@ -149,16 +149,12 @@ impl Shard {
         answer: ProduceAnswer,
     ) -> ProduceResponse<'static> {
         let node_endpoints = if answer.tell_endpoints && pending.version >= 10 {
-            self.settings
-                .endpoints()
-                .into_iter()
-                .map(|e| NodeEndpoint {
-                    node_id: e.id,
-                    host: e.host.into(),
-                    port: e.port.into(),
-                    rack: self.settings.rack.clone().map(Into::into),
-                })
-                .collect()
+            self.settings.endpoints_as(|e, rack| NodeEndpoint {
+                node_id: e.id,
+                host: e.host.into(),
+                port: e.port.into(),
+                rack,
+            })
         } else {
             Vec::new()
         };

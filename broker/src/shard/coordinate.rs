@@ -75,7 +75,10 @@ pub struct Coordinators {
     ops: HashMap<u64, GroupOp, foldhash::fast::FixedState>,
     /// Which part of which operation an answer is.
     replies: HashMap<u64, (u64, usize), foldhash::fast::FixedState>,
+    /// The earliest deadline that is known, and its timer.
     armed: Option<(u64, u64)>,
+    /// A coordinator changed: its deadline may have, and a snapshot may be due. Turns in which none did pay nothing.
+    changed: bool,
 }
 
 impl std::fmt::Debug for Coordinators {
@@ -130,6 +133,7 @@ impl Shard {
 
     /// This core leads a partition of `__consumer_offsets` now: its log is read.
     pub(crate) fn open_coordinator(&mut self, partition: i32, slot: LogSlot) {
+        self.coordinators.changed = true;
         let runtime = Runtime::new(self.coordinator_options());
         let load_from = self.store.offsets(slot).log_start;
         self.coordinators.by_slot.insert(slot, partition);
@@ -149,6 +153,7 @@ impl Shard {
     }
 
     pub(crate) fn close_coordinator(&mut self, partition: i32) {
+        self.coordinators.changed = true;
         let Some(mut home) = self.coordinators.homes.remove(&partition) else {
             return;
         };
@@ -298,6 +303,7 @@ impl Shard {
     }
 
     fn fail_coordinator(&mut self, partition: i32, reason: &str, error: ErrorCode) {
+        self.coordinators.changed = true;
         tracing::error!(partition, reason, "group coordinator has failed");
         let Some(mut home) = self.coordinators.homes.remove(&partition) else {
             return;
@@ -384,6 +390,7 @@ impl Shard {
 
     /// Appends a coordinator's records and releases what may be answered.
     fn append_records(&mut self, partition: i32, records: &[Record]) {
+        self.coordinators.changed = true;
         let Some(mut home) = self.coordinators.homes.remove(&partition) else {
             return;
         };
@@ -453,6 +460,7 @@ impl Shard {
         let Some(mut home) = self.coordinators.homes.remove(&partition) else {
             return;
         };
+        self.coordinators.changed = true;
         if home.runtime.status() == Status::Loading {
             self.coordinators.homes.insert(partition, home);
             self.load_coordinator(partition);
@@ -485,6 +493,7 @@ impl Shard {
 
     /// A coordinator has something to expire.
     pub(crate) fn on_coordinators_due(&mut self) {
+        self.coordinators.changed = true;
         let due = self.coordinators.armed.take().map_or(0, |(due, _)| due);
         let failed = |e: &AppendError| matches!(e, AppendError::Storage(storage::Error::Failed(_)));
         if self.store.can_append().is_err_and(|e| !failed(&e)) {
@@ -525,6 +534,9 @@ impl Shard {
 
     /// One timer for the earliest deadline of all coordinators; a step of a snapshot, where one is under way or due.
     pub(crate) fn arm_coordinators(&mut self) {
+        if !std::mem::take(&mut self.coordinators.changed) {
+            return;
+        }
         let due = self
             .coordinators
             .homes

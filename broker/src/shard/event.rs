@@ -90,13 +90,15 @@ impl Shard {
             Message::FetchPart {
                 from,
                 id,
-                parts,
+                wanted,
+                places,
                 max_bytes,
                 at_least_one,
             } => {
                 self.serve_fetch(
                     crate::fetch::serve::Origin::Core { core: from, id },
-                    parts,
+                    &wanted,
+                    &places,
                     max_bytes,
                     at_least_one,
                 );

@@ -1,6 +1,6 @@
 //! What cores and the control thread say to each other. A message is owned and can be sent between threads.
 use super::stats::Snapshot;
-use crate::fetch::session::TopicKey;
+use crate::fetch::session::Wanted;
 use crate::metadata::MetadataRecord;
 use bytes::Bytes;
 use netio::{CoreId, Instant};
@@ -16,11 +16,12 @@ pub enum Message {
     Reply { id: u64, slices: Vec<Bytes> },
     /// The request could not be answered: its connection is to be closed.
     ForwardFailed { id: u64 },
-    /// Partitions of a fetch that another core serves (single-port mode).
+    /// Partitions of a fetch that another core serves (single-port mode): places in what the fetch wants.
     FetchPart {
         from: CoreId,
         id: u64,
-        parts: Vec<FetchPart>,
+        wanted: Arc<[Wanted]>,
+        places: Vec<u32>,
         max_bytes: usize,
         at_least_one: bool,
     },
@@ -75,21 +76,10 @@ pub struct Forwarded {
     pub at: Instant,
 }
 
-/// One partition of a fetch, for another core.
-#[derive(Clone, Debug)]
-pub struct FetchPart {
-    pub index: u32,
-    pub topic: TopicKey,
-    pub partition: i32,
-    pub current_leader_epoch: i32,
-    pub last_fetched_epoch: i32,
-    pub offset: i64,
-    pub max_bytes: i32,
-}
-
 /// What one partition of a fetch had.
 #[derive(Clone, Debug, Default)]
 pub struct FetchedPart {
+    /// Its place in what the fetch wants.
     pub index: u32,
     pub error: i16,
     pub high_watermark: i64,
