@@ -24,6 +24,9 @@ use wire::{
 /// A value longer than this does not fit into a record.
 const VALUE_LENGTH_MAX: usize = i16::MAX as usize;
 
+/// What becomes of a topic that asks to be compacted: looked at when it asks.
+const COMPACTED_TOPICS: &str = "millrace.compacted.topics";
+
 /// What to do with a key (`AlterConfigOp.OpType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -309,6 +312,12 @@ impl Controller {
             .collect()
     }
 
+    fn keeps_compacted_topics(&self) -> bool {
+        self.defaults()
+            .text(COMPACTED_TOPICS)
+            .is_some_and(|text| text == "keep")
+    }
+
     /// Judges overrides of a topic. What did not change was judged before, perhaps by other rules.
     pub(super) fn check_topic_configs(
         &self,
@@ -325,9 +334,11 @@ impl Controller {
                 return invalid(unknown(Kind::Topic, name));
             };
             check_length(name, value)?;
-            // The groups' own topic is compacted in Kafka's way of speaking; it is bounded by snapshots here.
-            let internal = topic == topics::OFFSETS_TOPIC && name == "cleanup.policy";
-            let judged = if internal {
+            // The groups' own topic is compacted in Kafka's way of speaking; it is bounded by snapshots here. Others keep all
+            // their records where the operator agrees: Kafka does not say when it compacts either.
+            let compacts = name == "cleanup.policy"
+                && (topic == topics::OFFSETS_TOPIC || self.keeps_compacted_topics());
+            let judged = if compacts {
                 key.parse(value)
             } else {
                 key.accept(value)
@@ -463,9 +474,10 @@ fn check_broker_key(name: &str, all_hosts: bool) -> Result<(), Refusal> {
 }
 
 fn acts_on_topics(name: &str) -> bool {
-    catalogue()
-        .keys(Kind::Topic)
-        .any(|key| key.synonyms.iter().any(|synonym| synonym.name == name))
+    name == COMPACTED_TOPICS
+        || catalogue()
+            .keys(Kind::Topic)
+            .any(|key| key.synonyms.iter().any(|synonym| synonym.name == name))
 }
 
 fn check_broker_configs(configs: &Configs, before: &Configs) -> Result<(), Refusal> {

@@ -348,3 +348,28 @@ fn the_topic_of_groups_stays_alterable() {
         ErrorCode::None
     );
 }
+
+#[test]
+fn compacted_topics_are_kept_where_the_operator_agrees() {
+    let mut c = with_topic(settings());
+    assert_eq!(
+        alter(
+            &mut c,
+            resource::BROKER,
+            "",
+            &[("millrace.compacted.topics", SET, Some("keep"))]
+        )
+        .0,
+        ErrorCode::None
+    );
+    for policy in ["compact", "compact,delete"] {
+        assert_eq!(
+            topic(&mut c, &[("cleanup.policy", SET, Some(policy))]).0,
+            ErrorCode::None
+        );
+    }
+    assert_eq!(
+        topic(&mut c, &[("cleanup.policy", SET, Some("shrink"))]).0,
+        ErrorCode::InvalidConfig
+    );
+}
