@@ -7,13 +7,14 @@
 //! In reading order:
 //! * [`options`]  plain settings of the store and of one log; [`error`] errors by blame.
 //! * [`store`]    [`Store`], the owner of everything: what the broker calls; `turn` carries it forward, `reads` answers from
-//!   memory and disk, `dirs` works on the logs' files.
+//!   memory and disk (`ahead`: what a reader will ask for next), `dirs` works on the logs' files.
 //! * [`log`]      one partition: its offsets ([`watermarks`]), producers, epochs, tail cache and segments.
 //! * `wal`        frames, the open group, writer, recycling.
 //! * [`disk_log`], `segment`, `index`  Kafka's files; `flush` plans how the WAL's content gets there.
 //! * `checkpoint`, [`recover`]  what a start reads.
 //! * `retention`  plans as pure functions.
 #![forbid(unsafe_code)]
+mod ahead;
 mod checkpoint;
 mod dirs;
 pub mod disk_log;

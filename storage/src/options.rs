@@ -41,6 +41,8 @@ pub struct Options {
     pub retention_check_ms: u64,
     /// Most bytes of cold reads in memory at once.
     pub cold_read_bytes_max: usize,
+    /// Most bytes read ahead of readers of old data; 0: none are.
+    pub read_ahead_bytes_max: usize,
 }
 
 impl Options {
@@ -61,6 +63,7 @@ impl Options {
             producer_ids_max: 1_000_000,
             retention_check_ms: 300_000,
             cold_read_bytes_max: 64 << 20,
+            read_ahead_bytes_max: 32 << 20,
         }
     }
 }

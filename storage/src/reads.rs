@@ -1,7 +1,13 @@
 //! Reads: the tail from the buffers that the write-ahead log wrote, the rest from segments in the background.
 //!
-//! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the tail cache.
-use crate::{Error, Event, LogSlot, Read, ReadError, Store, store::TimeOffset, turn::Outcome};
+//! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the tail cache. Readers that go on
+//! where they ended are read ahead of ([`crate::ahead`]).
+use crate::{
+    Error, Event, LogSlot, Offsets, Read, ReadError, Store,
+    ahead::{Ahead, Taken, Waiting},
+    store::TimeOffset,
+    turn::Outcome,
+};
 use bytes::Bytes;
 use netio::Class;
 use record::{BatchHeader, BatchView, Offset, Records};
@@ -28,6 +34,7 @@ pub(crate) struct Reads {
     /// Given out and not forgotten.
     wanted: BTreeMap<u64, (LogSlot, Ask, u8)>,
     reserved: usize,
+    pub ahead: Ahead,
 }
 
 /// Least memory a cold read is reckoned with: it reads ahead.
@@ -81,15 +88,37 @@ impl Store {
             self.log(slot).id
         );
         self.stats.cold_reads += 1;
-        Ok(Read::Pending(self.ask(
-            slot,
-            Ask::Batches {
-                from,
-                upto,
-                max_bytes,
-                at_least_one,
+        let ask = Ask::Batches {
+            from,
+            upto,
+            max_bytes,
+            at_least_one,
+        };
+        let now = self.io.now();
+        let ahead = &mut self.reads.ahead;
+        Ok(
+            match ahead.take(slot, from, upto, max_bytes, at_least_one, now) {
+                Taken::Batches(batches, stream) => {
+                    self.stats.ahead_hits += 1;
+                    self.stats.cold_bytes += bytes_of(&batches);
+                    self.read_ahead(stream);
+                    Read::Ready(batches)
+                }
+                Taken::Soon(stream) => {
+                    self.stats.ahead_hits += 1;
+                    let token = self.token(slot, ask);
+                    let waiting = Waiting {
+                        token,
+                        upto,
+                        max_bytes,
+                        at_least_one,
+                    };
+                    self.reads.ahead.wait(stream, waiting);
+                    Read::Pending(token)
+                }
+                Taken::Nothing => Read::Pending(self.ask(slot, ask)),
             },
-        )))
+        )
     }
 
     /// `None` when `from` is not in memory.
@@ -174,11 +203,16 @@ impl Store {
     }
 
     fn ask(&mut self, slot: LogSlot, ask: Ask) -> u64 {
+        let token = self.token(slot, ask);
+        self.reads.waiting.push_back((token, slot, ask));
+        self.pump_reads();
+        token
+    }
+
+    fn token(&mut self, slot: LogSlot, ask: Ask) -> u64 {
         let token = self.reads.next;
         self.reads.next += 1;
         self.reads.wanted.insert(token, (slot, ask, 0));
-        self.reads.waiting.push_back((token, slot, ask));
-        self.pump_reads();
         token
     }
 
@@ -220,7 +254,7 @@ impl Store {
                 };
                 self.reads.reserved += reserve;
                 self.tasks.spawn(Class::Read, async move {
-                    let result = disk.read(from, upto, max_bytes, at_least_one).await;
+                    let result = disk.read_on(from, upto, max_bytes, at_least_one).await;
                     Outcome::Read {
                         token,
                         reserved: reserve,
@@ -321,16 +355,43 @@ impl Store {
         &mut self,
         token: u64,
         reserved: usize,
-        result: Result<Vec<Bytes>, ReadError>,
+        result: Result<(Vec<Bytes>, Offset), ReadError>,
     ) {
         self.reads.reserved -= reserved;
         match &result {
-            Ok(batches) => {
-                self.stats.cold_bytes += batches.iter().map(|batch| batch.len() as u64).sum::<u64>()
-            }
+            Ok((batches, _)) => self.stats.cold_bytes += bytes_of(batches),
             Err(ReadError::Damaged { .. }) => self.stats.damaged_batches += 1,
             Err(_) => {}
         }
+        let asked = self.reads.wanted.get(&token).copied();
+        if let (
+            Some((
+                slot,
+                Ask::Batches {
+                    from, max_bytes, ..
+                },
+                _,
+            )),
+            Ok((batches, end)),
+        ) = (asked, &result)
+            && !batches.is_empty()
+            && self.options.read_ahead_bytes_max > 0
+            && self.any_log(slot).is_some_and(|log| !log.deleted)
+        {
+            let now = self.io.now();
+            let begun = self
+                .reads
+                .ahead
+                .on_cold_read(slot, from, *end, max_bytes, now);
+            if let Some(stream) = begun {
+                self.read_ahead(stream);
+            }
+        }
+        self.tell_read(token, result.map(|(batches, _)| batches));
+    }
+
+    /// Answers a read, if anybody still wants it.
+    fn tell_read(&mut self, token: u64, result: Result<Vec<Bytes>, ReadError>) {
         let Some((slot, ask, _)) = self.reads.wanted.remove(&token) else {
             return;
         };
@@ -347,6 +408,96 @@ impl Store {
             });
         }
         self.events.push_back(Event::ReadDone { token, result });
+    }
+
+    // ---- read-ahead --------------------------------------------------------------------------------------------------------
+
+    /// Starts reading a stream's next window, if it wants one and there is something to read.
+    fn read_ahead(&mut self, stream: u64) {
+        let budget = self.options.read_ahead_bytes_max;
+        let Some(wish) = self.reads.ahead.wish(stream, budget) else {
+            return;
+        };
+        let Some(log) = self.any_log(wish.slot).filter(|log| !log.deleted) else {
+            return;
+        };
+        let Offsets {
+            log_start,
+            flushed,
+            high_watermark,
+            ..
+        } = log.offsets;
+        let upto = flushed.min(high_watermark).min(log.next_fence(wish.from));
+        if wish.from < log_start || wish.from >= upto || log.fence_at(wish.from).is_some() {
+            return;
+        }
+        // Closed for want of open files, perhaps; the next read opens it.
+        let Some(disk) = log.open_disk() else { return };
+        self.reads.ahead.on_started(&wish);
+        self.tasks.spawn(Class::Read, async move {
+            Outcome::Ahead {
+                stream: wish.stream,
+                reserved: wish.bytes,
+                result: disk.read_on(wish.from, upto, wish.bytes, true).await,
+            }
+        });
+    }
+
+    pub(crate) fn on_ahead(
+        &mut self,
+        stream: u64,
+        reserved: usize,
+        result: Result<(Vec<Bytes>, Offset), ReadError>,
+    ) {
+        // What goes wrong ahead of a reader is told when it comes there, by a read of its own.
+        let found = result.ok().filter(|(batches, _)| !batches.is_empty());
+        if let Some(waiting) = self.reads.ahead.on_read(stream, reserved, found) {
+            self.serve_waiting(waiting);
+        }
+        self.read_ahead(stream);
+    }
+
+    /// A read that waited for a window: from it, or by itself if there is none.
+    fn serve_waiting(&mut self, waiting: Waiting) {
+        let Waiting {
+            token,
+            upto,
+            max_bytes,
+            at_least_one,
+        } = waiting;
+        let Some((slot, ask @ Ask::Batches { from, .. }, _)) =
+            self.reads.wanted.get(&token).copied()
+        else {
+            return;
+        };
+        let now = self.io.now();
+        let ahead = &mut self.reads.ahead;
+        match ahead.take(slot, from, upto, max_bytes, at_least_one, now) {
+            Taken::Batches(batches, _) => {
+                self.stats.cold_bytes += bytes_of(&batches);
+                self.tell_read(token, Ok(batches));
+            }
+            Taken::Soon(_) | Taken::Nothing => {
+                self.reads.waiting.push_back((token, slot, ask));
+                self.pump_reads();
+            }
+        }
+    }
+
+    /// The log's bytes change or go: nothing that was read ahead of them counts.
+    pub(crate) fn forget_ahead(&mut self, slot: LogSlot) {
+        for waiting in self.reads.ahead.forget(slot) {
+            self.serve_waiting(waiting);
+        }
+    }
+
+    pub(crate) fn drop_idle_ahead(&mut self) {
+        self.reads.ahead.drop_idle(self.io.now());
+    }
+
+    /// There are streams to look after.
+    pub(crate) fn reads_ahead(&self) -> bool {
+        !self.reads.ahead.is_empty()
     }
 
     pub(crate) fn on_time(&mut self, token: u64, result: Result<Option<TimeOffset>, Error>) {
@@ -369,6 +520,10 @@ impl Store {
             self.events.push_back(Event::TimeFound { token, result });
         }
     }
+}
+
+fn bytes_of(batches: &[Bytes]) -> u64 {
+    batches.iter().map(|batch| batch.len() as u64).sum()
 }
 
 /// The first record of a batch at or behind `log_start` with a timestamp >= `timestamp`.

@@ -245,6 +245,7 @@ impl Store {
         let entry = self.entry(Kind::Deleted, id, Offset::ZERO, epoch, name.as_bytes());
         let sequence = self.wal.enter(entry, name.as_bytes());
         self.by_id.remove(&id);
+        self.forget_ahead(slot);
         self.forget_unflushed(slot, Offset::ZERO);
         let log = self.log_mut(slot);
         log.deleted = true;
@@ -517,6 +518,7 @@ impl Store {
         );
         let entry = self.entry(Kind::Truncate, id, to, epoch, &[]);
         let sequence = self.wal.enter(entry, &[]);
+        self.forget_ahead(slot);
         self.forget_unflushed(slot, to);
         let log = self.log_mut(slot);
         let offsets = &mut log.offsets;
@@ -567,6 +569,7 @@ impl Store {
             wal_entries: self.wal.totals.entries,
             unflushed_bytes: self.unflushed_bytes,
             cache_bytes: self.wal.cached_bytes(),
+            ahead_bytes: self.reads.ahead.bytes() as u64,
             acked_not_durable_bytes: self.acked_not_durable(),
             failed: self.wal.failed.clone(),
             ..self.stats.clone()
@@ -637,6 +640,9 @@ pub struct Stats {
     pub cache_hits: u64,
     pub cold_reads: u64,
     pub cold_bytes: u64,
+    /// Cold reads that were read ahead, in whole or in part; and bytes read ahead that are held now.
+    pub ahead_hits: u64,
+    pub ahead_bytes: u64,
     /// Acknowledged in class `written` or `memory` and not on the device.
     pub acked_not_durable_bytes: u64,
     pub damaged_batches: u64,

@@ -4,6 +4,7 @@
 //! durable -> a WAL file used again.
 use crate::{
     AppendError, Durability, Error, Event, LogId, LogSlot, ReadError, Store,
+    ahead::IDLE_MS,
     checkpoint::{self, Head},
     disk_log::{DiskLog, FlushedState},
     flush::{self, Move},
@@ -25,6 +26,7 @@ const TIMER: u64 = 1 << 63;
 const TIMER_LINGER: u64 = TIMER | 1;
 const TIMER_CARE: u64 = TIMER | 2;
 const TIMER_RETENTION: u64 = TIMER | 3;
+const TIMER_AHEAD: u64 = TIMER | 4;
 
 /// A background task's end.
 #[derive(Debug)]
@@ -50,7 +52,12 @@ pub(crate) enum Outcome {
     Read {
         token: u64,
         reserved: usize,
-        result: Result<Vec<Bytes>, ReadError>,
+        result: Result<(Vec<Bytes>, Offset), ReadError>,
+    },
+    Ahead {
+        stream: u64,
+        reserved: usize,
+        result: Result<(Vec<Bytes>, Offset), ReadError>,
     },
     Time {
         token: u64,
@@ -118,6 +125,7 @@ pub(crate) struct Turn {
     /// There was memory of a burst to give back at the last look.
     trimming: bool,
     retention_armed: bool,
+    ahead_armed: bool,
     /// The care timer asked for a look at all unflushed logs.
     look: bool,
     /// Unflushed bytes below which a look for large logs found none.
@@ -215,6 +223,10 @@ impl Store {
                 self.retain();
                 self.start_timers();
             }
+            TIMER_AHEAD => {
+                self.turn.ahead_armed = false;
+                self.drop_idle_ahead();
+            }
             _ => return false,
         }
         true
@@ -264,6 +276,11 @@ impl Store {
                 reserved,
                 result,
             } => self.on_read(token, reserved, result),
+            Outcome::Ahead {
+                stream,
+                reserved,
+                result,
+            } => self.on_ahead(stream, reserved, result),
             Outcome::Time { token, result } => self.on_time(token, result),
             Outcome::FileMade(result) => self.on_file_made(result),
             Outcome::FilesRemoved(result) => {
@@ -676,6 +693,11 @@ impl Store {
             && self.turn.full.is_none()
             && self.turn.appended_since_space == 0
             && !self.turn.trimming;
+        if !self.turn.ahead_armed && self.reads_ahead() {
+            self.turn.ahead_armed = true;
+            self.io
+                .timer(self.io.now().after_ms(IDLE_MS / 2), TIMER_AHEAD);
+        }
         if !self.turn.care_armed && !idle && self.turn.stop != Stop::Stopped {
             self.turn.care_armed = true;
             let ms = (self.options.flush_age_ms / 4).clamp(20, 1_000);

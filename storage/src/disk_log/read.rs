@@ -10,6 +10,9 @@ use crate::{
 use bytes::Bytes;
 use record::Offset;
 
+/// Bytes of a read beyond those asked for.
+const WINDOW_SLACK: usize = 4096;
+
 /// Where a search begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
@@ -35,6 +38,18 @@ impl DiskLog {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Vec<Bytes>, ReadError> {
+        let read = self.read_on(from, upto, max_bytes, at_least_one).await;
+        read.map(|(batches, _)| batches)
+    }
+
+    /// As [`Self::read`]; also the offset behind the last batch: `from` if there is none.
+    pub(crate) async fn read_on(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<(Vec<Bytes>, Offset), ReadError> {
         let mut at = from;
         loop {
             let (segment, generation) = {
@@ -55,7 +70,7 @@ impl DiskLog {
                             next: flushed,
                         });
                     }
-                    return Ok(Vec::new());
+                    return Ok((Vec::new(), from));
                 }
                 (state.base_of(at), state.generation)
             };
@@ -92,7 +107,10 @@ impl DiskLog {
                 }
             }
             match pieces? {
-                Some(pieces) => return Ok(pieces.into_iter().map(Piece::into_bytes).collect()),
+                Some((pieces, end)) => {
+                    let batches = pieces.into_iter().map(Piece::into_bytes).collect();
+                    return Ok((batches, end));
+                }
                 // What is flushed and not cut off by `upto` must be there.
                 None if !place.closed && upto >= place.end => {
                     return Err(ReadError::Damaged {
@@ -100,7 +118,7 @@ impl DiskLog {
                         next: place.end,
                     });
                 }
-                None if !place.closed => return Ok(Vec::new()),
+                None if !place.closed => return Ok((Vec::new(), from)),
                 // The rest of this segment was compacted away.
                 None => at = place.end,
             }
@@ -115,13 +133,14 @@ impl DiskLog {
         upto: Offset,
         max_bytes: usize,
         at_least_one: bool,
-    ) -> Result<Option<Vec<Piece>>, ReadError> {
+    ) -> Result<Option<(Vec<Piece>, Offset)>, ReadError> {
         let epochs = self.inner.state.borrow().epochs.clone();
         let mut reader = self
             .reader(
                 place.base,
                 place.size,
-                max_bytes.clamp(READ_BYTES_MIN, SCAN_BYTES),
+                // Kafka's largest batch by default is a little more than the bytes that clients ask for.
+                max_bytes.clamp(READ_BYTES_MIN, SCAN_BYTES) + WINDOW_SLACK,
             )
             .await?;
         let start = match self.cursor(place.base, from) {
@@ -132,7 +151,11 @@ impl DiskLog {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut total = 0;
         loop {
-            // Nothing but the first batch is worth a read of its own that ends the answer's budget.
+            // The rest of an answer that is half full is not worth another read: its reader comes again, and then what is read
+            // is used to the end.
+            if total > 0 && total >= max_bytes / 2 && !reader.has_batch(walk.position) {
+                break;
+            }
             match walk.step(&mut reader).await? {
                 Step::End if total == 0 => return Ok(None),
                 Step::End => break,
@@ -170,7 +193,8 @@ impl DiskLog {
                 position: walk.taken_position,
             });
         }
-        Ok(Some(pieces))
+        let end = if total > 0 { walk.taken_next } else { from };
+        Ok(Some((pieces, end)))
     }
 
     // ---- where to begin --------------------------------------------------------------------------------------------------

@@ -96,6 +96,16 @@ impl Reader {
         Ok(BatchHeader::parse(self.have(position)).ok())
     }
 
+    /// Can [`Self::batch_at`] answer without a read?
+    pub(crate) fn has_batch(&self, position: u64) -> bool {
+        let have = self.have(position);
+        let left = self.size.saturating_sub(position);
+        have.len() as u64 == left
+            || BatchHeader::parse(have).is_ok_and(|header| {
+                header.size_in_bytes() <= have.len() || header.size_in_bytes() as u64 > left
+            })
+    }
+
     /// The batch at `position`.
     pub(crate) async fn batch_at(&mut self, position: u64) -> Result<At, Error> {
         if position >= self.size {

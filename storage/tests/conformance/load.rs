@@ -57,6 +57,7 @@ pub(crate) fn options(data: &Path) -> Options {
         reserve_bytes: 0,
         retention_check_ms: 150,
         cold_read_bytes_max: 1 << 20,
+        read_ahead_bytes_max: 600 << 10,
         ..Options::new(data)
     }
 }
