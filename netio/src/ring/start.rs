@@ -87,7 +87,10 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
     };
 
     let (report, reports) = mpsc::channel::<Result<()>>();
+    // Dropped without a word, they end the cores before anything of them runs.
+    let mut goes = Vec::new();
     let mut threads = Vec::new();
+    let mut outcome = Ok(());
     for ((index, (boot, mesh)), wake) in boots.into_iter().zip(meshes).enumerate().zip(wakes) {
         let (options, features, lock, report) = (
             options.clone(),
@@ -95,6 +98,8 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
             lock.clone(),
             report.clone(),
         );
+        let (go, may_go) = mpsc::channel::<()>();
+        goes.push(go);
         let body = move || {
             let made = options.cpus[index]
                 .map_or(Ok(()), sys::pin_to)
@@ -103,37 +108,51 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
                 Ok(ring) => ring,
                 Err(error) => return drop(report.send(Err(error))),
             };
-            let core = Core::new(Driver::Ring(Box::new(ring)), &options, mesh, boot);
-            // The starter may have given up because of another core; then a stop follows.
             drop(report.send(Ok(())));
             drop(report);
+            // A boot has begun to write when it sees a stop, and may wait for a core that is not there: none begins unless
+            // all cores can.
+            if may_go.recv().is_err() {
+                return;
+            }
+            let core = Core::new(Driver::Ring(Box::new(ring)), &options, mesh, boot);
             run(core, spin_us_max);
         };
         let thread = std::thread::Builder::new()
             .name(format!("core-{index}"))
             .spawn(body);
-        threads.push(thread.map_err(|e| {
-            Error::new(
-                "spawn",
-                format!("core-{index}"),
-                e.raw_os_error().unwrap_or(libc::EAGAIN),
-            )
-        })?);
+        match thread {
+            Ok(thread) => threads.push(thread),
+            Err(e) => {
+                let errno = e.raw_os_error().unwrap_or(libc::EAGAIN);
+                outcome = Err(Error::new("spawn", format!("core-{index}"), errno));
+                break;
+            }
+        }
     }
     drop(report);
-    let outcome: Result<()> = threads.iter().try_for_each(|_| {
-        reports.recv().unwrap_or_else(|_| {
-            Err(Error::new(
-                "start",
-                "a core panicked while it started",
-                libc::ECANCELED,
-            ))
+    let outcome = outcome.and_then(|()| {
+        threads.iter().try_for_each(|_| {
+            reports.recv().unwrap_or_else(|_| {
+                Err(Error::new(
+                    "start",
+                    "a core panicked while it started",
+                    libc::ECANCELED,
+                ))
+            })
         })
     });
     if let Err(error) = outcome {
-        // Cores that did start end when their program sees the stop.
-        sender.stop();
+        drop(goes);
+        for thread in threads {
+            // One that panicked has been told by the error.
+            drop(thread.join());
+        }
         return Err(error);
+    }
+    for go in goes {
+        // A core that is gone says so when it is joined.
+        go.send(()).unwrap_or(());
     }
     Ok(Running {
         sender,

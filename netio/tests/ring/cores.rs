@@ -155,6 +155,24 @@ fn a_cpu_that_does_not_exist_is_an_error_that_says_so() {
     assert!(error.to_string().contains("CPU 1000"), "{error}");
 }
 
+#[test]
+fn no_core_boots_unless_all_of_them_can() {
+    for cpus in [[None, Some(1000)], [Some(1000), None]] {
+        let (boots, booted): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| run_once(|_| Box::pin(async {}))).unzip();
+        let options = Options {
+            cpus: cpus.to_vec(),
+            ..Options::default()
+        };
+        let error = netio::start(options, boots).unwrap_err();
+        assert!(error.to_string().contains("CPU 1000"), "{error}");
+        // The threads have been joined: what could have booted is gone, and nothing of it ran.
+        for booted in booted {
+            assert_eq!(booted.recv(), Err(mpsc::RecvError));
+        }
+    }
+}
+
 /// CPU time of the thread with this name, in microseconds.
 fn cpu_us(name: &str) -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task")
