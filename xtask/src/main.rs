@@ -7,8 +7,10 @@ mod clients;
 mod configs;
 mod demo;
 mod fuzz;
+mod instructions;
 mod peers;
 mod provision;
+mod screenshots;
 mod test;
 mod tidy;
 mod wire;
@@ -36,6 +38,10 @@ enum Command {
     Clients(clients::Arguments),
     /// Bytes from outside: corpora replayed, every fuzz target for a while.
     Fuzz(fuzz::Arguments),
+    /// Instructions of a core for each kind of request, against what is recorded.
+    Instructions(instructions::Arguments),
+    /// A page as a browser shows it: light and dark, wide and narrow.
+    Screenshots(screenshots::Arguments),
     /// A year of real events through several clients, with the broker killed meanwhile.
     Demo(demo::Arguments),
 }
@@ -48,6 +54,8 @@ fn main() -> anyhow::Result<()> {
         Command::Configs(arguments) => configs::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Instructions(arguments) => instructions::run(&arguments),
+        Command::Screenshots(arguments) => screenshots::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

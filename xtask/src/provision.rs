@@ -60,6 +60,44 @@ pub(crate) fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
+/// Makes sure of a program whose Debian package has its name; says why where it can't.
+pub(crate) fn debian(dirs: &Dirs, program: &str) -> Result<Option<String>> {
+    if on_path(program) {
+        return Ok(None);
+    }
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|out| out.stdout == b"0\n");
+    if !on_path("apt-get") || !root {
+        return Ok(Some(format!(
+            "no `{program}` on the PATH; `apt-get install {program}` as root gives it"
+        )));
+    }
+    println!("  {program}: installing Debian's package ...");
+    let log = dirs.cache.join(format!("{program}.log"));
+    let apt = |arguments: &[&str]| {
+        run(
+            Command::new("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(arguments),
+            &log,
+        )
+    };
+    let wanted = ["install", "-y", "--no-install-recommends", program];
+    // A machine's package lists may be absent or old: fetch them only then.
+    if apt(&wanted).is_err() {
+        apt(&["update"])?;
+        apt(&wanted)?;
+    }
+    Ok(None)
+}
+
+/// Whether a tool chain that is absent is an error (`CI=true`) and not a line.
+pub(crate) fn must() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
 /// Runs `make` unless `stamp` says that it was done with these very `inputs`.
 pub(crate) fn once(
     stamp: &Path,

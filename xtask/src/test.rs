@@ -65,6 +65,12 @@ const STAGES: &[Stage] = &[
         environment: &[],
     },
     Stage {
+        name: "instructions",
+        about: "instructions of a request, counted by callgrind, against what is recorded",
+        command: &["cargo", "xtask", "instructions"],
+        environment: &[],
+    },
+    Stage {
         name: "release",
         about: "the binary that the next stages run",
         command: &["cargo", "build", "--release"],
@@ -116,7 +122,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 .any(|skip| stage.name.contains(skip.as_str()))
     });
     if arguments.list {
-        chosen.for_each(|stage| println!("{:10} {}", stage.name, stage.about));
+        chosen.for_each(|stage| println!("{:12} {}", stage.name, stage.about));
         return Ok(());
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -139,10 +145,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let passed = command.status()?.success();
         times.push((stage.name, began.elapsed(), passed));
     }
-    println!("\n{:10} {:>8}", "stage", "seconds");
+    println!("\n{:12} {:>8}", "stage", "seconds");
     for (name, time, passed) in &times {
         println!(
-            "{name:10} {:>8.1}  {}",
+            "{name:12} {:>8.1}  {}",
             time.as_secs_f64(),
             if *passed { "ok" } else { "FAILED" }
         );

@@ -16,6 +16,8 @@ use std::{
 };
 
 /// The driver of one core of one life of a process.
+///
+/// Its functions stay functions: counts of a core's instructions (`cargo xtask instructions`) leave them out by their names.
 #[derive(Debug)]
 pub struct SimDriver {
     world: Rc<RefCell<World>>,
@@ -26,13 +28,16 @@ impl SimDriver {
     pub(super) fn new(world: Rc<RefCell<World>>, core: CoreKey) -> Self {
         Self { world, core }
     }
+    #[inline(never)]
     pub fn submit(&mut self, slot: Slot, op: Op) {
         self.world.borrow_mut().submit(self.core, slot, op);
     }
+    #[inline(never)]
     pub fn cancel(&mut self, slot: Slot) {
         self.world.borrow_mut().cancel(self.core, slot);
     }
     /// Never blocks: `wait` is only noted, for the scheduler of the world to decide when this core runs next.
+    #[inline(never)]
     pub fn reap(&mut self, out: &mut Vec<Completion>, wait: Wait) {
         let mut world = self.world.borrow_mut();
         let core = &mut world.cores[self.core];
@@ -40,15 +45,19 @@ impl SimDriver {
         core.wait = wait;
         out.extend(core.completions.drain(..));
     }
+    #[inline(never)]
     pub fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<(Handle, SocketAddr)> {
         self.world.borrow_mut().listen(self.core, addr, sharing)
     }
+    #[inline(never)]
     pub fn now(&self) -> Instant {
         self.world.borrow().instant()
     }
+    #[inline(never)]
     pub fn wall(&self) -> WallTime {
         self.world.borrow().wall(self.core)
     }
+    #[inline(never)]
     pub fn random(&mut self) -> u64 {
         self.world.borrow_mut().cores[self.core].rng.next_u64()
     }

@@ -124,7 +124,7 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Client>> {
 
 /// A program per client, in the same order; `None` where the tool chain is absent.
 fn provision(dirs: &Dirs, clients: &[&Client]) -> Result<Vec<Option<Program>>> {
-    let must = std::env::var("CI").is_ok_and(|value| value == "true");
+    let must = crate::provision::must();
     let mut programs = Vec::new();
     for client in clients {
         match (client.provision)(dirs).with_context(|| format!("provisioning {}", client.name))? {

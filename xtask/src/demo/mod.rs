@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
     let programs = match programs::provision(&dirs)? {
         Tool::Ready(programs) => programs,
-        Tool::Absent(why) if std::env::var("CI").is_ok_and(|value| value == "true") => {
+        Tool::Absent(why) if crate::provision::must() => {
             bail!("{why}, and CI=true forbids a skip")
         }
         Tool::Absent(why) => {
