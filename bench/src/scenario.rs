@@ -63,6 +63,7 @@ standard! {
     "latency-50mb",
     "durable",
     "partitions-1000",
+    "partitions-10000",
     "hot-consume",
 }
 

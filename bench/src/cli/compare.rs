@@ -196,21 +196,23 @@ pub(super) fn report(args: &ReportArgs) -> Result<()> {
         fs::write(path, drawing).with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &args.document {
-        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let (head, rest) = text.split_once(RESULTS).context(RESULTS)?;
-        let (_, tail) = rest.split_once(RESULTS_END).context(RESULTS_END)?;
-        let results = compared::markdown(&comparison);
-        fs::write(
-            path,
-            format!("{head}{RESULTS}\n{results}{RESULTS_END}{tail}"),
-        )?;
+        replace(path, "results", &compared::markdown(&comparison))?;
     }
     Ok(())
 }
 
-/// Between these a document holds the last result.
-const RESULTS: &str = "<!-- results -->";
-const RESULTS_END: &str = "<!-- end of results -->";
+/// Puts `text` into a document between its comments `<!-- NAME -->` and `<!-- end of NAME -->`.
+pub(super) fn replace(path: &Path, name: &str, text: &str) -> Result<()> {
+    let (from, to) = (
+        format!("<!-- {name} -->"),
+        format!("<!-- end of {name} -->"),
+    );
+    let old = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let (head, rest) = old.split_once(&from).with_context(|| from.clone())?;
+    let (_, tail) = rest.split_once(&to).with_context(|| to.clone())?;
+    fs::write(path, format!("{head}{from}\n{text}{to}{tail}"))
+        .with_context(|| path.display().to_string())
+}
 
 /// The report's files.
 pub(super) fn write(comparison: &Comparison, out: &PathBuf) -> Result<()> {

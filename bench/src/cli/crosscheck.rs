@@ -5,13 +5,16 @@
 //! up. It is a check that neither is wrong by much, not a measurement.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::compare::PlaceFlags;
+use super::compare::{PlaceFlags, replace};
 use super::one::{clear_progress, progress};
+use crate::measure::manifest::Manifest;
 use crate::peer::{java_tool, start};
+use crate::report::compared::date;
 use crate::report::table::Table;
 use crate::report::units::{short, time};
 use crate::workload::{Produce, Rate, Workload};
@@ -24,12 +27,16 @@ pub(super) struct CrosscheckArgs {
     /// Seconds
     #[arg(long, default_value_t = 15)]
     seconds: u32,
+    /// Also put the result into this document, between its two `crosscheck` comments
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
     #[command(flatten)]
     place: PlaceFlags,
 }
 
 pub(super) fn crosscheck(args: &CrosscheckArgs) -> Result<()> {
     const RECORD: usize = 1024;
+    const WARM_S: u32 = 8;
     let place = args.place.place()?;
     let mut kafka = start("kafka", &place)?;
     let outcome = (|| -> Result<()> {
@@ -40,13 +47,13 @@ pub(super) fn crosscheck(args: &CrosscheckArgs) -> Result<()> {
                 batch_bytes: RECORD,
                 ..Default::default()
             }),
-            warmup_s: 3.0,
+            warmup_s: f64::from(WARM_S),
             measure_s: f64::from(args.seconds),
             ..Default::default()
         };
         let ours = kafka.run(&workload, &mut progress())?;
         clear_progress();
-        let records = args.records_per_s * (args.seconds + 3);
+        let records = args.records_per_s * (args.seconds + WARM_S);
         let text = java_tool(
             &place,
             &[
@@ -57,6 +64,9 @@ pub(super) fn crosscheck(args: &CrosscheckArgs) -> Result<()> {
                 &records.to_string(),
                 "--record-size",
                 &RECORD.to_string(),
+                // Its own compiler has the first seconds to itself, as ours needs none.
+                "--warmup-records",
+                &(args.records_per_s * WARM_S).to_string(),
                 "--throughput",
                 &args.records_per_s.to_string(),
                 "--producer-props",
@@ -92,6 +102,19 @@ pub(super) fn crosscheck(args: &CrosscheckArgs) -> Result<()> {
         let rate = before(line, "records/sec").unwrap_or_else(|| "-".to_owned());
         table.row(["records/s".to_owned(), short(p.requests_per_s), rate]);
         println!("{}", table.text());
+        if let Some(path) = &args.document {
+            let manifest = Manifest::read(&place.work);
+            let words = format!(
+                "{}, {} CPUs ({}), {} records/s of 1 KiB for {} s:\n\n{}",
+                date(manifest.started_unix_s),
+                manifest.cpus,
+                manifest.cpu,
+                args.records_per_s,
+                args.seconds,
+                table.markdown()
+            );
+            replace(path, "crosscheck", &words)?;
+        }
         Ok(())
     })();
     kafka.stop()?;

@@ -1,6 +1,7 @@
 //! `curve`, `sweep`, `replay`, `soak`, `floors`.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -82,6 +83,13 @@ pub(super) struct FloorsArgs {
     /// Seconds for each floor
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// The program for the round trip through a ring: `cargo build --release -p netio --example echo`
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/release/examples/echo"
+    )]
+    echo_bin: PathBuf,
     #[command(flatten)]
     place: PlaceFlags,
 }
@@ -211,10 +219,18 @@ fn run(
 pub(super) fn floors(args: &FloorsArgs) -> Result<()> {
     let dir = &args.place.dir;
     fs::create_dir_all(dir)?;
+    let echo = args.echo_bin.is_file().then_some(&*args.echo_bin);
+    if echo.is_none() {
+        println!(
+            "no round trip through a ring: {} is not there (cargo build --release -p netio --example echo)",
+            args.echo_bin.display()
+        );
+    }
     let found = floors::measure(
         dir,
         &cpus::allowed(),
         Duration::from_secs_f64(args.seconds),
+        echo,
         &mut |line| {
             clear_progress();
             progress()(line);
@@ -250,6 +266,13 @@ fn floors_text(f: &Floors) -> String {
         &f.round_trip,
         String::new(),
     );
+    if let Some(ring) = &f.ring_round_trip {
+        latency(
+            "the same through a bare ring".to_owned(),
+            ring,
+            String::new(),
+        );
+    }
     for (size, plain, synced) in &f.disk {
         latency(
             format!("write {}", bytes(*size as u64)),

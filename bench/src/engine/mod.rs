@@ -26,9 +26,10 @@ pub mod worker;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use client::{Cluster, NewTopic, Options, TopicInfo, Versions};
 use record::{Offset, Timestamp};
+use wire::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 
 pub(crate) use carry::{Load, carry};
 use connect::Setup;
@@ -110,6 +111,9 @@ pub fn run(target: &Target, workload: &Workload, progress: Progress<'_>) -> Resu
     result
 }
 
+/// Brokers refuse to make very many at once; Kafka 10,000.
+const PARTITIONS_PER_REQUEST: i32 = 4000;
+
 pub(crate) fn make_topic(
     cluster: &mut Cluster,
     workload: &Workload,
@@ -123,17 +127,45 @@ pub(crate) fn make_topic(
     let unique = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
     let new = NewTopic {
         name: format!("bench-{unique:x}"),
-        partitions: workload.partitions,
+        partitions: workload.partitions.min(PARTITIONS_PER_REQUEST),
         replication_factor: 1,
         configs: workload.topic_configs.clone(),
     };
-    let info = cluster.create_topic(&new)?;
+    let mut info = cluster.create_topic(&new)?;
+    let mut count = new.partitions;
+    while count < workload.partitions {
+        count = workload.partitions.min(count + PARTITIONS_PER_REQUEST);
+        info = add_partitions(cluster, &new.name, count)?;
+    }
     // Kafka names a leader before that leader has opened the log; an answered ListOffsets means that
     // it has (the client asks again while the answer is NOT_LEADER_OR_FOLLOWER).
     for partition in &info.partitions {
         cluster.list_offset(&info.name, partition.index, Timestamp(-1))?;
     }
     Ok(info)
+}
+
+/// Gives a topic more partitions, `count` in all.
+fn add_partitions(cluster: &mut Cluster, name: &str, count: i32) -> Result<TopicInfo> {
+    let request = CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic {
+            name: name.into(),
+            count,
+            assignments: None,
+        }],
+        timeout_ms: 30_000,
+        validate_only: false,
+    };
+    let response = cluster.any()?.call(&request)?;
+    for result in &response.results {
+        ensure!(
+            result.error_code == 0,
+            "more partitions for {name}: {} {}",
+            client::error::code_name(result.error_code),
+            result.error_message.as_deref().unwrap_or_default()
+        );
+    }
+    Ok(cluster.wait_for_leaders(name, usize::try_from(count)?)?)
 }
 
 fn run_on(

@@ -1,13 +1,14 @@
 //! What the machine itself does, without any broker: the floors under every figure.
 //!
-//! No io_uring here: the generator has no ring, and a broker's ring is measured by the broker's own
-//! tools. What is here is what any broker on this machine stands on.
+//! The generator has no ring of its own: for the round trip through one it starts the example `echo` of the crate `netio`, if
+//! it was built. All else is what any broker on this machine stands on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{IoSlice, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ pub struct Floors {
     pub jitter: Vec<Jitter>,
     /// 64 bytes there and back over loopback TCP, blocking calls, a thread on each of two CPUs.
     pub round_trip: Latency,
+    /// The same, answered by a program that does nothing else on a ring of its own.
+    #[serde(default)]
+    pub ring_round_trip: Option<Latency>,
     /// One loopback TCP stream, MB/s.
     pub loopback_mb_per_s: f64,
     pub memcpy_mb_per_s: f64,
@@ -61,6 +65,7 @@ pub fn measure(
     dir: &Path,
     cpus: &[usize],
     each: Duration,
+    echo: Option<&Path>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Floors> {
     let each = crate::clock::nanos(each);
@@ -77,6 +82,13 @@ pub fn measure(
     }
     say("loopback round trip");
     let round_trip = round_trip(first, last, each)?;
+    let ring_round_trip = match echo {
+        Some(program) => {
+            say("ring round trip");
+            Some(ring_round_trip(program, first, last, each)?)
+        }
+        None => None,
+    };
     say("loopback stream");
     let loopback_mb_per_s = loopback(first, last, each)?;
     say("memory and CRC-32C");
@@ -95,6 +107,7 @@ pub fn measure(
         clock_ns,
         jitter,
         round_trip,
+        ring_round_trip,
         loopback_mb_per_s,
         memcpy_mb_per_s,
         crc32c_mb_per_s,
@@ -174,15 +187,7 @@ fn round_trip(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<Latency> {
         });
         let ask = scope.spawn(move || -> Result<Latency> {
             pin_thread(&[near_cpu])?;
-            let clock = Clock::default();
-            let (mut all, mut bytes) = (Latencies::default(), [7; 64]);
-            while clock.now() < each {
-                let sent = clock.now();
-                near.write_all(&bytes)?;
-                near.read_exact(&mut bytes)?;
-                all.record(clock.now() - sent);
-            }
-            Ok(all.summary())
+            ping(&mut near, each)
         });
         let result = ask
             .join()
@@ -191,6 +196,47 @@ fn round_trip(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<Latency> {
             .map_err(|_| anyhow::anyhow!("the echo has panicked"))??;
         result
     })
+}
+
+/// 64 bytes there and back, again and again.
+fn ping(stream: &mut TcpStream, each: Nanos) -> Result<Latency> {
+    let clock = Clock::default();
+    let (mut all, mut bytes) = (Latencies::default(), [7; 64]);
+    while clock.now() < each {
+        let sent = clock.now();
+        stream.write_all(&bytes)?;
+        stream.read_exact(&mut bytes)?;
+        all.record(clock.now() - sent);
+    }
+    Ok(all.summary())
+}
+
+/// As [`round_trip`], answered by another program.
+fn ring_round_trip(
+    program: &Path,
+    near_cpu: usize,
+    far_cpu: usize,
+    each: Nanos,
+) -> Result<Latency> {
+    let mut child = Command::new(program)
+        .arg(far_cpu.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {}", program.display()))?;
+    let asked = (|| {
+        let mut address = String::new();
+        let said = child.stdout.take().context("it has a standard output")?;
+        BufReader::new(said).read_line(&mut address)?;
+        let mut stream = TcpStream::connect(address.trim())
+            .with_context(|| format!("{} said: {address}", program.display()))?;
+        stream.set_nodelay(true)?;
+        on_cpu(near_cpu, || ping(&mut stream, each))?
+    })();
+    // It ends with its standard input.
+    drop(child.stdin.take());
+    child.wait()?;
+    asked
 }
 
 fn loopback(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<f64> {

@@ -14,6 +14,8 @@ const LEFT: f64 = 74.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
+/// Half of the longest label of the x axis, less the right margin.
+const LAST: f64 = 12.0;
 /// Colours there are; series beyond share them.
 pub const COLOURS: usize = 6;
 
@@ -116,9 +118,15 @@ pub fn plot(frame: Frame, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> Option
     }
     for (place, label) in x.marks(x0, x1) {
         let at = across(place);
+        // The last label would stick out of the drawing.
+        let (x, anchor) = if at > right - LAST {
+            (right + RIGHT - 2.0, "end")
+        } else {
+            (at, "middle")
+        };
         let _ = write!(
             out,
-            "<path class=\"grid\" d=\"M{at:.1} {top:.1}V{bottom:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+            "<path class=\"grid\" d=\"M{at:.1} {top:.1}V{bottom:.1}\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
             bottom + 17.0
         );
     }
