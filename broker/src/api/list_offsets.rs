@@ -11,6 +11,7 @@ use crate::{
     time_lookup::Lookup,
 };
 use record::Offset;
+use std::collections::BTreeSet;
 use wire::{
     Decode, ErrorCode, Reader,
     list_offsets::{
@@ -45,6 +46,16 @@ pub(crate) fn handle<'a>(
         return scatter_topics(shard, request, body.topics, part);
     }
     let mut lookup = Lookup::new(request.pending);
+    // A partition that is named twice is refused each time.
+    let (mut named, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for topic in &body.topics {
+        for p in &topic.partitions {
+            let partition = (&*topic.name, p.partition_index);
+            if !named.insert(partition) {
+                twice.insert(partition);
+            }
+        }
+    }
     for (t, topic) in body.topics.iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (p, asked) in topic.partitions.iter().enumerate() {
@@ -55,13 +66,13 @@ pub(crate) fn handle<'a>(
                 leader_epoch: -1,
                 error_code: 0,
             };
-            match look(
-                shard,
-                &topic.name,
-                asked,
-                body.isolation_level == 1,
-                request.version(),
-            ) {
+            let committed = body.isolation_level == 1;
+            let looked = if twice.contains(&(&*topic.name, asked.partition_index)) {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                look(shard, &topic.name, asked, committed, request.version())
+            };
+            match looked {
                 Ok(Found::Now {
                     offset,
                     leader_epoch,
@@ -104,6 +115,18 @@ fn look(
     committed: bool,
     version: i16,
 ) -> Result<Found, ErrorCode> {
+    // The version that each was made with (`ReplicaManager.isListOffsetsTimestampUnsupported`).
+    let since = match asked.timestamp {
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LATEST_TIERED => 9,
+        EARLIEST_PENDING_UPLOAD => 11,
+        LATEST | EARLIEST | 0.. => 1,
+        _ => i16::MAX,
+    };
+    if version < since {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
     let (slot, epoch) = shard.led(topic, asked.partition_index, asked.current_leader_epoch)?;
     let offsets = shard.store.offsets(slot);
     let at = |shard: &Shard, offset: Offset| Found::Now {
@@ -120,15 +143,14 @@ fn look(
             leader_epoch: epoch,
         },
         EARLIEST | EARLIEST_LOCAL => at(shard, offsets.log_start),
-        MAX_TIMESTAMP if version >= 7 => Found::Later {
+        MAX_TIMESTAMP => Found::Later {
             token: shard.store.offset_of_max_timestamp(slot),
         },
         // Nothing is tiered.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Found::Nothing,
-        timestamp if timestamp >= 0 => Found::Later {
+        timestamp => Found::Later {
             token: shard.store.offset_for_time(slot, timestamp),
         },
-        _ => return Err(ErrorCode::InvalidRequest),
     })
 }
 

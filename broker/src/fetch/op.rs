@@ -76,8 +76,11 @@ impl Shard {
         if let Some(op) = self.fetches.ops.get_mut(&id) {
             op.missing = by_core.len();
         }
-        // Each core may fill the whole answer: it is cut when it is put together only by what cores do not have.
+        // Nobody waits for more than the cores may give, of which each has a share.
         let share = max_bytes / by_core.len().max(1);
+        if let Some(op) = self.fetches.ops.get_mut(&id) {
+            op.min_bytes = op.min_bytes.min(share);
+        }
         for (core, places) in by_core {
             if core == self.me {
                 self.serve_fetch(Origin::Local { op: id }, &wanted, &places, share, true);
@@ -345,9 +348,16 @@ impl Shard {
         read_committed: bool,
         tell_endpoints: &mut bool,
     ) -> PartitionData<'static> {
+        // Clients of those versions do not know that an error of the disk may pass: one that makes them ask again is told.
+        let storage = found.error == ErrorCode::KafkaStorageError.code();
+        let error_code = if storage && pending.version <= 5 {
+            ErrorCode::NotLeaderOrFollower.code()
+        } else {
+            found.error
+        };
         let mut data = PartitionData {
             partition_index: part.partition,
-            error_code: found.error,
+            error_code,
             high_watermark: found.high_watermark,
             last_stable_offset: found.last_stable,
             log_start_offset: found.log_start,
@@ -358,8 +368,11 @@ impl Shard {
         if let Some((epoch, end_offset)) = found.diverging {
             data.diverging_epoch = EpochEndOffset { epoch, end_offset };
         }
-        if found.error == ErrorCode::NotLeaderOrFollower.code()
-            && pending.version >= 12
+        // Since version 16 the new leader is told to who was fenced, too (`KafkaApis.handleFetchRequest`).
+        let fenced = found.error == ErrorCode::FencedLeaderEpoch.code();
+        let elsewhere = found.error == ErrorCode::NotLeaderOrFollower.code();
+        if pending.version >= if fenced { 16 } else { 12 }
+            && (elsewhere || fenced)
             && let (_, Some(topic)) = self.home_of(&part.topic, part.partition)
         {
             let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);

@@ -183,7 +183,9 @@ impl Shard {
             } else {
                 ErrorCode::UnknownLeaderEpoch
             };
-            return Err(failed(error));
+            let mut fetched = failed(error);
+            fetched.leader_epoch = leader.epoch;
+            return Err(fetched);
         }
         Ok((leader.slot, leader.epoch))
     }

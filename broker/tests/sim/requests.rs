@@ -149,10 +149,12 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 current_leader_epoch: -1,
                 timestamp,
             };
-            let mut partitions = vec![asked(-1), asked(-2), asked(NOW.0)];
-            if v >= 7 {
-                partitions.push(asked(-3));
-            }
+            // One of what the version has: a partition that is named twice is refused.
+            let timestamps: &[i64] = match v {
+                ..7 => &[-1, -2, NOW.0],
+                _ => &[-1, -2, -3, NOW.0],
+            };
+            let partitions = vec![asked(timestamps[v as usize % timestamps.len()])];
             frame(
                 &lo::ListOffsetsRequest {
                     replica_id: -1,
