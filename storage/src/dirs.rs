@@ -133,7 +133,7 @@ impl Store {
             .index
             .get(log.first_unflushed())
             .map_or(log.offsets.log_start, |cached| cached.base);
-        let producers = log.producers_flushed.clone();
+        let (producers, epochs) = (log.producers_flushed.clone(), log.epochs.clone());
         if class == Class::Maintenance && self.dirs.opening >= CHANGES_MAX {
             return None;
         }
@@ -156,6 +156,7 @@ impl Store {
                 if !producers.is_empty() {
                     log.set_producers(parse_producers(&producers, id, max)?);
                 }
+                log.set_epochs(epochs);
                 Ok(log)
             };
             Outcome::Opened {

@@ -174,6 +174,8 @@ struct State {
     /// The file has epochs that the log no longer has: it must be written before the next batch, or a later start, which finds
     /// batches behind them, would believe them.
     epochs_stale: bool,
+    /// Whoever opened the log keeps its epochs as well: see [`DiskLog::set_epochs`].
+    epochs_kept: bool,
     /// By `from`.
     fences: BTreeMap<Offset, Fence>,
     cursors: Vec<Cursor>,
@@ -332,6 +334,23 @@ impl DiskLog {
     /// The producers as of [`Self::flushed`], read from a checkpoint. After [`Self::open`], before the first flush.
     pub fn set_producers(&self, producers: ProducerStates) {
         self.inner.state.borrow_mut().producers = producers;
+    }
+    /// The epochs of the log, from a checkpoint that goes on holding them. After [`Self::open`] or [`Self::create`], before the
+    /// first flush. From then on the file `leader-epoch-checkpoint` is written when a segment or the log is closed, and not,
+    /// with two syncs, at the first flush of each epoch. Why no crash hurts:
+    /// 1. a batch of a new epoch is flushed, the file does not know the epoch, the power goes;
+    /// 2. the checkpoint that counts the batch as flushed was captured later, with the epochs of all it counts; as long as there
+    ///    is none, the batch is in the chain, and its replay makes the epoch known again;
+    /// 3. so recovery opens the log with its flushed state and *these* epochs; what the file says is not looked at.
+    ///
+    /// The file counts where there is no checkpoint: in a directory that Kafka has left, or a clean stop, which writes it.
+    pub fn set_epochs(&self, mut epochs: EpochHistory) {
+        let mut state = self.inner.state.borrow_mut();
+        epochs.truncate_from_end(state.active.flushed);
+        epochs.truncate_from_start(state.log_start);
+        state.epochs_stale |= epochs != state.epochs;
+        state.epochs = epochs;
+        state.epochs_kept = true;
     }
     /// Epochs of what is on the device.
     pub fn epochs(&self) -> EpochHistory {

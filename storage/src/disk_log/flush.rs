@@ -117,11 +117,13 @@ impl DiskLog {
             .await
             .map_err(|error| self.fault(error))?;
 
-        // Epochs before their batches: one too many is cut off at the next start, one too few would be lost.
+        // Epochs before their batches, unless somebody else keeps them: one too many is cut off at the next start, one too few
+        // would be lost.
+        let kept = self.inner.state.borrow().epochs_kept;
         let epochs = {
             let (mut epochs, mut changed) = {
                 let state = self.inner.state.borrow();
-                (state.epochs.clone(), state.epochs_stale)
+                (state.epochs.clone(), state.epochs_stale && !kept)
             };
             for (header, _) in run
                 .iter()
@@ -131,7 +133,7 @@ impl DiskLog {
             }
             changed.then_some(epochs)
         };
-        if let Some(epochs) = &epochs {
+        if let Some(epochs) = epochs.as_ref().filter(|_| !kept) {
             let text = epochs.to_text().into_bytes();
             self.inner
                 .disk
@@ -155,7 +157,7 @@ impl DiskLog {
         let mut state = self.inner.state.borrow_mut();
         if let Some(epochs) = epochs {
             state.epochs = epochs;
-            state.epochs_stale = false;
+            state.epochs_stale = kept;
         }
         for (header, _) in run {
             state.producers.apply(header);
@@ -193,6 +195,11 @@ impl DiskLog {
         self.write_snapshot(base)
             .await
             .map_err(|error| self.space(error))?;
+        if self.inner.state.borrow().epochs_stale {
+            self.write_epochs()
+                .await
+                .map_err(|error| self.space(error))?;
+        }
         *tail = self
             .begin_segment(base)
             .await
@@ -222,6 +229,17 @@ impl DiskLog {
         drop(io.open(&self.path(base, LOG), how).await?);
         io.sync_dir(&self.inner.dir).await?;
         Ok(Tail::empty())
+    }
+
+    /// The file of epochs, as the log knows them.
+    pub(super) async fn write_epochs(&self) -> Result<(), Error> {
+        let text = self.inner.state.borrow().epochs.to_text();
+        self.inner
+            .disk
+            .replace(&self.inner.dir, LEADER_EPOCHS, text.into_bytes())
+            .await?;
+        self.inner.state.borrow_mut().epochs_stale = false;
+        Ok(())
     }
 
     /// Kafka's producer snapshot at `offset`, which is `flushed`.

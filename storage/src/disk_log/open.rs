@@ -363,6 +363,7 @@ impl DiskLog {
             producers: ProducerStates::new(disk.options().producer_ids_max),
             epochs,
             epochs_stale: false,
+            epochs_kept: false,
             fences: BTreeMap::new(),
             cursors: Vec::new(),
             generation: 0,
@@ -473,7 +474,8 @@ impl DiskLog {
     pub async fn close(&self) -> Result<FlushedState, Error> {
         let mut tail = self.inner.writer.hold().await;
         self.inner.state.borrow().usable()?;
-        if !self.is_sealed().await? {
+        let stale = self.inner.state.borrow().epochs_stale;
+        if stale || !self.is_sealed().await? {
             self.load_held().await?;
             self.seal_active(&mut tail)
                 .await
@@ -482,10 +484,7 @@ impl DiskLog {
             self.write_snapshot(end)
                 .await
                 .map_err(|error| self.space(error))?;
-            let epochs = self.inner.state.borrow().epochs.to_text();
-            self.inner
-                .disk
-                .replace(&self.inner.dir, LEADER_EPOCHS, epochs.into_bytes())
+            self.write_epochs()
                 .await
                 .map_err(|error| self.space(error))?;
             self.drop_stray_snapshots(end).await?;

@@ -313,6 +313,7 @@ impl Recovery {
                         max,
                     )?);
                 }
+                disk.set_epochs(replayed.state.epochs.clone());
                 replayed.disk = Some(disk);
             }
             replayed.state.name = name.to_owned();

@@ -162,6 +162,8 @@ pub(crate) async fn replay(
     }
     let wanted = batches.range(from..).next().is_some();
     if !wanted && cut.is_none() && lost.is_empty() {
+        // Epochs of batches that were not promised and are gone.
+        result.state.epochs.truncate_from_end(end);
         return Ok(result);
     }
     let log = match &state.disk {
@@ -181,10 +183,13 @@ pub(crate) async fn replay(
     if !state.producers.is_empty() {
         log.set_producers(parse_producers(&state.producers, id, producer_ids_max)?);
     }
+    log.set_epochs(state.epochs.clone());
     if let Some(to) = cut {
         Box::pin(log.truncate(to)).await?;
     }
     let mut expected = log.flushed().max(from);
+    // What the checkpoint knew of batches that come again: with later epochs there, an earlier one would seem to begin only here.
+    state.epochs.truncate_from_end(expected);
     let mut pending = Vec::new();
     let mut pending_bytes = 0;
     for (base, batch) in batches {
