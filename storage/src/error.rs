@@ -56,6 +56,9 @@ pub enum AppendError {
         current: LeaderEpoch,
         got: LeaderEpoch,
     },
+    /// MESSAGE_TOO_LARGE: whatever a topic allows, a batch must fit a file of the write-ahead log.
+    #[error("a batch of {bytes} bytes does not fit a file of the write-ahead log of {file_bytes}")]
+    TooLarge { bytes: usize, file_bytes: u64 },
     /// Too much unflushed or in flight now: try again when [`crate::Event::Room`] comes. Nothing was appended.
     #[error("no room in the write-ahead log now")]
     Busy,

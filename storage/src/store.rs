@@ -130,7 +130,8 @@ impl Store {
             core,
             start,
             run: u128::from(io.random()) << 64 | u128::from(io.random()),
-            group_bytes: options.group_bytes,
+            // A group larger than any file would wait for one for ever.
+            group_bytes: options.group_bytes.min(group_bytes_max(bytes)),
             groups_in_flight: options.groups_in_flight,
             linger_us: options.linger_us,
         };
@@ -600,6 +601,11 @@ impl Store {
         let log = self.log(slot);
         dir_name(&log.name, log.id.partition)
     }
+}
+
+/// Largest group, so that its frame fits a file of `file_bytes` with room to spare. A larger batch has a frame of its own.
+fn group_bytes_max(file_bytes: u64) -> usize {
+    usize::try_from(file_bytes / 2).unwrap_or(usize::MAX)
 }
 
 pub(crate) fn batch_entry(kind: Kind, id: LogId, header: &BatchHeader) -> Entry {

@@ -12,7 +12,7 @@ use crate::{
     store::{TimeOffset, batch_entry},
     wal::{
         Kind,
-        group::Reach,
+        group::{Group, Reach},
         recycle::{self, WalFile},
     },
 };
@@ -160,12 +160,12 @@ impl Store {
         if let Some(reason) = &self.turn.full {
             return Err(Error::Full(reason.clone()).into());
         }
-        if bytes as u64 + 2 * netio::buffer::BLOCK as u64 > self.options.wal_file_bytes {
-            return Err(Error::Full(format!(
-                "a batch of {bytes} bytes in WAL files of {}",
-                self.options.wal_file_bytes
-            ))
-            .into());
+        // A frame lies in one file: this batch fits none that will ever be made.
+        if Group::bytes_for(bytes) as u64 > self.options.wal_file_bytes {
+            return Err(AppendError::TooLarge {
+                bytes,
+                file_bytes: self.options.wal_file_bytes,
+            });
         }
         if self.turn.stop != Stop::No {
             return Err(Error::Failed("the store stops".into()).into());

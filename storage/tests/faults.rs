@@ -472,6 +472,29 @@ fn a_failed_write_makes_the_chain_read_only() {
 }
 
 #[test]
+fn a_batch_that_fits_no_file_is_too_large_and_one_that_fills_it_is_not() {
+    let mut case = Case::new(Options {
+        // Larger than a file: groups are held to what fits.
+        group_bytes: 1 << 20,
+        ..options()
+    });
+    let refused = case.try_append(256 << 10);
+    assert!(
+        matches!(refused, Some(AppendError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    // Header, entry and batch header take less than a block.
+    case.append_acked((256 << 10) - 4096);
+    for _ in 0..20 {
+        let refused = case.try_append(20_000);
+        assert_eq!(refused, None, "many at once make groups that fit");
+    }
+    case.append_acked(500);
+    case.restart();
+    assert_eq!(case.offsets().log_end, Offset(22));
+}
+
+#[test]
 fn a_failing_segment_makes_its_log_read_only() {
     let mut case = Case::new(Options {
         flush_bytes: 1,

@@ -9,6 +9,8 @@ pub fn append_error(error: &AppendError) -> (ErrorCode, String) {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::FencedEpoch { .. } => ErrorCode::NotLeaderOrFollower,
+        // No try again makes it smaller.
+        AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         // The producer tries again; nothing was appended.
         AppendError::Busy => ErrorCode::NotEnoughReplicas,
         AppendError::Storage(error) => storage_error(error),
