@@ -23,23 +23,28 @@ use crate::{
     },
 };
 use record::{
-    BatchView, Compression, Timestamp, TopicId, recode,
+    BatchView, Compression, Invalid, InvalidRecord, Records, Timestamp, TopicId, recode,
     validate::{Restamp, validate_with},
 };
 use std::borrow::Cow;
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, ErrorCode, Reader, Str,
     produce::{
-        LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-        TopicProduceData, TopicProduceResponse,
+        BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest,
+        ProduceResponse, TopicProduceData, TopicProduceResponse,
     },
 };
+
+/// Most records that a refusal names.
+const RECORD_ERRORS_MAX: usize = 1_000;
 
 /// A refusal of one partition's batch.
 struct Refusal {
     error: ErrorCode,
     message: Option<Cow<'static, str>>,
     leader: Option<LeaderIdAndEpoch>,
+    /// The records at fault, from 0, where it is theirs.
+    records: Vec<i32>,
 }
 
 impl From<ErrorCode> for Refusal {
@@ -48,6 +53,7 @@ impl From<ErrorCode> for Refusal {
             error,
             message: None,
             leader: None,
+            records: Vec::new(),
         }
     }
 }
@@ -143,6 +149,18 @@ pub(crate) fn handle<'a>(
                     shard.stats.error(refusal.error);
                     response.error_code = refusal.error.code();
                     response.base_offset = -1;
+                    // Clients then fail these with the error, and the rest of the batch for being beside them (KIP-467).
+                    if request.version() >= 8 {
+                        let why = refusal.message.as_ref().map(|m| Str::from(m.to_string()));
+                        response.record_errors = refusal
+                            .records
+                            .iter()
+                            .map(|&batch_index| BatchIndexAndErrorMessage {
+                                batch_index,
+                                batch_index_error_message: why.clone(),
+                            })
+                            .collect();
+                    }
                     response.error_message = refusal.message.map(|m| m.into_owned().into());
                     if let Some(leader) = refusal.leader.filter(|_| request.version() >= 10) {
                         response.current_leader = leader;
@@ -252,6 +270,7 @@ fn append(
                 error,
                 message: Some(message.into()),
                 leader: None,
+                records: at_fault(batch, &invalid, config.validate.max_decompressed),
             }
         })?;
     let attributes = validated.header.attributes;
@@ -276,6 +295,7 @@ fn append(
                     error: ErrorCode::InvalidRecord,
                     message: Some(why.into()),
                     leader: None,
+                    records: Vec::new(),
                 })?;
             check_size(&recoded, &config)?;
             Some(recoded)
@@ -299,10 +319,33 @@ fn append(
             error: code,
             message: Some(message.into()),
             leader: None,
+            records: Vec::new(),
         }
     })?;
     shard.stats.produced_bytes += batch.len() as u64;
     Ok((slot, appended))
+}
+
+/// The records of a refused batch that are at fault: all that lack a key, as a producer may have left out many; else the first.
+fn at_fault(batch: &[u8], invalid: &Invalid, cap: usize) -> Vec<i32> {
+    let Some(first) = invalid.record_index() else {
+        return Vec::new();
+    };
+    if !matches!(invalid, Invalid::InvalidRecord(InvalidRecord::NoKey { .. })) {
+        return vec![first];
+    }
+    let opened = BatchView::parse(batch)
+        .ok()
+        .and_then(|view| Some((*view.header(), view.decompressed(cap).ok()?)));
+    let Some((header, bytes)) = opened else {
+        return vec![first];
+    };
+    (0..)
+        .zip(Records::new(&bytes, &header).map_while(Result::ok))
+        .filter(|(_, record)| record.key.is_none())
+        .map(|(index, _)| index)
+        .take(RECORD_ERRORS_MAX)
+        .collect()
 }
 
 fn check_size(batch: &[u8], config: &TopicConfig) -> Result<(), Refusal> {
@@ -314,6 +357,7 @@ fn check_size(batch: &[u8], config: &TopicConfig) -> Result<(), Refusal> {
         error: ErrorCode::MessageTooLarge,
         message: Some(format!("a batch of {size} bytes, max.message.bytes is {max}").into()),
         leader: None,
+        records: Vec::new(),
     })
 }
 
@@ -337,5 +381,6 @@ fn leader_of(shard: &Shard, topic: TopicId, partition: i32) -> Result<storage::L
             leader_id: shard.settings.client_id_of(core),
             leader_epoch: known.leader_epoch,
         }),
+        records: Vec::new(),
     })
 }

@@ -105,3 +105,30 @@ fn zstd_of_an_old_producer_is_refused() {
         }
     }
 }
+
+#[test]
+fn the_records_at_fault_are_named() {
+    for how in every_mode(24) {
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 1).unwrap();
+        kafka.set_config(&mut bed, "t", "message.timestamp.after.max.ms", "1000");
+        let mut late = BatchBuilder::new();
+        for (n, ahead) in [0, 0, 3_600_000, 0].into_iter().enumerate() {
+            let value = format!("record {n}");
+            let at = record::Timestamp(NOW.0 + ahead);
+            late.append(None, Some(value.as_bytes()), at, &[]).unwrap();
+        }
+        let late = late.build_bytes().unwrap();
+        let core = kafka.leader(&mut bed, "t", 0);
+        for version in [7, 8, 12] {
+            let request = produce_request("t", 0, -1, late.clone());
+            let answer = kafka.call(&mut bed, core, &request, version);
+            let answer = &answer.responses[0].partition_responses[0];
+            assert_eq!(answer.error_code, ErrorCode::InvalidTimestamp.code());
+            let named: Vec<i32> = answer.record_errors.iter().map(|e| e.batch_index).collect();
+            let wanted: &[i32] = if version < 8 { &[] } else { &[2] };
+            assert_eq!(named, wanted, "version {version}");
+        }
+    }
+}
