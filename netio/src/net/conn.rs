@@ -4,7 +4,9 @@
 //! known to be large, or the last ones were: one receive at a time into the connection's own buffer. *Stopped*: the program
 //! holds the connection back, or does not take what has arrived. `pump` moves a connection to the mode it should be in; a
 //! change of mode waits for the end of the receive in flight, so bytes are always appended in order.
-use super::{CloseReason, ConnId, Received, input::Input, output::Output};
+use super::{
+    CloseReason, ConnId, Received, input::Input, output::Output, spare::LARGE_BUFFER_BYTES,
+};
 use crate::{
     Event, Instant,
     core::{
@@ -18,8 +20,6 @@ use std::net::SocketAddr;
 
 /// A frame above this is received in one shot into the connection's own buffer.
 const LARGE_BYTES: usize = 32 << 10;
-/// Size of a large receive buffer, if the next frame does not need more: several frames arrive per receive.
-const LARGE_BUFFER_BYTES: usize = 256 << 10;
 /// Input below this counts as small; so many in a row free the large buffer.
 const SMALL_BYTES: usize = 16 << 10;
 const SMALL_STREAK: u8 = 4;
@@ -167,20 +167,21 @@ impl State {
         want: usize,
         hold: bool,
     ) {
+        let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id) else {
             return;
         };
         assert!(conn.taken, "input put back to {id:?}, which was not taken");
         let mut input = received.0;
-        input.consume(consumed);
+        input.consume(consumed, &spare);
         if conn.input.len() > 0 {
-            input.append(conn.input.bytes());
+            input.append(conn.input.bytes(), &spare);
         }
         conn.input = input;
         (conn.taken, conn.want, conn.hold) = (false, want, hold);
         let became_large = conn.note_frame(want);
         if !conn.large {
-            conn.input.shrink();
+            conn.input.shrink(&spare);
         }
         if became_large {
             self.net.large.push(id);
@@ -258,6 +259,7 @@ impl State {
             panic!("a receive ended with {outcome:?}")
         };
         let now = self.now;
+        let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
             return;
         };
@@ -275,12 +277,12 @@ impl State {
             Ok(provided) if provided.is_empty() => self.end(id, CloseReason::Peer),
             Ok(provided) => {
                 self.stats.received_bytes += provided.len() as u64;
-                conn.input.push(provided);
+                conn.input.push(provided, &spare);
                 (conn.fresh, conn.received_at) = (true, now);
                 self.pump(id);
                 // Only for a turn that is about to take it does a provided buffer stay out.
                 if let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.notified) {
-                    conn.input.own();
+                    conn.input.own(&spare);
                 }
             }
             Err(error) if error.errno == libc::ECANCELED && cancelled => self.pump(id),
@@ -293,6 +295,7 @@ impl State {
             panic!("a receive ended with {outcome:?}")
         };
         let now = self.now;
+        let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
             return;
         };
@@ -307,7 +310,7 @@ impl State {
         conn.input
             .returned(buf, conn.lent_at + *result.as_ref().unwrap_or(&0));
         if !conn.large {
-            conn.input.shrink();
+            conn.input.shrink(&spare);
         }
         match result {
             Ok(0) => self.end(id, CloseReason::Peer),
@@ -408,6 +411,7 @@ enum Mode {
 impl State {
     /// Says `Readable` if it is due, and brings the receive in flight in line with the mode.
     fn pump(&mut self, id: ConnId) {
+        let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id) else {
             return;
         };
@@ -463,7 +467,7 @@ impl State {
             }
             // While the program has the input, its buffer is not ours to lend.
             (Mode::Large, Receiving::No) if !conn.taken && (conn.want == 0 || have < conn.want) => {
-                let (buf, at) = conn.input.lend(conn.want.max(LARGE_BUFFER_BYTES));
+                let (buf, at) = conn.input.lend(conn.want.max(LARGE_BUFFER_BYTES), &spare);
                 (conn.lent_at, conn.lent_bytes) = (at, buf.len());
                 let slot = self.submit(
                     Pending::ReceiveInto(id),
@@ -537,12 +541,13 @@ impl State {
     /// After a step: provided buffers that were not taken go back to the driver. After a turn, also: ended connections, of which
     /// the program now knows, give up their slots.
     pub(crate) fn settle_connections(&mut self, turned: bool) {
+        let spare = self.net.spare.clone();
         let mut notified = std::mem::take(&mut self.net.notified);
         for id in notified.drain(..) {
             let Some(conn) = self.net.get_mut(id) else {
                 continue;
             };
-            conn.input.own();
+            conn.input.own(&spare);
             conn.notified = false;
         }
         self.net.notified = notified;
@@ -562,6 +567,7 @@ impl State {
 
     /// Connections that rest with a large buffer give it back.
     pub(crate) fn sweep_large(&mut self) {
+        let spare = self.net.spare.clone();
         self.net.sweeping = false;
         let mut large = std::mem::take(&mut self.net.large);
         let rested_since =
@@ -592,7 +598,7 @@ impl State {
                     self.driver.cancel(slot);
                 }
                 Receiving::Into { .. } => {}
-                _ => conn.input.shrink(),
+                _ => conn.input.shrink(&spare),
             }
             false
         });

@@ -5,16 +5,18 @@
 //!
 //! * [`input`]  the bytes that arrived and were not consumed, in a provided buffer or in memory of their own.
 //! * [`output`] the bytes to send, and how they are gathered into one send.
+//! * `spare`    large receive buffers between two connections.
 //! * `conn`     a connection's states, and what each completion does to it.
 //! * `listen`   listeners: accepting, and the limit of connections.
 pub(crate) mod conn;
 pub mod input;
 mod listen;
 pub mod output;
+mod spare;
 
 use crate::{Instant, Options, stats::Stats};
 pub use input::Received;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, rc::Rc};
 
 /// A connection of this core: slot and generation, so that a late event never reaches the next connection in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +69,7 @@ pub(crate) struct Net {
     /// Connections with a large receive buffer.
     pub(crate) large: Vec<ConnId>,
     pub(crate) sweeping: bool,
+    pub(crate) spare: Rc<spare::Spare>,
 }
 
 struct Entry {
@@ -78,6 +81,7 @@ impl Net {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             entries: Vec::new(),
+            spare: Rc::default(),
             free: Vec::new(),
             listeners: Vec::new(),
             connections_max: options.connections_max,
