@@ -147,11 +147,15 @@ impl Facts {
         )
     }
 
-    /// Whether the batch must go to a new segment (`LogSegment.shouldRoll`). An empty segment never rolls: the batch would find
-    /// no more room in the next.
+    /// Whether the batch must go to a new segment (`LogSegment.shouldRoll`). An empty segment rolls
+    /// only for an offset out of its reach (a log start was raised far): otherwise the batch would find no more room in the next.
     pub(crate) fn should_roll(&self, batch: &BatchHeader, config: &LogConfig, now: i64) -> bool {
+        let far = batch
+            .last_offset()
+            .checked_since(self.base)
+            .is_none_or(|distance| distance > i64::from(i32::MAX));
         if self.size == 0 {
-            return false;
+            return far;
         }
         let bytes = batch.size_in_bytes() as u64;
         let waited = if self.first_timestamp >= 0 {
@@ -166,10 +170,7 @@ impl Facts {
             || u64::from(self.index_entries) >= index_max
             // One entry is kept for the last one.
             || u64::from(self.time_entries) + 1 >= time_max
-            || batch
-                .last_offset()
-                .checked_since(self.base)
-                .is_none_or(|distance| distance > i64::from(i32::MAX))
+            || far
     }
 
     /// What no batches could have brought about; `None` if some could.
@@ -372,6 +373,8 @@ mod tests {
             !Facts::new(Offset(0), 0).should_roll(&batch(0, 1, 20_000, 0), &config(), i64::MAX),
             "empty"
         );
+        let far = batch(i64::from(i32::MAX) + 1, 1, 100, 0);
+        assert!(Facts::new(Offset(0), 0).should_roll(&far, &config(), 0));
         assert!(!rolls(&filled(5_000), batch(1, 1, 5_000, 2_000), 9_999_999));
         assert!(rolls(&filled(5_000), batch(1, 1, 5_001, 2_000), 0));
         assert!(
