@@ -17,6 +17,9 @@ use wire::ErrorCode;
 use wire::join_group::{JoinGroupResponse, JoinGroupResponseMember};
 use wire::sync_group::SyncGroupResponse;
 
+/// Least time between two looks at a group that waits for members who are all away.
+const ALL_AWAY_MS_MIN: i32 = 100;
+
 /// Work on one group within one operation.
 pub(super) struct Turn<'a> {
     pub(super) options: &'a Options,
@@ -225,8 +228,13 @@ impl Turn<'_> {
         self.group.classic.initial_delay = None;
         self.group.classic.new_member_added = false;
         if !self.group.classic.elect_joined_leader() && self.group.classic.len() > 0 {
-            // Only static members, all of them away: their sessions decide.
-            let deadline = self.now.after(self.group.classic.rebalance_timeout_ms());
+            // Only static members, all of them away: their sessions decide. A member may have named a timeout of nothing.
+            let again_ms = self
+                .group
+                .classic
+                .rebalance_timeout_ms()
+                .max(ALL_AWAY_MS_MIN);
+            let deadline = self.now.after(again_ms);
             self.timers.schedule(self.group.join_timer(), deadline);
             return;
         }

@@ -136,7 +136,11 @@ impl Coordinator {
     /// Does what is due: sessions, rebalances and syncs that took too long, offsets that expired.
     pub fn tick(&mut self, now: Now) -> Outcome {
         let mut out = Outcome::default();
-        while let Some(timer) = self.timers.pop_due(now.monotonic_ms) {
+        // What is set meanwhile for this very moment waits for the next tick, or one group could hold the core for ever.
+        for _ in 0..self.timers.len() {
+            let Some(timer) = self.timers.pop_due(now.monotonic_ms) else {
+                break;
+            };
             match timer {
                 Timer::Session { group, member } => {
                     self.turn(&group, now, &mut out, |turn| {

@@ -287,6 +287,34 @@ fn only_static_members_and_all_away() {
 }
 
 #[test]
+fn members_away_that_name_no_rebalance_timeout_do_not_hold_the_core() {
+    for rebalance_ms in [0, -1, i32::MIN] {
+        let mut bed = Bed::new();
+        stable(&mut bed, &["a", "b"]);
+        // Back with other timeouts, which makes no rebalance.
+        for (instance, session_ms) in [("a", 60_000), ("b", 10_000)] {
+            let answer = bed.join(Join {
+                session_ms,
+                rebalance_ms,
+                ..static_join(instance)
+            });
+            assert_eq!(answer.generation_id, 1);
+            // The new session begins with a heartbeat.
+            let id = answer.member_id.into_owned();
+            assert_eq!(bed.heartbeat_as(&id, 1, Some(instance)), ErrorCode::None);
+        }
+        // b's session ends, and the rebalance that follows finds nobody, over and over, until a's ends too.
+        bed.sleep(20_000);
+        assert_eq!(
+            (bed.state(), bed.size()),
+            (GroupState::PreparingRebalance, 1)
+        );
+        bed.sleep(50_000);
+        assert_eq!((bed.state(), bed.size()), (GroupState::Empty, 0));
+    }
+}
+
+#[test]
 fn a_restart_keeps_static_members() {
     let mut bed = Bed::new();
     let ids = stable(&mut bed, &["a", "b"]);
