@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
@@ -48,8 +49,8 @@ const TICK_NS: Nanos = 10_000_000;
 impl ProcessSample {
     /// Of process `pid`; `None` when it is gone, or not ours to look at.
     ///
-    /// CPU time is summed over the threads' `schedstat`, which counts ns. Threads that ended between
-    /// two samples take theirs with them, so the process's own ticks are used where they say more.
+    /// CPU time is the process's own clock, in ns, with what ended threads and the kernel's threads
+    /// on its behalf (io_uring's workers) have used.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let mut sample = Self::default();
@@ -65,16 +66,13 @@ impl ProcessSample {
         };
         sample.user_ns = number(11) * TICK_NS;
         sample.system_ns = number(12) * TICK_NS;
+        let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
+        let time = clock.now().ok()?;
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        sample.cpu_ns = seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0);
         for task in fs::read_dir(format!("{root}/task")).ok()?.flatten() {
             let path = task.path();
             sample.threads += 1;
-            if let Ok(text) = fs::read_to_string(path.join("schedstat")) {
-                let ns = text
-                    .split_whitespace()
-                    .next()
-                    .and_then(|f| f.parse::<u64>().ok());
-                sample.cpu_ns += ns.unwrap_or(0);
-            }
             if let Ok(text) = fs::read_to_string(path.join("status")) {
                 sample.voluntary_switches += field(&text, "voluntary_ctxt_switches:");
                 sample.involuntary_switches += field(&text, "nonvoluntary_ctxt_switches:");
@@ -95,15 +93,10 @@ impl ProcessSample {
     /// What was used since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> ProcessUse {
-        let user_ns = self.user_ns.saturating_sub(earlier.user_ns);
-        let system_ns = self.system_ns.saturating_sub(earlier.system_ns);
-        let precise = self.cpu_ns.saturating_sub(earlier.cpu_ns);
-        // More than two ticks a thread apart is not rounding: threads have ended.
-        let lost = user_ns + system_ns > precise + 2 * TICK_NS * self.threads;
         ProcessUse {
-            cpu_ns: if lost { user_ns + system_ns } else { precise },
-            user_ns,
-            system_ns,
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            user_ns: self.user_ns.saturating_sub(earlier.user_ns),
+            system_ns: self.system_ns.saturating_sub(earlier.system_ns),
             voluntary_switches: self
                 .voluntary_switches
                 .saturating_sub(earlier.voluntary_switches),
@@ -205,7 +198,8 @@ mod tests {
         }
         std::hint::black_box(x);
         let used = ProcessSample::of(std::process::id()).unwrap().since(&a);
-        assert!(used.cpu_ns >= 25_000_000, "{used:?}");
+        // What this thread took by its own clock is in it, whatever other threads began and ended meanwhile.
+        assert!(used.cpu_ns >= 30_000_000, "{used:?}");
         assert!(used.rss_bytes > 0 && used.threads > 0);
         assert_eq!(ProcessSample::of(u32::MAX), None);
     }
