@@ -199,6 +199,9 @@ impl Arena {
             shared: Arc::new(shared),
         }
     }
+    pub fn chunk_bytes(&self) -> usize {
+        self.shared.chunk_bytes
+    }
     /// A writable buffer over a whole chunk.
     pub fn chunk(&self) -> ArenaBuf {
         let recycled = self

@@ -42,57 +42,25 @@ impl Refuse for CreateTopicsResponse<'static> {
     }
 }
 
-impl Refuse for DeleteTopicsResponse<'static> {
-    fn refuse(&mut self, error: ErrorCode, message: &str) {
-        for topic in &mut self.responses {
-            part(
-                &mut topic.error_code,
-                &mut topic.error_message,
-                error,
-                message,
-            );
+/// Responses of parts that have a code and a message and nothing else to take back.
+macro_rules! refuse_parts {
+    ($($response:ident: $parts:ident),* $(,)?) => {$(
+        impl Refuse for $response<'static> {
+            fn refuse(&mut self, error: ErrorCode, message: &str) {
+                for each in &mut self.$parts {
+                    part(&mut each.error_code, &mut each.error_message, error, message);
+                }
+            }
         }
-    }
+    )*};
 }
 
-impl Refuse for CreatePartitionsResponse<'static> {
-    fn refuse(&mut self, error: ErrorCode, message: &str) {
-        for topic in &mut self.results {
-            part(
-                &mut topic.error_code,
-                &mut topic.error_message,
-                error,
-                message,
-            );
-        }
-    }
-}
-
-impl Refuse for AlterConfigsResponse<'static> {
-    fn refuse(&mut self, error: ErrorCode, message: &str) {
-        for resource in &mut self.responses {
-            part(
-                &mut resource.error_code,
-                &mut resource.error_message,
-                error,
-                message,
-            );
-        }
-    }
-}
-
-impl Refuse for IncrementalAlterConfigsResponse<'static> {
-    fn refuse(&mut self, error: ErrorCode, message: &str) {
-        for resource in &mut self.responses {
-            part(
-                &mut resource.error_code,
-                &mut resource.error_message,
-                error,
-                message,
-            );
-        }
-    }
-}
+refuse_parts!(
+    DeleteTopicsResponse: responses,
+    CreatePartitionsResponse: results,
+    AlterConfigsResponse: responses,
+    IncrementalAlterConfigsResponse: responses,
+);
 
 impl Refuse for InitProducerIdResponse {
     fn refuse(&mut self, error: ErrorCode, _: &str) {

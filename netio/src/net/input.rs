@@ -80,14 +80,27 @@ impl Input {
             } else {
                 total.next_power_of_two().max(OWN_BYTES_MIN)
             };
-            let mut buf = spare.take(size);
-            buf[..self.end - self.start].copy_from_slice(&self.buf[self.start..self.end]);
-            spare.give(std::mem::replace(&mut self.buf, buf));
+            self.move_to(size, spare);
         } else {
-            self.buf.copy_within(self.start..self.end, 0);
+            self.compact();
         }
-        self.end -= self.start;
-        self.start = 0;
+    }
+
+    /// Moves what is unconsumed to the front of another buffer of `bytes`.
+    fn move_to(&mut self, bytes: usize, spare: &Spare) {
+        let mut buf = spare.take(bytes);
+        let len = self.end - self.start;
+        buf[..len].copy_from_slice(&self.buf[self.start..self.end]);
+        spare.give(std::mem::replace(&mut self.buf, buf));
+        (self.start, self.end) = (0, len);
+    }
+
+    /// Moves what is unconsumed to the front of its buffer.
+    fn compact(&mut self) {
+        if self.start > 0 {
+            self.buf.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
     }
 
     /// Drops `bytes` from the front; what is left leaves a provided buffer.
@@ -123,15 +136,10 @@ impl Input {
     /// Hands out the buffer, at least `total` bytes long, for the driver to write behind the returned position.
     pub(crate) fn lend(&mut self, total: usize, spare: &Spare) -> (Vec<u8>, usize) {
         self.own(spare);
-        if self.start > 0 {
-            self.buf.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
         if self.buf.len() < total {
-            let mut buf = spare.take(total);
-            buf[..self.end].copy_from_slice(&self.buf[..self.end]);
-            spare.give(std::mem::replace(&mut self.buf, buf));
+            self.move_to(total, spare);
+        } else {
+            self.compact();
         }
         let at = std::mem::take(&mut self.end);
         (std::mem::take(&mut self.buf), at)

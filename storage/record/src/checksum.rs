@@ -16,12 +16,6 @@ pub fn extend(first: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(first, bytes)
 }
 
-/// CRC-32C of two neighbours from the CRC of each and the length of the second.
-#[must_use]
-pub fn combine(first: u32, second: u32, second_len: usize) -> u32 {
-    crc32c::crc32c_combine(first, second, second_len)
-}
-
 /// CRC-32C of bytes that come in pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Checksum(u32);
@@ -67,7 +61,6 @@ mod tests {
             sum.update(a);
             sum.update(b);
             prop_assert_eq!(sum.finish(), checksum(&bytes));
-            prop_assert_eq!(combine(checksum(a), checksum(b), b.len()), checksum(&bytes));
             prop_assert_eq!(extend(checksum(a), b), checksum(&bytes));
         }
     }

@@ -183,8 +183,7 @@ impl Wal {
         if let Some(rest) = self.rest.take_if(|rest| rest.spare() >= need.max(REST_MIN)) {
             return rest;
         }
-        let chunk = (self.chain.group_bytes * 4).next_multiple_of(super::frame::BLOCK);
-        if need > chunk {
+        if need > self.arena.chunk_bytes() {
             Arena::new(need, 0).chunk()
         } else {
             self.arena.chunk()
