@@ -637,6 +637,9 @@ pub struct Stats {
     pub wal_writes: u64,
     pub wal_bytes: u64,
     pub wal_entries: u64,
+    /// Files of the write-ahead log made anew, and used again.
+    pub wal_files_made: u64,
+    pub wal_files_recycled: u64,
     pub unflushed_bytes: u64,
     pub flushed_bytes: u64,
     pub flushes: u64,

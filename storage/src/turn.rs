@@ -28,6 +28,9 @@ const TIMER_CARE: u64 = TIMER | 2;
 const TIMER_RETENTION: u64 = TIMER | 3;
 const TIMER_AHEAD: u64 = TIMER | 4;
 
+/// WAL files that are ready for use, once more than the first is needed.
+const SPARES: usize = 2;
+
 /// A background task's end.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -109,6 +112,8 @@ pub(crate) struct Turn {
     writing_checkpoint: bool,
     /// WAL files that may serve again.
     done_files: Vec<WalFile>,
+    /// WAL files that are to be removed.
+    excess_files: Vec<WalFile>,
     files_used: u64,
     removing_files: bool,
     /// The device was full when space was last asked for.
@@ -556,6 +561,7 @@ impl Store {
                 self.turn
                     .done_files
                     .extend(self.wal.files.take_done(first_live));
+                self.keep_files();
             }
             // Tried again with the next reason for a checkpoint; the WAL keeps what it has until then.
             Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
@@ -573,7 +579,7 @@ impl Store {
         if self.turn.stop != Stop::No && !self.wal.is_starved() || self.wal.failed.is_some() {
             return;
         }
-        let target = if self.turn.files_used == 0 { 1 } else { 2 };
+        let target = if self.turn.files_used == 0 { 1 } else { SPARES };
         let size = self.options.wal_file_bytes;
         if self.wal.files.spares() < target && !self.wal.files.is_making() {
             let at = self
@@ -584,18 +590,22 @@ impl Store {
             // A full device gives no new file; one that is there may serve again. The care timer tries again.
             if at.is_some() || self.turn.full.is_none() || self.wal.is_starved() && self.turn.look {
                 let old = at.map(|at| self.turn.done_files.swap_remove(at));
+                match old {
+                    Some(_) => self.stats.wal_files_recycled += 1,
+                    None => self.stats.wal_files_made += 1,
+                }
                 let task = self.wal.files.make(&self.io, old, size);
                 self.tasks.spawn(
                     Class::Maintenance,
                     async move { Outcome::FileMade(task.await) },
                 );
             }
-        } else if !self.turn.done_files.is_empty()
+        } else if !self.turn.excess_files.is_empty()
             && !self.turn.removing_files
             && !self.wal.files.is_making()
         {
             self.turn.removing_files = true;
-            let files = std::mem::take(&mut self.turn.done_files);
+            let files = std::mem::take(&mut self.turn.excess_files);
             let (io, dir, core) = (
                 self.io.clone(),
                 self.options.data.join("wal"),
@@ -605,6 +615,24 @@ impl Store {
                 Outcome::FilesRemoved(recycle::remove(&io, &dir, core, files).await)
             });
         }
+    }
+
+    /// Keeps the files that are done for their next turn: to fill a new one with zeros costs the device as much as all that is
+    /// logged in it, and to remove one costs more where freed blocks are discarded at once (ext4's `discard`: 10 ms for 64 MiB,
+    /// and every ack behind it). More than can be live at once are never kept, and none while the device is full.
+    fn keep_files(&mut self) {
+        let size = self.options.wal_file_bytes;
+        let most = match self.turn.full {
+            Some(_) => 0,
+            None => self.options.unflushed_bytes_max.div_ceil(size) as usize + 1 + SPARES,
+        };
+        let mut room = most.saturating_sub(self.wal.files.count());
+        let excess = self.turn.done_files.extract_if(.., |file| {
+            let kept = file.bytes == size && room > 0;
+            room -= usize::from(kept);
+            !kept
+        });
+        self.turn.excess_files.extend(excess);
     }
 
     fn on_file_made(&mut self, result: Result<WalFile, netio::Error>) {
@@ -661,6 +689,7 @@ impl Store {
                 "{} bytes available, {reserve} are kept free",
                 space.available_bytes
             ));
+            self.keep_files();
         } else if self.turn.full.take().is_some() {
             self.turn.refused = true;
             self.turn.look = true;

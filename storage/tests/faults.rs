@@ -28,6 +28,7 @@ struct Bench {
     reads: Vec<Result<Read, ReadError>>,
     refused: Vec<AppendError>,
     offsets: storage::Offsets,
+    stats: storage::Stats,
     ready: bool,
     turns: u64,
 }
@@ -598,6 +599,32 @@ fn a_full_device_stops_flushing_and_loses_nothing() {
     let end = case.offsets().high_watermark;
     case.restart();
     assert_eq!(case.offsets().log_end, end);
+}
+
+#[test]
+fn under_a_steady_load_files_of_the_log_are_used_again() {
+    let mut case = Case::new(Options {
+        flush_bytes: 256 << 10,
+        ..options()
+    });
+    for _ in 0..800 {
+        case.append_acked(16 << 10);
+    }
+    let shared = case.shared.clone();
+    case.order(move |store, _| shared.lock().unwrap().stats = store.stats());
+    let stats = case.shared.lock().unwrap().stats.clone();
+    let filled = stats.wal_bytes / case.options.wal_file_bytes;
+    assert!(filled > 50, "a steady load: {stats:?}");
+    // What may be live at once, the one that is written, two that are ready; the first one is not counted.
+    let most = case.options.unflushed_bytes_max / case.options.wal_file_bytes + 2;
+    assert!(stats.wal_files_made <= most, "{stats:?}");
+    assert!(
+        stats.wal_files_made + stats.wal_files_recycled >= filled,
+        "{stats:?}"
+    );
+    let files = case.sim.disk(case.node).list();
+    let files = files.iter().filter(|(name, _)| name.ends_with(".wal"));
+    assert!(files.count() as u64 <= most + 1);
 }
 
 #[test]

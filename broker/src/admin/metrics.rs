@@ -111,6 +111,16 @@ const COUNTERS: &[(&str, &str, Read)] = &[
         |s| s.store.wal_entries,
     ),
     (
+        "wal_files_made",
+        "Files of the write-ahead log made anew",
+        |s| s.store.wal_files_made,
+    ),
+    (
+        "wal_files_recycled",
+        "Files of the write-ahead log used again",
+        |s| s.store.wal_files_recycled,
+    ),
+    (
         "flushes",
         "Flushes of the write-ahead log to segments",
         |s| s.store.flushes,

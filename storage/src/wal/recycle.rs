@@ -143,6 +143,11 @@ impl Files {
         self.spare.len()
     }
 
+    /// Files in use and ready for it.
+    pub(crate) fn count(&self) -> usize {
+        self.live.len() + self.spare.len()
+    }
+
     pub(crate) fn is_making(&self) -> bool {
         self.making
     }
