@@ -3,7 +3,12 @@ use crate::{cli::Resolved, shard::boot::Progress};
 use std::fmt::Write;
 
 /// The lines, without a newline at the end.
-pub fn text(progress: &Progress, resolved: &Resolved, features: &netio::Features) -> String {
+pub fn text(
+    progress: &Progress,
+    resolved: &Resolved,
+    features: &netio::Features,
+    nice: i32,
+) -> String {
     let settings = &resolved.settings;
     let mut text = String::new();
     let cpus: Vec<String> = resolved
@@ -30,8 +35,18 @@ pub fn text(progress: &Progress, resolved: &Resolved, features: &netio::Features
     line("kernel", features.to_string());
     line(
         "cores",
-        format!("{} (CPU {})", settings.cores, cpus.join(", ")),
+        format!("{} (CPU {}), nice {nice}", settings.cores, cpus.join(", ")),
     );
+    let wish = resolved.netio.nice;
+    if nice != wish {
+        line(
+            "",
+            format!(
+                "not {wish} (millrace.nice): other threads on these CPUs can hold acks back for milliseconds; \
+                 run as root, with CAP_SYS_NICE, or with systemd's LimitNICE={wish}"
+            ),
+        );
+    }
     line(
         "data",
         format!(

@@ -70,6 +70,7 @@ pub fn run(resolved: Resolved) -> anyhow::Result<()> {
             ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("kernel".to_owned(), features.kernel.clone()),
             ("features".to_owned(), features.to_string()),
+            ("nice".to_owned(), running.nice().to_string()),
         ]),
     };
     let control = tokio::runtime::Builder::new_current_thread()
@@ -95,7 +96,7 @@ pub fn run(resolved: Resolved) -> anyhow::Result<()> {
                     if now.ready && !announced {
                         announced = true;
                         ready.send_replace(true);
-                        println!("{}", banner::text(&now, &resolved, &features));
+                        println!("{}", banner::text(&now, &resolved, &features, running.nice()));
                     }
                 }
             }

@@ -9,7 +9,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -97,6 +97,20 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Has the kernel give the pages now. A wish: where it can't (before Linux 5.14), they come when they are touched.
+    fn populate(&self) {
+        // SAFETY: memory that is ours, of this size; its content stays.
+        unsafe {
+            libc::madvise(
+                self.start.as_ptr().cast(),
+                self.bytes.next_multiple_of(BLOCK),
+                libc::MADV_POPULATE_WRITE,
+            )
+        };
+    }
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         if self.bytes >= HUGE {
@@ -170,6 +184,8 @@ struct Shared {
     keep: usize,
     free: Mutex<Vec<Memory>>,
     alive: AtomicUsize,
+    /// A chunk is being made ahead.
+    making: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -194,6 +210,7 @@ impl Arena {
             keep,
             free: Mutex::new(Vec::new()),
             alive: AtomicUsize::new(0),
+            making: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -224,6 +241,29 @@ impl Arena {
             start: 0,
             end: 0,
         }
+    }
+    /// True if there is no free chunk left and nobody makes one: the caller does then, see [`Self::make_chunk`].
+    pub(crate) fn wants_chunk(&self) -> bool {
+        let free = self
+            .shared
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        free.is_empty() && !self.shared.making.swap(true, Ordering::Relaxed)
+    }
+    /// Makes a free chunk whose pages are there. Slow: milliseconds where a hypervisor has to find them first.
+    pub(crate) fn make_chunk(&self) {
+        let memory = Memory::zeroed(self.shared.chunk_bytes);
+        memory.populate();
+        self.shared
+            .alive
+            .fetch_add(self.shared.chunk_bytes, Ordering::Relaxed);
+        self.shared
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(memory);
+        self.shared.making.store(false, Ordering::Relaxed);
     }
     /// Gives a part of the free chunks back to the system, at least one, but for `keep` of them. Called now and then, it lets
     /// the memory of a burst go without a chunk being given back that is wanted again at once. False when there was nothing

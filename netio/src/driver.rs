@@ -267,6 +267,13 @@ impl Driver {
             Driver::Sim(d) => d.random(),
         }
     }
+    /// Has a free chunk made where that does not hold the core up; in the simulation pages cost nothing.
+    pub fn make_chunk(&self, arena: &crate::buffer::Arena) {
+        match self {
+            Driver::Ring(d) => d.make_chunk(arena),
+            Driver::Sim(_) => {}
+        }
+    }
     pub fn counters(&self) -> Counters {
         match self {
             Driver::Ring(d) => d.counters(),

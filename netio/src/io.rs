@@ -2,6 +2,7 @@
 use crate::{
     Class, ConnId, CoreId, DirEntry, Error, File, Instant, ListenerId, Open, Received, Result,
     Sharing, WallTime,
+    buffer::Arena,
     core::{
         executor::{TaskId, YieldNow},
         state::{Pending, Shared},
@@ -293,6 +294,14 @@ impl Io {
             panic!("a statvfs ended with {outcome:?}")
         };
         named(path, result)
+    }
+
+    /// Sees to it that the arena's next chunk is there before it is needed: fresh memory costs page faults, which would halt the
+    /// core for up to milliseconds. Cheap when there is a free chunk.
+    pub fn keep_ahead(&self, arena: &Arena) {
+        if arena.wants_chunk() {
+            self.shared.state.borrow().driver.make_chunk(arena);
+        }
     }
 
     /// Looks at every connection: for reports, not for every turn.

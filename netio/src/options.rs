@@ -24,6 +24,9 @@ pub struct Options {
     pub spin_us_max: u64,
     /// Longest time background tasks run in one turn, in microseconds.
     pub background_slice_us: u64,
+    /// Nice value of the cores' threads, -20 to 0: below 0, kernel threads and others on their CPUs do not hold an ack back for
+    /// a time slice. A wish: a process without the right to it (root, CAP_SYS_NICE, RLIMIT_NICE) runs at its own.
+    pub nice: i32,
     /// CPUs for io-wq workers and the control thread; empty = no affinity.
     pub control_cpus: Vec<usize>,
 }
@@ -42,6 +45,7 @@ impl Default for Options {
             lane_slots: 1024,
             spin_us_max: 50,
             background_slice_us: 200,
+            nice: 0,
             control_cpus: Vec::new(),
         }
     }

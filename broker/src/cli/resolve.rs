@@ -148,6 +148,7 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
     let netio = netio::Options {
         connections_max: settings.limits.connections_max,
         lock_file: Some(data.join("lock")),
+        nice: small(&defaults, "millrace.nice"),
         control_cpus: control_cpus(&cpus),
         cpus,
         ..netio::Options::default()

@@ -1,8 +1,9 @@
-//! One thread per process for the few file operations that the ring cannot do: listing, statvfs, and ftruncate on kernels
-//! before 6.9. It is started when it is first needed. A core never waits for it; answers come back through the ring's wake-up.
+//! One thread per process for what would block a core and the ring cannot do: listing, statvfs, ftruncate on kernels before
+//! 6.9, and memory whose pages have to be found. It is started when it is first needed. A core never waits for it; answers come back through the ring's wake-up.
 use super::{sys, wake::RingWake};
 use crate::{
     DirEntry, Error, Result,
+    buffer::Arena,
     core::mesh::Wake,
     driver::{Outcome, Slot},
     file::Space,
@@ -74,30 +75,44 @@ impl Answers {
     }
 }
 
-type Request = (Slot, Job, Arc<Answers>);
+enum Request {
+    Job(Slot, Job, Arc<Answers>),
+    /// A chunk made ahead; nobody waits for it.
+    Chunk(Arena),
+}
 
 /// Hands a job to the thread, which runs on `cpus` (empty: on any).
 pub(crate) fn submit(slot: Slot, job: Job, answers: &Arc<Answers>, cpus: &[usize]) {
+    request(Request::Job(slot, job, answers.clone()), cpus);
+}
+
+/// Has the thread make a free chunk.
+pub(crate) fn make_chunk(arena: Arena, cpus: &[usize]) {
+    request(Request::Chunk(arena), cpus);
+}
+
+fn request(request: Request, cpus: &[usize]) {
     static THREAD: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
     let sender = THREAD.get_or_init(|| {
-        let (sender, requests) = mpsc::channel::<Request>();
+        let (sender, requests) = mpsc::channel();
         let cpus = cpus.to_vec();
         let run = move || {
             // The thread that starts it may be pinned, and a thread inherits that.
             sys::run_on(&cpus);
-            requests
-                .iter()
-                .for_each(|(slot, job, answers)| answers.push(slot, perform(&job)));
+            requests.iter().for_each(|request| match request {
+                Request::Job(slot, job, answers) => answers.push(slot, perform(&job)),
+                Request::Chunk(arena) => arena.make_chunk(),
+            });
         };
         std::thread::Builder::new()
-            .name("files".into())
+            .name("helper".into())
             .spawn(run)
-            .expect("a thread for blocking file operations");
+            .expect("a thread for what would block a core");
         sender
     });
     sender
-        .send((slot, job, answers.clone()))
-        .expect("the file thread lives as long as the process");
+        .send(request)
+        .expect("the helper thread lives as long as the process");
 }
 
 fn perform(job: &Job) -> Answer {

@@ -30,6 +30,7 @@ pub(crate) use wake::RingWake;
 
 use crate::{
     Error, Instant, Options, Result, Sharing, WallTime,
+    buffer::Arena,
     core::state::index_of,
     driver::{Completion, Counters, Handle, Op, Outcome, Slot, Wait},
 };
@@ -367,6 +368,9 @@ impl Ring {
         x ^= x >> 27;
         self.random = x;
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+    pub fn make_chunk(&self, arena: &Arena) {
+        helper::make_chunk(arena.clone(), &self.control_cpus);
     }
     pub fn counters(&self) -> Counters {
         self.counters

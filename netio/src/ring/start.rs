@@ -22,6 +22,7 @@ pub struct Running<M> {
     sender: Sender<M>,
     threads: Vec<JoinHandle<()>>,
     features: Features,
+    nice: i32,
     _lock: Option<Arc<OwnedFd>>,
 }
 
@@ -37,6 +38,10 @@ impl<M: Send + 'static> Running<M> {
     /// What of the kernel is in use.
     pub fn features(&self) -> &Features {
         &self.features
+    }
+    /// Nice value of the cores' threads: what was wished for, or 0 where that was not allowed.
+    pub fn nice(&self) -> i32 {
+        self.nice
     }
     /// Waits until every core has ended. An error names the core that panicked.
     pub fn join(self) -> Result<()> {
@@ -86,7 +91,7 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
         options.spin_us_max
     };
 
-    let (report, reports) = mpsc::channel::<Result<()>>();
+    let (report, reports) = mpsc::channel::<Result<bool>>();
     // Dropped without a word, they end the cores before anything of them runs.
     let mut goes = Vec::new();
     let mut threads = Vec::new();
@@ -108,7 +113,8 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
                 Ok(ring) => ring,
                 Err(error) => return drop(report.send(Err(error))),
             };
-            drop(report.send(Ok(())));
+            let nice = options.nice == 0 || sys::set_nice(options.nice);
+            drop(report.send(Ok(nice)));
             drop(report);
             // A boot has begun to write when it sees a stop, and may wait for a core that is not there: none begins unless
             // all cores can.
@@ -131,15 +137,20 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
         }
     }
     drop(report);
+    let mut nice = options.nice;
     let outcome = outcome.and_then(|()| {
         threads.iter().try_for_each(|_| {
-            reports.recv().unwrap_or_else(|_| {
+            let allowed = reports.recv().unwrap_or_else(|_| {
                 Err(Error::new(
                     "start",
                     "a core panicked while it started",
                     libc::ECANCELED,
                 ))
-            })
+            })?;
+            if !allowed {
+                nice = 0;
+            }
+            Ok(())
         })
     });
     if let Err(error) = outcome {
@@ -158,6 +169,7 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
         sender,
         threads,
         features,
+        nice,
         _lock: lock,
     })
 }

@@ -186,7 +186,9 @@ impl Wal {
         if need > self.arena.chunk_bytes() {
             Arena::new(need, 0).chunk()
         } else {
-            self.arena.chunk()
+            let chunk = self.arena.chunk();
+            self.io.keep_ahead(&self.arena);
+            chunk
         }
     }
 
