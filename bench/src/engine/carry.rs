@@ -57,6 +57,8 @@ pub(crate) fn carry(
                         cpus::pin_thread(&[cpu])?;
                     }
                     cpus::precise_timers();
+                    // Where it may not, the manifest says so.
+                    let _ = cpus::set_nice(cpus::LOOP_NICE);
                     Ok(worker.run()?)
                 })
         })

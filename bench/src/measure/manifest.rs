@@ -1,5 +1,6 @@
 //! What the machine is: without it no figure means anything.
 
+use crate::cpus;
 use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +25,9 @@ pub struct Manifest {
     #[serde(default)]
     pub memory_kept_bytes: u64,
     pub generator: String,
+    /// Nice value of the brokers, and of the generator's loops.
+    #[serde(default)]
+    pub nice: (i32, i32),
     /// The whole command line.
     pub command: String,
 }
@@ -64,6 +68,11 @@ impl Manifest {
             memory_kept_bytes: 0,
             governor: (!governor.is_empty()).then(|| governor.trim().to_owned()),
             generator: format!("millrace-bench {}", env!("CARGO_PKG_VERSION")),
+            nice: if cpus::may_be_nice() {
+                (cpus::PEER_NICE, cpus::LOOP_NICE)
+            } else {
+                (0, 0)
+            },
             command: std::env::args().collect::<Vec<_>>().join(" "),
         }
     }

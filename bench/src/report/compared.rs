@@ -140,7 +140,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     );
     let _ = writeln!(
         out,
-        "Machine: {} CPUs, {}{}; {} memory ({} of it written before the run); kernel {}; clock {}; {}.\n",
+        "Machine: {} CPUs, {}{}; {} memory ({} of it written before the run); kernel {}; clock {}; {}; nice values: brokers {}, generator {}.\n",
         m.cpus,
         m.cpu,
         if m.hypervisor { " (virtual)" } else { "" },
@@ -148,7 +148,9 @@ pub fn markdown(comparison: &Comparison) -> String {
         bytes(m.memory_kept_bytes),
         m.kernel,
         m.clock_source,
-        m.mount
+        m.mount,
+        m.nice.0,
+        m.nice.1
     );
     let _ = writeln!(
         out,

@@ -372,7 +372,7 @@ pub fn machine(m: &Manifest) -> String {
         n => format!(", {} of it written before the run", bytes(n)),
     };
     format!(
-        "<p class=\"soft\">{} · {} CPUs, {}{} · {} memory{kept} · kernel {} · clock {} · {} · {}</p>\
+        "<p class=\"soft\">{} · {} CPUs, {}{} · {} memory{kept} · kernel {} · clock {} · {} · nice {} (brokers), {} (generator) · {}</p>\
          <details><summary>Command</summary><code>{}</code></details>",
         date(m.started_unix_s),
         m.cpus,
@@ -382,6 +382,8 @@ pub fn machine(m: &Manifest) -> String {
         escape(&m.kernel),
         escape(&m.clock_source),
         escape(mount),
+        m.nice.0,
+        m.nice.1,
         escape(&m.generator),
         escape(&m.command)
     )
