@@ -16,7 +16,7 @@ use netio::{
 
 const BLOCK_U64: u64 = BLOCK as u64;
 /// Most bytes of one write.
-pub(crate) const WRITE_BYTES: usize = 1 << 20;
+pub(crate) const WRITE_BYTES: usize = 256 << 10;
 /// Pieces above this are gathered in memory that is used again: fresh memory costs a page fault every 4 KiB.
 const POOLED_BYTES: usize = 64 << 10;
 /// Most bytes that a file is extended by beyond what is needed now.
