@@ -237,6 +237,51 @@ fn a_core_at_rest_uses_no_cpu() {
     running.join().unwrap();
 }
 
+/// Nice value in `stat` of a thread's directory in /proc: field 19, the 17th behind the name.
+fn nice_of(stat: &str) -> i32 {
+    let behind = stat.rsplit_once(')').unwrap().1;
+    behind.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+fn cores_have_the_nice_value_that_is_told_and_leave_it_to_no_child() {
+    struct Idle;
+    impl Program for Idle {
+        fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
+            if events.drain(..).any(|event| matches!(event, Event::Stop)) {
+                Turn::Done
+            } else {
+                Turn::Rest
+            }
+        }
+    }
+    let own = nice_of(&std::fs::read_to_string("/proc/thread-self/stat").unwrap());
+    let (told, tells) = mpsc::channel();
+    let program = boot(move |_: Io, _| {
+        let stat = || std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let child = std::thread::spawn(stat).join().unwrap();
+        told.send((nice_of(&stat()), nice_of(&child))).unwrap();
+        Idle
+    });
+    let wish = own - 3;
+    let running = netio::start::<()>(
+        Options {
+            nice: wish,
+            ..Options::default()
+        },
+        vec![program],
+    )
+    .unwrap();
+    let (core, child) = tells.recv().unwrap();
+    if running.nice() == wish {
+        assert_eq!((core, child), (wish, 0), "allowed");
+    } else {
+        assert_eq!((running.nice(), core, child), (0, own, own), "not allowed");
+    }
+    running.stop();
+    running.join().unwrap();
+}
+
 #[test]
 fn background_work_does_not_starve_the_foreground_nor_the_reverse() {
     struct Both {
