@@ -44,4 +44,5 @@ pub use recover::{Recovery, RecoveryReport, mark_clean};
 pub use store::{
     Appended, Event, LogId, LogSlot, ProducerView, Read, RecoveredLog, Stats, Store, TimeOffset,
 };
+pub use wal::writer::{GROUP_BOUNDS, GroupSizes};
 pub use watermarks::Offsets;

@@ -14,7 +14,7 @@ use crate::{
     producer_state::{Checked, ProducerStates},
     reads::Reads,
     turn::{Control, Outcome, Turn},
-    wal::{Chain, Entry, Kind, Wal, recycle},
+    wal::{Chain, Entry, Kind, Wal, recycle, writer::GroupSizes},
 };
 use bytes::Bytes;
 use netio::{Io, TaskSet};
@@ -568,6 +568,7 @@ impl Store {
             wal_writes: self.wal.totals.writes,
             wal_bytes: self.wal.totals.bytes,
             wal_entries: self.wal.totals.entries,
+            wal_group_sizes: self.wal.totals.sizes,
             unflushed_bytes: self.unflushed_bytes,
             cache_bytes: self.wal.cached_bytes(),
             ahead_bytes: self.reads.ahead.bytes() as u64,
@@ -637,6 +638,8 @@ pub struct Stats {
     pub wal_writes: u64,
     pub wal_bytes: u64,
     pub wal_entries: u64,
+    /// Groups written, by size.
+    pub wal_group_sizes: GroupSizes,
     /// Files of the write-ahead log made anew, and used again.
     pub wal_files_made: u64,
     pub wal_files_recycled: u64,

@@ -3,10 +3,11 @@ use crate::shard::stats::{Latency, Snapshot};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
 use std::fmt;
+use storage::GROUP_BOUNDS;
 use wire::{ApiKey, ErrorCode};
 
 /// Upper bounds of latency buckets in seconds: a factor of about two from 10 us to 10 s.
@@ -137,6 +138,11 @@ const COUNTERS: &[(&str, &str, Read)] = &[
     ("cold_read_bytes", "Bytes read from disk for clients", |s| {
         s.store.cold_bytes
     }),
+    (
+        "read_ahead_hits",
+        "Reads from disk served by what was read ahead",
+        |s| s.store.ahead_hits,
+    ),
     ("damaged_batches", "Batches found damaged and fenced", |s| {
         s.store.damaged_batches
     }),
@@ -201,6 +207,11 @@ const GAUGES: &[(&str, &str, Read)] = &[
         |s| s.acked_not_durable_ms,
     ),
     (
+        "read_ahead_bytes",
+        "Bytes read ahead of readers of old data",
+        |s| s.store.ahead_bytes,
+    ),
+    (
         "receive_buffer_bytes",
         "Memory of what connections are receiving",
         |s| s.io.receive_buffer_bytes,
@@ -261,6 +272,7 @@ impl Collector for Cores {
                 ])?)?;
             }
         }
+        self.encode_group_sizes(&mut encoder)?;
         self.encode_latencies(&mut encoder)
     }
 }
@@ -283,6 +295,29 @@ impl Cores {
         Ok(())
     }
 
+    fn encode_group_sizes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut family = encoder.encode_descriptor(
+            "wal_group",
+            "Size of the groups written to the write-ahead log, padding included",
+            Some(&Unit::Bytes),
+            MetricType::Histogram,
+        )?;
+        let bounds = GROUP_BOUNDS.iter().map(|&bound| bound as f64);
+        for s in &self.snapshots {
+            let counts = s.store.wal_group_sizes;
+            let buckets: Vec<_> = bounds.clone().chain([f64::MAX]).zip(counts).collect();
+            family
+                .encode_family(&[("core", s.core.to_string())])?
+                .encode_histogram::<[(String, String); 0]>(
+                    s.store.wal_bytes as f64,
+                    s.store.wal_writes,
+                    &buckets,
+                    None,
+                )?;
+        }
+        Ok(())
+    }
+
     fn encode_latencies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         type Stage = fn(&Snapshot) -> &Latency;
         let stages: [(&str, Stage); 4] = [
@@ -291,12 +326,11 @@ impl Cores {
             ("wal", |s| &s.stats.stage_wal),
             ("ack", |s| &s.stats.stage_ack),
         ];
-        let kind = prometheus_client::metrics::MetricType::Histogram;
         let mut family = encoder.encode_descriptor(
             "stage_latency",
             "Time per stage: wait (of requests that were held before they were begun), handle (arrival to the end of the handler), wal (append to durable), ack (arrival to the answer of a produce request)",
             Some(&Unit::Seconds),
-            kind,
+            MetricType::Histogram,
         )?;
         for s in &self.snapshots {
             for (stage, read) in stages {

@@ -72,7 +72,22 @@ pub(crate) struct Totals {
     pub writes: u64,
     pub bytes: u64,
     pub entries: u64,
+    pub sizes: GroupSizes,
 }
+
+/// Upper bounds of the counts of [`GroupSizes`], bytes; larger groups are counted behind the last.
+pub const GROUP_BOUNDS: [u64; 12] = {
+    let mut bounds = [super::frame::BLOCK as u64; 12];
+    let mut at = 1;
+    while at < bounds.len() {
+        bounds[at] = bounds[at - 1] * 2;
+        at += 1;
+    }
+    bounds
+};
+
+/// How many groups were written of each size, by [`GROUP_BOUNDS`].
+pub type GroupSizes = [u64; GROUP_BOUNDS.len() + 1];
 
 /// A core's chain of frames.
 #[derive(Debug)]
@@ -315,6 +330,8 @@ impl Wal {
         self.cached_bytes += bytes.len() as u64;
         self.totals.writes += 1;
         self.totals.bytes += bytes.len() as u64;
+        let size = GROUP_BOUNDS.partition_point(|bound| *bound < bytes.len() as u64);
+        self.totals.sizes[size] += 1;
         if !dsync {
             match self.unsynced.iter_mut().find(|(n, ..)| *n == place.n) {
                 Some((_, _, last)) => *last = sequence,
