@@ -305,7 +305,7 @@ impl Cores {
         let bounds = GROUP_BOUNDS.iter().map(|&bound| bound as f64);
         for s in &self.snapshots {
             let counts = s.store.wal_group_sizes;
-            let buckets: Vec<_> = bounds.clone().chain([f64::MAX]).zip(counts).collect();
+            let buckets: Vec<_> = bounds.clone().chain([f64::INFINITY]).zip(counts).collect();
             family
                 .encode_family(&[("core", s.core.to_string())])?
                 .encode_histogram::<[(String, String); 0]>(
@@ -343,7 +343,7 @@ impl Cores {
                     buckets.push((bound, count - below));
                     below = count;
                 }
-                buckets.push((f64::MAX, histogram.len() - below));
+                buckets.push((f64::INFINITY, histogram.len() - below));
                 let sum = histogram.mean() * histogram.len() as f64 / 1e9;
                 family
                     .encode_family(&labels)?
@@ -356,5 +356,29 @@ impl Cores {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_end_with_the_bucket_that_prometheus_wants() {
+        let mut snapshot = Snapshot::default();
+        snapshot.stats.stage_ack.record(70_000_000_000);
+        snapshot.store.wal_group_sizes[GROUP_BOUNDS.len()] = 3;
+        let text = render(&[], &[snapshot], 1).unwrap();
+        let buckets = |name: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            lines.map(str::to_owned).collect()
+        };
+        let stages = buckets("millrace_stage_latency_seconds_bucket{le=\"+Inf\"");
+        assert_eq!(stages.len(), 4, "{text}");
+        assert_eq!(
+            buckets("millrace_wal_group_bytes_bucket{le=\"+Inf\""),
+            ["millrace_wal_group_bytes_bucket{le=\"+Inf\",core=\"0\"} 3"]
+        );
+        assert!(!text.contains("e308"), "{text}");
     }
 }
