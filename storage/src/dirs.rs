@@ -398,6 +398,7 @@ impl Store {
                 } else if again {
                     self.dirs.flush(slot);
                 }
+                self.follow_producers(slot);
                 self.advance(slot);
             }
             Err(error) if error.is_full() => {
@@ -620,13 +621,16 @@ impl Store {
             let Some(log) = self.logs[at].as_mut().filter(|log| !log.deleted) else {
                 continue;
             };
-            log.producers.expire(now, expiration);
             if log.config.delete
                 && (log.config.retention_ms >= 0 || log.config.retention_bytes >= 0)
             {
                 log.wanted.retain = true;
                 self.dirs.wanting.insert(LogSlot(at as u32));
             }
+            let slot = LogSlot(at as u32);
+            self.change_producers(slot, |producers| {
+                producers.expire(now, expiration);
+            });
         }
     }
 

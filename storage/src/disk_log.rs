@@ -331,6 +331,13 @@ impl DiskLog {
     pub fn with_producers<T>(&self, look: impl FnOnce(&ProducerStates) -> T) -> T {
         look(&self.inner.state.borrow().producers)
     }
+    /// Forgets producers that `keep` does not name, if more than `kept_max` are known. Not within a flush: it changes them too.
+    pub(crate) fn forget_producers(&self, kept_max: usize, keep: impl Fn(i64) -> bool) {
+        let producers = &mut self.inner.state.borrow_mut().producers;
+        if producers.len() > kept_max {
+            producers.retain(keep);
+        }
+    }
     /// The producers as of [`Self::flushed`], read from a checkpoint. After [`Self::open`], before the first flush.
     pub fn set_producers(&self, producers: ProducerStates) {
         self.inner.state.borrow_mut().producers = producers;

@@ -126,7 +126,7 @@ pub struct Disk {
 pub struct DiskOptions {
     /// Segment files open at once; at least 8.
     pub open_files_max: usize,
-    /// Producers remembered per log.
+    /// Producers remembered of one log.
     pub producer_ids_max: usize,
 }
 

@@ -9,6 +9,7 @@
 //! * [`store`]    [`Store`], the owner of everything: what the broker calls; `turn` carries it forward, `reads` answers from
 //!   memory and disk (`ahead`: what a reader will ask for next), `dirs` works on the logs' files.
 //! * [`log`]      one partition: its offsets ([`watermarks`]), producers, epochs, tail cache and segments.
+//! * [`producer_state`]  a log's idempotent producers; `producer_budget` bounds those of all logs.
 //! * `wal`        frames, the open group, writer, recycling.
 //! * [`disk_log`], `segment`, `index`  Kafka's files; `flush` plans how the WAL's content gets there.
 //! * `checkpoint`, [`recover`]  what a start reads.
@@ -27,6 +28,7 @@ pub mod leader_epoch;
 mod lock;
 pub mod log;
 pub mod options;
+mod producer_budget;
 pub mod producer_state;
 mod reads;
 pub mod recover;

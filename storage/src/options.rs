@@ -36,6 +36,7 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration_ms: i64,
+    /// Idempotent producers remembered, over all logs of the core; about 200 bytes each.
     pub producer_ids_max: usize,
     /// `log.retention.check.interval.ms`
     pub retention_check_ms: u64,

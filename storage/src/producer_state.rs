@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 
 /// Batches kept per producer: what a client may have in flight (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
 pub const BATCHES_KEPT: usize = 5;
+/// Free slots that a log keeps for the next producers at least.
+const SLOTS_FREE_MIN: usize = 64;
 /// "None" of every field: epoch, sequence, offset, timestamp.
 const NONE: i8 = -1;
 
@@ -197,6 +199,11 @@ impl ProducerStates {
         self.evicted
     }
 
+    /// Whether the producer has state here.
+    pub fn contains(&self, producer_id: i64) -> bool {
+        self.by_id.contains_key(&producer_id)
+    }
+
     fn get(&self, producer_id: i64) -> Option<&ProducerState> {
         self.by_id
             .get(&producer_id)
@@ -306,7 +313,8 @@ impl ProducerStates {
         expired.len()
     }
 
-    /// Forgets the producer that appended longest ago, if possible one without an open transaction. For a core-wide limit.
+    /// Forgets the producer that appended longest ago, if possible one without an open transaction. For the limit of a core
+    /// (`producer_budget`).
     pub fn evict_oldest(&mut self) -> Option<i64> {
         let mut at = self.oldest;
         while at != NIL && self.nodes[at as usize].state.current_txn_first_offset >= 0 {
@@ -317,6 +325,15 @@ impl ProducerStates {
         self.remove(producer_id);
         self.evicted += 1;
         Some(producer_id)
+    }
+
+    /// Forgets all producers but those that `keep` names. Returns how many went.
+    pub fn retain(&mut self, keep: impl Fn(i64) -> bool) -> usize {
+        let gone: Vec<i64> = self.by_id.keys().copied().filter(|id| !keep(*id)).collect();
+        for &producer_id in &gone {
+            self.remove(producer_id);
+        }
+        gone.len()
     }
 
     /// Forgets everything (the log was truncated to below what is known: replay follows).
@@ -503,7 +520,20 @@ impl ProducerStates {
         if let Some(slot) = self.by_id.remove(&producer_id) {
             self.unlink(slot);
             self.free.push(slot);
+            // A burst of producers that are forgotten again does not keep its memory.
+            if self.free.len() > SLOTS_FREE_MIN && self.free.len() > self.len() {
+                self.compact();
+            }
         }
+    }
+
+    /// Gives back the memory of free slots.
+    fn compact(&mut self) {
+        let states: Vec<ProducerState> = self.states().copied().collect();
+        *self = Self {
+            evicted: self.evicted,
+            ..Self::from_states(states, self.max)
+        };
     }
 
     fn link_newest(&mut self, slot: u32) {

@@ -219,6 +219,22 @@ fn a_full_table_forgets_who_appended_longest_ago() {
     assert_eq!((states.len(), states.nodes.len()), (1, 3));
 }
 
+#[test]
+fn a_burst_of_producers_does_not_keep_its_memory() {
+    let mut states = ProducerStates::new(10_000);
+    for producer in 0..5_000 {
+        states.apply(&batch(producer, 0, 0, 1, producer, 0));
+    }
+    assert_eq!(states.retain(|producer| producer % 50 == 3), 4_900);
+    assert_eq!(states.len(), 100);
+    assert!(states.nodes.capacity() < 500, "{}", states.nodes.capacity());
+    // The order of activity is that of before.
+    assert_eq!(states.evict_oldest(), Some(3));
+    assert_eq!(states.evict_oldest(), Some(53));
+    assert_eq!((states.contains(103), states.contains(53)), (true, false));
+    assert_eq!(states.evicted(), 2);
+}
+
 fn some_states() -> ProducerStates {
     let mut states = ProducerStates::new(10);
     for n in 0..7 {

@@ -10,7 +10,8 @@ use crate::{
     AppendError, Durability, Error, LogConfig, Offsets, Options, ReadError,
     checkpoint::{self, LogState},
     dirs::Dirs,
-    log::{Cached, Log, dir_name},
+    log::{Cached, Dir, Log, dir_name},
+    producer_budget::ProducerBudget,
     producer_state::{Checked, ProducerStates},
     reads::Reads,
     turn::{Control, Outcome, Turn},
@@ -102,6 +103,7 @@ pub struct Store {
     /// Logs with something unflushed.
     pub(crate) dirty: BTreeSet<LogSlot>,
     pub(crate) unflushed_bytes: u64,
+    pub(crate) producer_budget: ProducerBudget,
     pub(crate) tasks: TaskSet<Outcome>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) dirs: Dirs,
@@ -143,6 +145,7 @@ impl Store {
             by_id: BTreeMap::new(),
             dirty: BTreeSet::new(),
             unflushed_bytes: 0,
+            producer_budget: ProducerBudget::new(options.producer_ids_max),
             tasks: TaskSet::new(&io),
             events: VecDeque::new(),
             dirs: Dirs::new(&io, options.producer_ids_max),
@@ -168,6 +171,7 @@ impl Store {
             };
             store.insert(Log::new(state, config, producers));
         }
+        store.keep_producer_budget(None);
         store.start_timers();
         Ok(store)
     }
@@ -182,6 +186,8 @@ impl Store {
                     .unwrap_or_else(|_| panic!("{} logs", self.logs.len()))
             }
         };
+        self.producer_budget
+            .change(LogSlot(slot), 0, log.producers.len());
         self.logs[slot as usize] = Some(log);
         let before = self.by_id.insert(id, LogSlot(slot));
         assert!(before.is_none(), "{id:?} is there twice");
@@ -248,6 +254,7 @@ impl Store {
         self.by_id.remove(&id);
         self.forget_ahead(slot);
         self.forget_unflushed(slot, Offset::ZERO);
+        self.change_producers(slot, ProducerStates::clear);
         let log = self.log_mut(slot);
         log.deleted = true;
         self.turn.control(sequence, Control::Deleted(slot));
@@ -368,11 +375,16 @@ impl Store {
             },
             now,
         );
+        let known = (log.producers.len(), log.producers.evicted());
         log.producers.apply(&header);
+        let is_known = known == (log.producers.len(), log.producers.evicted());
         if log.epochs.assign(epoch, base) {
             log.encoded = None;
         }
         let log_start = log.offsets.log_start;
+        if !is_known {
+            self.on_new_producer(slot, known);
+        }
         self.unflushed_bytes += batch.len() as u64;
         self.dirty.insert(slot);
         self.advance(slot);
@@ -538,11 +550,58 @@ impl Store {
             log.closed = false;
         }
         log.epochs.truncate_from_end(to);
-        log.producers.clear();
         log.encoded = None;
         log.check();
+        self.change_producers(slot, ProducerStates::clear);
         self.turn.control(sequence, Control::Truncated(slot));
         Ok(())
+    }
+
+    // ---- producers -------------------------------------------------------------------------------------------------------
+    /// Changes a log's producers and keeps the core's count right.
+    pub(crate) fn change_producers(
+        &mut self,
+        slot: LogSlot,
+        change: impl FnOnce(&mut ProducerStates),
+    ) {
+        let log = self.log_mut(slot);
+        let before = log.producers.len();
+        change(&mut log.producers);
+        let now = log.producers.len();
+        self.producer_budget.change(slot, before, now);
+    }
+
+    /// The last append was its producer's first in this log, which had so many producers and had forgotten so many before.
+    #[cold]
+    fn on_new_producer(&mut self, slot: LogSlot, (before, evicted): (usize, u64)) {
+        let producers = &self.log(slot).producers;
+        let (now, gone) = (producers.len(), producers.evicted() - evicted);
+        self.producer_budget.change(slot, before, now);
+        self.producer_budget.evicted += gone;
+        self.keep_producer_budget(Some(slot));
+    }
+
+    /// Forgets producers until the core's bound holds; `grown` is the log that has a new one.
+    fn keep_producer_budget(&mut self, grown: Option<LogSlot>) {
+        while let Some(victim) = self.producer_budget.victim(grown) {
+            self.change_producers(victim, |producers| {
+                producers.evict_oldest();
+            });
+            self.producer_budget.evicted += 1;
+        }
+    }
+
+    /// What a log's files know of producers follows what is known in memory, as soon as it is twice as much: those that expired
+    /// or had to go stay there until then.
+    pub(crate) fn follow_producers(&mut self, slot: LogSlot) {
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
+        if let Dir::Open(disk) = &log.dir {
+            let producers = &log.producers;
+            let kept_max = 2 * producers.len() + PRODUCERS_BEYOND;
+            disk.forget_producers(kept_max, |id| producers.contains(id));
+        }
     }
 
     /// Takes the batches from `from` on out of memory: they are gone.
@@ -572,6 +631,8 @@ impl Store {
             unflushed_bytes: self.unflushed_bytes,
             cache_bytes: self.wal.cached_bytes(),
             ahead_bytes: self.reads.ahead.bytes() as u64,
+            producer_ids: self.producer_budget.total() as u64,
+            producer_ids_evicted: self.producer_budget.evicted,
             acked_not_durable_bytes: self.acked_not_durable(),
             failed: self.wal.failed.clone(),
             ..self.stats.clone()
@@ -603,6 +664,9 @@ impl Store {
         dir_name(&log.name, log.id.partition)
     }
 }
+
+/// Producers that a log's files may know beside twice those in memory.
+const PRODUCERS_BEYOND: usize = 256;
 
 /// Largest group, so that its frame fits a file of `file_bytes` with room to spare. A larger batch has a frame of its own.
 fn group_bytes_max(file_bytes: u64) -> usize {
@@ -658,6 +722,9 @@ pub struct Stats {
     /// Acknowledged in class `written` or `memory` and not on the device.
     pub acked_not_durable_bytes: u64,
     pub damaged_batches: u64,
+    /// Idempotent producers remembered, over all logs; and how many were forgotten because there were too many.
+    pub producer_ids: u64,
+    pub producer_ids_evicted: u64,
     pub failed: Option<String>,
 }
 
