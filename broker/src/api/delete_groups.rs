@@ -11,6 +11,7 @@ use crate::{
         reply::{Request, Stage},
     },
 };
+use std::collections::BTreeSet;
 use wire::{
     Decode, Reader,
     delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse},
@@ -21,7 +22,11 @@ pub(crate) fn handle<'a>(
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
-    let body = DeleteGroupsRequest::decode(reader, request.version())?;
+    let mut body = DeleteGroupsRequest::decode(reader, request.version())?;
+    // A group that is named twice is deleted, and answered, once.
+    let mut named = BTreeSet::new();
+    body.groups_names
+        .retain(|group| named.insert(group.clone()));
     if must_split(shard, request) {
         let parts: Vec<_> = by_core(shard, body.groups_names, |g| g)
             .into_iter()

@@ -33,7 +33,7 @@ pub(crate) fn handle<'a>(
         vec![body.key.into()]
     };
     let pending = request.pending;
-    if kind == GROUP && shard.image.topic(OFFSETS_TOPIC).is_none() {
+    if kind == GROUP && !keys.is_empty() && shard.image.topic(OFFSETS_TOPIC).is_none() {
         if shard.me != CoreId(0) {
             return Ok(shard.forward(request, CoreId(0)));
         }
@@ -64,9 +64,14 @@ fn answer(
         };
     }
     let one = found.pop().unwrap_or_default();
+    let error_message = match one.error_code {
+        // Kafka: `Errors.NONE.message`.
+        0 => Some("NONE".into()),
+        _ => one.error_message,
+    };
     FindCoordinatorResponse {
         error_code: one.error_code,
-        error_message: one.error_message,
+        error_message,
         node_id: one.node_id,
         host: one.host,
         port: one.port,
@@ -119,6 +124,6 @@ fn find(shard: &Shard, kind: i8, key: String) -> Coordinator<'static> {
         host: endpoint.host.into(),
         port: endpoint.port.into(),
         error_code: 0,
-        error_message: None,
+        error_message: Some("".into()),
     }
 }

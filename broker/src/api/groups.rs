@@ -1,5 +1,6 @@
 //! What the group APIs share: finding the coordinator, one answer or several.
 use crate::{
+    coordinator::Context,
     group::{self, Response},
     shard::{
         Shard,
@@ -21,6 +22,9 @@ pub(crate) fn one(
     body: group::Request<'_>,
     assemble: impl FnOnce(&Pending, Response) -> Result<Vec<Bytes>, wire::Error> + 'static,
 ) -> Result<Stage, wire::Error> {
+    if let Some(refused) = refuse_first(shard, request, &body) {
+        return Ok(Stage::Reply(assemble(&request.pending, refused)?));
+    }
     if let Some(core) = other_core(shard, request, group_id) {
         return Ok(shard.forward(request, core));
     }
@@ -33,6 +37,42 @@ pub(crate) fn one(
             None => unreachable!("one part, one answer"),
         },
     )
+}
+
+/// What Kafka says before it looks for the coordinator, so also where there is none (`GroupCoordinatorService`).
+fn refuse_first(
+    shard: &Shard,
+    request: &Request<'_>,
+    body: &group::Request<'_>,
+) -> Option<Response> {
+    let settings = &shard.settings.group;
+    let sessions = settings.min_session_timeout_ms..=settings.max_session_timeout_ms;
+    let (group_id, session_timeout_ms) = match body {
+        group::Request::JoinGroup(r) => (&r.group_id, Some(r.session_timeout_ms)),
+        group::Request::SyncGroup(r) => (&r.group_id, None),
+        group::Request::Heartbeat(r) => (&r.group_id, None),
+        group::Request::LeaveGroup(r) => (&r.group_id, None),
+        group::Request::OffsetDelete(r) => (&r.group_id, None),
+        _ => return None,
+    };
+    let error = if group_id.is_empty() {
+        ErrorCode::InvalidGroupId
+    } else if session_timeout_ms.is_some_and(|ms| !sessions.contains(&ms)) {
+        ErrorCode::InvalidSessionTimeout
+    } else {
+        return None;
+    };
+    let context = Context {
+        api_version: request.version(),
+        client_id: "",
+        client_host: "",
+        random: 0,
+    };
+    let mut refused = body.refuse(&context, error);
+    if let (group::Request::JoinGroup(r), Response::JoinGroup(answer)) = (body, &mut refused) {
+        answer.member_id = r.member_id.clone().into_owned().into();
+    }
+    Some(refused)
 }
 
 /// A partition that no core leads: its groups are refused.

@@ -10,7 +10,7 @@ use crate::{
 };
 use netio::CoreId;
 use wire::{
-    Decode, Reader,
+    Decode, ErrorCode, Reader,
     list_groups::{ListGroupsRequest, ListGroupsResponse},
 };
 
@@ -41,6 +41,9 @@ pub(crate) fn handle<'a>(
         for answer in answers {
             match answer {
                 Response::ListGroups(Ok(groups)) => response.groups.extend(groups),
+                // One partition that is led no more does not hide the groups of all others (Kafka:
+                // `GroupCoordinatorService.listGroups`).
+                Response::ListGroups(Err(ErrorCode::NotCoordinator)) => {}
                 Response::ListGroups(Err(error)) => response.error_code = error.code(),
                 other => unreachable!("{other:?} to ListGroups"),
             }

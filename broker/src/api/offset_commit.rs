@@ -10,7 +10,8 @@ use crate::{
 use wire::{
     Decode, ErrorCode, Reader,
     offset_commit::{
-        OffsetCommitRequest, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+        OffsetCommitRequest, OffsetCommitResponse, OffsetCommitResponsePartition,
+        OffsetCommitResponseTopic,
     },
 };
 
@@ -65,6 +66,13 @@ pub(crate) fn handle<'a>(
         }
     }
     body.topics.retain(|t| !t.partitions.is_empty());
+    if body.topics.is_empty() {
+        // The coordinator is not asked, so no group comes to be (Kafka: `KafkaApis.handleOffsetCommitRequest`).
+        return request.answer(&OffsetCommitResponse {
+            topics: refused,
+            ..Default::default()
+        });
+    }
     let part = group::Request::OffsetCommit(&body);
     one(
         shard,

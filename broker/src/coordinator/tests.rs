@@ -218,6 +218,16 @@ fn while_it_loads() {
         [(1, told), (2, told), (3, told), (4, 0)]
     );
     assert_eq!(runtime.next_deadline(), None);
+    // Of a member that no group was looked for in, nothing is said.
+    let request = JoinGroupRequest {
+        member_id: "member".into(),
+        ..join()
+    };
+    assert!(submit(&mut runtime, Request::JoinGroup(&request), 5).is_empty());
+    match runtime.next_reply() {
+        Some((_, Response::JoinGroup(answer))) => assert_eq!(answer.member_id, ""),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl Request<'_> {
     pub fn refuse(&self, context: &Context<'_>, error: ErrorCode) -> Response {
         let error_code = error.into();
         match self {
-            Self::JoinGroup(request) => Response::JoinGroup(join_error(&request.member_id, error)),
+            // What does not come to the group names no member, as in Kafka.
+            Self::JoinGroup(_) => Response::JoinGroup(join_error("", error)),
             Self::SyncGroup(_) => Response::SyncGroup(sync_error(error)),
             Self::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse {
                 error_code,
@@ -142,7 +143,7 @@ impl Response {
     pub fn fail(&mut self, error: ErrorCode) {
         let error_code: i16 = error.into();
         match self {
-            Self::JoinGroup(answer) => *answer = join_error(&answer.member_id, error),
+            Self::JoinGroup(answer) => *answer = join_error("", error),
             Self::SyncGroup(answer) => *answer = sync_error(error),
             Self::Heartbeat(answer) => answer.error_code = error_code,
             Self::LeaveGroup(answer) => {
@@ -188,7 +189,7 @@ impl Response {
     }
 }
 
-/// A refused JoinGroup. Before version 7 no name may be null, so none is.
+/// A refused JoinGroup. What "no protocol" looks like is up to the version: `api::join_group`.
 pub(super) fn join_error(member_id: &str, error: ErrorCode) -> JoinGroupResponse<'static> {
     JoinGroupResponse {
         error_code: error.into(),

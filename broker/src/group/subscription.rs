@@ -7,10 +7,11 @@
 /// The topics; `None` if the bytes are not in the format.
 pub(super) fn topics(metadata: &[u8]) -> Option<Vec<&str>> {
     let mut left = metadata;
-    let version = i16::from_be_bytes(take(&mut left)?);
+    // Whatever the version is: Kafka does not look at it either (`ClassicGroup.computeSubscribedTopics`).
+    let [_, _] = take(&mut left)?;
     let count = usize::try_from(i32::from_be_bytes(take(&mut left)?)).ok()?;
     // A string takes two bytes at least.
-    if version < 0 || count > left.len() / 2 {
+    if count > left.len() / 2 {
         return None;
     }
     let mut topics = Vec::with_capacity(count);
@@ -66,7 +67,7 @@ mod tests {
         assert_eq!(topics(b"\0\0\0\0\0\x01\xff\xff"), None, "a null topic");
         assert_eq!(
             topics(b"\xff\xff\0\0\0\0\xff\xff\xff\xff"),
-            None,
+            Some(vec![]),
             "a negative version"
         );
     }

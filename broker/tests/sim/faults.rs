@@ -10,6 +10,7 @@ use wire::{
     delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
     fetch::FetchRequest,
     init_producer_id::InitProducerIdRequest,
+    list_groups::ListGroupsRequest,
     list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
     produce::ProduceRequest,
 };
@@ -123,6 +124,26 @@ fn a_failed_log_is_that_of_its_core_alone() {
     assert!(kafka.create_topic(&mut bed, "more", 1).is_ok());
     assert_eq!(texts(&mut bed, &mut kafka, "t", 1 - failing), ["y"]);
     assert!(texts(&mut bed, &mut kafka, "t", failing).is_empty());
+}
+
+#[test]
+fn groups_of_a_failed_core_do_not_hide_those_of_others() {
+    let mut bed = Bed::start(How::new(34, 2).single_port());
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 1).unwrap();
+    let groups: Vec<String> = (0..12).map(|n| format!("g{n}")).collect();
+    for group in &groups {
+        assert_eq!(kafka.commit(&mut bed, group, "t", 0, 1), ErrorCode::None);
+    }
+    bed.sim.fail_always(bed.node, FileOp::Write, "wal/1-", EIO);
+    let failed = groups
+        .iter()
+        .filter(|group| kafka.commit(&mut bed, group, "t", 0, 2) != ErrorCode::None)
+        .count();
+    let listed = kafka.call(&mut bed, 0, &ListGroupsRequest::default(), 4);
+    assert_eq!(code(listed.error_code), ErrorCode::None);
+    assert!(failed > 0 && failed < groups.len(), "{failed}");
+    assert_eq!(listed.groups.len(), groups.len() - failed);
 }
 
 #[test]
