@@ -1,7 +1,7 @@
 //! DescribeTopicPartitions (key 75): topics page by page, so that no answer is unbounded (KIP-966).
-use super::metadata::ALL_TOPIC_OPERATIONS;
+use super::metadata::{ALL_TOPIC_OPERATIONS, NO_OPERATIONS, is_internal};
 use crate::{
-    controller::topics::{OFFSETS_TOPIC, is_valid_name},
+    controller::topics::is_valid_name,
     metadata::{Image, TopicImage},
     settings::Settings,
     shard::{
@@ -56,11 +56,16 @@ fn answer(
     };
     let lost = body.cursor.is_some() && !all && !names.contains(&cursor.0);
     if lost || cursor.1 < 0 {
-        // There is no place for an error of the whole.
+        // There is no place for an error of the whole. Nothing is said of the topics themselves (Kafka:
+        // `DescribeTopicPartitionsRequest.getErrorResponse`).
         let refused = body
             .topics
             .iter()
-            .map(|t| unknown(&t.name, ErrorCode::InvalidRequest));
+            .map(|t| DescribeTopicPartitionsResponseTopic {
+                is_internal: false,
+                topic_authorized_operations: NO_OPERATIONS,
+                ..unknown(&t.name, ErrorCode::InvalidRequest)
+            });
         return DescribeTopicPartitionsResponse {
             topics: refused.collect(),
             next_cursor: None,
@@ -119,7 +124,7 @@ fn unknown(name: &str, error: ErrorCode) -> DescribeTopicPartitionsResponseTopic
         error_code: error.code(),
         name: Some(name.to_owned().into()),
         topic_id: TopicId::ZERO,
-        is_internal: name == OFFSETS_TOPIC,
+        is_internal: is_internal(name),
         partitions: Vec::new(),
         topic_authorized_operations: ALL_TOPIC_OPERATIONS,
     }
@@ -160,7 +165,7 @@ fn page(
         error_code: 0,
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
-        is_internal: &*topic.name == OFFSETS_TOPIC,
+        is_internal: is_internal(&topic.name),
         partitions: (first..end).map(partition).collect(),
         topic_authorized_operations: ALL_TOPIC_OPERATIONS,
     }
@@ -274,6 +279,15 @@ mod tests {
             codes(&request(&["a"], 100, Some(("b", 0)))),
             [ErrorCode::InvalidRequest]
         );
+        let refused = ask(&request(&["__consumer_offsets"], 100, Some(("b", 0))));
+        let refused = &refused.topics[0];
+        assert_eq!(
+            (refused.is_internal, refused.topic_authorized_operations),
+            (false, i32::MIN),
+            "nothing is said of the topic"
+        );
+        let missing = ask(&request(&["__share_group_state"], 100, None));
+        assert!(missing.topics[0].is_internal);
         assert_eq!(
             codes(&request(&["a"], 100, Some(("a", -1)))),
             [ErrorCode::InvalidRequest]

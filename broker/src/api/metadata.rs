@@ -4,15 +4,15 @@ use crate::{
     shard::{
         Shard,
         control::AUTO_CREATE_MS,
-        metadata::OFFSETS_TOPIC,
         reply::{Request, Stage},
         route::core_of,
     },
 };
 use netio::CoreId;
 use record::TopicId;
+use std::collections::BTreeSet;
 use wire::{
-    Decode, ErrorCode, Reader, Uuid,
+    Decode, ErrorCode, Reader,
     metadata::{
         MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
         MetadataResponsePartition, MetadataResponseTopic,
@@ -20,7 +20,17 @@ use wire::{
 };
 
 /// "Not asked for": the value of authorized operations when they were not.
-const NO_OPERATIONS: i32 = i32::MIN;
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;
+
+/// Topics of Kafka's own (`Topic.INTERNAL_TOPICS`), here or not.
+pub(super) fn is_internal(topic: &str) -> bool {
+    const INTERNAL: [&str; 3] = [
+        "__consumer_offsets",
+        "__transaction_state",
+        "__share_group_state",
+    ];
+    INTERNAL.contains(&topic)
+}
 
 pub(crate) fn handle<'a>(
     shard: &mut Shard,
@@ -38,14 +48,7 @@ pub(crate) fn handle<'a>(
         .as_ref()
         .is_none_or(|t| version == 0 && t.is_empty());
     let wanted: Vec<Wanted> = match body.topics {
-        Some(topics) if !all => topics
-            .into_iter()
-            .map(|t| match t.name {
-                Some(name) if t.topic_id == Uuid::default() => Wanted::Name(name.into_owned()),
-                // An id wins over a name: Java sends both, the name empty.
-                _ => Wanted::Id(t.topic_id),
-            })
-            .collect(),
+        Some(topics) if !all => wanted(topics),
         _ => shard
             .image
             .topics()
@@ -95,7 +98,10 @@ fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataRespo
     let name = |t: &MetadataRequestTopic<'_>| t.name.clone().unwrap_or_default().into_owned();
     let topics = topics
         .iter()
-        .map(|t| unknown(Some(name(t)), TopicId::ZERO, ErrorCode::InvalidRequest))
+        .map(|t| MetadataResponseTopic {
+            is_internal: false,
+            ..unknown(Some(name(t)), t.topic_id, ErrorCode::InvalidRequest)
+        })
         .collect();
     Some(MetadataResponse {
         topics,
@@ -103,9 +109,26 @@ fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataRespo
     })
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Wanted {
     Name(String),
     Id(TopicId),
+}
+
+/// Each topic once, however often it is named. Where one is asked for by id, all are: names beside ids count for nothing
+/// (Kafka: `KafkaApis.handleTopicMetadataRequest`).
+fn wanted(topics: Vec<MetadataRequestTopic<'_>>) -> Vec<Wanted> {
+    let by_id = topics.iter().any(|t| !t.topic_id.is_zero());
+    let mut named = BTreeSet::new();
+    topics
+        .into_iter()
+        .filter(|t| !(by_id && t.topic_id.is_zero()))
+        .map(|t| match t.name {
+            Some(name) if !by_id => Wanted::Name(name.into_owned()),
+            _ => Wanted::Id(t.topic_id),
+        })
+        .filter(|topic| named.insert(topic.clone()))
+        .collect()
 }
 
 fn answer(
@@ -141,7 +164,8 @@ fn answer(
                     None => unknown(None, *id, ErrorCode::UnknownTopicId),
                 },
             };
-            topic.topic_authorized_operations = if topic_operations {
+            // An id that nobody knows is no resource to be authorized for.
+            topic.topic_authorized_operations = if topic_operations && topic.name.is_some() {
                 ALL_TOPIC_OPERATIONS
             } else {
                 NO_OPERATIONS
@@ -166,6 +190,7 @@ fn answer(
 fn unknown(name: Option<String>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic<'static> {
     MetadataResponseTopic {
         error_code: error.code(),
+        is_internal: name.as_deref().is_some_and(is_internal),
         name: name.map(Into::into),
         topic_id: id,
         ..Default::default()
@@ -204,7 +229,7 @@ fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static>
         error_code: 0,
         name: Some(topic.name.to_string().into()),
         topic_id: topic.id,
-        is_internal: &*topic.name == OFFSETS_TOPIC,
+        is_internal: is_internal(&topic.name),
         partitions,
         ..Default::default()
     }
