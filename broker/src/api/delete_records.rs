@@ -1,7 +1,10 @@
 //! DeleteRecords (key 21): raises the log start. The answer goes when that is durable.
-use super::split::{merged, must_split, scatter_topics};
+use super::{
+    metadata::is_internal,
+    split::{merged, must_split, scatter_topics},
+};
 use crate::{
-    partition::leader::Role,
+    config::topic::TopicConfig,
     shard::{
         Shard,
         forward::Split,
@@ -10,12 +13,13 @@ use crate::{
 };
 use netio::Instant;
 use record::Offset;
+use std::collections::BTreeMap;
 use storage::LogSlot;
 use wire::{
     Decode, ErrorCode, Reader,
     delete_records::{
         DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
-        DeleteRecordsTopicResult,
+        DeleteRecordsTopic, DeleteRecordsTopicResult,
     },
 };
 
@@ -70,15 +74,15 @@ pub(crate) fn handle<'a>(
             .now
             .after_ms(u64::try_from(body.timeout_ms).unwrap_or(0).max(1)),
     };
-    for (t, topic) in body.topics.iter().enumerate() {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for (index, p) in topic.partitions.iter().enumerate() {
+    for (t, (name, asked)) in distinct(&body.topics).into_iter().enumerate() {
+        let mut partitions = Vec::with_capacity(asked.len());
+        for (index, (partition_index, offset)) in asked.into_iter().enumerate() {
             let mut answer = DeleteRecordsPartitionResult {
-                partition_index: p.partition_index,
+                partition_index,
                 low_watermark: -1,
                 error_code: 0,
             };
-            match delete(shard, &topic.name, p.partition_index, p.offset) {
+            match delete(shard, name, partition_index, offset) {
                 Ok((slot, start)) => {
                     answer.low_watermark = start.0;
                     op.waiting.push(Waiting {
@@ -96,7 +100,7 @@ pub(crate) fn handle<'a>(
             partitions.push(answer);
         }
         op.topics.push(DeleteRecordsTopicResult {
-            name: topic.name.clone().into_owned().into(),
+            name: name.to_owned().into(),
             partitions,
         });
     }
@@ -105,19 +109,38 @@ pub(crate) fn handle<'a>(
     Ok(Stage::Later)
 }
 
+/// Each topic and partition once, with the offset that was named last (Kafka: `KafkaApis.handleDeleteRecordsRequest`).
+fn distinct<'a>(topics: &'a [DeleteRecordsTopic<'_>]) -> BTreeMap<&'a str, BTreeMap<i32, i64>> {
+    let mut all: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
+    for topic in topics.iter().filter(|t| !t.partitions.is_empty()) {
+        let offsets = topic
+            .partitions
+            .iter()
+            .map(|p| (p.partition_index, p.offset));
+        all.entry(&*topic.name).or_default().extend(offsets);
+    }
+    all
+}
+
+/// In Kafka's order: a partition that is not there, a topic of Kafka's own, another leader, the topic's policy, the offset.
 fn delete(
     shard: &mut Shard,
     topic: &str,
     partition: i32,
     offset: i64,
 ) -> Result<(LogSlot, Offset), ErrorCode> {
-    let (slot, _) = shard.led(topic, partition, -1)?;
+    let led = shard.led(topic, partition, -1);
+    if led != Err(ErrorCode::UnknownTopicOrPartition) && is_internal(topic) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    let (slot, _) = led?;
+    let is_only_compacted = |config: &TopicConfig| config.validate.compacted && !config.log.delete;
     if shard
         .partitions
         .at(slot)
-        .is_some_and(|p| p.role != Role::User)
+        .is_some_and(|p| is_only_compacted(&p.config))
     {
-        return Err(ErrorCode::InvalidTopicException);
+        return Err(ErrorCode::PolicyViolation);
     }
     let offsets = shard.store.offsets(slot);
     let to = if offset == HIGH_WATERMARK {

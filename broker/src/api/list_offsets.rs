@@ -11,7 +11,7 @@ use crate::{
     time_lookup::Lookup,
 };
 use record::Offset;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use wire::{
     Decode, ErrorCode, Reader,
     list_offsets::{
@@ -46,19 +46,30 @@ pub(crate) fn handle<'a>(
         return scatter_topics(shard, request, body.topics, part);
     }
     let mut lookup = Lookup::new(request.pending);
-    // A partition that is named twice is refused each time.
-    let (mut named, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    // Each topic and each partition is answered once (Kafka: `ReplicaManager.fetchOffset`, whose answers are a map); a partition
+    // that is named twice is refused.
+    let mut times_named: BTreeMap<(&str, i32), usize> = BTreeMap::new();
     for topic in &body.topics {
         for p in &topic.partitions {
-            let partition = (&*topic.name, p.partition_index);
-            if !named.insert(partition) {
-                twice.insert(partition);
-            }
+            *times_named
+                .entry((&*topic.name, p.partition_index))
+                .or_default() += 1;
         }
     }
-    for (t, topic) in body.topics.iter().enumerate() {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for (p, asked) in topic.partitions.iter().enumerate() {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for topic in body.topics.iter().filter(|t| !t.partitions.is_empty()) {
+        let t = *places.entry(&*topic.name).or_insert_with(|| {
+            lookup.topics.push(ListOffsetsTopicResponse {
+                name: topic.name.clone().into_owned().into(),
+                partitions: Vec::with_capacity(topic.partitions.len()),
+            });
+            lookup.topics.len() - 1
+        });
+        for asked in &topic.partitions {
+            // Taken out when it is answered.
+            let Some(times) = times_named.remove(&(&*topic.name, asked.partition_index)) else {
+                continue;
+            };
             let mut answer = ListOffsetsPartitionResponse {
                 partition_index: asked.partition_index,
                 timestamp: -1,
@@ -67,7 +78,7 @@ pub(crate) fn handle<'a>(
                 error_code: 0,
             };
             let committed = body.isolation_level == 1;
-            let looked = if twice.contains(&(&*topic.name, asked.partition_index)) {
+            let looked = if times > 1 {
                 Err(ErrorCode::InvalidRequest)
             } else {
                 look(shard, &topic.name, asked, committed, request.version())
@@ -86,18 +97,16 @@ pub(crate) fn handle<'a>(
                     };
                 }
                 Ok(Found::Nothing) => {}
-                Ok(Found::Later { token }) => lookup.wait_for(token, t, p),
+                Ok(Found::Later { token }) => {
+                    lookup.wait_for(token, t, lookup.topics[t].partitions.len());
+                }
                 Err(error) => {
                     shard.stats.error(error);
                     answer.error_code = error.code();
                 }
             }
-            partitions.push(answer);
+            lookup.topics[t].partitions.push(answer);
         }
-        lookup.topics.push(ListOffsetsTopicResponse {
-            name: topic.name.clone().into_owned().into(),
-            partitions,
-        });
     }
     shard.begin_lookup(lookup)
 }
@@ -131,7 +140,11 @@ fn look(
     let offsets = shard.store.offsets(slot);
     let at = |shard: &Shard, offset: Offset| Found::Now {
         offset: offset.0,
-        leader_epoch: shard.store.epoch_at(slot, offset).map_or(epoch, |e| e.0),
+        // Where nothing is yet, the leader's epoch begins.
+        leader_epoch: match shard.store.epoch_at(slot, offset) {
+            Some(e) if offset < offsets.log_end => e.0,
+            _ => epoch,
+        },
     };
     Ok(match asked.timestamp {
         LATEST => Found::Now {

@@ -38,10 +38,9 @@ pub(crate) fn handle<'a>(
                     error_code: 0,
                 };
                 match shard.led(&topic.topic, p.partition, p.current_leader_epoch) {
-                    Ok((slot, _)) => {
-                        if let Some((epoch, end)) =
-                            shard.store.end_of_epoch(slot, LeaderEpoch(p.leader_epoch))
-                        {
+                    Ok((slot, leader_epoch)) => {
+                        let asked = LeaderEpoch(p.leader_epoch);
+                        if let Some((epoch, end)) = shard.end_of_epoch(slot, leader_epoch, asked) {
                             answer.leader_epoch = epoch.0;
                             answer.end_offset = end.0;
                         }
