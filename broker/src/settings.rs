@@ -42,6 +42,8 @@ pub struct GroupSettings {
     pub offsets_retention_ms: i64,
     pub offsets_retention_check_ms: i64,
     pub offset_metadata_max_bytes: usize,
+    /// Memory of groups and offsets of a core, estimated; what asks for more is refused ([`crate::group::Limits::bytes`]).
+    pub memory_bytes: usize,
 }
 
 impl Default for GroupSettings {
@@ -54,6 +56,7 @@ impl Default for GroupSettings {
             offsets_retention_ms: 7 * 86_400_000,
             offsets_retention_check_ms: 600_000,
             offset_metadata_max_bytes: 4096,
+            memory_bytes: 256 << 20,
         }
     }
 }

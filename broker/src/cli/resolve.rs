@@ -425,6 +425,7 @@ fn group(values: &Defaults) -> GroupSettings {
             .integer("offsets.retention.check.interval.ms")
             .unwrap_or(600_000),
         offset_metadata_max_bytes: size(values, "offset.metadata.max.bytes"),
+        memory_bytes: size(values, "millrace.group.memory.bytes"),
     }
 }
 

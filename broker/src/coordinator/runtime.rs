@@ -113,6 +113,16 @@ impl Runtime {
         self.state.set_options(options);
     }
 
+    /// As [`Coordinator::set_bytes_max`].
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.state.set_bytes_max(bytes_max);
+    }
+
+    /// As [`Coordinator::take_refused`].
+    pub fn take_refused(&mut self) -> u64 {
+        self.state.take_refused()
+    }
+
     // ---- loading
 
     /// Replays whole batches, as they follow each other in the log. The caller has verified them.

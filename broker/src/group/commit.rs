@@ -1,7 +1,7 @@
 //! OffsetCommit: by a member of the present generation, or by anyone while the group is empty.
 
 use super::classic::GroupState::{CompletingRebalance, Empty, PreparingRebalance, Stable};
-use super::offsets::{Commit, Offsets};
+use super::offsets::Commit;
 use super::request::{commit_error, owned};
 use super::state::{Coordinator, Group};
 use super::{Outcome, Response, records, versions};
@@ -41,10 +41,12 @@ pub(super) fn process(
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in &topic.partitions {
                 let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
-                let need = Offsets::bytes_for(&topic.name, metadata);
+                let index = partition.partition_index;
+                let need = turn.group.offsets.need(&topic.name, index, metadata);
                 let error = if is_longer_than(metadata, turn.options.offset_metadata_max) {
                     ErrorCode::OffsetMetadataTooLarge
                 } else if need > room {
+                    *turn.refused += 1;
                     ErrorCode::InvalidCommitOffsetSize
                 } else {
                     room -= need;
@@ -56,7 +58,6 @@ pub(super) fn process(
                         end_ms,
                         topic.topic_id,
                     );
-                    let index = partition.partition_index;
                     let record = records::offset(&turn.group.id, &topic.name, index, &commit);
                     turn.out.records.push(record);
                     turn.group.offsets.put(&topic.name, index, commit);

@@ -87,7 +87,8 @@ impl Join<'_> {
         {
             return self.refuse(turn, id, ErrorCode::InconsistentGroupProtocol);
         }
-        if self.bytes() > turn.room {
+        if self.need(turn) > turn.room {
+            *turn.refused += 1;
             return self.refuse(turn, id, ErrorCode::CoordinatorNotAvailable);
         }
         match (id.is_empty(), self.request.group_instance_id.as_deref()) {
@@ -101,19 +102,26 @@ impl Join<'_> {
         turn.reply_join(self.reply_to, join_error(told_id, error));
     }
 
-    /// Memory that the member may come to take, about.
-    fn bytes(&self) -> usize {
-        let protocols: usize = self
-            .protocols
-            .iter()
-            .map(|p| 64 + p.name.len() + p.metadata.len())
-            .sum();
-        let instance_id = self
-            .request
-            .group_instance_id
-            .as_deref()
-            .unwrap_or_default();
-        512 + 4 * self.context.client_id.len() + 4 * instance_id.len() + protocols
+    /// Memory that the member may come to take, about; of one that is there already, what it takes more.
+    fn need(&self, turn: &Turn<'_>) -> usize {
+        let classic = &turn.group.classic;
+        let protocols = member::protocols_bytes(&self.protocols);
+        let instance_id = self.request.group_instance_id.as_deref();
+        let known = match (&*self.request.member_id, instance_id) {
+            ("", None) => None,
+            ("", Some(instance_id)) => {
+                let id = classic.static_member(instance_id);
+                id.and_then(|id| classic.member(id))
+            }
+            (id, _) => classic.member(id),
+        };
+        match known {
+            Some(known) => protocols.saturating_sub(member::protocols_bytes(&known.protocols)),
+            None => {
+                let instance_id = instance_id.unwrap_or_default();
+                512 + 4 * self.context.client_id.len() + 4 * instance_id.len() + protocols
+            }
+        }
     }
 
     /// Whether the group has a place for it (`group.max.size`). While members join again, those who

@@ -25,6 +25,14 @@ pub(super) fn protocols(request: &[JoinGroupRequestProtocol<'_>]) -> Vec<Protoco
     protocols
 }
 
+/// Memory held by them, about.
+pub(super) fn protocols_bytes(protocols: &[Protocol]) -> usize {
+    let each = protocols
+        .iter()
+        .map(|p| 64 + p.name.len() + p.metadata.len());
+    each.sum()
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) id: Arc<str>,
@@ -67,17 +75,12 @@ impl Member {
 
     /// Memory held, about.
     pub(super) fn bytes(&self) -> usize {
-        let protocols: usize = self
-            .protocols
-            .iter()
-            .map(|p| 64 + p.name.len() + p.metadata.len())
-            .sum();
         let instance_id = self.instance_id.as_ref().map_or(0, |id| id.len());
         320 + 2 * self.id.len()
             + 2 * instance_id
             + self.client_id.len()
             + self.client_host.len()
             + self.assignment.len()
-            + protocols
+            + protocols_bytes(&self.protocols)
     }
 }

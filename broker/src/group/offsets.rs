@@ -87,9 +87,13 @@ impl Offsets {
         self.bytes
     }
 
-    /// Memory that one more commit may take, about.
-    pub(super) fn bytes_for(topic: &str, metadata: &str) -> usize {
-        TOPIC_BYTES + ENTRY_BYTES + topic.len() + metadata.len()
+    /// Memory that a commit takes more than there is, about.
+    pub(super) fn need(&self, topic: &str, partition: i32, metadata: &str) -> usize {
+        let Some(partitions) = self.topics.get(topic) else {
+            return TOPIC_BYTES + ENTRY_BYTES + topic.len() + metadata.len();
+        };
+        let before = partitions.get(&partition).map_or(0, Commit::bytes);
+        (ENTRY_BYTES + metadata.len()).saturating_sub(before)
     }
 
     #[cfg(test)]

@@ -46,8 +46,11 @@ pub struct Limits {
     pub groups: usize,
     /// Members and those about to become one, of a group; the next is refused with GROUP_MAX_SIZE_REACHED.
     pub members_per_group: usize,
-    /// Memory held by groups and offsets, estimated; beyond it new groups and members are refused with
-    /// COORDINATOR_NOT_AVAILABLE and commits with INVALID_COMMIT_OFFSET_SIZE.
+    /// Memory held by groups and offsets, estimated: what the core's budget leaves to this coordinator
+    /// ([`super::Coordinator::set_bytes_max`]). What takes no more than before goes on beyond it. New groups and
+    /// members, larger subscriptions and assignments are refused with COORDINATOR_NOT_AVAILABLE, on which clients find
+    /// the coordinator and try again: memory may come free. New commits are refused with INVALID_COMMIT_OFFSET_SIZE,
+    /// on which the commit fails: a code to try again on would make members leave their coordinator for it.
     pub bytes: usize,
     /// Longest group id in bytes; a longer one is INVALID_GROUP_ID.
     pub group_id_bytes: usize,

@@ -29,6 +29,8 @@ pub(super) struct Turn<'a> {
     pub(super) now: Now,
     /// Bytes that the group may grow by.
     pub(super) room: usize,
+    /// Counts what was refused for want of them.
+    pub(super) refused: &'a mut u64,
 }
 
 impl Turn<'_> {
@@ -274,6 +276,7 @@ impl Turn<'_> {
 
     /// The leader has assigned.
     pub(super) fn complete_sync(&mut self, mut assignment: impl FnMut(&str) -> Option<Arc<[u8]>>) {
+        let bytes_max = self.group.bytes().saturating_add(self.room);
         let ids: Vec<Arc<str>> = self
             .group
             .classic
@@ -289,6 +292,13 @@ impl Turn<'_> {
         let value = records::group_value(&self.group.classic);
         if value.len() > self.options.limits.record_bytes {
             self.withdraw_assignments(ErrorCode::UnknownServerError);
+            self.prepare_or_complete();
+            return;
+        }
+        let persisted = self.group.persisted.as_ref().map_or(0, Vec::len);
+        if self.group.bytes() - persisted + value.len() > bytes_max {
+            *self.refused += 1;
+            self.withdraw_assignments(ErrorCode::CoordinatorNotAvailable);
             self.prepare_or_complete();
             return;
         }

@@ -78,6 +78,8 @@ pub struct Coordinator {
     pub(super) timers: Timers,
     /// Sum of [`Group::bytes`].
     pub(super) bytes: usize,
+    /// See [`Coordinator::take_refused`].
+    refused: u64,
     /// Groups that the present look for expired offsets has yet to visit.
     pub(super) to_expire: Vec<Arc<str>>,
 }
@@ -90,6 +92,7 @@ impl Coordinator {
             groups: FixedHashMap::default(),
             timers: Timers::default(),
             bytes: 0,
+            refused: 0,
             to_expire: Vec::new(),
         }
     }
@@ -220,6 +223,16 @@ impl Coordinator {
         self.options = options;
     }
 
+    /// Memory that the groups may take from the next operation on; see [`super::Limits::bytes`].
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.options.limits.bytes = bytes_max;
+    }
+
+    /// How often something was refused for want of memory, since this was asked last.
+    pub fn take_refused(&mut self) -> u64 {
+        std::mem::take(&mut self.refused)
+    }
+
     // ---- for the operations
 
     /// INVALID_GROUP_ID for an id that cannot be one.
@@ -246,6 +259,7 @@ impl Coordinator {
         if self.groups.len() >= self.options.limits.groups
             || !self.has_room_for(GROUP_BYTES + id.len())
         {
+            self.refused += 1;
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         self.insert(Group::new(id.into(), now.wall_ms));
@@ -293,6 +307,7 @@ impl Coordinator {
             out,
             now,
             room,
+            refused: &mut self.refused,
         };
         let result = work(&mut turn);
         let after = group.bytes();

@@ -57,6 +57,8 @@ struct Home {
     /// Next offset to read, while loading.
     load_from: Offset,
     since_snapshot: u64,
+    /// Its share of [`Coordinators::bytes`].
+    counted: usize,
     snapshotting: Option<Snapshotting>,
     /// Topics deleted while loading: their offsets go once the log is read.
     deleted: Vec<(String, TopicId)>,
@@ -68,6 +70,8 @@ struct Home {
 #[derive(Default)]
 pub struct Coordinators {
     homes: BTreeMap<i32, Home>,
+    /// Memory held by all of them, bounded by `millrace.group.memory.bytes`.
+    bytes: usize,
     by_slot: BTreeMap<LogSlot, i32>,
     /// Reads from disk while loading, by the store's token.
     reads: BTreeMap<u64, i32>,
@@ -99,10 +103,29 @@ impl Coordinators {
             .sum()
     }
 
+    /// Memory of groups and offsets of this core, estimated.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a coordinator out for good.
+    fn remove(&mut self, partition: i32) -> Option<Home> {
+        let home = self.homes.remove(&partition)?;
+        self.bytes -= home.counted;
+        Some(home)
+    }
+
     /// Partitions led.
     pub fn partitions(&self) -> Vec<i32> {
         self.homes.keys().copied().collect()
     }
+}
+
+/// A coordinator's state has changed: the core's sum follows.
+fn count_memory(bytes: &mut usize, home: &mut Home) {
+    let now = home.runtime.state().size().1;
+    *bytes = *bytes - home.counted + now;
+    home.counted = now;
 }
 
 impl Shard {
@@ -134,6 +157,8 @@ impl Shard {
     /// This core leads a partition of `__consumer_offsets` now: its log is read.
     pub(crate) fn open_coordinator(&mut self, partition: i32, slot: LogSlot) {
         self.coordinators.changed = true;
+        // One that failed, and is read again.
+        self.coordinators.remove(partition);
         let runtime = Runtime::new(self.coordinator_options());
         let load_from = self.store.offsets(slot).log_start;
         self.coordinators.by_slot.insert(slot, partition);
@@ -144,6 +169,7 @@ impl Shard {
                 runtime,
                 load_from,
                 since_snapshot: 0,
+                counted: 0,
                 snapshotting: None,
                 deleted: Vec::new(),
                 reload: false,
@@ -154,7 +180,7 @@ impl Shard {
 
     pub(crate) fn close_coordinator(&mut self, partition: i32) {
         self.coordinators.changed = true;
-        let Some(mut home) = self.coordinators.homes.remove(&partition) else {
+        let Some(mut home) = self.coordinators.remove(partition) else {
             return;
         };
         self.coordinators.by_slot.remove(&home.slot);
@@ -209,6 +235,7 @@ impl Shard {
                 self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError);
                 return false;
             }
+            count_memory(&mut self.coordinators.bytes, home);
             home.since_snapshot += bytes.len() as u64;
             let last = record::Batches::new(bytes).last();
             if let Some(last) = last {
@@ -309,6 +336,7 @@ impl Shard {
             return;
         };
         home.runtime.failed(error);
+        count_memory(&mut self.coordinators.bytes, &mut home);
         self.release_replies(&mut home.runtime);
         self.coordinators.homes.insert(partition, home);
     }
@@ -367,6 +395,9 @@ impl Shard {
                     self.on_group_reply(ReplyTo(reply), refusal);
                 }
                 Some(home) => {
+                    let others = self.coordinators.bytes - home.counted;
+                    let max = self.settings.group.memory_bytes;
+                    home.runtime.set_bytes_max(max.saturating_sub(others));
                     let records = home.runtime.submit(*part, &context, ReplyTo(reply), now);
                     self.append_records(*partition, &records);
                 }
@@ -404,6 +435,8 @@ impl Shard {
                 }
             }
         }
+        count_memory(&mut self.coordinators.bytes, &mut home);
+        self.stats.group_memory_refusals += home.runtime.take_refused();
         self.release_replies(&mut home.runtime);
         self.coordinators.homes.insert(partition, home);
     }

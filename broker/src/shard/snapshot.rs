@@ -1,14 +1,23 @@
 //! The numbers of a core at one moment.
-use super::{Shard, stats::Snapshot};
+use super::{
+    Shard,
+    stats::{Snapshot, Stats},
+};
 use tokio::sync::oneshot;
 
 impl Shard {
+    /// Its totals, for who drives it by hand.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     pub(crate) fn on_snapshot(&self, to: oneshot::Sender<Box<Snapshot>>) {
         let snapshot = Snapshot {
             core: self.me.0,
             connections: self.sessions.len(),
             partitions: self.partitions.len(),
             groups: self.coordinators.groups(),
+            group_memory_bytes: self.coordinators.memory_bytes(),
             fetch_sessions: self.fetch_sessions.len(),
             fetch_session_partitions: self.fetch_sessions.partitions(),
             waiting_produces: self.produces.len(),

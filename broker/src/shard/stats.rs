@@ -40,6 +40,10 @@ pub struct Stats {
     pub malformed: u64,
     pub memory_waits: u64,
     pub log_waits: u64,
+    /// Times that a connection had had its turn and had more to do.
+    pub turn_waits: u64,
+    /// Times that a group's coordinator had no memory for more.
+    pub group_memory_refusals: u64,
     pub forwarded: u64,
     /// Of requests that had to wait before they were begun: for earlier ones, for memory, for room in the log.
     pub stage_wait: Latency,
@@ -68,6 +72,7 @@ pub struct Snapshot {
     pub connections: usize,
     pub partitions: usize,
     pub groups: usize,
+    pub group_memory_bytes: usize,
     pub fetch_sessions: usize,
     pub fetch_session_partitions: usize,
     pub waiting_produces: usize,

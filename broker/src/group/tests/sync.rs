@@ -298,3 +298,83 @@ fn a_member_that_waits_need_not_heartbeat() {
     bed.sleep(1);
     assert_eq!((bed.state(), bed.size()), (GroupState::Empty, 0));
 }
+
+#[test]
+fn an_assignment_that_memory_has_no_room_for() {
+    let mut bed = Bed::new();
+    let members = joined(&mut bed, 2);
+    let records = bed.log.len();
+    let held = bed.coordinator.size().1;
+    bed.coordinator.set_bytes_max(held + 1_000);
+    let follower = bed.send_sync(&members[1], 2, &[]);
+    let leader = bed.send_sync(&members[0], 2, &[(&members[1], &[7; 3_000])]);
+    for asked in [leader, follower] {
+        assert_eq!(
+            error(bed.synced(asked).error_code),
+            ErrorCode::CoordinatorNotAvailable
+        );
+    }
+    assert_eq!(
+        (bed.state(), bed.log.len(), bed.coordinator.take_refused()),
+        (GroupState::PreparingRebalance, records, 1)
+    );
+    assert!(bed.coordinator.size().1 <= held);
+    // There is memory again: they join and sync anew.
+    bed.coordinator.set_bytes_max(held + 10_000);
+    let asked: Vec<u64> = members
+        .iter()
+        .map(|id| {
+            bed.send_join(Join {
+                member: id,
+                ..Join::default()
+            })
+        })
+        .collect();
+    for asked in asked {
+        assert_eq!(error(bed.joined(asked).error_code), ErrorCode::None);
+    }
+    bed.sync_all(&members);
+}
+
+#[test]
+fn without_room_a_group_goes_on_as_it_is() {
+    let mut bed = Bed::new();
+    let members = joined(&mut bed, 2);
+    bed.sync_all(&members);
+    assert_eq!(bed.commit(&members[0], 2, 1), ErrorCode::None);
+    bed.coordinator.set_bytes_max(0);
+    // The same members rebalance, with what they said before.
+    let asked: Vec<u64> = members
+        .iter()
+        .map(|id| {
+            bed.send_join(Join {
+                member: id,
+                ..Join::default()
+            })
+        })
+        .collect();
+    for asked in asked {
+        assert_eq!(bed.joined(asked).generation_id, 3);
+    }
+    bed.sync_all(&members);
+    // An offset that is there moves; another partition's is not taken, nor is a new member.
+    assert_eq!(bed.commit(&members[0], 3, 2), ErrorCode::None);
+    let other = commit_request(&members[0], 3, "t", 1, 2);
+    assert_eq!(
+        bed.send_commit(&other, 9),
+        ErrorCode::InvalidCommitOffsetSize
+    );
+    let newcomer = bed.join(Join::default());
+    assert_eq!(
+        error(newcomer.error_code),
+        ErrorCode::CoordinatorNotAvailable
+    );
+    let larger = bed.join(Join {
+        member: &members[0],
+        topics: &["t", "u"],
+        ..Join::default()
+    });
+    assert_eq!(error(larger.error_code), ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(bed.coordinator.take_refused(), 3);
+    assert_eq!(bed.state(), GroupState::Stable);
+}
