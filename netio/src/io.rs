@@ -114,6 +114,12 @@ impl Io {
     pub fn start_receiving(&self, conn: ConnId) {
         self.shared.state.borrow_mut().start_receiving(conn);
     }
+    /// The connection stays when its peer has closed it for writing: [`crate::Event::Finished`] comes instead of `Closed`, and the
+    /// program closes it once it has sent what it owes. A peer that has gone altogether looks the same, until it is sent
+    /// something.
+    pub fn outlive_peer(&self, conn: ConnId) {
+        self.shared.state.borrow_mut().outlive_peer(conn);
+    }
     /// Takes the unconsumed input. `None` when there is none, or the connection is gone. Receiving goes on only after
     /// [`Self::put_back`].
     pub fn take(&self, conn: ConnId) -> Option<Received> {

@@ -20,6 +20,8 @@ pub struct Stats {
     pub connections: u64,
     /// Memory of connections' own receive buffers now (not those that the program or the kernel has).
     pub receive_buffer_bytes: u64,
+    /// Large receive buffers of former connections, kept for the next ones.
+    pub spare_buffer_bytes: u64,
     /// Output queued or being sent now.
     pub output_bytes: u64,
     pub received_bytes: u64,

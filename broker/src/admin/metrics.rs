@@ -86,6 +86,21 @@ const COUNTERS: &[(&str, &str, Read)] = &[
         "Times a produce request waited for room in the write-ahead log",
         |s| s.stats.log_waits,
     ),
+    (
+        "connection_turn_waits",
+        "Times a connection with more requests waited until others had their turn",
+        |s| s.stats.turn_waits,
+    ),
+    (
+        "group_memory_refusals",
+        "Times a group, member, assignment or commit was refused for want of group memory (millrace.group.memory.bytes)",
+        |s| s.stats.group_memory_refusals,
+    ),
+    (
+        "producer_ids_evicted",
+        "Idempotent producers forgotten because there were too many (millrace.producer.ids.max)",
+        |s| s.store.producer_ids_evicted,
+    ),
     ("received_bytes", "Bytes received from clients", |s| {
         s.io.received_bytes
     }),
@@ -167,6 +182,16 @@ const GAUGES: &[(&str, &str, Read)] = &[
     ("connections", "Open connections", |s| s.connections as u64),
     ("partitions", "Partitions led", |s| s.partitions as u64),
     ("groups", "Consumer groups coordinated", |s| s.groups as u64),
+    (
+        "group_memory_bytes",
+        "Memory of groups and committed offsets, estimated",
+        |s| s.group_memory_bytes as u64,
+    ),
+    (
+        "producer_ids",
+        "Idempotent producers remembered, over all logs",
+        |s| s.store.producer_ids,
+    ),
     ("fetch_sessions", "Incremental fetch sessions", |s| {
         s.fetch_sessions as u64
     }),
@@ -215,6 +240,11 @@ const GAUGES: &[(&str, &str, Read)] = &[
         "receive_buffer_bytes",
         "Memory of what connections are receiving",
         |s| s.io.receive_buffer_bytes,
+    ),
+    (
+        "spare_buffer_bytes",
+        "Large receive buffers kept for the next connections",
+        |s| s.io.spare_buffer_bytes,
     ),
     (
         "output_bytes",

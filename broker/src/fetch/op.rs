@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use netio::{ConnId, CoreId, Instant};
+use netio::{CoreId, Instant};
 use record::TopicId;
 use std::{collections::BTreeMap, sync::Arc};
 use storage::LogId;
@@ -51,6 +51,12 @@ impl Shard {
     pub(crate) fn begin_fetch(&mut self, op: FetchOp) {
         let id = self.fetches.next;
         self.fetches.next += 1;
+        // Nothing of its connection is carried out beside it.
+        if let ReplyTo::Session { conn, .. } = op.pending.reply
+            && let Some(session) = self.sessions.get_mut(conn)
+        {
+            session.fetch = Some(id);
+        }
         self.fetches.ops.insert(id, op);
         self.look_again(id);
     }
@@ -231,20 +237,20 @@ impl Shard {
         // Else a round is under way; it will see that the deadline has passed.
     }
 
-    /// Fetches of a connection that is gone.
-    pub(crate) fn forget_fetches_of(&mut self, conn: ConnId) {
-        let mut ids: Vec<u64> = self
-            .fetches
-            .ops
-            .iter()
-            .filter(
-                |(_, op)| matches!(op.pending.reply, ReplyTo::Session { conn: c, .. } if c == conn),
-            )
-            .map(|(&id, _)| id)
-            .collect();
-        ids.sort_unstable();
-        for id in ids {
-            self.end_fetch(id);
+    /// The fetch's connection is gone.
+    pub(crate) fn forget_fetch(&mut self, id: u64) {
+        self.end_fetch(id);
+    }
+
+    /// The fetch waits for news no longer.
+    pub(crate) fn hurry_fetch(&mut self, id: u64) {
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
+        // A round under way sees it when it ends.
+        op.deadline = op.deadline.min(self.now);
+        if op.waiting {
+            self.answer_fetch(id);
         }
     }
 

@@ -2,6 +2,7 @@
 use super::{Held, Session, admission::Reserved, order::Next};
 use crate::{
     api,
+    limits::{TURN_BYTES, TURN_REQUESTS},
     shard::{
         Shard,
         reply::{Arrival, Pending, ReplyTo, Request, Stage},
@@ -45,7 +46,37 @@ impl Shard {
         self.stats.connections_accepted += 1;
         self.sessions
             .insert(Session::new(conn, peer.ip(), self.now));
+        self.io.outlive_peer(conn);
         self.io.start_receiving(conn);
+    }
+
+    /// The peer has closed its side, or has gone. As by Kafka, whose channels are not read while a request is under way, what
+    /// came whole before is answered; then the connection ends.
+    pub(crate) fn on_finished(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return;
+        };
+        session.finished = true;
+        session.partial = None;
+        self.on_readable(conn);
+    }
+
+    /// Ends a connection whose peer sends no more, if nothing is left to answer.
+    fn end_finished(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return;
+        };
+        if session.closing || session.ending {
+            return;
+        }
+        if !session.order.is_empty() {
+            // Most peers that finish within a long poll have died: they are not waited with.
+            if let Some(fetch) = session.fetch {
+                self.hurry_fetch(fetch);
+            }
+        } else if session.held.is_none() {
+            self.close(conn);
+        }
     }
 
     pub(crate) fn on_closed(&mut self, conn: ConnId) {
@@ -54,7 +85,9 @@ impl Shard {
         };
         self.hosts.leave(session.host);
         self.give_back_memory(session.reserved);
-        self.forget_fetches_of(conn);
+        if let Some(fetch) = session.fetch {
+            self.forget_fetch(fetch);
+        }
     }
 
     /// Consumes what has arrived on `conn`, as far as it may be now.
@@ -62,34 +95,48 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
         };
-        if session.closing || session.ending || self.stopping {
+        let resting = session.held == Some(Held::Turn);
+        if session.closing || session.ending || resting || self.stopping {
             return;
         }
         session.held = None;
+        let finished = session.finished;
         let mut waits_since = session.waits_since;
         let (host, mut reserved) = (session.host, std::mem::take(&mut session.reserved));
         let Some(received) = self.io.take(conn) else {
             session.reserved = reserved;
+            if finished {
+                self.end_finished(conn);
+            }
             return;
         };
         let bytes = received.bytes();
-        self.stats.received_bytes += bytes.len() as u64;
         let max = self.settings.limits.frame_bytes_max;
-        let (mut consumed, mut want) = (0, 0);
+        let (mut consumed, mut want, mut requests) = (0, 0, 0);
+        let sent_before = self.stats.sent_bytes;
         let taken = loop {
             let rest = &bytes[consumed..];
             match frame::parse(rest, max) {
                 Ok(Some(whole)) => {
+                    let sent = (self.stats.sent_bytes - sent_before) as usize;
+                    if requests == TURN_REQUESTS || consumed + sent >= TURN_BYTES {
+                        self.stats.turn_waits += 1;
+                        self.resting.push_back(conn);
+                        break Taken::Hold(Held::Turn);
+                    }
                     let taken = self.take_frame(conn, host, whole.body);
                     if !matches!(taken, Taken::Done) {
                         break taken;
                     }
+                    requests += 1;
                     consumed += frame::SIZE_BYTES + whole.body.len();
                     if let Some(since) = waits_since.take() {
                         self.stats.stage_wait.record(self.now.since(since));
                     }
                     self.give_back_memory(std::mem::take(&mut reserved));
                 }
+                // The rest of a frame does not come.
+                Ok(None) if finished => break Taken::Done,
                 Ok(None) => {
                     want = match frame::body_size(rest, max) {
                         Ok(Some(body)) => frame::SIZE_BYTES + body,
@@ -132,7 +179,12 @@ impl Shard {
             }
         }
         // A little more is received behind a request that waits for others, or nobody would see that its peer has gone.
-        let waits = hold == Some(Held::Earlier) && bytes.len() - consumed < EARLIER_BYTES_MAX;
+        // What received much at once does so again when its turns have used it up.
+        let waits = match hold {
+            Some(Held::Earlier) => bytes.len() - consumed < EARLIER_BYTES_MAX,
+            Some(Held::Turn) => bytes.len() < EARLIER_BYTES_MAX,
+            _ => false,
+        };
         let stop = hold.is_some() && !waits;
         self.io.put_back(conn, received, consumed, want, stop);
         let now = self.now;
@@ -146,12 +198,30 @@ impl Shard {
         session.waits_since = hold.map(|_| waits_since.unwrap_or(now));
         if consumed > 0 {
             session.active = now;
+            self.turns = self.turns.wrapping_add(1);
         }
-        session.partial = match (partial && hold.is_none(), session.partial) {
+        session.partial = match (partial && hold.is_none() && !finished, session.partial) {
             (false, _) => None,
             (true, Some((since, _))) if consumed == 0 => Some((since, want > 0)),
             (true, _) => Some((now, want > 0)),
         };
+        if finished {
+            self.end_finished(conn);
+        }
+    }
+
+    /// Connections that have had their turn go on, in order, each with another: `turns` in all.
+    pub(crate) fn run_resting(&mut self, mut turns: usize) {
+        while turns > 0
+            && let Some(conn) = self.resting.pop_front()
+        {
+            let resting = |s: &&mut Session| s.held == Some(Held::Turn);
+            if let Some(session) = self.sessions.get_mut(conn).filter(resting) {
+                session.held = None;
+                self.on_readable(conn);
+                turns -= 1;
+            }
+        }
     }
 
     fn take_frame(&mut self, conn: ConnId, host: IpAddr, body: &[u8]) -> Taken {
@@ -331,6 +401,8 @@ impl Shard {
         let goes_on = match session.held {
             Some(Held::Earlier) => session.order.is_empty(),
             Some(Held::InFlight) => true,
+            // It may have been the last answer.
+            None => session.finished && session.order.is_empty(),
             _ => false,
         };
         if goes_on && self.resume_later.last() != Some(&conn) {

@@ -24,6 +24,8 @@ pub enum Held {
     Owner,
     /// The core has no memory for the next frame.
     Memory,
+    /// It has had its turn, and others have theirs ([`crate::limits::TURN_REQUESTS`]).
+    Turn,
 }
 
 /// A connection of this core.
@@ -41,6 +43,10 @@ pub struct Session {
     pub active: Instant,
     /// When the unfinished frame began, and whether its length is known.
     pub partial: Option<(Instant, bool)>,
+    /// The last fetch that it began, if any: it may be over.
+    pub fetch: Option<u64>,
+    /// Its peer sends no more: it ends when all that came is answered.
+    pub finished: bool,
     /// It ends after the answers that are due: nothing more is read.
     pub ending: bool,
     /// It is being closed: nothing more is read or answered.
@@ -58,6 +64,8 @@ impl Session {
             waits_since: None,
             active: now,
             partial: None,
+            fetch: None,
+            finished: false,
             ending: false,
             closing: false,
         }

@@ -314,6 +314,8 @@ impl Shard {
             memory: RequestMemory::new(limits.request_bytes_max),
             memory_freed: false,
             resume_later: Vec::new(),
+            turns: 0,
+            resting: VecDeque::new(),
             produces: ProduceOps::default(),
             fetches: FetchOps::default(),
             fetch_sessions: FetchSessions::new(limits.fetch_sessions_max),

@@ -17,6 +17,10 @@ pub enum Event {
     Writable {
         conn: ConnId,
     },
+    /// The peer sends no more.
+    Finished {
+        conn: ConnId,
+    },
     Closed {
         conn: ConnId,
     },
@@ -44,6 +48,7 @@ impl From<netio::Event> for Event {
             netio::Event::Accepted { conn, peer, .. } => Event::Accepted { conn, peer },
             netio::Event::Readable { conn } => Event::Readable { conn },
             netio::Event::Writable { conn } => Event::Writable { conn },
+            netio::Event::Finished { conn } => Event::Finished { conn },
             netio::Event::Closed { conn, .. } => Event::Closed { conn },
             netio::Event::Written { token, result } => Event::Written { token, result },
             netio::Event::Timer { token } => Event::Timer { token },
@@ -59,6 +64,7 @@ impl Shard {
             Event::Accepted { conn, peer } => self.on_accepted(conn, peer),
             Event::Readable { conn } => self.on_readable(conn),
             Event::Writable { conn } => self.on_writable(conn),
+            Event::Finished { conn } => self.on_finished(conn),
             Event::Closed { conn } => self.on_closed(conn),
             Event::Written { token, result } => {
                 let known = self.store.on_written(token, result);

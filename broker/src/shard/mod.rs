@@ -24,6 +24,7 @@ use crate::{
     api::delete_records::DeleteRecordsOp,
     config::Defaults,
     fetch::{FetchOps, session::FetchSessions},
+    limits::TURNS_MIN,
     metadata::Image,
     partition::Partitions,
     produce::ProduceOps,
@@ -83,6 +84,10 @@ pub struct Shard {
     pub(crate) memory: RequestMemory,
     pub(crate) memory_freed: bool,
     pub(crate) resume_later: Vec<ConnId>,
+    /// Turns of connections, ever.
+    pub(crate) turns: usize,
+    /// Connections that have had their turn and have more to do, in order.
+    pub(crate) resting: VecDeque<ConnId>,
 
     pub(crate) produces: ProduceOps,
     pub(crate) fetches: FetchOps,
@@ -115,6 +120,7 @@ pub struct Shard {
 impl netio::Program for Shard {
     fn turn(&mut self, events: &mut Vec<netio::Event>) -> netio::Turn {
         self.now = self.io.now();
+        let turns_before = self.turns;
         for event in events.drain(..) {
             self.apply(event.into());
         }
@@ -126,12 +132,16 @@ impl netio::Program for Shard {
             self.apply(event::Event::Message(message));
             messages += 1;
         }
+        self.run_resting(TURNS_MIN.max(self.turns.wrapping_sub(turns_before)));
         let settled = self.settle();
         self.continue_stop();
         if self.stopped {
             return netio::Turn::Done;
         }
-        if messages == MESSAGES_PER_TURN || !settled {
+        if messages == MESSAGES_PER_TURN || !settled || !self.resting.is_empty()
+            // Answered at the very end of the settling.
+            || !self.resume_later.is_empty()
+        {
             netio::Turn::Again
         } else {
             netio::Turn::Rest

@@ -29,7 +29,6 @@ impl Latency {
 pub struct Stats {
     pub requests: BTreeMap<i16, u64>,
     pub errors: HashMap<i16, u64, foldhash::fast::FixedState>,
-    pub received_bytes: u64,
     pub sent_bytes: u64,
     pub produced_bytes: u64,
     pub fetched_bytes: u64,

@@ -6,6 +6,7 @@ use broker::{
     limits::Limits,
     settings::{GroupSettings, Settings},
     shard::{
+        Shard,
         boot::{self, Plan, Progress},
         message::Message,
     },
@@ -14,7 +15,10 @@ use netio::{
     Boot, Event, Program, Turn,
     sim::{Client, NodeId, NodeOptions, Sim, SimOptions},
 };
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::watch;
 use wire::{ApiMessage, Decode, Reader, Request, ResponseHeader};
 
@@ -30,6 +34,17 @@ pub(crate) struct How {
     pub(crate) settings: Settings,
     pub(crate) storage: storage::Options,
     pub(crate) disk_bytes: u64,
+    /// Takes a note of every turn.
+    pub(crate) turns: Option<Arc<Mutex<Vec<TurnNote>>>>,
+}
+
+/// What a turn of a core began with, and where its totals were at its end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TurnNote {
+    pub(crate) events: usize,
+    pub(crate) accepted: usize,
+    /// By API key, since the start.
+    pub(crate) requests: BTreeMap<i16, u64>,
 }
 
 impl How {
@@ -72,6 +87,7 @@ impl How {
             settings,
             storage,
             disk_bytes: 4 << 30,
+            turns: None,
         }
     }
 
@@ -171,7 +187,7 @@ impl Bed {
             ready: Arc::new(told),
         };
         let boots = (0..self.how.settings.cores)
-            .map(|_| boot_of(plan.clone()))
+            .map(|_| boot_of(plan.clone(), self.how.turns.clone()))
             .collect();
         self.sim.restart(self.node, boots);
     }
@@ -280,12 +296,36 @@ pub(crate) fn read_answer<Q: Request>(frame: &[u8], id: i32, version: i16) -> Q:
     response
 }
 
-fn boot_of(plan: Plan) -> Boot<Message> {
+/// A core whose turns are taken note of.
+struct Watched {
+    shard: Shard,
+    turns: Arc<Mutex<Vec<TurnNote>>>,
+}
+
+impl Program for Watched {
+    fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
+        let accepted = |e: &&Event| matches!(e, Event::Accepted { .. });
+        let mut note = TurnNote {
+            events: events.len(),
+            accepted: events.iter().filter(accepted).count(),
+            ..TurnNote::default()
+        };
+        let said = self.shard.turn(events);
+        note.requests = self.shard.stats().requests.clone();
+        self.turns.lock().unwrap().push(note);
+        said
+    }
+}
+
+fn boot_of(plan: Plan, turns: Option<Arc<Mutex<Vec<TurnNote>>>>) -> Boot<Message> {
     Box::new(move |io, mesh| {
         Box::pin(async move {
             let progress = plan.ready.clone();
             match boot::boot(plan, io, mesh).await {
-                Ok(shard) => Box::new(shard) as Box<dyn Program>,
+                Ok(shard) => match turns {
+                    Some(turns) => Box::new(Watched { shard, turns }) as Box<dyn Program>,
+                    None => Box::new(shard) as Box<dyn Program>,
+                },
                 Err(reason) => {
                     progress.send_modify(|p| p.failed = Some(reason));
                     Box::new(NotStarted) as Box<dyn Program>

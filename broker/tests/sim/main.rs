@@ -7,6 +7,9 @@
 //! * [`sampled`]   any values in the fields of any request.
 //! * [`answers`]   where Kafka's answer is not the obvious one.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
+//! * [`fairness`]  a connection beside busy ones, counted in turns.
+//! * [`finished`]  clients that close for writing and still read.
+//! * [`limits`]    what a core holds for its clients is bounded, over all of them.
 //! * [`order`]     several requests at once on one connection.
 //! * [`codecs`]    batches that are stored otherwise than they came.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
@@ -21,9 +24,12 @@ mod bed;
 mod classes;
 mod codecs;
 mod crash;
+mod fairness;
 mod faults;
+mod finished;
 mod hostile;
 mod kafka;
+mod limits;
 mod order;
 mod requests;
 mod sampled;

@@ -20,6 +20,9 @@ pub enum Event {
     Connected { conn: ConnId },
     /// Bytes arrived: take them with [`Io::take`].
     Readable { conn: ConnId },
+    /// Only after [`Io::outlive_peer`]: the peer has closed its side for writing, or all of it. Nothing more arrives; what has
+    /// arrived can be taken, and what is sent goes out if the peer still reads. It is for the program to close.
+    Finished { conn: ConnId },
     /// Output fell below the low-water mark after it had been congested.
     Writable { conn: ConnId },
     /// The connection is gone; its id will not be seen again.

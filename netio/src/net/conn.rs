@@ -5,7 +5,10 @@
 //! holds the connection back, or does not take what has arrived. `pump` moves a connection to the mode it should be in; a
 //! change of mode waits for the end of the receive in flight, so bytes are always appended in order.
 use super::{
-    CloseReason, ConnId, Received, input::Input, output::Output, spare::LARGE_BUFFER_BYTES,
+    CloseReason, ConnId, Received,
+    input::Input,
+    output::Output,
+    spare::{LARGE_BUFFER_BYTES, Spare},
 };
 use crate::{
     Event, Instant,
@@ -46,6 +49,10 @@ pub(crate) struct Conn {
     connecting: Option<Slot>,
     /// `Closed` has been said.
     pub(crate) ended: bool,
+    /// The end of the peer's bytes ends the connection; else `Finished` is said, and the program ends it.
+    ends_with_peer: bool,
+    /// The peer has closed its side for writing.
+    finished: bool,
     /// Closes when the output is sent; the timer ends its patience.
     flushing: Option<u64>,
 
@@ -82,6 +89,8 @@ impl Conn {
             peer,
             connecting: None,
             ended: false,
+            ends_with_peer: true,
+            finished: false,
             flushing: None,
             input: Input::default(),
             taken: false,
@@ -123,6 +132,11 @@ impl Conn {
     pub(crate) fn is_congested(&self) -> bool {
         self.congested
     }
+
+    /// The connection is over: its large buffer serves the next one.
+    pub(crate) fn give_up(self, spare: &Spare) {
+        self.input.give_up(spare);
+    }
 }
 
 // ---- requests of the program ---------------------------------------------------------------------------------------------
@@ -134,6 +148,12 @@ impl State {
             entry.connecting = Some(slot);
         }
         conn
+    }
+
+    pub(crate) fn outlive_peer(&mut self, id: ConnId) {
+        if let Some(conn) = self.net.get_mut(id) {
+            conn.ends_with_peer = false;
+        }
     }
 
     pub(crate) fn start_receiving(&mut self, id: ConnId) {
@@ -169,7 +189,7 @@ impl State {
     ) {
         let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id) else {
-            return;
+            return received.0.give_up(&spare);
         };
         assert!(conn.taken, "input put back to {id:?}, which was not taken");
         let mut input = received.0;
@@ -274,7 +294,7 @@ impl State {
             conn.receiving = Receiving::No;
         }
         match result {
-            Ok(provided) if provided.is_empty() => self.end(id, CloseReason::Peer),
+            Ok(provided) if provided.is_empty() => self.on_peer_finished(id),
             Ok(provided) => {
                 self.stats.received_bytes += provided.len() as u64;
                 conn.input.push(provided, &spare);
@@ -297,7 +317,7 @@ impl State {
         let now = self.now;
         let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
-            return;
+            return spare.give(buf);
         };
         let cancelled = matches!(
             conn.receiving,
@@ -313,7 +333,7 @@ impl State {
             conn.input.shrink(&spare);
         }
         match result {
-            Ok(0) => self.end(id, CloseReason::Peer),
+            Ok(0) => self.on_peer_finished(id),
             Ok(bytes) => {
                 self.stats.received_bytes += bytes as u64;
                 (conn.fresh, conn.received_at) = (true, now);
@@ -321,6 +341,21 @@ impl State {
             }
             Err(error) if error.errno == libc::ECANCELED && cancelled => self.pump(id),
             Err(error) => self.end(id, reason_of(error.errno)),
+        }
+    }
+
+    /// The peer sends no more. Whether it still reads, nobody can tell before something is sent to it.
+    fn on_peer_finished(&mut self, id: ConnId) {
+        let Some(conn) = self.net.get_mut(id) else {
+            return;
+        };
+        if conn.ends_with_peer {
+            return self.end(id, CloseReason::Peer);
+        }
+        conn.finished = true;
+        // It is being closed already: what it was to be sent goes on.
+        if conn.flushing.is_none() {
+            self.events.push(Event::Finished { conn: id });
         }
     }
 
@@ -384,6 +419,7 @@ impl Conn {
     fn mode(&self) -> Mode {
         // What the program has seen and left is the start of a frame that needs more: only unseen input is a backlog.
         if self.hold
+            || self.finished
             || (self.fresh && !self.taken && self.input.len() >= self.want.max(BACKLOG_BYTES))
         {
             Mode::Stopped

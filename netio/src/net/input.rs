@@ -155,6 +155,11 @@ impl Input {
         (self.first, self.buf, self.start, self.end) = (None, buf, 0, end);
     }
 
+    /// Nobody will look at it any more.
+    pub(crate) fn give_up(self, spare: &Spare) {
+        spare.give(self.buf);
+    }
+
     /// Bytes of memory held.
     pub(crate) fn capacity(&self) -> usize {
         self.buf.len()

@@ -143,7 +143,9 @@ impl Net {
         else {
             return;
         };
-        entry.conn = None;
+        if let Some(conn) = entry.conn.take() {
+            conn.give_up(&self.spare);
+        }
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(id.slot);
     }
@@ -158,6 +160,7 @@ impl Net {
             stats.receive_buffer_bytes += conn.receive_buffer_bytes() as u64;
             stats.output_bytes += conn.output_bytes() as u64;
         }
+        stats.spare_buffer_bytes = self.spare.bytes() as u64;
     }
 
     /// All connections that have not ended.

@@ -21,6 +21,11 @@ impl Spare {
         kept.unwrap_or_else(|| vec![0; bytes])
     }
 
+    /// Memory kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.borrow().len() * LARGE_BUFFER_BYTES
+    }
+
     pub(crate) fn give(&self, buf: Vec<u8>) {
         let mut kept = self.0.borrow_mut();
         if buf.len() == LARGE_BUFFER_BYTES && kept.len() < KEPT_MAX {

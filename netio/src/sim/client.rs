@@ -67,6 +67,10 @@ impl Client {
             .get(&self.end)
             .map_or(Some(None), |e| e.ended())
     }
+    /// Closes for writing, behind what was sent (shutdown(2) with SHUT_WR); what arrives is still taken.
+    pub fn finish(&self) {
+        self.world.borrow_mut().finish_client(self.end);
+    }
     /// Closes: in order, or by a reset.
     pub fn close(&self, reset: bool) {
         self.world.borrow_mut().drop_end(self.end, reset);

@@ -109,6 +109,35 @@ impl Program for Reporting {
 }
 
 #[test]
+fn a_connection_that_ends_leaves_its_large_buffer_to_the_next() {
+    let (address, addresses) = mpsc::channel();
+    let (stats, reports) = mpsc::channel();
+    let program = boot(move |io: Io, _| {
+        io.timer(io.now(), 0);
+        Reporting {
+            echo: Echo::new(io.clone(), address),
+            io,
+            stats,
+        }
+    });
+    let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
+    let address = addresses.recv().unwrap();
+    // Large input of a client that leaves: with the buffer at rest, lent for the next frame, and with part of one in it.
+    for part in [0, 10, 100_000] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        round_trip(&mut stream, &frame_of(1, 100_000));
+        stream.write_all(&frame_of(2, 200_000)[..part]).unwrap();
+        drop(stream);
+        // Told within the turn that sees the end; the buffer is there after it.
+        let mut since = reports.iter().skip_while(|report| report.connections > 0);
+        let spare = since.nth(2).unwrap().spare_buffer_bytes;
+        assert!(spare >= 256 << 10, "part of {part}: {spare}");
+    }
+    running.stop();
+    running.join().unwrap();
+}
+
+#[test]
 fn a_connection_at_rest_holds_no_buffer() {
     let (address, addresses) = mpsc::channel();
     let (stats, reports) = mpsc::channel();

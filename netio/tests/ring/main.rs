@@ -4,6 +4,7 @@ mod back_pressure;
 mod cores;
 mod echo;
 mod files;
+mod finished;
 mod lock;
 mod measure;
 mod support;

@@ -68,6 +68,8 @@ pub(in crate::sim) struct End {
     error: Option<i32>,
     /// Its owner closed it, or died.
     closed: bool,
+    /// Its owner sends no more: a FIN follows what it has sent.
+    finishing: bool,
     receives: VecDeque<Receiving>,
     sends: VecDeque<Sending>,
     /// The time of the last completed send, so that those of one end stay in order.
@@ -91,6 +93,7 @@ impl End {
             fin: false,
             error: None,
             closed: false,
+            finishing: false,
             receives: VecDeque::new(),
             sends: VecDeque::new(),
             sent_at: 0,

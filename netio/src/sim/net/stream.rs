@@ -49,6 +49,13 @@ impl World {
             self.pump(end);
         }
     }
+    /// A client closes for writing.
+    pub(in crate::sim) fn finish_client(&mut self, end: EndId) {
+        if let Some(e) = self.net.ends.get_mut(&end) {
+            e.finishing = true;
+            self.pump(end);
+        }
+    }
     pub(super) fn push_wire(&mut self, to: EndId, item: Item) {
         let o = &self.options.net;
         let (low, high, slow, slow_ns) = (o.delay_ns.0, o.delay_ns.1, o.slow, o.slow_ns);
@@ -73,7 +80,14 @@ impl World {
         loop {
             let e = self.net.end(id);
             let (peer, owner, error, closed) = (e.peer, e.owner, e.error, e.closed);
-            if e.sends.is_empty() || (owner == Owner::Client && !e.connected) {
+            if owner == Owner::Client && !e.connected {
+                return;
+            }
+            if e.sends.is_empty() {
+                let finishes = std::mem::take(&mut e.finishing) && !closed && error.is_none();
+                if finishes && self.net.ends.contains_key(&peer) {
+                    self.push_wire(peer, Item::Fin);
+                }
                 return;
             }
             if error.is_some() || closed {
