@@ -263,7 +263,7 @@ fn cores_have_the_nice_value_that_is_told_and_leave_it_to_no_child() {
         told.send((nice_of(&stat()), nice_of(&child))).unwrap();
         Idle
     });
-    let wish = own - 3;
+    let wish = (own - 3).min(-3);
     let running = netio::start::<()>(
         Options {
             nice: wish,
