@@ -24,8 +24,8 @@ const FILES_OPEN_MAX: usize = 1024;
 const LOOKS_MAX: usize = 32;
 /// Logs whose files are changed at once, when that is urgent.
 const CHANGES_MAX: usize = 4;
-/// Waiting flushes above which they are urgent.
-const QUEUE_LONG: usize = 64;
+/// At a stop, when no ack is waited for any more.
+const CHANGES_MAX_AT_STOP: usize = 32;
 /// How often, and how long each time, a new log waits for its name.
 const WAITS_MAX: u32 = 1_000;
 const WAIT_MS: u64 = 20;
@@ -228,13 +228,16 @@ impl Store {
         }
     }
 
-    /// How many logs may be changed at once. One after the other as long as nobody waits for it: several flushes together keep
-    /// the device busy for milliseconds, and every ack behind them.
+    /// How many logs may be changed at once. One after the other as long as nobody waits for it: several flushes
+    /// together keep the device busy for milliseconds, and every ack behind them.
     fn changes_max(&self) -> usize {
-        let urgent = self.unflushed_bytes > 2 * self.options.flush_bytes
-            || self.dirs.queue.len() > QUEUE_LONG
-            || self.is_stopping();
-        if urgent { CHANGES_MAX } else { 1 }
+        if self.is_stopping() {
+            CHANGES_MAX_AT_STOP
+        } else if self.unflushed_bytes > 2 * self.options.flush_bytes {
+            CHANGES_MAX
+        } else {
+            1
+        }
     }
 
     /// Starts what may start now.
@@ -252,20 +255,7 @@ impl Store {
                 self.dirs.wanting.remove(&slot);
             }
         }
-        let max = self.changes_max();
-        for _ in 0..self.dirs.queue.len() {
-            if self.dirs.running >= max {
-                return;
-            }
-            let Some(slot) = self.dirs.queue.pop_front() else {
-                break;
-            };
-            if self.start_flush(slot) {
-                self.dirs.queued.remove(&slot);
-            } else {
-                self.dirs.queue.push_back(slot);
-            }
-        }
+        self.pump_flushes();
         for _ in 0..self.dirs.closing.len() {
             if self.dirs.running >= CHANGES_MAX {
                 return;
@@ -276,6 +266,30 @@ impl Store {
             if !self.start_close(slot) {
                 self.dirs.closing.push_back(slot);
             }
+        }
+    }
+
+    /// Starts flushes in their order; one that can't start yet keeps its place, and those behind it may pass.
+    fn pump_flushes(&mut self) {
+        let max = self.changes_max();
+        // One that waits for its name does not keep the others from theirs.
+        let opening_max = max.max(2);
+        let mut waiting = Vec::new();
+        while self.dirs.running < max
+            && self.dirs.opening < opening_max
+            && waiting.len() < LOOKS_MAX
+        {
+            let Some(slot) = self.dirs.queue.pop_front() else {
+                break;
+            };
+            if self.start_flush(slot) {
+                self.dirs.queued.remove(&slot);
+            } else {
+                waiting.push(slot);
+            }
+        }
+        for slot in waiting.into_iter().rev() {
+            self.dirs.queue.push_front(slot);
         }
     }
 
