@@ -168,6 +168,8 @@ fn java(jars: &Path, heap: &str) -> Command {
 
 /// The directory of Kafka's jars; fetched on first use, which takes about a minute.
 fn jars(cache: &Path) -> Result<PathBuf> {
+    // Maven takes what is relative from the POM's directory.
+    let cache = &std::path::absolute(cache)?;
     let jars = cache.join("jars");
     let stamp = cache.join("stamp");
     if fs::read_to_string(&stamp).is_ok_and(|old| old == POM) {
