@@ -596,7 +596,7 @@ def commit_and_resume():
 @case()
 def commit_metadata_roundtrip():
     name, client = topic("metadata"), consumer()
-    # librdkafka 2.16.0 locks itself out (rd_kafka_offset_reset_op_cb, on any broker) when it's
+    # librdkafka 2.16.0 locks itself out (rd_kafka_offset_reset_op_cb) when it's
     # closed while it resets an offset that's out of range, so 7 is in range.
     send(name, 1, 0, 10)
     offset = TopicPartition(name, 0, 7, metadata="where – é")
