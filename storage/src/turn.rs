@@ -66,7 +66,10 @@ pub(crate) enum Outcome {
         token: u64,
         result: Result<Option<TimeOffset>, Error>,
     },
-    FileMade(Result<WalFile, netio::Error>),
+    FileMade {
+        recycled: bool,
+        result: Result<WalFile, netio::Error>,
+    },
     FilesRemoved(Result<(), netio::Error>),
     Checkpointed {
         first_live: u64,
@@ -110,11 +113,10 @@ pub(crate) struct Turn {
     reaches: Vec<Reach>,
     captured: Option<Captured>,
     writing_checkpoint: bool,
-    /// WAL files that may serve again.
+    /// WAL files that will serve again, all of the full size.
     done_files: Vec<WalFile>,
     /// WAL files that are to be removed.
     excess_files: Vec<WalFile>,
-    files_used: u64,
     removing_files: bool,
     /// The device was full when space was last asked for.
     pub full: Option<String>,
@@ -287,7 +289,7 @@ impl Store {
                 result,
             } => self.on_ahead(stream, reserved, result),
             Outcome::Time { token, result } => self.on_time(token, result),
-            Outcome::FileMade(result) => self.on_file_made(result),
+            Outcome::FileMade { recycled, result } => self.on_file_made(recycled, result),
             Outcome::FilesRemoved(result) => {
                 self.turn.removing_files = false;
                 // A file that stays is not read again: its frames are of a former generation. The next recovery removes it.
@@ -579,26 +581,20 @@ impl Store {
         if self.turn.stop != Stop::No && !self.wal.is_starved() || self.wal.failed.is_some() {
             return;
         }
-        let target = if self.turn.files_used == 0 { 1 } else { SPARES };
+        let first = self.stats.wal_files_made + self.stats.wal_files_recycled == 0;
+        let target = if first { 1 } else { SPARES };
         let size = self.options.wal_file_bytes;
         if self.wal.files.spares() < target && !self.wal.files.is_making() {
-            let at = self
-                .turn
-                .done_files
-                .iter()
-                .position(|file| file.bytes == size);
+            let old = self.turn.done_files.pop();
             // A full device gives no new file; one that is there may serve again. The care timer tries again.
-            if at.is_some() || self.turn.full.is_none() || self.wal.is_starved() && self.turn.look {
-                let old = at.map(|at| self.turn.done_files.swap_remove(at));
-                match old {
-                    Some(_) => self.stats.wal_files_recycled += 1,
-                    None => self.stats.wal_files_made += 1,
-                }
+            if old.is_some() || self.turn.full.is_none() || self.wal.is_starved() && self.turn.look
+            {
+                let recycled = old.is_some();
                 let task = self.wal.files.make(&self.io, old, size);
-                self.tasks.spawn(
-                    Class::Maintenance,
-                    async move { Outcome::FileMade(task.await) },
-                );
+                self.tasks.spawn(Class::Maintenance, async move {
+                    let result = task.await;
+                    Outcome::FileMade { recycled, result }
+                });
             }
         } else if !self.turn.excess_files.is_empty()
             && !self.turn.removing_files
@@ -619,14 +615,19 @@ impl Store {
 
     /// Keeps the files that are done for their next turn: to fill a new one with zeros costs the device as much as all that is
     /// logged in it, and to remove one costs more where freed blocks are discarded at once (ext4's `discard`: 10 ms for 64 MiB,
-    /// and every ack behind it). More than can be live at once are never kept, and none while the device is full.
+    /// and every ack behind it). More than can be live at once are never kept; while the device is full, only those that are
+    /// wanted next: no new ones can be made then.
     fn keep_files(&mut self) {
         let size = self.options.wal_file_bytes;
-        let most = match self.turn.full {
-            Some(_) => 0,
-            None => self.options.unflushed_bytes_max.div_ceil(size) as usize + 1 + SPARES,
+        let files = &self.wal.files;
+        let wanted = SPARES.saturating_sub(files.spares());
+        let mut room = match self.turn.full {
+            Some(_) => wanted,
+            None => {
+                let most = self.options.unflushed_bytes_max.div_ceil(size) as usize + 1 + SPARES;
+                wanted.max(most.saturating_sub(files.count()))
+            }
         };
-        let mut room = most.saturating_sub(self.wal.files.count());
         let excess = self.turn.done_files.extract_if(.., |file| {
             let kept = file.bytes == size && room > 0;
             room -= usize::from(kept);
@@ -635,10 +636,13 @@ impl Store {
         self.turn.excess_files.extend(excess);
     }
 
-    fn on_file_made(&mut self, result: Result<WalFile, netio::Error>) {
+    fn on_file_made(&mut self, recycled: bool, result: Result<WalFile, netio::Error>) {
         match result {
             Ok(file) => {
-                self.turn.files_used += 1;
+                match recycled {
+                    true => self.stats.wal_files_recycled += 1,
+                    false => self.stats.wal_files_made += 1,
+                }
                 self.wal.files.on_made(Some(file));
             }
             Err(error) => {
