@@ -8,7 +8,7 @@ use std::{
     fmt,
     ptr::NonNull,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -95,9 +95,7 @@ impl Memory {
         };
         Self { start, bytes }
     }
-}
 
-impl Memory {
     /// Has the kernel give the pages now. A wish: where it can't (before Linux 5.14), they come when they are touched.
     fn populate(&self) {
         // SAFETY: memory that is ours, of this size; its content stays.
@@ -188,6 +186,17 @@ struct Shared {
     making: AtomicBool,
 }
 
+impl Shared {
+    fn free(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Memory of another chunk.
+    fn fresh(&self) -> Memory {
+        self.alive.fetch_add(self.chunk_bytes, Ordering::Relaxed);
+        Memory::zeroed(self.chunk_bytes)
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arena")
@@ -221,18 +230,8 @@ impl Arena {
     }
     /// A writable buffer over a whole chunk.
     pub fn chunk(&self) -> ArenaBuf {
-        let recycled = self
-            .shared
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let memory = recycled.unwrap_or_else(|| {
-            self.shared
-                .alive
-                .fetch_add(self.shared.chunk_bytes, Ordering::Relaxed);
-            Memory::zeroed(self.shared.chunk_bytes)
-        });
+        let recycled = self.shared.free().pop();
+        let memory = recycled.unwrap_or_else(|| self.shared.fresh());
         ArenaBuf {
             chunk: Arc::new(Chunk {
                 memory: Some(memory),
@@ -244,25 +243,14 @@ impl Arena {
     }
     /// True if there is no free chunk left and nobody makes one: the caller does then, see [`Self::make_chunk`].
     pub(crate) fn wants_chunk(&self) -> bool {
-        let free = self
-            .shared
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let free = self.shared.free();
         free.is_empty() && !self.shared.making.swap(true, Ordering::Relaxed)
     }
     /// Makes a free chunk whose pages are there. Slow: milliseconds where a hypervisor has to find them first.
     pub(crate) fn make_chunk(&self) {
-        let memory = Memory::zeroed(self.shared.chunk_bytes);
+        let memory = self.shared.fresh();
         memory.populate();
-        self.shared
-            .alive
-            .fetch_add(self.shared.chunk_bytes, Ordering::Relaxed);
-        self.shared
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(memory);
+        self.shared.free().push(memory);
         self.shared.making.store(false, Ordering::Relaxed);
     }
     /// Gives a part of the free chunks back to the system, at least one, but for `keep` of them. Called now and then, it lets
@@ -270,11 +258,7 @@ impl Arena {
     /// to give.
     pub fn trim(&self, keep: usize) -> bool {
         let given: Vec<Memory> = {
-            let mut free = self
-                .shared
-                .free
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut free = self.shared.free();
             let more = free.len().saturating_sub(keep);
             let kept = free.len() - more.div_ceil(8);
             free.drain(kept..).collect()
@@ -316,11 +300,7 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         let memory = self.memory.take();
-        let mut free = self
-            .arena
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.arena.free();
         if free.len() < self.arena.keep {
             free.extend(memory);
         } else {

@@ -228,8 +228,8 @@ impl Store {
         }
     }
 
-    /// How many logs may be changed at once. One after the other as long as nobody waits for it: several flushes
-    /// together keep the device busy for milliseconds, and every ack behind them.
+    /// How many logs may be changed at once. One after the other as long as nobody waits for it: several flushes together keep
+    /// the device busy for milliseconds, and every ack behind them.
     fn changes_max(&self) -> usize {
         if self.is_stopping() {
             CHANGES_MAX_AT_STOP
@@ -632,6 +632,7 @@ impl Store {
         let now = self.io.wall();
         let expiration = self.options.producer_id_expiration_ms;
         for at in 0..self.logs.len() {
+            let slot = LogSlot(at as u32);
             let Some(log) = self.logs[at].as_mut().filter(|log| !log.deleted) else {
                 continue;
             };
@@ -639,9 +640,8 @@ impl Store {
                 && (log.config.retention_ms >= 0 || log.config.retention_bytes >= 0)
             {
                 log.wanted.retain = true;
-                self.dirs.wanting.insert(LogSlot(at as u32));
+                self.dirs.wanting.insert(slot);
             }
-            let slot = LogSlot(at as u32);
             self.change_producers(slot, |producers| {
                 producers.expire(now, expiration);
             });

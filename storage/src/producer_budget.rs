@@ -6,8 +6,11 @@
 //!
 //! Counts change with a producer's first batch in a log, and when it is forgotten: batches in between pay nothing here. Not
 //! counted: what a log's files know of producers ([`crate::disk_log::DiskLog`]); it follows, see `Store::follow_producers`.
-use crate::LogSlot;
+use crate::{LogSlot, Store, log::Dir, producer_state::ProducerStates};
 use std::collections::BTreeSet;
+
+/// Producers that a log's files may know beside twice those in memory.
+const PRODUCERS_BEYOND: usize = 256;
 
 /// How many producers each log of the core has.
 #[derive(Debug)]
@@ -61,6 +64,54 @@ impl ProducerBudget {
             return largest.next().map(|(_, slot)| *slot);
         }
         Some(slot)
+    }
+}
+
+impl Store {
+    /// Changes a log's producers and keeps the core's count right.
+    pub(crate) fn change_producers(
+        &mut self,
+        slot: LogSlot,
+        change: impl FnOnce(&mut ProducerStates),
+    ) {
+        let log = self.log_mut(slot);
+        let before = log.producers.len();
+        change(&mut log.producers);
+        let now = log.producers.len();
+        self.producer_budget.change(slot, before, now);
+    }
+
+    /// The last append was its producer's first in this log, which had so many producers and had forgotten so many before.
+    #[cold]
+    pub(crate) fn on_new_producer(&mut self, slot: LogSlot, (before, evicted): (usize, u64)) {
+        let producers = &self.log(slot).producers;
+        let (now, gone) = (producers.len(), producers.evicted() - evicted);
+        self.producer_budget.change(slot, before, now);
+        self.producer_budget.evicted += gone;
+        self.keep_producer_budget(Some(slot));
+    }
+
+    /// Forgets producers until the core's bound holds; `grown` is the log that has a new one.
+    pub(crate) fn keep_producer_budget(&mut self, grown: Option<LogSlot>) {
+        while let Some(victim) = self.producer_budget.victim(grown) {
+            self.change_producers(victim, |producers| {
+                producers.evict_oldest();
+            });
+            self.producer_budget.evicted += 1;
+        }
+    }
+
+    /// What a log's files know of producers follows what is known in memory, as soon as it is twice as much: those that expired
+    /// or had to go stay there until then.
+    pub(crate) fn follow_producers(&mut self, slot: LogSlot) {
+        let Some(log) = self.any_log(slot) else {
+            return;
+        };
+        if let Dir::Open(disk) = &log.dir {
+            let producers = &log.producers;
+            let kept_max = 2 * producers.len() + PRODUCERS_BEYOND;
+            disk.forget_producers(kept_max, |id| producers.contains(id));
+        }
     }
 }
 

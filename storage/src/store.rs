@@ -10,7 +10,7 @@ use crate::{
     AppendError, Durability, Error, LogConfig, Offsets, Options, ReadError,
     checkpoint::{self, LogState},
     dirs::Dirs,
-    log::{Cached, Dir, Log, dir_name},
+    log::{Cached, Log, dir_name},
     producer_budget::ProducerBudget,
     producer_state::{Checked, ProducerStates},
     reads::Reads,
@@ -557,53 +557,6 @@ impl Store {
         Ok(())
     }
 
-    // ---- producers -------------------------------------------------------------------------------------------------------
-    /// Changes a log's producers and keeps the core's count right.
-    pub(crate) fn change_producers(
-        &mut self,
-        slot: LogSlot,
-        change: impl FnOnce(&mut ProducerStates),
-    ) {
-        let log = self.log_mut(slot);
-        let before = log.producers.len();
-        change(&mut log.producers);
-        let now = log.producers.len();
-        self.producer_budget.change(slot, before, now);
-    }
-
-    /// The last append was its producer's first in this log, which had so many producers and had forgotten so many before.
-    #[cold]
-    fn on_new_producer(&mut self, slot: LogSlot, (before, evicted): (usize, u64)) {
-        let producers = &self.log(slot).producers;
-        let (now, gone) = (producers.len(), producers.evicted() - evicted);
-        self.producer_budget.change(slot, before, now);
-        self.producer_budget.evicted += gone;
-        self.keep_producer_budget(Some(slot));
-    }
-
-    /// Forgets producers until the core's bound holds; `grown` is the log that has a new one.
-    fn keep_producer_budget(&mut self, grown: Option<LogSlot>) {
-        while let Some(victim) = self.producer_budget.victim(grown) {
-            self.change_producers(victim, |producers| {
-                producers.evict_oldest();
-            });
-            self.producer_budget.evicted += 1;
-        }
-    }
-
-    /// What a log's files know of producers follows what is known in memory, as soon as it is twice as much: those that expired
-    /// or had to go stay there until then.
-    pub(crate) fn follow_producers(&mut self, slot: LogSlot) {
-        let Some(log) = self.any_log(slot) else {
-            return;
-        };
-        if let Dir::Open(disk) = &log.dir {
-            let producers = &log.producers;
-            let kept_max = 2 * producers.len() + PRODUCERS_BEYOND;
-            disk.forget_producers(kept_max, |id| producers.contains(id));
-        }
-    }
-
     /// Takes the batches from `from` on out of memory: they are gone.
     fn forget_unflushed(&mut self, slot: LogSlot, from: Offset) {
         let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
@@ -664,9 +617,6 @@ impl Store {
         dir_name(&log.name, log.id.partition)
     }
 }
-
-/// Producers that a log's files may know beside twice those in memory.
-const PRODUCERS_BEYOND: usize = 256;
 
 /// Largest group, so that its frame fits a file of `file_bytes` with room to spare. A larger batch has a frame of its own.
 fn group_bytes_max(file_bytes: u64) -> usize {

@@ -47,6 +47,9 @@ fn refuse_first(
 ) -> Option<Response> {
     let settings = &shard.settings.group;
     let sessions = settings.min_session_timeout_ms..=settings.max_session_timeout_ms;
+    // Nullable in the schema, and mandatory since version 5 (KIP-559; Kafka: `KafkaApis.handleSyncGroupRequest`).
+    let no_protocol = request.version() >= 5
+        && matches!(body, group::Request::SyncGroup(r) if r.protocol_type.is_none() || r.protocol_name.is_none());
     let (group_id, session_timeout_ms) = match body {
         group::Request::JoinGroup(r) => (&r.group_id, Some(r.session_timeout_ms)),
         group::Request::SyncGroup(r) => (&r.group_id, None),
@@ -55,7 +58,9 @@ fn refuse_first(
         group::Request::OffsetDelete(r) => (&r.group_id, None),
         _ => return None,
     };
-    let error = if group_id.is_empty() {
+    let error = if no_protocol {
+        ErrorCode::InconsistentGroupProtocol
+    } else if group_id.is_empty() {
         ErrorCode::InvalidGroupId
     } else if session_timeout_ms.is_some_and(|ms| !sessions.contains(&ms)) {
         ErrorCode::InvalidSessionTimeout

@@ -4,6 +4,7 @@ use crate::{
     shard::{
         Shard,
         control::AUTO_CREATE_MS,
+        metadata::OFFSETS_TOPIC,
         reply::{Request, Stage},
         route::core_of,
     },
@@ -24,12 +25,7 @@ pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 
 /// Topics of Kafka's own (`Topic.INTERNAL_TOPICS`), here or not.
 pub(super) fn is_internal(topic: &str) -> bool {
-    const INTERNAL: [&str; 3] = [
-        "__consumer_offsets",
-        "__transaction_state",
-        "__share_group_state",
-    ];
-    INTERNAL.contains(&topic)
+    [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"].contains(&topic)
 }
 
 pub(crate) fn handle<'a>(

@@ -237,11 +237,6 @@ impl Shard {
         // Else a round is under way; it will see that the deadline has passed.
     }
 
-    /// The fetch's connection is gone.
-    pub(crate) fn forget_fetch(&mut self, id: u64) {
-        self.end_fetch(id);
-    }
-
     /// The fetch waits for news no longer.
     pub(crate) fn hurry_fetch(&mut self, id: u64) {
         let Some(op) = self.fetches.ops.get_mut(&id) else {
@@ -269,7 +264,7 @@ impl Shard {
         }
     }
 
-    fn end_fetch(&mut self, id: u64) -> Option<FetchOp> {
+    pub(crate) fn end_fetch(&mut self, id: u64) -> Option<FetchOp> {
         self.stop_watching(id);
         let op = self.fetches.ops.remove(&id)?;
         if let Some(timer) = op.timer {

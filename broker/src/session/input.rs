@@ -86,7 +86,7 @@ impl Shard {
         self.hosts.leave(session.host);
         self.give_back_memory(session.reserved);
         if let Some(fetch) = session.fetch {
-            self.forget_fetch(fetch);
+            self.end_fetch(fetch);
         }
     }
 

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, rc::Rc};
 use storage::LogId;
 
 /// `__consumer_offsets` (Kafka: `Topic.GROUP_METADATA_TOPIC_NAME`).
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub use crate::controller::topics::OFFSETS_TOPIC;
 
 impl Shard {
     /// Metadata was committed: applies it, and tells core 0 when this core serves accordingly.

@@ -14,9 +14,6 @@ use wire::{
     fetch::{FetchRequest, FetchTopic},
     find_coordinator::FindCoordinatorRequest,
     heartbeat::HeartbeatRequest,
-    incremental_alter_configs::{
-        AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
-    },
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
     list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
     metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponseTopic},
@@ -263,19 +260,7 @@ fn records_are_deleted_once_and_not_everywhere() {
                 assert_eq!(code(bed, kafka, core, topic, partition), wanted);
             }
         }
-        let keep = IncrementalAlterConfigsRequest {
-            resources: vec![AlterConfigsResource {
-                resource_type: 4,
-                resource_name: "".into(),
-                configs: vec![AlterableConfig {
-                    name: "millrace.compacted.topics".into(),
-                    config_operation: 0,
-                    value: Some("keep".into()),
-                }],
-            }],
-            validate_only: false,
-        };
-        assert_eq!(kafka.call(bed, 0, &keep, 1).responses[0].error_code, 0);
+        kafka.set_broker_config(bed, "millrace.compacted.topics", "keep");
         for (policy, wanted) in [
             ("compact", ErrorCode::PolicyViolation),
             ("compact,delete", ErrorCode::None),

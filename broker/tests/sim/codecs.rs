@@ -1,7 +1,7 @@
 //! Batches that are stored otherwise than they came (`compression.type`), and those that Kafka does not store at all.
 use crate::{
     bed::{Bed, every_mode},
-    kafka::{Kafka, NOW, batch, produce_request},
+    kafka::{Kafka, NOW, batch, produce_request, with_topic},
 };
 use bytes::Bytes;
 use record::{BatchBuilder, BatchView, Batches, Compression, ProducerEpoch, ProducerId, Records};
@@ -90,10 +90,7 @@ fn a_transaction_s_batch_without_a_transaction_is_not_stored() {
 #[test]
 fn zstd_of_an_old_producer_is_refused() {
     for how in every_mode(23) {
-        let mut bed = Bed::start(how);
-        let mut kafka = Kafka::default();
-        kafka.create_topic(&mut bed, "t", 1).unwrap();
-        let core = kafka.leader(&mut bed, "t", 0);
+        let (mut bed, mut kafka, core) = with_topic(how);
         for (version, wanted) in [
             (6, ErrorCode::UnsupportedCompressionType),
             (7, ErrorCode::None),

@@ -1,7 +1,7 @@
 //! Clients that close for writing behind their last request, and read on: what came whole is answered, then the connection ends.
 use crate::{
     bed::{Bed, Conn, SECOND_NS, every_mode, seeds},
-    kafka::{Kafka, batch, fetch_request, produce_request},
+    kafka::{batch, fetch_request, produce_request, with_topic},
 };
 use wire::{
     Reader,
@@ -26,10 +26,7 @@ fn answered_and_closed(bed: &mut Bed, conn: &mut Conn, ids: &[i32]) {
 fn what_came_whole_is_answered() {
     for seed in seeds(3) {
         for how in every_mode(seed) {
-            let mut bed = Bed::start(how);
-            let mut kafka = Kafka::default();
-            kafka.create_topic(&mut bed, "t", 1).unwrap();
-            let core = kafka.leader(&mut bed, "t", 0);
+            let (mut bed, mut kafka, core) = with_topic(how);
             // Part of a frame behind them: none; of its length; of its body; of one that is received in one shot.
             let rests: [&[u8]; 4] = [&[], &[0, 0], &[0, 0, 1, 0, 7], &[0, 1, 0, 0, 7]];
             for rest in rests {
@@ -85,10 +82,7 @@ fn who_finishes_at_rest_is_gone_at_once() {
 fn a_long_poll_ends_with_its_client() {
     for seed in seeds(3) {
         for how in every_mode(seed) {
-            let mut bed = Bed::start(how);
-            let mut kafka = Kafka::default();
-            kafka.create_topic(&mut bed, "t", 1).unwrap();
-            let core = kafka.leader(&mut bed, "t", 0);
+            let (mut bed, _, core) = with_topic(how);
             let mut conn = bed.connect(core);
             let fetch = FetchRequest {
                 max_wait_ms: 60_000,
@@ -112,10 +106,7 @@ fn a_long_poll_ends_with_its_client() {
 #[test]
 fn a_client_that_finishes_and_leaves_is_forgotten() {
     for how in every_mode(6) {
-        let mut bed = Bed::start(how);
-        let mut kafka = Kafka::default();
-        kafka.create_topic(&mut bed, "t", 1).unwrap();
-        let core = kafka.leader(&mut bed, "t", 0);
+        let (mut bed, mut kafka, core) = with_topic(how);
         bed.sim.run_for(SECOND_NS);
         let open = |bed: &Bed| -> u64 {
             let stats = bed.sim.stats(bed.node);

@@ -1,5 +1,5 @@
 //! What a Kafka client does, one call at a time: finds leaders and coordinators, produces, fetches, commits.
-use crate::bed::{Bed, Conn, PORT};
+use crate::bed::{Bed, Conn, How, PORT};
 use bytes::Bytes;
 use record::{BatchBuilder, Batches, ProducerEpoch, ProducerId, Timestamp};
 use std::collections::BTreeMap;
@@ -127,6 +127,15 @@ pub(crate) fn values(data: &PartitionData<'_>, from: i64) -> Vec<(i64, Vec<u8>)>
     found
 }
 
+/// A broker that has the topic "t" with one partition, a client of it, and the core that leads it.
+pub(crate) fn with_topic(how: How) -> (Bed, Kafka, u16) {
+    let mut bed = Bed::start(how);
+    let mut kafka = Kafka::default();
+    kafka.create_topic(&mut bed, "t", 1).unwrap();
+    let core = kafka.leader(&mut bed, "t", 0);
+    (bed, kafka, core)
+}
+
 impl Kafka {
     /// The connection to a core, made if there is none.
     pub(crate) fn conn(&mut self, bed: &Bed, core: u16) -> &mut Conn {
@@ -224,14 +233,29 @@ impl Kafka {
     }
 
     pub(crate) fn set_config(&mut self, bed: &mut Bed, topic: &str, name: &str, value: &str) {
+        self.set_resource_config(bed, (2, topic), name, value);
+    }
+
+    /// Of all brokers.
+    pub(crate) fn set_broker_config(&mut self, bed: &mut Bed, name: &str, value: &str) {
+        self.set_resource_config(bed, (4, ""), name, value);
+    }
+
+    fn set_resource_config(
+        &mut self,
+        bed: &mut Bed,
+        (resource_type, resource): (i8, &str),
+        name: &str,
+        value: &str,
+    ) {
         let configs = vec![AlterableConfig {
             name: name.to_owned().into(),
             config_operation: 0,
             value: Some(value.to_owned().into()),
         }];
         let resources = vec![AlterConfigsResource {
-            resource_type: 2,
-            resource_name: topic.to_owned().into(),
+            resource_type,
+            resource_name: resource.to_owned().into(),
             configs,
         }];
         let answer = self.call(

@@ -1,7 +1,10 @@
 //! Several requests sent at once on one connection do as if each had been sent after the answer to the last.
 use crate::{
     bed::{Bed, Conn, How, every_mode, seeds},
-    kafka::{Kafka, batch, commit_request, fetch_request, idempotent, produce_request, values},
+    kafka::{
+        Kafka, batch, commit_request, fetch_request, idempotent, produce_request, values,
+        with_topic,
+    },
 };
 use wire::{
     ErrorCode, Request,
@@ -133,10 +136,7 @@ fn a_topic_is_there_for_the_request_behind_its_creation() {
 fn what_was_produced_before_is_seen() {
     for seed in seeds(3) {
         for how in every_mode(seed) {
-            let mut bed = Bed::start(how);
-            let mut kafka = Kafka::default();
-            kafka.create_topic(&mut bed, "t", 1).unwrap();
-            let core = kafka.leader(&mut bed, "t", 0);
+            let (mut bed, mut kafka, core) = with_topic(how);
             let mut conn = bed.connect(core);
             for round in 0..5i64 {
                 // Without an answer, and with one: both are there for who comes behind.
@@ -198,10 +198,7 @@ fn a_commit_is_there_for_the_request_behind_it() {
 #[test]
 fn a_request_behind_a_fetch_that_waits_does_too() {
     for how in every_mode(3) {
-        let mut bed = Bed::start(how);
-        let mut kafka = Kafka::default();
-        kafka.create_topic(&mut bed, "t", 1).unwrap();
-        let core = kafka.leader(&mut bed, "t", 0);
+        let (mut bed, _, core) = with_topic(how);
         let mut conn = bed.connect(core);
         let before = bed.sim.now();
         let fetch = conn.send(
@@ -267,10 +264,7 @@ fn produce_requests_wait_for_the_disk_together_and_keep_their_order() {
 #[test]
 fn what_ends_a_connection_ends_it_after_the_answers_before() {
     for how in every_mode(4) {
-        let mut bed = Bed::start(how);
-        let mut kafka = Kafka::default();
-        kafka.create_topic(&mut bed, "t", 1).unwrap();
-        let core = kafka.leader(&mut bed, "t", 0);
+        let (mut bed, mut kafka, core) = with_topic(how);
         // A produce request that has no other way to say that it failed; a frame that is none; a request that is none.
         let failing = wire::encode_request(
             &produce_request("nothing", 0, 0, batch(&["x"])),
@@ -306,10 +300,7 @@ fn any_mixture_is_as_if_sent_one_by_one() {
     for seed in seeds(4) {
         for how in [How::new(seed, 2), How::new(seed, 2).single_port()] {
             let mut random = crate::sampler::Random(seed);
-            let mut bed = Bed::start(how);
-            let mut kafka = Kafka::default();
-            kafka.create_topic(&mut bed, "t", 1).unwrap();
-            let core = kafka.leader(&mut bed, "t", 0);
+            let (mut bed, _, core) = with_topic(how);
             let mut conn = bed.connect(core);
             /// What an answer must say.
             enum Wanted {

@@ -18,9 +18,6 @@ use wire::{
     describe_groups::DescribeGroupsRequest,
     fetch::FetchRequest,
     heartbeat::HeartbeatRequest,
-    incremental_alter_configs::{
-        AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
-    },
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse},
     leave_group::LeaveGroupRequest,
     list_groups::ListGroupsRequest,
@@ -590,19 +587,7 @@ fn administration() {
             );
         }
 
-        let alter = IncrementalAlterConfigsRequest {
-            resources: vec![AlterConfigsResource {
-                resource_type: 2,
-                resource_name: "a".into(),
-                configs: vec![AlterableConfig {
-                    name: "retention.ms".into(),
-                    config_operation: 0,
-                    value: Some("1234567".into()),
-                }],
-            }],
-            validate_only: false,
-        };
-        assert_eq!(kafka.call(bed, 0, &alter, 1).responses[0].error_code, 0);
+        kafka.set_config(bed, "a", "retention.ms", "1234567");
         let describe = DescribeConfigsRequest {
             resources: vec![DescribeConfigsResource {
                 resource_type: 2,

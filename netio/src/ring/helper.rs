@@ -1,5 +1,6 @@
 //! One thread per process for what would block a core and the ring cannot do: listing, statvfs, ftruncate on kernels before
-//! 6.9, and memory whose pages have to be found. It is started when it is first needed. A core never waits for it; answers come back through the ring's wake-up.
+//! 6.9, and memory whose pages have to be found. It is started when it is first needed. A core never waits for it; answers
+//! come back through the ring's wake-up.
 use super::{sys, wake::RingWake};
 use crate::{
     DirEntry, Error, Result,

@@ -1,9 +1,9 @@
 //! Connections against real sockets.
 use crate::support::{Echo, boot, frame_of, round_trip};
-use netio::{Event, Io, Options, Program, Turn, stats::Stats};
+use netio::{Event, Io, Options, Program, Running, Turn, stats::Stats};
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::mpsc,
 };
 
@@ -108,8 +108,8 @@ impl Program for Reporting {
     }
 }
 
-#[test]
-fn a_connection_that_ends_leaves_its_large_buffer_to_the_next() {
+/// A core with one, where it listens, and its reports.
+fn reporting() -> (Running<()>, SocketAddr, mpsc::Receiver<Stats>) {
     let (address, addresses) = mpsc::channel();
     let (stats, reports) = mpsc::channel();
     let program = boot(move |io: Io, _| {
@@ -121,7 +121,12 @@ fn a_connection_that_ends_leaves_its_large_buffer_to_the_next() {
         }
     });
     let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
-    let address = addresses.recv().unwrap();
+    (running, addresses.recv().unwrap(), reports)
+}
+
+#[test]
+fn a_connection_that_ends_leaves_its_large_buffer_to_the_next() {
+    let (running, address, reports) = reporting();
     // Large input of a client that leaves: with the buffer at rest, lent for the next frame, and with part of one in it.
     for part in [0, 10, 100_000] {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -140,18 +145,8 @@ fn a_connection_that_ends_leaves_its_large_buffer_to_the_next() {
 
 #[test]
 fn a_connection_at_rest_holds_no_buffer() {
-    let (address, addresses) = mpsc::channel();
-    let (stats, reports) = mpsc::channel();
-    let program = boot(move |io: Io, _| {
-        io.timer(io.now(), 0);
-        Reporting {
-            echo: Echo::new(io.clone(), address),
-            io,
-            stats,
-        }
-    });
-    let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
-    let mut stream = TcpStream::connect(addresses.recv().unwrap()).unwrap();
+    let (running, address, reports) = reporting();
+    let mut stream = TcpStream::connect(address).unwrap();
     let holds = |report: &Stats| report.connections == 1 && report.receive_buffer_bytes >= 1 << 20;
     let holds_nothing = |report: &Stats| {
         report.connections == 1 && report.receive_buffer_bytes + report.output_bytes == 0

@@ -410,15 +410,7 @@ fn who_joins_a_stable_group_again() {
 fn who_joins_again_before_the_assignment() {
     let mut bed = Bed::new();
     let members = bed.stable(2);
-    let asked: Vec<u64> = members
-        .iter()
-        .map(|id| {
-            bed.send_join(Join {
-                member: id,
-                ..Join::default()
-            })
-        })
-        .collect();
+    let asked = bed.send_joins(&members);
     for asked in asked {
         bed.joined(asked);
     }

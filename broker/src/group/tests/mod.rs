@@ -193,6 +193,17 @@ impl Bed {
     }
 
     #[track_caller]
+    /// All of them join again, with what they said before.
+    fn send_joins(&mut self, members: &[String]) -> Vec<u64> {
+        let again = |id: &String| {
+            self.send_join(Join {
+                member: id,
+                ..Join::default()
+            })
+        };
+        members.iter().map(again).collect()
+    }
+
     fn joined(&mut self, asked: u64) -> JoinGroupResponse<'static> {
         match self.answer(asked) {
             Response::JoinGroup(answer) => answer,

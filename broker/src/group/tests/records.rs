@@ -149,15 +149,7 @@ fn a_setting_that_was_lowered() {
     });
     bed.restart();
     assert_eq!(bed.state(), GroupState::PreparingRebalance);
-    let asked: Vec<u64> = members
-        .iter()
-        .map(|id| {
-            bed.send_join(Join {
-                member: id,
-                ..Join::default()
-            })
-        })
-        .collect();
+    let asked = bed.send_joins(&members);
     assert_eq!(
         error(bed.joined(asked[2]).error_code),
         ErrorCode::GroupMaxSizeReached

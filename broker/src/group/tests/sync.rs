@@ -4,15 +4,7 @@ use super::*;
 /// A group whose members have joined and not synced; the leader first.
 fn joined(bed: &mut Bed, count: usize) -> Vec<String> {
     let members = bed.stable(count);
-    let asked: Vec<u64> = members
-        .iter()
-        .map(|id| {
-            bed.send_join(Join {
-                member: id,
-                ..Join::default()
-            })
-        })
-        .collect();
+    let asked = bed.send_joins(&members);
     for asked in asked {
         assert_eq!(bed.joined(asked).generation_id, 2);
     }
@@ -321,15 +313,7 @@ fn an_assignment_that_memory_has_no_room_for() {
     assert!(bed.coordinator.size().1 <= held);
     // There is memory again: they join and sync anew.
     bed.coordinator.set_bytes_max(held + 10_000);
-    let asked: Vec<u64> = members
-        .iter()
-        .map(|id| {
-            bed.send_join(Join {
-                member: id,
-                ..Join::default()
-            })
-        })
-        .collect();
+    let asked = bed.send_joins(&members);
     for asked in asked {
         assert_eq!(error(bed.joined(asked).error_code), ErrorCode::None);
     }
@@ -344,15 +328,7 @@ fn without_room_a_group_goes_on_as_it_is() {
     assert_eq!(bed.commit(&members[0], 2, 1), ErrorCode::None);
     bed.coordinator.set_bytes_max(0);
     // The same members rebalance, with what they said before.
-    let asked: Vec<u64> = members
-        .iter()
-        .map(|id| {
-            bed.send_join(Join {
-                member: id,
-                ..Join::default()
-            })
-        })
-        .collect();
+    let asked = bed.send_joins(&members);
     for asked in asked {
         assert_eq!(bed.joined(asked).generation_id, 3);
     }
