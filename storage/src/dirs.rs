@@ -678,15 +678,8 @@ impl crate::log::Wanted {
 /// a deleted log that was just being made does the same, and each removes the other's files.
 async fn take_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> {
     let io = disk.io();
-    let name = dir
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
     // Until it has its name it is one to be deleted, for us and for Kafka.
-    let new = dir.with_file_name(format!(
-        "{name}.{:032x}-delete",
-        u128::from_be_bytes(id.topic.0)
-    ));
+    let new = files::aside(dir, u128::from_be_bytes(id.topic.0), files::DELETE_DIR);
     let mut made = false;
     for _ in 0..WAITS_MAX {
         let owner = disk.topic_of(dir).await?;
@@ -737,11 +730,7 @@ pub(crate) fn parse_producers(
 /// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then file by file.
 pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
     let io = disk.io();
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let away = path.with_file_name(format!("{name}.{:032x}-delete", u128::from(io.random())));
+    let away = files::aside(path, u128::from(io.random()), files::DELETE_DIR);
     match io.rename(path, &away).await {
         Err(error) if error.is_not_found() => return Ok(()),
         other => other?,
@@ -750,4 +739,13 @@ pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
         io.sync_dir(parent).await?;
     }
     disk.purge(away).await
+}
+
+/// As [`remove_dir`]; where a directory cannot be moved, its files go in their place. For recovery, which nobody looks on: what
+/// is deleted stays recorded until it is gone.
+pub(crate) async fn clear_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
+    match remove_dir(disk, path).await {
+        Err(Error::Io(_)) => disk.purge(path.to_path_buf()).await,
+        other => other,
+    }
 }

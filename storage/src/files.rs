@@ -28,6 +28,10 @@ pub const SEAL: &str = "seal";
 pub const DELETED: &str = ".deleted";
 /// Suffix of a partition directory that is being removed.
 pub const DELETE_DIR: &str = "-delete";
+/// Suffix of a partition directory that was set aside: nobody knows its log.
+pub const STRAY_DIR: &str = "-stray";
+/// Bytes of a name that file systems take (`NAME_MAX`).
+const NAME_BYTES_MAX: usize = 255;
 /// First offsets of leader epochs.
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// Topic id of a partition directory.
@@ -45,6 +49,20 @@ pub fn parse_name(name: &str) -> Option<(Offset, &str)> {
     let (digits, suffix) = name.split_once('.')?;
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(())?;
     Some((Offset(digits.parse().ok()?), suffix))
+}
+
+/// Where a partition's directory goes when it leaves its name: `<topic>-<partition>.<32 hex digits><suffix>` beside it. A topic's
+/// name may be so long that this is none that a file system takes: it is cut then, and the rest is kept, so that Kafka too
+/// reads a partition from the name (`LocalLog.logDirNameWithSuffixCappedLength`).
+pub(crate) fn aside(dir: &Path, unique: u128, suffix: &str) -> PathBuf {
+    let name = dir
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let (topic, partition) = name.split_at(name.rfind('-').unwrap_or(name.len()));
+    let rest = format!("{partition}.{unique:032x}{suffix}");
+    let topic = &topic[..topic.floor_char_boundary(NAME_BYTES_MAX.saturating_sub(rest.len()))];
+    dir.with_file_name(format!("{topic}{rest}"))
 }
 
 /// Text of `partition.metadata`.
@@ -382,6 +400,26 @@ mod tests {
         ] {
             assert_eq!(parse_name(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_name_aside_is_one_that_file_systems_take() {
+        let of = |topic: &str| {
+            let aside = aside(Path::new(&format!("kafka/{topic}-7")), 0xab, DELETE_DIR);
+            aside.strip_prefix("kafka").unwrap().display().to_string()
+        };
+        assert_eq!(
+            of("a.b-c"),
+            "a.b-c-7.000000000000000000000000000000ab-delete"
+        );
+        for len in [213, 214, 249] {
+            let name = of(&"t".repeat(len));
+            assert!(name.len() <= NAME_BYTES_MAX, "{} of {len}", name.len());
+            assert!(name.starts_with("ttt") && name.ends_with("ab-delete"));
+            assert!(name.contains("t-7.0"), "the partition stays: {name}");
+        }
+        assert_eq!(of(&"t".repeat(213)).len(), 254);
+        assert_eq!(of(&"t".repeat(249)).len(), 255);
     }
 
     #[test]

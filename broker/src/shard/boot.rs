@@ -259,6 +259,14 @@ fn describe(report: &storage::recover::RecoveryReport) -> String {
             "a partition that nobody knows was set aside"
         );
     }
+    for (directory, why) in &report.stuck {
+        tracing::error!(
+            directory,
+            why,
+            "a directory below kafka/ could not be moved or removed: the start goes on without it; \
+             move it out of the data directory, or mend its permissions, before the next start"
+        );
+    }
     let how = if report.clean {
         "clean stop"
     } else {

@@ -15,6 +15,7 @@
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
+//! * [`names`]     directories with the longest names, and such as cannot be moved.
 //!
 //! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7 alone.
 #![allow(clippy::unwrap_used)]
@@ -30,6 +31,7 @@ mod finished;
 mod hostile;
 mod kafka;
 mod limits;
+mod names;
 mod order;
 mod requests;
 mod sampled;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error,
     files::{
-        DELETE_DIR, DELETED, INDEX, LEADER_EPOCHS, LOG, SEAL, SNAPSHOT, TIME_INDEX, name,
+        DELETE_DIR, DELETED, INDEX, LEADER_EPOCHS, LOG, SEAL, SNAPSHOT, TIME_INDEX, aside, name,
         parse_name,
     },
     producer_state::ProducerStates,
@@ -261,16 +261,7 @@ impl DiskLog {
         }
         let io = disk.io();
         let unique = (u128::from(io.random()) << 64) | u128::from(io.random());
-        let old = self
-            .inner
-            .dir
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let to = self
-            .inner
-            .dir
-            .with_file_name(format!("{old}.{unique:032x}{DELETE_DIR}"));
+        let to = aside(&self.inner.dir, unique, DELETE_DIR);
         io.rename(&self.inner.dir, &to).await?;
         if let Some(parent) = to.parent() {
             io.sync_dir(parent).await?;

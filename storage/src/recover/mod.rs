@@ -16,9 +16,9 @@ pub(crate) mod scan;
 use crate::{
     Error, LogConfig, LogId, Offsets, Options, ReadError, RecoveredLog,
     checkpoint::{self, Checkpoint, Head, LogState, RECOVERED},
-    dirs::remove_dir,
+    dirs::clear_dir,
     disk_log::DiskLog,
-    files::{Disk, DiskOptions},
+    files::{self, DELETE_DIR, Disk, DiskOptions, STRAY_DIR},
     join::join_bounded,
     log::dir_name,
     wal::{Kind, recycle},
@@ -70,6 +70,8 @@ pub struct RecoveryReport {
     /// Directories set aside: nobody knows their logs, and no deletion is recorded.
     pub strays: Vec<String>,
     pub removed: Vec<String>,
+    /// Directories that should have gone or been set aside and could not be, and why. They do not stop a start.
+    pub stuck: Vec<(String, String)>,
     pub logs: usize,
     pub scan_ms: u64,
     pub replay_ms: u64,
@@ -86,6 +88,8 @@ pub struct Recovery {
     logs: BTreeMap<LogId, LogFound>,
     replayed: BTreeMap<LogId, Replayed>,
     deleted: BTreeMap<LogId, String>,
+    /// Deleted logs of which a directory is left: the next start must know that they are deleted.
+    undeleted: Vec<(LogId, String)>,
     report: RecoveryReport,
 }
 
@@ -169,6 +173,7 @@ impl Recovery {
             logs: BTreeMap::new(),
             replayed: BTreeMap::new(),
             deleted: BTreeMap::new(),
+            undeleted: Vec::new(),
             report: RecoveryReport {
                 clean: true,
                 ..RecoveryReport::default()
@@ -454,12 +459,14 @@ impl Recovery {
             .filter(|entry| entry.is_dir)
         {
             let (path, name) = (kafka.join(&entry.name), entry.name);
-            if expected.contains(name.as_str()) || name.ends_with("-stray") {
+            if expected.contains(name.as_str()) || name.ends_with(STRAY_DIR) {
                 continue;
             }
-            if name.ends_with("-delete") {
-                self.disk.purge(path).await?;
-                self.report.removed.push(name);
+            if name.ends_with(DELETE_DIR) {
+                match self.disk.purge(path).await {
+                    Ok(()) => self.report.removed.push(name),
+                    Err(error) => self.report.stuck.push((name, error.to_string())),
+                }
                 continue;
             }
             let partition = name
@@ -481,15 +488,35 @@ impl Recovery {
             // The chain knows all of a log that no checkpoint counts on.
             let uncounted = id.is_some_and(|id| wanted.contains_key(&id));
             if deleted || half_made || uncounted {
-                remove_dir(&self.disk, &path).await?;
-                self.report.removed.push(name);
+                match clear_dir(&self.disk, &path).await {
+                    Ok(()) => self.report.removed.push(name),
+                    Err(error) => {
+                        // Who makes the log anew empties the directory first.
+                        self.report.stuck.push((name, error.to_string()));
+                        if let Some(id) = id.filter(|_| deleted) {
+                            self.undeleted.extend(
+                                self.deleted
+                                    .get_key_value(&id)
+                                    .map(|(id, name)| (*id, name.clone())),
+                            );
+                        }
+                    }
+                }
             } else if let Some((id, (topic, config))) = id.and_then(|id| Some((id, known(id)?))) {
                 self.adopt(id, topic, config, path).await?;
             } else {
-                let stray = format!("{name}.{:032x}-stray", u128::from(self.io.random()));
-                self.io.rename(&path, &kafka.join(&stray)).await?;
-                changed = true;
-                self.report.strays.push(stray);
+                let stray = files::aside(&path, u128::from(self.io.random()), STRAY_DIR);
+                match self.io.rename(&path, &stray).await {
+                    Ok(()) => {
+                        changed = true;
+                        let stray = stray.file_name().unwrap_or_default();
+                        self.report
+                            .strays
+                            .push(stray.to_string_lossy().into_owned());
+                    }
+                    // It stays, and the next start tries again. A log of its name is refused until then.
+                    Err(error) => self.report.stuck.push((name, error.to_string())),
+                }
             }
         }
         if changed {
@@ -542,14 +569,9 @@ impl Recovery {
             first_live: 0,
             first_file: 0,
         };
-        // Directories of deleted logs are gone by now.
-        checkpoint::write(
-            &self.io,
-            &wal,
-            RECOVERED,
-            checkpoint::encode(&head, logs, &[]),
-        )
-        .await?;
+        // Directories of other deleted logs are gone by now.
+        let bytes = checkpoint::encode(&head, logs, &self.undeleted);
+        checkpoint::write(&self.io, &wal, RECOVERED, bytes).await?;
         let (files, checkpoints) = list(&self.io, &wal).await?;
         let keep = FILES_KEPT * files.len().max(1);
         let all = files

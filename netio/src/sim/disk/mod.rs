@@ -100,6 +100,8 @@ fn parts(path: &Path) -> Result<Vec<String>, Errno> {
     let mut out = Vec::new();
     for c in path.components() {
         match c {
+            // What ext4, XFS and btrfs take (NAME_MAX).
+            Component::Normal(s) if s.len() > 255 => return Err(libc::ENAMETOOLONG),
             Component::Normal(s) => out.push(s.to_str().ok_or(libc::EINVAL)?.to_owned()),
             Component::RootDir | Component::CurDir => {}
             Component::ParentDir | Component::Prefix(_) => return Err(libc::EINVAL),
