@@ -14,6 +14,7 @@
 //! * [`coordinator`], [`group`]  consumer groups as replicated state machines.
 //! * [`config`]      keys, files, environment, command line.
 //! * [`admin`]       health and metrics, on the control thread.
+//! * [`start`]       from a configuration to cores that serve; [`signals`] and [`output`] what the process hears and says.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -28,10 +29,12 @@ pub mod group;
 pub mod identity;
 pub mod limits;
 pub mod metadata;
+pub mod output;
 pub mod partition;
 pub mod produce;
 pub mod session;
 pub mod settings;
 pub mod shard;
+pub mod signals;
 pub mod start;
 pub mod time_lookup;

@@ -1,7 +1,7 @@
 //! `millrace`: reads its configuration, starts the cores, waits for the end.
 #![forbid(unsafe_code)]
 
-use broker::{cli, start};
+use broker::{cli, output, start};
 use std::process::ExitCode;
 
 /// Of `sysexits.h`: the configuration cannot work.
@@ -9,19 +9,10 @@ const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     match cli::read() {
-        Ok(cli::Action::Print(text)) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Ok(cli::Action::Run(resolved)) => match start::run(*resolved) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("millrace: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(cli::Action::Print(text)) => output::print(&text),
+        Ok(cli::Action::Run(resolved)) => start::run(*resolved),
         Err(error) => {
-            eprintln!("millrace: {error}");
+            output::complain(&error);
             ExitCode::from(CONFIGURATION)
         }
     }

@@ -1,17 +1,29 @@
 //! Starts the cores and the control thread, and waits for the end.
+//!
+//! ```text
+//! signals caught -> data directory, admin listener -> cores boot -> every core serves -> asked to stop -> cores joined
+//! \___________ an error, or a signal: one sentence, status 1 ___________________/         status 0
+//! ```
+//! Whatever comes in the way of the start is said before anything else is done, and nothing that does not end can keep the
+//! process: cores that boot are dropped where they stand, and what they wrote is as after a kill.
 use crate::{
     admin::{self, Admin},
     banner,
     cli::Resolved,
+    output::Streams,
     shard::{
         boot::{self, Plan, Progress},
         message::Message,
     },
+    signals::{Asked, Signals},
 };
-use anyhow::{Context, bail};
-use netio::{Boot, Event, Program, Turn};
-use std::sync::Arc;
-use tokio::sync::watch;
+use anyhow::Context;
+use netio::{Boot, Event, Program, Running, Turn};
+use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
+use tokio::{runtime::Runtime, sync::watch};
+
+/// Cores of a start that failed get this long to end by themselves; the process ends then, and takes them with it.
+const FAILED_START_WAIT: Duration = Duration::from_millis(1_500);
 
 /// A core that could not start.
 struct NotStarted;
@@ -23,21 +35,97 @@ impl Program for NotStarted {
     }
 }
 
-/// Runs until SIGTERM, SIGINT, or a core's end.
-pub fn run(resolved: Resolved) -> anyhow::Result<()> {
-    // Lines go to a thread of their own and are dropped when it falls behind: a core never waits for one.
-    let (lines, _guard) = tracing_appender::non_blocking(std::io::stderr());
+/// A process whose cores boot.
+struct Host {
+    control: Runtime,
+    signals: Signals,
+    admin_listener: std::net::TcpListener,
+    running: Running<Message>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// Why the process is to end.
+enum End {
+    /// By a signal.
+    Asked(&'static str),
+    Failed(String),
+    /// The cores have ended, and their threads know why.
+    Cores,
+}
+
+/// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status is 0 after an ordered stop of a broker that served.
+pub fn run(resolved: Resolved) -> ExitCode {
+    // Lines go to threads of their own and are dropped when they fall behind: a core never waits for one.
+    let streams = Streams::open();
     let level =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    // No escape codes into files and journals.
+    let colours = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(level)
-        .with_writer(lines)
+        .with_writer(streams.log())
+        .with_ansi(colours)
         .with_target(false)
         .init();
 
-    let cores = resolved.settings.cores;
-    let data = resolved.storage.data.clone();
-    std::fs::create_dir_all(&data).with_context(|| {
+    let mut host = match prepare(&resolved) {
+        Ok(host) => host,
+        Err(error) => {
+            streams.complain(&format_args!("{error:#}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let (end, served) = host.until_end(&resolved, &streams);
+    let asked = match &end {
+        End::Asked(signal) if !served => {
+            streams.complain(&format_args!(
+                "{signal} while starting: nothing was served, the data is as it was; start again to go on"
+            ));
+            false
+        }
+        End::Asked(signal) => {
+            tracing::info!(signal, "asked to stop");
+            true
+        }
+        End::Failed(reason) => {
+            streams.complain(reason);
+            false
+        }
+        End::Cores => false,
+    };
+    let Host {
+        control, running, ..
+    } = host;
+    running.stop();
+    let joined = if served {
+        running.join()
+    } else {
+        running.join_within(FAILED_START_WAIT).unwrap_or(Ok(()))
+    };
+    // Its connections are not waited for.
+    control.shutdown_background();
+    match (joined, end) {
+        (Ok(()), _) if asked => return ExitCode::SUCCESS,
+        (Err(error), _) => streams.complain(&error),
+        (Ok(()), End::Cores) => streams.complain(&"the cores have ended without being asked to"),
+        (Ok(()), _) => {}
+    }
+    ExitCode::FAILURE
+}
+
+/// Everything up to cores that boot. What fails here leaves nothing behind.
+fn prepare(resolved: &Resolved) -> anyhow::Result<Host> {
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make the control thread's runtime")?;
+    let signals = {
+        let _inside = control.enter();
+        Signals::catch().context("cannot catch signals")?
+    };
+    let data = &resolved.storage.data;
+    std::fs::create_dir_all(data).with_context(|| {
         format!(
             "cannot make the data directory {}; choose another with --data DIR",
             data.display()
@@ -49,66 +137,81 @@ pub fn run(resolved: Resolved) -> anyhow::Result<()> {
             resolved.admin
         )
     })?;
-    let (told, mut progress) = watch::channel(Progress::default());
+    let (told, progress) = watch::channel(Progress::default());
     let plan = Plan {
         settings: resolved.settings.clone(),
         defaults: resolved.defaults.clone(),
         storage: resolved.storage.clone(),
         ready: Arc::new(told),
     };
-    let boots = (0..cores).map(|_| boot_of(plan.clone())).collect();
-    drop(plan);
+    let boots = (0..resolved.settings.cores)
+        .map(|_| boot_of(plan.clone()))
+        .collect();
     let running =
         netio::start(resolved.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let features = running.features().clone();
-    let (ready, is_ready) = watch::channel(false);
-    let admin = Admin {
-        cores: running.sender(),
-        core_count: cores,
-        ready: is_ready,
-        info: Arc::from([
-            ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("kernel".to_owned(), features.kernel.clone()),
-            ("features".to_owned(), features.to_string()),
-            ("nice".to_owned(), running.nice().to_string()),
-        ]),
-    };
-    let control = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let failed = control.block_on(async {
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut http = std::pin::pin!(admin::serve(admin_listener, admin));
-        let mut announced = false;
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = tokio::signal::ctrl_c() => break,
-                ended = &mut http => { ended?; }
-                changed = progress.changed() => {
-                    if changed.is_err() {
-                        break;
+    Ok(Host {
+        control,
+        signals,
+        admin_listener,
+        running,
+        progress,
+    })
+}
+
+impl Host {
+    /// Serves health and metrics until the end; whether the broker served, too.
+    fn until_end(&mut self, resolved: &Resolved, streams: &Streams) -> (End, bool) {
+        let features = self.running.features().clone();
+        let nice = self.running.nice();
+        let (ready, is_ready) = watch::channel(false);
+        let admin = Admin {
+            cores: self.running.sender(),
+            core_count: resolved.settings.cores,
+            ready: is_ready,
+            info: Arc::from([
+                ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                ("kernel".to_owned(), features.kernel.clone()),
+                ("features".to_owned(), features.to_string()),
+                ("nice".to_owned(), nice.to_string()),
+            ]),
+        };
+        let listener = &self.admin_listener;
+        let (signals, progress) = (&mut self.signals, &mut self.progress);
+        let mut served = false;
+        let end = self.control.block_on(async {
+            let http = async { admin::serve(listener.try_clone()?, admin).await };
+            let mut http = std::pin::pin!(http);
+            loop {
+                tokio::select! {
+                    asked = signals.next() => match asked {
+                        Asked::Stop(signal) => return End::Asked(signal),
+                        Asked::Nothing(signal) => {
+                            tracing::info!(signal, "nothing is done for this signal; SIGTERM stops the broker");
+                        }
+                    },
+                    ended = &mut http => {
+                        let why = ended.err().map_or_else(String::new, |e| format!(": {e}"));
+                        return End::Failed(format!("health and metrics on {} cannot be served{why}", resolved.admin));
                     }
-                    let now = progress.borrow_and_update().clone();
-                    if let Some(reason) = now.failed {
-                        return anyhow::Ok(Some(reason));
-                    }
-                    if now.ready && !announced {
-                        announced = true;
-                        ready.send_replace(true);
-                        println!("{}", banner::text(&now, &resolved, &features, running.nice()));
+                    changed = progress.changed() => {
+                        if changed.is_err() {
+                            return End::Cores;
+                        }
+                        let now = progress.borrow_and_update().clone();
+                        if let Some(reason) = now.failed {
+                            return End::Failed(reason);
+                        }
+                        if now.ready && !served {
+                            served = true;
+                            ready.send_replace(true);
+                            streams.announce(&banner::text(&now, resolved, &features, nice));
+                        }
                     }
                 }
             }
-        }
-        anyhow::Ok(None)
-    })?;
-    running.stop();
-    let joined = running.join();
-    if let Some(reason) = failed {
-        bail!("{reason}");
+        });
+        (end, served)
     }
-    joined.map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 fn boot_of(plan: Plan) -> Boot<Message> {
@@ -118,7 +221,7 @@ fn boot_of(plan: Plan) -> Boot<Message> {
             match boot::boot(plan, io, mesh).await {
                 Ok(shard) => Box::new(shard) as Box<dyn Program>,
                 Err(reason) => {
-                    progress.send_modify(|p| p.failed = Some(reason));
+                    progress.send_modify(|p| p.fail(reason));
                     Box::new(NotStarted) as Box<dyn Program>
                 }
             }

@@ -50,12 +50,22 @@ pub struct Progress {
     pub serving: Vec<(CoreId, SocketAddr)>,
     pub cluster_id: String,
     pub recovery: String,
+    /// Why there is no service. The first reason is kept: those after it are its consequences.
     pub failed: Option<String>,
     pub ready: bool,
 }
 
+impl Progress {
+    /// A core cannot start.
+    pub fn fail(&mut self, reason: String) {
+        self.failed.get_or_insert(reason);
+    }
+}
+
 /// How often a core that waits looks for its message.
 const LOOK_US: u64 = 500;
+/// Why a core does not start when another cannot.
+const STOPPED: &str = "stopped while starting";
 
 /// A core's program, or the reason why there is none.
 pub async fn boot(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
@@ -194,9 +204,11 @@ async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
                     cluster_id,
                 },
             )) => break (image, through, logs, cluster_id),
-            Some((_, Message::Stop)) => return Err("stopped while starting".into()),
+            Some((_, Message::Stop)) => return Err(STOPPED.into()),
             // A scrape while starting: the sender is dropped, which says so.
             Some(_) => {}
+            // It could not start, and has said why.
+            None if mesh.has_ended(CoreId(0)) => return Err(STOPPED.into()),
             None => io.sleep_until(io.now().after_us(LOOK_US)).await,
         }
     };
@@ -337,6 +349,7 @@ impl Shard {
             flushing: false,
             stopped: false,
             cores_stopped: Default::default(),
+            ends_seen: 0,
             marking: None,
             stats: Default::default(),
             refusals: Default::default(),
@@ -354,6 +367,10 @@ impl Shard {
 
     /// Core 0: once the raised epochs are durable, every core gets the image and its logs, and serves.
     pub(crate) fn continue_start(&mut self) {
+        if self.stopping {
+            // Nobody is to serve any more. What the others would have got is in segments.
+            self.starting = None;
+        }
         let Some(starting) = &self.starting else {
             return;
         };
@@ -383,7 +400,7 @@ impl Shard {
 
     fn fail_start(&mut self, reason: String) {
         if let Some(ready) = &self.ready {
-            ready.send_modify(|p| p.failed = Some(reason));
+            ready.send_modify(|p| p.fail(reason));
         }
         self.begin_stop();
     }

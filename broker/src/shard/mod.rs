@@ -111,6 +111,8 @@ pub struct Shard {
     pub(crate) stopped: bool,
     /// On core 0: who has flushed everything, and the marker being written.
     pub(crate) cores_stopped: BTreeSet<CoreId>,
+    /// Cores whose end this one has taken notice of.
+    pub(crate) ends_seen: usize,
     pub(crate) marking: Option<TaskSet<Result<bool, storage::Error>>>,
     pub(crate) storage_options: storage::Options,
     pub(crate) stats: Stats,
@@ -132,6 +134,7 @@ impl netio::Program for Shard {
             self.apply(event::Event::Message(message));
             messages += 1;
         }
+        self.see_ended_cores();
         self.run_resting(TURNS_MIN.max(self.turns.wrapping_sub(turns_before)));
         let settled = self.settle();
         self.continue_stop();
@@ -184,11 +187,13 @@ impl Shard {
         false
     }
 
-    /// Sends a message to a core; when its lane is full, in a later turn. Order is kept.
+    /// Sends a message to a core; when its lane is full, in a later turn. Order is kept. A core that has ended gets none.
     pub(crate) fn tell(&mut self, to: CoreId, message: Message) {
         let waiting = &mut self.outbox[usize::from(to.0)];
         if waiting.is_empty() {
-            if let Err(message) = self.mesh.send(to, message) {
+            if let Err(message) = self.mesh.send(to, message)
+                && !self.mesh.has_ended(to)
+            {
                 waiting.push_back(message);
             }
         } else {
@@ -201,7 +206,13 @@ impl Shard {
         let mut empty = true;
         for (to, waiting) in self.outbox.iter_mut().enumerate() {
             while let Some(message) = waiting.pop_front() {
-                if let Err(message) = self.mesh.send(CoreId(to as u16), message) {
+                let to = CoreId(to as u16);
+                if let Err(message) = self.mesh.send(to, message) {
+                    if self.mesh.has_ended(to) {
+                        // Nobody reads it any more, and waiting for that would keep this core from its end.
+                        waiting.clear();
+                        break;
+                    }
                     waiting.push_front(message);
                     empty = false;
                     break;

@@ -70,7 +70,7 @@ impl Shard {
     /// Core 0 ends last: it writes the marker of a clean stop once every core has flushed.
     pub(crate) fn on_core_stopped(&mut self, core: CoreId) {
         self.cores_stopped.insert(core);
-        if self.cores_stopped.len() < usize::from(self.settings.cores) {
+        if self.cores_stopped.len() < usize::from(self.settings.cores) || self.marking.is_some() {
             return;
         }
         let (io, options) = (self.io.clone(), self.storage_options.clone());
@@ -79,6 +79,29 @@ impl Shard {
             storage::mark_clean(&io, &options).await
         });
         self.marking = Some(marking);
+    }
+
+    /// A core that ended without a word, because it could not start or was asked to stop while it did, is not waited for.
+    ///
+    /// ```text
+    /// 1. core 0 serves; core 1 cannot listen, says why to the control thread, and ends
+    /// 2. the process is asked to stop; core 0 flushes, and waits for `Stopped` of core 1 for ever
+    /// ```
+    /// Whether a core has flushed everything is not concluded from its end: `mark_clean` reads its checkpoint.
+    pub(crate) fn see_ended_cores(&mut self) {
+        if self.mesh.ended() == self.ends_seen {
+            return;
+        }
+        self.ends_seen = self.mesh.ended();
+        self.begin_stop();
+        if self.me != CoreId(0) {
+            return;
+        }
+        for core in (1..self.settings.cores).map(CoreId) {
+            if self.mesh.has_ended(core) && !self.cores_stopped.contains(&core) {
+                self.on_core_stopped(core);
+            }
+        }
     }
 
     fn finish_marking(&mut self) {

@@ -192,6 +192,11 @@ impl Bed {
         self.sim.restart(self.node, boots);
     }
 
+    /// How far the last start has come.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
     pub(crate) fn cores(&self) -> u16 {
         self.how.settings.cores
     }
@@ -327,7 +332,7 @@ fn boot_of(plan: Plan, turns: Option<Arc<Mutex<Vec<TurnNote>>>>) -> Boot<Message
                     None => Box::new(shard) as Box<dyn Program>,
                 },
                 Err(reason) => {
-                    progress.send_modify(|p| p.failed = Some(reason));
+                    progress.send_modify(|p| p.fail(reason));
                     Box::new(NotStarted) as Box<dyn Program>
                 }
             }

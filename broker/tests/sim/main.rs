@@ -16,6 +16,7 @@
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
 //! * [`names`]     directories with the longest names, and such as cannot be moved.
+//! * [`starts`]    starts that fail, or are stopped on the way.
 //!
 //! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7 alone.
 #![allow(clippy::unwrap_used)]
@@ -36,6 +37,7 @@ mod order;
 mod requests;
 mod sampled;
 mod smoke;
+mod starts;
 mod versions;
 
 /// Any values in the fields of a schema: the encoder of the wire's own tests.

@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -43,6 +43,8 @@ struct Port<M> {
 
 struct Shared<M> {
     ports: Vec<Port<M>>,
+    /// Cores that have ended.
+    ended: AtomicUsize,
 }
 
 /// A core's end of all its lanes.
@@ -79,6 +81,7 @@ pub fn create<M: Send + 'static>(
     };
     let shared = Arc::new(Shared {
         ports: wakes.into_iter().map(port).collect(),
+        ended: AtomicUsize::new(0),
     });
     let meshes = (0..cores)
         .map(|me| Mesh {
@@ -102,6 +105,15 @@ impl<M: Send + 'static> Mesh<M> {
     pub fn send(&self, to: CoreId, message: M) -> Result<(), M> {
         self.shared.send(usize::from(self.me.0), to, message)
     }
+    /// Whether a core takes no more messages. Each end makes the others take a turn, in which they can ask.
+    pub fn has_ended(&self, core: CoreId) -> bool {
+        let port = self.shared.ports.get(usize::from(core.0));
+        port.is_none_or(|port| port.ended.load(Ordering::SeqCst))
+    }
+    /// How many cores have ended.
+    pub fn ended(&self) -> usize {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
     /// Takes the next message from any lane, fair between lanes. `None` sender = from outside.
     pub fn receive(&self) -> Option<(Option<CoreId>, M)> {
         let lanes = &self.shared.ports[usize::from(self.me.0)].lanes;
@@ -123,6 +135,7 @@ impl<M: Send + 'static> Mesh<M> {
         Box::new(InboxOf {
             shared: self.shared.clone(),
             me: usize::from(self.me.0),
+            ended_seen: Cell::new(0),
         })
     }
 }
@@ -149,14 +162,19 @@ pub(crate) trait Inbox {
     /// True once after each request to stop.
     fn take_stop(&self) -> bool;
     fn has_stop(&self) -> bool;
-    /// From now on senders get their messages back.
+    /// From now on senders get their messages back; all other cores are woken.
     fn set_ended(&self);
+    /// A core has ended since the last [`Self::take_ends`].
+    fn has_ends(&self) -> bool;
+    /// The same, once.
+    fn take_ends(&self) -> bool;
     fn wake(&self) -> Arc<dyn Wake>;
 }
 
 struct InboxOf<M> {
     shared: Arc<Shared<M>>,
     me: usize,
+    ended_seen: Cell<usize>,
 }
 
 impl<M: Send + 'static> Inbox for InboxOf<M> {
@@ -176,9 +194,24 @@ impl<M: Send + 'static> Inbox for InboxOf<M> {
         self.shared.ports[self.me].stop.load(Ordering::SeqCst)
     }
     fn set_ended(&self) {
-        self.shared.ports[self.me]
-            .ended
-            .store(true, Ordering::SeqCst);
+        let ended = &self.shared.ports[self.me].ended;
+        if ended.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.shared.ended.fetch_add(1, Ordering::SeqCst);
+        for (_, port) in (0..)
+            .zip(&self.shared.ports)
+            .filter(|(core, _)| *core != self.me)
+        {
+            port.wake.wake();
+        }
+    }
+    fn has_ends(&self) -> bool {
+        self.shared.ended.load(Ordering::SeqCst) != self.ended_seen.get()
+    }
+    fn take_ends(&self) -> bool {
+        let ended = self.shared.ended.load(Ordering::SeqCst);
+        self.ended_seen.replace(ended) != ended
     }
     fn wake(&self) -> Arc<dyn Wake> {
         self.shared.ports[self.me].wake.clone()
@@ -257,6 +290,24 @@ mod tests {
         );
         got.clear();
         assert_eq!(cores[0].send(CoreId(2), 1), Err(1), "no such core");
+    }
+
+    #[test]
+    fn the_end_of_a_core_is_seen_once_by_each_other() {
+        let (cores, _) = mesh(2, 2);
+        let inboxes = [cores[0].inbox(), cores[1].inbox()];
+        assert!(!inboxes[0].has_ends() && !cores[0].has_ended(CoreId(1)));
+        inboxes[1].set_ended();
+        inboxes[1].set_ended();
+        assert!(inboxes[0].has_ends() && inboxes[0].take_ends() && !inboxes[0].take_ends());
+        assert_eq!(
+            (
+                cores[0].has_ended(CoreId(1)),
+                cores[0].has_ended(CoreId(0)),
+                cores[0].ended()
+            ),
+            (true, false, 1)
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::{future::Future, net::SocketAddr, pin::Pin};
 pub struct CoreId(pub u16);
 
 /// What the kernel and the clock have to say to a program. Messages of other cores come by [`Mesh::receive`], outcomes of
-/// background tasks by [`crate::TaskSet::take`]; each of them makes the core take a turn.
+/// background tasks by [`crate::TaskSet::take`], the end of another core is seen by [`Mesh::has_ended`]; each of them makes the
+/// core take a turn.
 #[derive(Debug)]
 pub enum Event {
     /// A new connection; nothing is received before the program asks (first [`Io::put_back`] or [`Io::start_receiving`]).
@@ -31,7 +32,8 @@ pub enum Event {
     Written { token: u64, result: Result<()> },
     /// A timer of [`Io::timer`] is due.
     Timer { token: u64 },
-    /// The process was asked to stop (SIGTERM, SIGINT, or [`crate::core::mesh::Sender`] of the control thread).
+    /// The process was asked to stop (SIGTERM, SIGINT, or [`crate::core::mesh::Sender`] of the control thread). A core whose boot
+    /// still runs does not get it: it ends.
     Stop,
 }
 
@@ -53,5 +55,6 @@ pub trait Program: 'static {
 }
 
 /// Makes the program of a core, on that core. The future may use the core's disk (recovery); events queue until it is ready.
+/// Asked to stop meanwhile, the core drops it wherever it waits: what it leaves on the disk is as after a kill.
 pub type Boot<M> =
     Box<dyn FnOnce(Io, Mesh<M>) -> Pin<Box<dyn Future<Output = Box<dyn Program>>>> + Send>;

@@ -115,7 +115,12 @@ impl Core {
             state.stats.steps += 1;
             state.fire_timers();
             if self.inbox.take_stop() {
-                state.events.push(Event::Stop);
+                if self.stage == Stage::Booting {
+                    drop(state);
+                    self.abandon_boot();
+                } else {
+                    state.events.push(Event::Stop);
+                }
             }
         }
         shared
@@ -149,7 +154,8 @@ impl Core {
             let mut state = self.io.shared.state.borrow_mut();
             self.events.append(&mut state.events);
             let wanted = mem::take(&mut state.want_turn);
-            if self.events.is_empty() && !wanted && !self.again && self.inbox.is_empty() {
+            let called = wanted || self.again || self.inbox.take_ends();
+            if self.events.is_empty() && !called && self.inbox.is_empty() {
                 return false;
             }
             state.stats.turns += 1;
@@ -165,6 +171,15 @@ impl Core {
             self.begin_end();
         }
         true
+    }
+
+    /// Asked to stop while the boot runs: it is dropped where it waits, as a kill would end it, only that what it has in flight
+    /// is waited for. A boot may take minutes (a long log to read), or wait for a core that will never answer.
+    fn abandon_boot(&mut self) {
+        let program = self.program.borrow_mut().take();
+        drop(program);
+        self.io.shared.executor.clear();
+        self.begin_end();
     }
 
     /// The program has ended: no new connections, output flushed, connections closed.
@@ -225,7 +240,8 @@ impl Core {
     /// Something for this core came from outside its driver: a message, a request to stop, a woken task.
     pub fn has_work(&self) -> bool {
         // While it boots or ends, messages wait; they would make it spin.
-        let messages = self.stage == Stage::Running && !self.inbox.is_empty();
+        let messages =
+            self.stage == Stage::Running && (!self.inbox.is_empty() || self.inbox.has_ends());
         messages || self.inbox.has_stop() || self.io.shared.executor.has_ready()
     }
 

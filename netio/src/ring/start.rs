@@ -9,10 +9,12 @@ use crate::{
     driver::Driver,
 };
 use probe::Features;
-use std::{os::fd::OwnedFd, sync::Arc, sync::mpsc, thread::JoinHandle};
+use std::{os::fd::OwnedFd, sync::Arc, sync::mpsc, thread::JoinHandle, time::Duration};
 
 /// A core spins no longer than this at first, until it has learned what pays.
 const SPIN_START_US: u64 = 5;
+/// Between two looks at threads that are to end.
+const JOIN_PAUSE: Duration = Duration::from_millis(2);
 /// Looks at the flags between two looks at the clock.
 const SPIN_LOOKS: u32 = 16;
 
@@ -31,7 +33,7 @@ impl<M: Send + 'static> Running<M> {
     pub fn sender(&self) -> Sender<M> {
         self.sender.clone()
     }
-    /// Asks every core to stop: each gets [`crate::Event::Stop`].
+    /// Asks every core to stop: each gets [`crate::Event::Stop`], or ends if its boot still runs.
     pub fn stop(&self) {
         self.sender.stop();
     }
@@ -42,6 +44,18 @@ impl<M: Send + 'static> Running<M> {
     /// Nice value of the cores' threads: what was wished for, or 0 where that was not allowed.
     pub fn nice(&self) -> i32 {
         self.nice
+    }
+    /// As [`Self::join`], but gives up after `wait`: then cores still run, and end with the process.
+    pub fn join_within(self, wait: Duration) -> Option<Result<()>> {
+        let mut left = wait;
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            if left.is_zero() {
+                return None;
+            }
+            std::thread::sleep(JOIN_PAUSE);
+            left = left.saturating_sub(JOIN_PAUSE);
+        }
+        Some(self.join())
     }
     /// Waits until every core has ended. An error names the core that panicked.
     pub fn join(self) -> Result<()> {
@@ -116,8 +130,7 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
             let nice = options.nice == 0 || sys::set_nice(options.nice);
             drop(report.send(Ok(nice)));
             drop(report);
-            // A boot has begun to write when it sees a stop, and may wait for a core that is not there: none begins unless
-            // all cores can.
+            // A boot that is stopped may have begun to write: none begins unless all cores can.
             if may_go.recv().is_err() {
                 return;
             }

@@ -1,0 +1,10 @@
+//! The binary as an operator meets it: exit status, standard streams, signals, sockets, files, limits of the real kernel.
+//!
+//! * [`host`]    a process of the binary, and what is asked of it.
+//! * [`start`]   starts that fail or are interrupted.
+//! * [`streams`] standard streams that nobody reads, and signals.
+#![allow(clippy::unwrap_used)]
+
+mod host;
+mod start;
+mod streams;

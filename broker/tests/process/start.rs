@@ -1,0 +1,112 @@
+//! A start that cannot succeed says one sentence and ends with status 1, whichever core finds out; so does one that a signal ends.
+use crate::host::{Ended, Host, fifo};
+use std::{fs, net::TcpListener};
+
+const CORES: [u16; 2] = [1, 3];
+
+fn fails(host: &Host, sentence: &str) {
+    let ended = host.start().end();
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(said(&ended).contains(sentence), "{sentence:?}: {ended:?}");
+    assert_eq!(ended.out, "");
+}
+
+/// The sentences of this program that are no lines of the log.
+fn said(ended: &Ended) -> String {
+    let lines = ended.error.lines().filter(|l| l.starts_with("millrace: "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_port_in_use() {
+    for cores in CORES {
+        for core in 0..cores {
+            let host = Host::new(cores);
+            let port = host.port + core;
+            let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+            fails(&host, &format!("cannot listen on 127.0.0.1:{port}"));
+            drop(taken);
+            // Nothing is held, and nothing is lost.
+            host.start_and_stop();
+        }
+        let host = Host::new(cores).with(&["--single-port"]);
+        let _taken = TcpListener::bind(("127.0.0.1", host.port)).unwrap();
+        fails(&host, "cannot listen on");
+    }
+}
+
+#[test]
+fn an_admin_port_in_use() {
+    let host = Host::new(2);
+    let _taken = TcpListener::bind(("127.0.0.1", host.admin)).unwrap();
+    fails(&host, "--admin HOST:PORT");
+}
+
+#[test]
+fn a_directory_of_another_node() {
+    for cores in CORES {
+        let host = Host::new(cores);
+        host.start_and_stop();
+        let host = host.with(&["--node-id", "7"]);
+        fails(&host, "use --node-id 1, or another --data");
+    }
+}
+
+#[test]
+fn damage() {
+    for cores in CORES {
+        let host = Host::new(cores);
+        host.start_and_stop();
+        fs::remove_file(host.file("wal/recovered.checkpoint")).unwrap();
+        fails(&host, "recovered.checkpoint");
+        fs::write(host.file("wal/recovered.checkpoint"), "no checkpoint").unwrap();
+        fails(&host, "recovered.checkpoint");
+    }
+}
+
+#[test]
+fn files_where_directories_are_wanted() {
+    for cores in CORES {
+        let host = Host::new(cores);
+        fs::create_dir_all(host.data()).unwrap();
+        fs::write(host.file("wal"), "").unwrap();
+        fails(&host, "wal");
+        let host = Host::new(cores);
+        fs::write(host.data(), "").unwrap();
+        fails(&host, "another with --data DIR");
+    }
+}
+
+#[test]
+fn two_brokers_on_one_directory() {
+    let host = Host::new(2);
+    let first = host.start();
+    host.wait_ready();
+    let mut second = Host::new(2);
+    second.dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(host.data(), second.data()).unwrap();
+    fails(&second, "another process uses this directory");
+    first.signal("TERM");
+    assert_eq!(first.end().code(), 0);
+}
+
+#[test]
+fn a_signal_while_it_starts() {
+    for cores in CORES {
+        for signal in ["TERM", "INT", "HUP"] {
+            let host = Host::new(cores);
+            fs::create_dir_all(host.file("kafka")).unwrap();
+            // The start waits in the middle of its recovery.
+            fifo(&host.file("kafka/meta.properties"));
+            let process = host.start();
+            host.wait_admin("/readyz", |answer| answer.contains("starting"));
+            process.signal(signal);
+            let ended = process.end();
+            assert_eq!(ended.code(), 1, "{ended:?}");
+            let sentence = format!("millrace: SIG{signal} while starting");
+            assert!(ended.error.contains(&sentence), "{ended:?}");
+            fs::remove_file(host.file("kafka/meta.properties")).unwrap();
+            host.start_and_stop();
+        }
+    }
+}
