@@ -289,15 +289,19 @@ impl Collector for Cores {
                 )?;
             }
         }
-        let mut family =
-            encoder.encode_descriptor("errors", "Errors answered, by Kafka's code", None, kind)?;
+        let mut family = encoder.encode_descriptor(
+            "errors",
+            "Errors in answers, by API and Kafka's code; of a request for several topics, groups or others: each",
+            None,
+            kind,
+        )?;
         for s in &self.snapshots {
-            let mut errors: Vec<_> = s.stats.errors.iter().collect();
-            errors.sort_unstable();
-            for (&code, &count) in errors {
+            for (&(key, code), &count) in &s.stats.errors {
+                let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
                 let name = ErrorCode::from_code(code).map_or("unknown", ErrorCode::name);
                 ConstCounter::new(count).encode(family.encode_family(&[
                     ("core", s.core.to_string()),
+                    ("api", api.to_owned()),
                     ("error", name.to_owned()),
                 ])?)?;
             }
@@ -392,6 +396,18 @@ impl Cores {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_have_their_api_and_code() {
+        let mut snapshot = Snapshot::default();
+        let code = ErrorCode::GroupIdNotFound.code();
+        snapshot.stats.error(ApiKey::DeleteGroups, code, 2);
+        snapshot.stats.error(ApiKey::DeleteGroups, code, 1);
+        let text = render(&[], &[snapshot], 1).unwrap();
+        let line =
+            r#"millrace_errors_total{core="0",api="DeleteGroups",error="GROUP_ID_NOT_FOUND"} 3"#;
+        assert!(text.contains(line), "{text}");
+    }
 
     #[test]
     fn histograms_end_with_the_bucket_that_prometheus_wants() {

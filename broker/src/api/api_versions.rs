@@ -27,6 +27,10 @@ pub(crate) fn handle<'a>(
         };
         return request.answer(&response);
     }
+    if request.version() >= 3 {
+        let (name, version) = (&body.client_software_name, &body.client_software_version);
+        shard.note_software(request.pending.reply, name, version);
+    }
     let features = shard.image.features();
     let response = ApiVersionsResponse {
         error_code: 0,

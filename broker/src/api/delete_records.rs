@@ -93,7 +93,6 @@ pub(crate) fn handle<'a>(
                     });
                 }
                 Err(error) => {
-                    shard.stats.error(error);
                     answer.error_code = error.code();
                 }
             }

@@ -50,7 +50,6 @@ pub(crate) fn handle<'a>(
                             .collect();
                     }
                     Err(error) => {
-                        shard.stats.error(error);
                         answer.error_code = error.code();
                     }
                 }

@@ -65,7 +65,6 @@ pub(crate) fn handle<'a>(
                 Refused::InvalidSessionEpoch => ErrorCode::InvalidFetchSessionEpoch,
                 Refused::TopicIdError => ErrorCode::FetchSessionTopicIdError,
             };
-            shard.stats.error(error);
             return request.answer(&FetchResponse {
                 error_code: error.code(),
                 ..Default::default()

@@ -5,11 +5,10 @@ use crate::{
     shard::{
         Shard,
         metadata::OFFSETS_TOPIC,
-        reply::{Pending, Request, Stage},
+        reply::{Answer, Pending, Request, Stage},
         route::core_of,
     },
 };
-use bytes::Bytes;
 use netio::CoreId;
 use std::collections::BTreeMap;
 use wire::{ErrorCode, Str};
@@ -20,7 +19,7 @@ pub(crate) fn one(
     request: &Request<'_>,
     group_id: &str,
     body: group::Request<'_>,
-    assemble: impl FnOnce(&Pending, Response) -> Result<Vec<Bytes>, wire::Error> + 'static,
+    assemble: impl FnOnce(&Pending, Response) -> Result<Answer, wire::Error> + 'static,
 ) -> Result<Stage, wire::Error> {
     if let Some(refused) = refuse_first(shard, request, &body) {
         return Ok(Stage::Reply(assemble(&request.pending, refused)?));

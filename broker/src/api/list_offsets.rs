@@ -101,7 +101,6 @@ pub(crate) fn handle<'a>(
                     lookup.wait_for(token, t, lookup.topics[t].partitions.len());
                 }
                 Err(error) => {
-                    shard.stats.error(error);
                     answer.error_code = error.code();
                 }
             }

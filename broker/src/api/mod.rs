@@ -290,13 +290,13 @@ pub(crate) fn dispatch<'a>(
 ) -> Result<Stage, wire::Error> {
     let pending = request.pending;
     let Some(api) = find(pending.key) else {
-        return Ok(Stage::Close("an API that is not served"));
+        return Ok(shard.not_served(request, "API"));
     };
     if !(api.min..=api.max).contains(&pending.version) {
         if pending.key == ApiKey::ApiVersions {
             return api_versions::answer_unknown_version(request);
         }
-        return Ok(Stage::Close("a version that is not served"));
+        return Ok(shard.not_served(request, "version"));
     }
     if api.home == Home::Controller && shard.me != CoreId(0) {
         return Ok(shard.forward(request, CoreId(0)));

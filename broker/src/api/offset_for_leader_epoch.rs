@@ -46,7 +46,6 @@ pub(crate) fn handle<'a>(
                         }
                     }
                     Err(error) => {
-                        shard.stats.error(error);
                         answer.error_code = error.code();
                     }
                 }

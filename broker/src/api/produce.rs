@@ -146,7 +146,6 @@ pub(crate) fn handle<'a>(
                 }
                 Err(refusal) => {
                     failed = true;
-                    shard.stats.error(refusal.error);
                     response.error_code = refusal.error.code();
                     response.base_offset = -1;
                     // Clients then fail these with the error, and the rest of the batch for being beside them (KIP-467).
@@ -179,11 +178,14 @@ pub(crate) fn handle<'a>(
     }
     let pending = request.pending;
     if body.acks == 0 && missing == 0 {
-        return Ok(if failed {
-            Stage::Close("a produce request with acks=0 that failed")
-        } else {
-            Stage::Silent
-        });
+        if !failed {
+            return Ok(Stage::Silent);
+        }
+        // Nobody is told them.
+        for code in answer.error_codes() {
+            shard.stats.error(pending.key, code, 1);
+        }
+        return Ok(Stage::close("a produce request with acks=0 that failed"));
     }
     if missing == 0 {
         return request.answer(&shard.produce_response(&pending, answer));

@@ -296,9 +296,6 @@ impl Shard {
             ) {
                 continue;
             }
-            if let Some(error) = ErrorCode::from_code(found.error).filter(|_| found.error != 0) {
-                self.stats.error(error);
-            }
             let data = self.partition_data(
                 &op.pending,
                 part,

@@ -97,6 +97,12 @@ impl ProduceAnswer {
         panic!("partition {index} of a produce answer that has fewer");
     }
 
+    /// Of every partition that failed.
+    pub fn error_codes(&self) -> impl Iterator<Item = i16> {
+        let partitions = self.topics.iter().flat_map(|t| &t.partition_responses);
+        partitions.map(|p| p.error_code).filter(|&code| code != 0)
+    }
+
     fn fail(&mut self, index: u32, error: ErrorCode, message: Option<&str>) {
         let partition = self.partition_mut(index);
         partition.error_code = error.code();
@@ -135,8 +141,13 @@ impl Shard {
             };
             let mut partitions = answer.topics.iter().flat_map(|t| &t.partition_responses);
             return match partitions.all(stored) {
-                true => self.reply(pending.reply, Vec::new()),
-                false => self.fail_reply(pending, "a produce request with acks=0 that failed"),
+                true => self.send(pending.reply, Vec::new()),
+                false => {
+                    for code in answer.error_codes() {
+                        self.stats.error(pending.key, code, 1);
+                    }
+                    self.fail_reply(pending, "a produce request with acks=0 that failed")
+                }
             };
         }
         let response = self.produce_response(&pending, answer);

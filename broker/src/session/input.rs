@@ -5,13 +5,13 @@ use crate::{
     limits::{TURN_BYTES, TURN_REQUESTS},
     shard::{
         Shard,
-        reply::{Arrival, Pending, ReplyTo, Request, Stage},
+        reply::{Answer, Arrival, Closing, Pending, ReplyTo, Request, Stage},
     },
 };
 use bytes::Bytes;
 use netio::ConnId;
 use std::net::{IpAddr, SocketAddr};
-use wire::{ApiKey, Reader, RequestHeader, frame};
+use wire::{ApiKey, Decode, Reader, RequestHeader, frame};
 
 /// Frames above this size are received in one shot, or in few, after memory was taken for them.
 const LARGE_FRAME: usize = 32 << 10;
@@ -262,8 +262,8 @@ impl Shard {
             self.stats.request(key);
         }
         match stage {
-            Stage::Reply(slices) => self.reply(reply, slices),
-            Stage::Silent => self.reply(reply, Vec::new()),
+            Stage::Reply(answer) => self.reply(reply, answer),
+            Stage::Silent => self.send(reply, Vec::new()),
             Stage::Later => {}
             Stage::Hold(why) => {
                 if let Some(session) = self.sessions.get_mut(conn) {
@@ -271,11 +271,9 @@ impl Shard {
                 }
                 return Taken::Hold(why);
             }
-            Stage::Close(why) => {
+            Stage::Close(closing) => {
                 self.stats.malformed += 1;
-                self.refusals.log(self.now, "request", || {
-                    format!("{host}: {why}; connection closed")
-                });
+                self.log_closing(host, &closing);
                 return Taken::End { seq };
             }
         }
@@ -289,10 +287,10 @@ impl Shard {
         } = arrival;
         let mut reader = Reader::new(body);
         let Ok(header) = RequestHeader::parse(&mut reader) else {
-            return Stage::Close("a request header that cannot be read, or of an unknown API");
+            return self.unreadable_header(reply, body);
         };
         let Some(key) = ApiKey::from_code(header.api_key) else {
-            return Stage::Close("unknown API");
+            return self.unreadable_header(reply, body);
         };
         let version = header.api_version;
         let pending = Pending {
@@ -312,14 +310,18 @@ impl Shard {
         };
         match api::dispatch(self, &request, &mut reader) {
             Ok(stage) => stage,
-            Err(error) => {
-                self.stats.malformed += 1;
-                self.refusals.log(self.now, "request", || {
-                    format!("{host}: {key:?} version {version}: {error}; connection closed")
-                });
-                Stage::Close("a request that cannot be read")
-            }
+            Err(error) => Stage::close(format!(
+                "{key:?} version {version} that cannot be read: {error}"
+            )),
         }
+    }
+
+    /// Says why a request ends its connection.
+    pub(crate) fn log_closing(&mut self, host: IpAddr, closing: &Closing) {
+        let why = &closing.why;
+        self.refusals.log(self.now, closing.kind, || {
+            format!("{host}: {why}; connection closed")
+        });
     }
 
     pub(crate) fn close(&mut self, conn: ConnId) {
@@ -356,8 +358,16 @@ impl Shard {
         }
     }
 
-    /// Puts a reply in its place and sends what may leave.
-    pub(crate) fn reply(&mut self, to: ReplyTo, slices: Vec<Bytes>) {
+    /// Counts what an answer says, once, on the core that made it, and lets it leave.
+    pub(crate) fn reply(&mut self, to: ReplyTo, answer: Answer) {
+        for &(code, times) in &answer.errors {
+            self.stats.error(answer.key, code, times);
+        }
+        self.send(to, answer.slices);
+    }
+
+    /// Puts a reply whose errors are counted in its place, and sends what may leave. Empty = the request has no answer.
+    pub(crate) fn send(&mut self, to: ReplyTo, slices: Vec<Bytes>) {
         match to {
             ReplyTo::Core { core, id } => {
                 self.tell(core, crate::shard::message::Message::Reply { id, slices })
@@ -410,6 +420,28 @@ impl Shard {
         }
         if ends {
             self.close(conn);
+        }
+    }
+}
+
+impl Shard {
+    /// A header is read by its API and version; of others only the beginning is known, which all have.
+    fn unreadable_header(&mut self, to: ReplyTo, body: &[u8]) -> Stage {
+        let Ok(header) = RequestHeader::decode(&mut Reader::new(body), 1) else {
+            return Stage::close("a request header that cannot be read");
+        };
+        let client = self.client_behind(to, header.client_id.as_deref());
+        let (key, version) = (header.api_key, header.api_version);
+        match ApiKey::from_code(key) {
+            Some(key) => Stage::close(format!(
+                "{} version {version}: a request header that cannot be read ({client})",
+                key.name()
+            )),
+            None => Stage::Close(Closing {
+                kind: "not served",
+                why: format!("API {key} version {version}: this API is not known ({client})")
+                    .into(),
+            }),
         }
     }
 }

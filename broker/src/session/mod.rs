@@ -2,6 +2,7 @@
 //! [`order`], the bounds of a core's connections in [`admission`].
 pub mod admission;
 pub mod input;
+pub mod named;
 pub mod order;
 
 use admission::Reserved;
@@ -43,6 +44,8 @@ pub struct Session {
     pub active: Instant,
     /// When the unfinished frame began, and whether its length is known.
     pub partial: Option<(Instant, bool)>,
+    /// Name and version of the client's software, as it says in ApiVersions (KIP-511); bounded, and safe to log.
+    pub software: Option<Box<str>>,
     /// The last fetch that it began, if any: it may be over.
     pub fetch: Option<u64>,
     /// Its peer sends no more: it ends when all that came is answered.
@@ -64,6 +67,7 @@ impl Session {
             waits_since: None,
             active: now,
             partial: None,
+            software: None,
             fetch: None,
             finished: false,
             ending: false,

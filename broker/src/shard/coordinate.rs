@@ -2,7 +2,7 @@
 //! answers released when these are committed. The state machine is `crate::coordinator` and `crate::group`.
 use super::{
     Shard,
-    reply::{Pending, Request, Stage},
+    reply::{Answer, Pending, Request, Stage},
     tick::{Timer, token},
 };
 use crate::{
@@ -29,8 +29,8 @@ const WRITE_MS: u64 = 5_000;
 /// What is due waits this long when the log has no room.
 const NO_ROOM_MS: u64 = 20;
 
-/// Turns the answers to the parts of a request into its answer, as slices.
-type Assemble = Box<dyn FnOnce(&Pending, Vec<Response>) -> Result<Vec<Bytes>, wire::Error>>;
+/// Turns the answers to the parts of a request into its answer.
+type Assemble = Box<dyn FnOnce(&Pending, Vec<Response>) -> Result<Answer, wire::Error>>;
 
 /// A request whose parts wait for their coordinators.
 struct GroupOp {
@@ -349,7 +349,7 @@ impl Shard {
         &mut self,
         request: &Request<'_>,
         parts: &[(i32, group::Request<'_>)],
-        assemble: impl FnOnce(&Pending, Vec<Response>) -> Result<Vec<Bytes>, wire::Error> + 'static,
+        assemble: impl FnOnce(&Pending, Vec<Response>) -> Result<Answer, wire::Error> + 'static,
     ) -> Result<Stage, wire::Error> {
         if parts.is_empty() {
             return Ok(Stage::Reply(assemble(&request.pending, Vec::new())?));
@@ -478,7 +478,7 @@ impl Shard {
             return;
         };
         match (op.assemble)(&op.pending, op.parts.into_iter().flatten().collect()) {
-            Ok(slices) => self.reply(op.pending.reply, slices),
+            Ok(answer) => self.reply(op.pending.reply, answer),
             Err(error) => self.fail_reply(op.pending, &error.to_string()),
         }
     }

@@ -88,14 +88,12 @@ impl Shard {
         let stage = self.handle(arrival, frame);
         self.deferred.running = false;
         match stage {
-            Stage::Reply(slices) => self.reply(to, slices),
-            Stage::Silent => self.reply(to, Vec::new()),
+            Stage::Reply(answer) => self.reply(to, answer),
+            Stage::Silent => self.send(to, Vec::new()),
             Stage::Later => {}
             Stage::Hold(why) => unreachable!("held ({why:?}) after it was taken"),
-            Stage::Close(why) => {
-                self.refusals.log(self.now, "request", || {
-                    format!("{}: {why}; connection closed", arrival.host)
-                });
+            Stage::Close(closing) => {
+                self.log_closing(arrival.host, &closing);
                 self.end_reply(to);
             }
         }

@@ -41,7 +41,8 @@ fn merge_frames<Q: Split>(pending: &Pending, frames: &[Bytes]) -> Result<Vec<Byt
             pending.version,
         )?);
     }
-    pending.encode(&Q::merge(answers))
+    // What its parts say was counted where they were answered.
+    Ok(pending.encode(&Q::merge(answers))?.slices)
 }
 
 /// What waits for another core's answer.
@@ -226,9 +227,9 @@ impl Shard {
             expired: false,
         };
         match self.handle(arrival, &request.frame) {
-            Stage::Reply(slices) => self.reply(to, slices),
+            Stage::Reply(answer) => self.reply(to, answer),
             Stage::Later => {}
-            Stage::Silent => self.reply(to, Vec::new()),
+            Stage::Silent => self.send(to, Vec::new()),
             Stage::Hold(why) => unreachable!("held ({why:?}) after it was taken"),
             // The core of the connection has checked the bytes already; what fails here is answered with nothing, and the
             // connection is closed there.
@@ -240,7 +241,7 @@ impl Shard {
     pub(crate) fn on_forward_reply(&mut self, id: u64, slices: Vec<Bytes>) {
         match self.forwards.remove(id) {
             None => unreachable!("an answer {id} that nobody waits for"),
-            Some(Waiting::Whole(pending)) => self.reply(pending.reply, slices),
+            Some(Waiting::Whole(pending)) => self.send(pending.reply, slices),
             Some(Waiting::Part { gather, at }) => {
                 let Some(waiting) = self.forwards.gathers.get_mut(&gather) else {
                     return;
@@ -261,7 +262,7 @@ impl Shard {
         let pending = gather.pending;
         // acks=0: the parts have no answers, nor has the whole.
         if gather.parts.iter().flatten().all(Bytes::is_empty) {
-            self.reply(pending.reply, Vec::new());
+            self.send(pending.reply, Vec::new());
             return;
         }
         let frames: Vec<Bytes> = gather
@@ -271,7 +272,7 @@ impl Shard {
             .map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..))
             .collect();
         match (gather.merge)(&pending, &frames) {
-            Ok(slices) => self.reply(pending.reply, slices),
+            Ok(slices) => self.send(pending.reply, slices),
             Err(error) => self.fail_reply(pending, &error.to_string()),
         }
     }
@@ -310,7 +311,7 @@ impl Shard {
     /// is closed.
     pub(crate) fn finish<T: ApiMessage>(&mut self, pending: &Pending, response: &T) {
         match pending.encode(response) {
-            Ok(slices) => self.reply(pending.reply, slices),
+            Ok(answer) => self.reply(pending.reply, answer),
             Err(error) => self.fail_reply(*pending, &error.to_string()),
         }
     }

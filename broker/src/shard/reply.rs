@@ -2,7 +2,7 @@
 use crate::session::Held;
 use bytes::Bytes;
 use netio::{ConnId, CoreId, Instant};
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 use wire::{ApiKey, ApiMessage};
 
 /// Where an answer goes.
@@ -54,8 +54,8 @@ pub struct Request<'a> {
 /// What a handler's first stage did.
 #[derive(Debug)]
 pub enum Stage {
-    /// The answer, as slices for one send.
-    Reply(Vec<Bytes>),
+    /// The answer.
+    Reply(Answer),
     /// The answer comes later, through [`Pending`].
     Later,
     /// This request has no answer (acks=0).
@@ -63,13 +63,46 @@ pub enum Stage {
     /// Nothing was done: it is to come again when the reason is gone. Only for requests that are not forwarded.
     Hold(Held),
     /// The connection is closed: the request cannot be answered (wire rule 18).
-    Close(&'static str),
+    Close(Closing),
+}
+
+/// Why a connection is closed at a request.
+#[derive(Debug)]
+pub struct Closing {
+    /// Log lines of a kind are one a second: what one peer does hides nothing of another kind.
+    pub kind: &'static str,
+    pub why: Cow<'static, str>,
+}
+
+impl Stage {
+    /// The connection ends here, for a reason that every request of its kind has.
+    pub fn close(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Close(Closing {
+            kind: "request",
+            why: why.into(),
+        })
+    }
+}
+
+/// An answer: slices for one send, and the error codes in it. Every answer is one of these until it leaves, where its codes
+/// are counted ([`Shard::reply`](crate::shard::Shard)).
+#[derive(Debug)]
+pub struct Answer {
+    pub key: ApiKey,
+    pub slices: Vec<Bytes>,
+    /// Codes but 0, with how often each is said.
+    pub errors: Vec<(i16, u32)>,
 }
 
 impl Pending {
-    /// The answer as slices.
-    pub fn encode<T: ApiMessage>(&self, response: &T) -> Result<Vec<Bytes>, wire::Error> {
-        wire::encode_response(response, self.correlation_id, self.version)
+    /// The answer as it leaves.
+    pub fn encode<T: ApiMessage>(&self, response: &T) -> Result<Answer, wire::Error> {
+        let (slices, errors) = wire::encode_answer(response, self.correlation_id, self.version)?;
+        Ok(Answer {
+            key: self.key,
+            slices,
+            errors,
+        })
     }
 }
 

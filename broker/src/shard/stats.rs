@@ -1,8 +1,7 @@
 //! Numbers of a core: counted by the shard, read by the control thread through [`Snapshot`].
-use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
-use wire::{ApiKey, ErrorCode};
+use wire::ApiKey;
 
 /// A latency histogram in nanoseconds, three significant digits, up to a minute.
 #[derive(Clone, Debug)]
@@ -28,7 +27,8 @@ impl Latency {
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     pub requests: BTreeMap<i16, u64>,
-    pub errors: HashMap<i16, u64, foldhash::fast::FixedState>,
+    /// Error codes answered, by API key and code: as many as are both served and said, so a bounded number.
+    pub errors: BTreeMap<(i16, i16), u64>,
     pub sent_bytes: u64,
     pub produced_bytes: u64,
     pub fetched_bytes: u64,
@@ -59,8 +59,9 @@ impl Stats {
         *self.requests.entry(key.code()).or_default() += 1;
     }
 
-    pub fn error(&mut self, error: ErrorCode) {
-        *self.errors.entry(error.code()).or_default() += 1;
+    /// An answer to `key` says `code`, so often.
+    pub fn error(&mut self, key: ApiKey, code: i16, times: u32) {
+        *self.errors.entry((key.code(), code)).or_default() += u64::from(times);
     }
 }
 

@@ -36,7 +36,12 @@ pub(crate) struct How {
     pub(crate) disk_bytes: u64,
     /// Takes a note of every turn.
     pub(crate) turns: Option<Arc<Mutex<Vec<TurnNote>>>>,
+    /// Takes note of the errors that each core has counted.
+    pub(crate) errors: Option<Arc<Mutex<Errors>>>,
 }
+
+/// Errors counted, by core, and by API key and code.
+pub(crate) type Errors = BTreeMap<usize, BTreeMap<(i16, i16), u64>>;
 
 /// What a turn of a core began with, and where its totals were at its end.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +93,7 @@ impl How {
             storage,
             disk_bytes: 4 << 30,
             turns: None,
+            errors: None,
         }
     }
 
@@ -187,7 +193,7 @@ impl Bed {
             ready: Arc::new(told),
         };
         let boots = (0..self.how.settings.cores)
-            .map(|_| boot_of(plan.clone(), self.how.turns.clone()))
+            .map(|core| boot_of(plan.clone(), usize::from(core), self.how.clone()))
             .collect();
         self.sim.restart(self.node, boots);
     }
@@ -304,7 +310,9 @@ pub(crate) fn read_answer<Q: Request>(frame: &[u8], id: i32, version: i16) -> Q:
 /// A core whose turns are taken note of.
 struct Watched {
     shard: Shard,
-    turns: Arc<Mutex<Vec<TurnNote>>>,
+    core: usize,
+    turns: Option<Arc<Mutex<Vec<TurnNote>>>>,
+    errors: Option<Arc<Mutex<Errors>>>,
 }
 
 impl Program for Watched {
@@ -317,19 +325,30 @@ impl Program for Watched {
         };
         let said = self.shard.turn(events);
         note.requests = self.shard.stats().requests.clone();
-        self.turns.lock().unwrap().push(note);
+        if let Some(turns) = &self.turns {
+            turns.lock().unwrap().push(note);
+        }
+        if let Some(errors) = &self.errors {
+            let counted = self.shard.stats().errors.clone();
+            errors.lock().unwrap().insert(self.core, counted);
+        }
         said
     }
 }
 
-fn boot_of(plan: Plan, turns: Option<Arc<Mutex<Vec<TurnNote>>>>) -> Boot<Message> {
+fn boot_of(plan: Plan, core: usize, how: How) -> Boot<Message> {
     Box::new(move |io, mesh| {
         Box::pin(async move {
             let progress = plan.ready.clone();
             match boot::boot(plan, io, mesh).await {
-                Ok(shard) => match turns {
-                    Some(turns) => Box::new(Watched { shard, turns }) as Box<dyn Program>,
-                    None => Box::new(shard) as Box<dyn Program>,
+                Ok(shard) => match (how.turns, how.errors) {
+                    (None, None) => Box::new(shard) as Box<dyn Program>,
+                    (turns, errors) => Box::new(Watched {
+                        shard,
+                        core,
+                        turns,
+                        errors,
+                    }) as Box<dyn Program>,
                 },
                 Err(reason) => {
                     progress.send_modify(|p| p.fail(reason));
@@ -369,4 +388,28 @@ impl Conn {
         let rest = self.arrived.split_off(end);
         Some(std::mem::replace(&mut self.arrived, rest).split_off(4))
     }
+}
+
+/// What the broker logs while `run` does something.
+pub(crate) fn log_of(run: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let log = kept.0.lock().unwrap().clone();
+    String::from_utf8(log).unwrap()
 }

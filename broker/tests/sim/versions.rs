@@ -1,11 +1,14 @@
 //! Every API in every version that is served: the answer is there, decodes in that version, and has Kafka's error codes.
 use crate::{
-    bed::{Bed, Conn, every_mode},
+    bed::{Bed, Conn, Errors, every_mode, log_of},
     kafka::{Kafka, batch},
     requests::{ID, Names, filled, minimal, show_answer, versions_of},
 };
 use broker::api::{Api, TABLE};
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
 use wire::{ApiKey, ErrorCode, Uuid, api_versions::ApiVersionsRequest};
 
 /// A world with a topic and a group in it.
@@ -40,11 +43,16 @@ fn ask(bed: &mut Bed, conn: &mut Conn, key: ApiKey, version: i16, request: Vec<u
 
 /// The error codes in an answer, each once, without NONE.
 fn errors(answer: &str) -> BTreeSet<ErrorCode> {
+    codes(answer).collect()
+}
+
+/// The error codes in an answer, as often as they are said, without NONE.
+fn codes(answer: &str) -> impl Iterator<Item = ErrorCode> {
     let codes = answer.split("error_code: ").skip(1).map(|rest| {
         let digits = rest.find([',', ' ', '}']).map_or(rest, |end| &rest[..end]);
         ErrorCode::from_code(digits.parse().unwrap()).unwrap()
     });
-    codes.filter(|&code| code != ErrorCode::None).collect()
+    codes.filter(|&code| code != ErrorCode::None)
 }
 
 fn served() -> impl Iterator<Item = (&'static Api, i16)> {
@@ -306,5 +314,92 @@ fn api_versions_of_the_future_says_what_is_served() {
                 assert_eq!(keys, [(18, 0, 4)]);
             }
         }
+    }
+}
+
+/// What all cores have counted for an API.
+fn counted(errors: &Mutex<Errors>, key: ApiKey) -> BTreeMap<i16, u64> {
+    let mut sum = BTreeMap::new();
+    for (&(api, code), &times) in errors.lock().unwrap().values().flatten() {
+        if api == key.code() {
+            *sum.entry(code).or_default() += times;
+        }
+    }
+    sum
+}
+
+#[test]
+fn every_error_of_every_api_is_counted_once() {
+    for mut how in every_mode(16) {
+        let errors = Arc::default();
+        how.errors = Some(Arc::clone(&errors));
+        let mut bed = Bed::start(how);
+        let mut kafka = Kafka::default();
+        let known = world(&mut bed, &mut kafka);
+        let strange = Names {
+            topic: "unknown".into(),
+            topic_id: Uuid::from_random(1, 2),
+            partition: 0,
+            group: "unknown".into(),
+            new_topic: String::new(),
+            strange: true,
+        };
+        let mut said_at_all = BTreeSet::new();
+        for (api, version) in served() {
+            for (core, names) in [(0, &strange), (bed.cores() - 1, &known)] {
+                let mut conn = bed.connect(core);
+                let request = filled(api.key, version, names);
+                let mut wanted = counted(&errors, api.key);
+                let answer = ask(&mut bed, &mut conn, api.key, version, request);
+                for code in codes(&answer) {
+                    *wanted.entry(code.code()).or_default() += 1;
+                    said_at_all.insert(api.key.name());
+                }
+                let counted = counted(&errors, api.key);
+                let api = api.key;
+                assert_eq!(counted, wanted, "{api:?} version {version}: {answer}");
+            }
+        }
+        assert!(said_at_all.len() > 25, "{said_at_all:?}");
+    }
+}
+
+#[test]
+fn a_request_that_is_not_served_is_logged_with_who_sent_it() {
+    for how in every_mode(17) {
+        let log = log_of(|| {
+            let mut bed = Bed::start(how);
+            let mut conn = bed.connect(bed.cores() - 1);
+            let hello = ApiVersionsRequest {
+                client_software_name: "some-library".into(),
+                client_software_version: "1.2.3".into(),
+                ..Default::default()
+            };
+            assert_eq!(bed.call(&mut conn, &hello, 3).error_code, 0);
+            let mut request = Vec::new();
+            request.extend(ApiKey::Fetch.code().to_be_bytes());
+            request.extend(3i16.to_be_bytes());
+            request.extend(ID.to_be_bytes());
+            request.extend([0, 9]);
+            request.extend(b"billing\x1b\n");
+            conn.client
+                .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+            bed.until_closed(&mut conn);
+            let mut conn = bed.connect(0);
+            bed.sim.run_for(2_000_000_000);
+            request[..4].copy_from_slice(&[0x7f, 0, 0, 9]);
+            conn.client
+                .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+            bed.until_closed(&mut conn);
+        });
+        let line = |what: &str| log.lines().find(|l| l.contains(what)).map(str::to_owned);
+        let fetch = line("Fetch version 3").unwrap_or_else(|| panic!("{log}"));
+        let id = "client id \"billing\\u{1b}\\n\"";
+        assert!(fetch.contains(id), "{fetch}");
+        let software = "software \"some-library\" \"1.2.3\"";
+        assert!(fetch.contains(software), "{fetch}");
+        let unknown = line("API 32512 version 9").unwrap_or_else(|| panic!("{log}"));
+        assert!(unknown.contains(id), "{unknown}");
+        assert!(unknown.contains("software not said"), "{unknown}");
     }
 }

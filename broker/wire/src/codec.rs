@@ -139,9 +139,19 @@ pub fn encode_response<T: ApiMessage>(
     correlation_id: i32,
     version: i16,
 ) -> Result<Vec<Bytes>, Error> {
+    Ok(encode_answer(message, correlation_id, version)?.0)
+}
+
+/// As [`encode_response`], with the error codes that the frame has and how often, but for 0.
+pub fn encode_answer<T: ApiMessage>(
+    message: &T,
+    correlation_id: i32,
+    version: i16,
+) -> Result<(Vec<Bytes>, Vec<(i16, u32)>), Error> {
     let mut writer = Writer::with_buffer(Vec::with_capacity(256));
     write_response(&mut writer, message, correlation_id, version)?;
-    Ok(writer.into_slices())
+    let errors = writer.take_errors();
+    Ok((writer.into_slices(), errors))
 }
 
 /// A request's frame by itself: slices to be sent one after the other.

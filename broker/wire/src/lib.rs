@@ -36,7 +36,7 @@ pub mod writer;
 pub use api_key::ApiKey;
 pub use codec::{
     ApiMessage, Decode, Encode, Message, RecordMessage, Request, VersionRange, decode,
-    encode_request, encode_response, write_request, write_response,
+    encode_answer, encode_request, encode_response, write_request, write_response,
 };
 pub use error::Error;
 pub use error_code::ErrorCode;

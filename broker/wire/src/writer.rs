@@ -21,6 +21,8 @@ pub struct Writer {
     /// Slices by the place in `buffer` before which they belong, in order.
     inserts: Vec<(usize, Bytes)>,
     inserted: usize,
+    /// Error codes written and how often, but for 0.
+    errors: Vec<(i16, u32)>,
 }
 
 /// Where a tagged field's value began.
@@ -147,6 +149,23 @@ impl Writer {
 
     pub fn i16(&mut self, value: i16) {
         self.buffer.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// An error code of a response. It is noted, so that who sends the answer can count it.
+    pub fn error_code(&mut self, code: i16) {
+        self.i16(code);
+        if code == 0 {
+            return;
+        }
+        match self.errors.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, times)) => *times = times.saturating_add(1),
+            None => self.errors.push((code, 1)),
+        }
+    }
+
+    /// The error codes written since the last call, with how often each.
+    pub fn take_errors(&mut self) -> Vec<(i16, u32)> {
+        std::mem::take(&mut self.errors)
     }
 
     pub fn u16(&mut self, value: u16) {

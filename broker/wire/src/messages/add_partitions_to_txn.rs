@@ -267,7 +267,7 @@ impl Encode for AddPartitionsToTxnResponse<'_> {
         let flex = version >= 3;
         w.i32(self.throttle_time_ms);
         if version >= 4 {
-            w.i16(self.error_code);
+            w.error_code(self.error_code);
         }
         if version >= 4 {
             w.array(&self.results_by_transaction, flex, version)?;
@@ -412,7 +412,7 @@ impl Encode for AddPartitionsToTxnPartitionResult {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 3;
         w.i32(self.partition_index);
-        w.i16(self.partition_error_code);
+        w.error_code(self.partition_error_code);
         if flex {
             w.uvarint(0);
         }

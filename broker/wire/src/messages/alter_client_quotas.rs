@@ -293,7 +293,7 @@ impl<'a> Decode<'a> for ResponseEntryData<'a> {
 impl Encode for ResponseEntryData<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 1;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         w.array(&self.entity, flex, version)?;
         if flex {

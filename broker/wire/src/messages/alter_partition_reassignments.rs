@@ -195,7 +195,7 @@ impl Encode for AlterPartitionReassignmentsResponse<'_> {
         if version >= 1 {
             w.bool(self.allow_replication_factor_change);
         }
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.responses, true, version)?;
         w.uvarint(0);
@@ -288,7 +288,7 @@ impl<'a> Decode<'a> for ReassignablePartitionResponse<'a> {
 impl Encode for ReassignablePartitionResponse<'_> {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

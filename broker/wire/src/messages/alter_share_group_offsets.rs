@@ -154,7 +154,7 @@ impl Encode for AlterShareGroupOffsetsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.responses, true, version)?;
         w.uvarint(0);
@@ -241,7 +241,7 @@ impl<'a> Decode<'a> for AlterShareGroupOffsetsResponsePartition<'a> {
 impl Encode for AlterShareGroupOffsetsResponsePartition<'_> {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

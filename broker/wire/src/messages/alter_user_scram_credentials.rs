@@ -221,7 +221,7 @@ impl<'a> Decode<'a> for AlterUserScramCredentialsResult<'a> {
 impl Encode for AlterUserScramCredentialsResult<'_> {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.string(&self.user, true)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

@@ -157,7 +157,7 @@ impl Encode for ApiVersionsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         let flex = version >= 3;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.array(&self.api_keys, flex, version)?;
         if version >= 1 {
             w.i32(self.throttle_time_ms);

@@ -220,7 +220,7 @@ impl<'a> Decode<'a> for AclCreationResult<'a> {
 impl Encode for AclCreationResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 2;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         if flex {
             w.uvarint(0);

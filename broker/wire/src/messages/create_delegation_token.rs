@@ -215,7 +215,7 @@ impl Encode for CreateDelegationTokenResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.string(&self.principal_type, flex)?;
         w.string(&self.principal_name, flex)?;
         if version >= 3 {

@@ -233,7 +233,7 @@ impl Encode for CreatePartitionsTopicResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 2;
         w.string(&self.name, flex)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         if flex {
             w.uvarint(0);

@@ -133,7 +133,7 @@ impl Encode for DeletableGroupResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 2;
         w.string(&self.group_id, flex)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if flex {
             w.uvarint(0);
         }

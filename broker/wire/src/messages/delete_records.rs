@@ -262,7 +262,7 @@ impl Encode for DeleteRecordsPartitionResult {
         let flex = version >= 2;
         w.i32(self.partition_index);
         w.i64(self.low_watermark);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if flex {
             w.uvarint(0);
         }

@@ -122,7 +122,7 @@ impl Encode for DeleteShareGroupOffsetsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.responses, true, version)?;
         w.uvarint(0);
@@ -170,7 +170,7 @@ impl Encode for DeleteShareGroupOffsetsResponseTopic<'_> {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.string(&self.topic_name, true)?;
         w.uuid(self.topic_id);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

@@ -143,7 +143,7 @@ impl Encode for DescribeAclsResponse<'_> {
         Self::check_version(version)?;
         let flex = version >= 2;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         w.array(&self.resources, flex, version)?;
         if flex {

@@ -166,7 +166,7 @@ impl Encode for DescribeClientQuotasResponse<'_> {
         Self::check_version(version)?;
         let flex = version >= 1;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         w.opt_array(self.entries.as_deref(), flex, true, version)?;
         if flex {

@@ -224,7 +224,7 @@ impl<'a> Decode<'a> for DescribeConfigsResult<'a> {
 impl Encode for DescribeConfigsResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 4;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         w.i8(self.resource_type);
         w.string(&self.resource_name, flex)?;

@@ -180,7 +180,7 @@ impl<'a> Decode<'a> for DescribedGroup<'a> {
 impl Encode for DescribedGroup<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 5;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if version >= 6 {
             w.opt_string(self.error_message.as_deref(), flex, true)?;
         } else if self.error_message.is_some() {

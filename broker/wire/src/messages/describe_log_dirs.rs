@@ -145,7 +145,7 @@ impl Encode for DescribeLogDirsResponse<'_> {
         let flex = version >= 2;
         w.i32(self.throttle_time_ms);
         if version >= 3 {
-            w.i16(self.error_code);
+            w.error_code(self.error_code);
         }
         w.array(&self.results, flex, version)?;
         if flex {
@@ -215,7 +215,7 @@ impl<'a> Decode<'a> for DescribeLogDirsResult<'a> {
 impl Encode for DescribeLogDirsResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 2;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.string(&self.log_dir, flex)?;
         w.array(&self.topics, flex, version)?;
         if version >= 4 {

@@ -198,7 +198,7 @@ impl<'a> Decode<'a> for PartitionResponse<'a> {
 impl Encode for PartitionResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.active_producers, true, version)?;
         w.uvarint(0);

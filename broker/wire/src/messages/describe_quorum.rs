@@ -166,7 +166,7 @@ impl<'a> Decode<'a> for DescribeQuorumResponse<'a> {
 impl Encode for DescribeQuorumResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if version >= 2 {
             w.opt_string(self.error_message.as_deref(), true, true)?;
         }
@@ -285,7 +285,7 @@ impl<'a> Decode<'a> for ResponsePartitionData<'a> {
 impl Encode for ResponsePartitionData<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if version >= 2 {
             w.opt_string(self.error_message.as_deref(), true, true)?;
         }

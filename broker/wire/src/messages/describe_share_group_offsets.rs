@@ -208,7 +208,7 @@ impl Encode for DescribeShareGroupOffsetsResponseGroup<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.string(&self.group_id, true)?;
         w.array(&self.topics, true, version)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
@@ -319,7 +319,7 @@ impl Encode for DescribeShareGroupOffsetsResponsePartition<'_> {
         if version >= 1 {
             w.i64(self.lag);
         }
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

@@ -235,7 +235,7 @@ impl<'a> Decode<'a> for DescribeTopicPartitionsResponseTopic<'a> {
 
 impl Encode for DescribeTopicPartitionsResponseTopic<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.name.as_deref(), true, true)?;
         w.uuid(self.topic_id);
         w.bool(self.is_internal);
@@ -314,7 +314,7 @@ impl Decode<'_> for DescribeTopicPartitionsResponsePartition {
 
 impl Encode for DescribeTopicPartitionsResponsePartition {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.i32(self.partition_index);
         w.i32(self.leader_id);
         w.i32(self.leader_epoch);

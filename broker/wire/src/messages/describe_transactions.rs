@@ -128,7 +128,7 @@ impl<'a> Decode<'a> for TransactionState<'a> {
 
 impl Encode for TransactionState<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.string(&self.transactional_id, true)?;
         w.string(&self.transaction_state, true)?;
         w.i32(self.transaction_timeout_ms);

@@ -136,7 +136,7 @@ impl Encode for DescribeUserScramCredentialsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.results, true, version)?;
         w.uvarint(0);
@@ -193,7 +193,7 @@ impl<'a> Decode<'a> for DescribeUserScramCredentialsResult<'a> {
 impl Encode for DescribeUserScramCredentialsResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.string(&self.user, true)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.credential_infos, true, version)?;
         w.uvarint(0);

@@ -164,7 +164,7 @@ impl Encode for ElectLeadersResponse<'_> {
         let flex = version >= 2;
         w.i32(self.throttle_time_ms);
         if version >= 1 {
-            w.i16(self.error_code);
+            w.error_code(self.error_code);
         } else if self.error_code != 0 {
             return Err(Error::not_carried(
                 "ElectLeadersResponse.error_code",
@@ -272,7 +272,7 @@ impl Encode for PartitionResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 2;
         w.i32(self.partition_id);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         if flex {
             w.uvarint(0);

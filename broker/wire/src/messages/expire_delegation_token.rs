@@ -94,7 +94,7 @@ impl Encode for ExpireDelegationTokenResponse {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.i64(self.expiry_timestamp_ms);
         w.i32(self.throttle_time_ms);
         if flex {

@@ -172,7 +172,7 @@ impl Encode for FindCoordinatorResponse<'_> {
             w.i32(self.throttle_time_ms);
         }
         if version <= 3 {
-            w.i16(self.error_code);
+            w.error_code(self.error_code);
         } else if self.error_code != 0 {
             return Err(Error::not_carried(
                 "FindCoordinatorResponse.error_code",
@@ -276,7 +276,7 @@ impl Encode for Coordinator<'_> {
         w.i32(self.node_id);
         w.string(&self.host, true)?;
         w.i32(self.port);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

@@ -84,7 +84,7 @@ impl Encode for GetTelemetrySubscriptionsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.uuid(self.client_instance_id);
         w.i32(self.subscription_id);
         w.array(&self.accepted_compression_types, true, version)?;

@@ -181,7 +181,7 @@ impl Encode for LeaveGroupResponse<'_> {
         if version >= 1 {
             w.i32(self.throttle_time_ms);
         }
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if version >= 3 {
             w.array(&self.members, flex, version)?;
         } else if !self.members.is_empty() {
@@ -244,7 +244,7 @@ impl Encode for MemberResponse<'_> {
         let flex = version >= 4;
         w.string(&self.member_id, flex)?;
         w.opt_string(self.group_instance_id.as_deref(), flex, true)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if flex {
             w.uvarint(0);
         }

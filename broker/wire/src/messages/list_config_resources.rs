@@ -84,7 +84,7 @@ impl Encode for ListConfigResourcesResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.array(&self.config_resources, true, version)?;
         w.uvarint(0);
         Ok(())

@@ -122,7 +122,7 @@ impl Encode for ListGroupsResponse<'_> {
         if version >= 1 {
             w.i32(self.throttle_time_ms);
         }
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.array(&self.groups, flex, version)?;
         if flex {
             w.uvarint(0);

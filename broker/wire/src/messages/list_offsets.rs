@@ -318,7 +318,7 @@ impl Encode for ListOffsetsPartitionResponse {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 6;
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.i64(self.timestamp);
         w.i64(self.offset);
         if version >= 4 {

@@ -147,7 +147,7 @@ impl Encode for ListPartitionReassignmentsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.array(&self.topics, true, version)?;
         w.uvarint(0);

@@ -126,7 +126,7 @@ impl Encode for ListTransactionsResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.strings(&self.unknown_state_filters, true)?;
         w.array(&self.transaction_states, true, version)?;
         w.uvarint(0);

@@ -258,7 +258,7 @@ impl Encode for MetadataResponse<'_> {
             ));
         }
         if version >= 13 {
-            w.i16(self.error_code);
+            w.error_code(self.error_code);
         }
         if flex {
             w.uvarint(0);
@@ -395,7 +395,7 @@ impl<'a> Decode<'a> for MetadataResponseTopic<'a> {
 impl Encode for MetadataResponseTopic<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 9;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.name.as_deref(), flex, version >= 12)?;
         if version >= 10 {
             w.uuid(self.topic_id);
@@ -488,7 +488,7 @@ impl Decode<'_> for MetadataResponsePartition {
 impl Encode for MetadataResponsePartition {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 9;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.i32(self.partition_index);
         w.i32(self.leader_id);
         if version >= 7 {

@@ -136,7 +136,7 @@ impl<'a> Decode<'a> for OffsetDeleteResponse<'a> {
 impl Encode for OffsetDeleteResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.i32(self.throttle_time_ms);
         w.array(&self.topics, false, version)?;
         Ok(())
@@ -209,7 +209,7 @@ impl Decode<'_> for OffsetDeleteResponsePartition {
 impl Encode for OffsetDeleteResponsePartition {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         Ok(())
     }
 }

@@ -342,7 +342,7 @@ impl Encode for OffsetFetchResponse<'_> {
             return Err(Error::not_carried("OffsetFetchResponse.topics", version));
         }
         if (2..=7).contains(&version) {
-            w.i16(self.error_code);
+            w.error_code(self.error_code);
         }
         if version >= 8 {
             w.array(&self.groups, flex, version)?;
@@ -462,7 +462,7 @@ impl Encode for OffsetFetchResponsePartition<'_> {
             w.i32(self.committed_leader_epoch);
         }
         w.opt_string(self.metadata.as_deref(), flex, true)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if flex {
             w.uvarint(0);
         }
@@ -508,7 +508,7 @@ impl Encode for OffsetFetchResponseGroup<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.string(&self.group_id, true)?;
         w.array(&self.topics, true, version)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.uvarint(0);
         Ok(())
     }
@@ -625,7 +625,7 @@ impl Encode for OffsetFetchResponsePartitions<'_> {
         w.i64(self.committed_offset);
         w.i32(self.committed_leader_epoch);
         w.opt_string(self.metadata.as_deref(), true, true)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.uvarint(0);
         Ok(())
     }

@@ -301,7 +301,7 @@ impl Decode<'_> for EpochEndOffset {
 impl Encode for EpochEndOffset {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 4;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.i32(self.partition);
         w.i32(self.leader_epoch);
         w.i64(self.end_offset);

@@ -220,7 +220,7 @@ impl<'a> Decode<'a> for PartitionResult<'a> {
 impl Encode for PartitionResult<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.i32(self.partition);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.i32(self.state_epoch);
         w.i64(self.start_offset);

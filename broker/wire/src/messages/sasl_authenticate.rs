@@ -104,7 +104,7 @@ impl Encode for SaslAuthenticateResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), flex, true)?;
         w.bytes(&self.auth_bytes, flex)?;
         if version >= 1 {

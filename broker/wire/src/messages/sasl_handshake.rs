@@ -73,7 +73,7 @@ impl<'a> Decode<'a> for SaslHandshakeResponse<'a> {
 impl Encode for SaslHandshakeResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.strings(&self.mechanisms, false)?;
         Ok(())
     }

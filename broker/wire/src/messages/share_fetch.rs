@@ -279,7 +279,7 @@ impl Encode for ShareFetchResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.i32(self.acquisition_lock_timeout_ms);
         w.array(&self.responses, true, version)?;
@@ -377,9 +377,9 @@ impl<'a> Decode<'a> for PartitionData<'a> {
 impl Encode for PartitionData<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
-        w.i16(self.acknowledge_error_code);
+        w.error_code(self.acknowledge_error_code);
         w.opt_string(self.acknowledge_error_message.as_deref(), true, true)?;
         self.current_leader.encode(w, version)?;
         w.records(&self.records, true)?;

@@ -152,7 +152,7 @@ impl<'a> Decode<'a> for DescribedGroup<'a> {
 
 impl Encode for DescribedGroup<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.string(&self.group_id, true)?;
         w.string(&self.group_state, true)?;

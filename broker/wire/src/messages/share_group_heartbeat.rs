@@ -110,7 +110,7 @@ impl Encode for ShareGroupHeartbeatResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.opt_string(self.member_id.as_deref(), true, true)?;
         w.i32(self.member_epoch);

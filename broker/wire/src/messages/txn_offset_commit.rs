@@ -362,7 +362,7 @@ impl Encode for TxnOffsetCommitResponsePartition {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         let flex = version >= 3;
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         if flex {
             w.uvarint(0);
         }

@@ -196,7 +196,7 @@ impl Encode for UpdateFeaturesResponse<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {
         Self::check_version(version)?;
         w.i32(self.throttle_time_ms);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         if version <= 1 {
             w.array(&self.results, true, version)?;
@@ -252,7 +252,7 @@ impl<'a> Decode<'a> for UpdatableFeatureResult<'a> {
 impl Encode for UpdatableFeatureResult<'_> {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.string(&self.feature, true)?;
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

@@ -276,7 +276,7 @@ impl<'a> Decode<'a> for PartitionResult<'a> {
 impl Encode for PartitionResult<'_> {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.i32(self.partition);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())

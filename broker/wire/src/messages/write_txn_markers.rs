@@ -284,7 +284,7 @@ impl Decode<'_> for WritableTxnMarkerPartitionResult {
 impl Encode for WritableTxnMarkerPartitionResult {
     fn encode(&self, w: &mut Writer, _version: i16) -> Result<(), Error> {
         w.i32(self.partition_index);
-        w.i16(self.error_code);
+        w.error_code(self.error_code);
         w.uvarint(0);
         Ok(())
     }

@@ -415,7 +415,12 @@ impl<'m> Generator<'m> {
                 }
                 continue;
             }
-            let write = field.write(flex);
+            let write = match self.message.kind {
+                Kind::Response if field.is_error_code() => {
+                    format!("w.error_code(self.{});", field.name)
+                }
+                _ => field.write(flex),
+            };
             match carried {
                 None => writeln!(body, "{write}")?,
                 Some(carried) if refuse.is_empty() => {
@@ -731,6 +736,11 @@ impl RustField<'_> {
             Type::Struct(_) => "Decode::decode(r, version)?".to_owned(),
             ty => format!("r.{}()?", fixed_method(ty)),
         }
+    }
+
+    /// Whether a response says by it what went wrong.
+    fn is_error_code(&self) -> bool {
+        self.field.ty == Type::Int16 && self.field.name.ends_with("ErrorCode")
     }
 
     /// A statement that writes the field.
