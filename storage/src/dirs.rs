@@ -14,6 +14,7 @@ use bytes::Bytes;
 use netio::{Class, Io};
 use record::Offset;
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::{Path, PathBuf},
 };
@@ -97,6 +98,11 @@ impl Dirs {
             .map(|(dir, id)| (*id, name(dir)))
             .collect()
     }
+    /// They are planned anew at the next look.
+    fn forget_flushes(&mut self) {
+        self.queue.clear();
+        self.queued.clear();
+    }
     pub(crate) fn is_flushing(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -118,13 +124,14 @@ impl Store {
 
     /// The log's files; `None` while they are being opened, or cannot be now.
     pub(crate) fn open_dir(&mut self, slot: LogSlot, class: Class) -> Option<DiskLog> {
+        let short = self.turn.short.is_some();
         let log = self.any_log(slot)?;
         let known = match &log.dir {
             Dir::Open(disk) => return Some(disk.clone()),
             Dir::Opening(_) => return None,
             Dir::Closed(known) => *known,
         };
-        if log.failed.is_some() {
+        if log.failed.is_some() || short {
             return None;
         }
         let (id, name, config) = (log.id, log.name.clone(), log.config.clone());
@@ -134,6 +141,7 @@ impl Store {
             .get(log.first_unflushed())
             .map_or(log.offsets.log_start, |cached| cached.base);
         let (producers, epochs) = (log.producers_flushed.clone(), log.epochs.clone());
+        let gone = log.gone.clone();
         if class == Class::Maintenance && self.dirs.opening >= CHANGES_MAX {
             return None;
         }
@@ -149,7 +157,7 @@ impl Store {
                 let log = match known {
                     Some(known) => DiskLog::open(&disk, dir, id, config, Some(known)).await?.0,
                     None => {
-                        take_name(&disk, &dir, id).await?;
+                        take_name(&disk, &dir, id, &gone).await?;
                         DiskLog::create(&disk, dir, id, config, first).await?
                     }
                 };
@@ -205,11 +213,14 @@ impl Store {
             Err(error) if error.is_full() => {
                 log.dir = Dir::Closed(known);
                 self.turn.full = Some(error.to_string());
-                self.dirs.queue.clear();
-                self.dirs.queued.clear();
+                self.dirs.forget_flushes();
+            }
+            Err(error) if error.is_transient() && !self.is_stopping() => {
+                self.log_slot_dir(slot, Dir::Closed(known));
+                self.fall_short(error);
             }
             Err(error) => {
-                log.dir = Dir::Closed(known);
+                self.log_slot_dir(slot, Dir::Closed(known));
                 self.fail_log(slot, error.to_string());
             }
         }
@@ -242,6 +253,9 @@ impl Store {
 
     /// Starts what may start now.
     pub(crate) fn pump_dirs(&mut self) {
+        if self.turn.short.is_some() {
+            return;
+        }
         // A few at a time, around and around: with ten thousand logs a look at all of them is too long for a turn.
         let next = self.dirs.next_wanting;
         let around = self
@@ -418,12 +432,19 @@ impl Store {
             Err(error) if error.is_full() => {
                 // Nothing was written; the data is safe in the write-ahead log. Flushing goes on when space is back.
                 self.turn.full = Some(error.to_string());
-                self.dirs.queue.clear();
-                self.dirs.queued.clear();
+                self.dirs.forget_flushes();
             }
+            Err(error) if error.is_transient() && !self.is_stopping() => self.fall_short(error),
             Err(error) => self.fail_log(slot, error.to_string()),
         }
         self.wants_again(slot);
+    }
+
+    /// What could not be done now is looked at again by the care timer. At a stop, which must end, it is a fault instead: then
+    /// there is no clean mark, and the next start replays.
+    fn fall_short(&mut self, error: Error) {
+        self.turn.short = Some(error);
+        self.dirs.forget_flushes();
     }
 
     fn wants_again(&mut self, slot: LogSlot) {
@@ -525,12 +546,17 @@ impl Store {
 
     pub(crate) fn on_changed(&mut self, slot: LogSlot, what: Busy, result: Result<(), Error>) {
         self.dirs.running -= 1;
+        let stopping = self.is_stopping();
         let Some(log) = self.any_log(slot) else {
             return;
         };
         log.busy = None;
         log.encoded = None;
         match (what, &result) {
+            (Busy::Trim, Err(error)) if error.is_transient() => log.wanted.trim = true,
+            (Busy::Remove, Err(error)) if error.is_transient() && !stopping => {
+                log.wanted.remove = true;
+            }
             (Busy::Remove, _) => {
                 // What could not be removed is recorded as deleted: the next recovery removes it.
                 if result.is_ok() {
@@ -555,6 +581,7 @@ impl Store {
         }
         match result {
             Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
+            Err(error) if error.is_transient() && !stopping => self.fall_short(error),
             Err(error) => self.fail_log(slot, error.to_string()),
             Ok(()) => {}
         }
@@ -600,14 +627,25 @@ impl Store {
         let Some(log) = self.any_log(slot) else {
             return true;
         };
-        let dir = std::mem::replace(&mut log.dir, Dir::Closed(None));
+        // If it cannot be removed now, it is there as a closed one.
+        let known = log.flushed_state();
+        let (dir, topic) = (
+            std::mem::replace(&mut log.dir, Dir::Closed(known)),
+            log.id.topic,
+        );
         let disk = self.dirs.disk.clone();
         self.dirs.running += 1;
         self.tasks.spawn(Class::Maintenance, async move {
             let result = match dir {
                 Dir::Open(log) => Box::pin(log.remove()).await,
-                Dir::Closed(None) => Ok(()),
-                Dir::Closed(Some(_)) | Dir::Opening(_) => remove_dir(&disk, &path).await,
+                // One that was being made when space or descriptors ran out is there although nobody has opened it; and when
+                // this is tried again, another topic may have the name.
+                Dir::Closed(known) | Dir::Opening(known) => match disk.topic_of(&path).await {
+                    Ok(owner) if owner.map_or(known.is_some(), |owner| owner == topic) => {
+                        remove_dir(&disk, &path).await
+                    }
+                    other => other.map(drop),
+                },
             };
             Outcome::Changed {
                 slot,
@@ -676,7 +714,7 @@ impl crate::log::Wanted {
 /// Takes the directory's name for a new log, in one step with the file that says whose it is; waits while a deleted topic of the
 /// same name, perhaps of another core, is still on its way out. Crash shown: the name is taken by creating the directory first,
 /// a deleted log that was just being made does the same, and each removes the other's files.
-async fn take_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> {
+async fn take_name(disk: &Disk, dir: &Path, id: LogId, gone: &Cell<bool>) -> Result<(), Error> {
     let io = disk.io();
     // Until it has its name it is one to be deleted, for us and for Kafka.
     let new = files::aside(dir, u128::from_be_bytes(id.topic.0), files::DELETE_DIR);
@@ -705,10 +743,17 @@ async fn take_name(disk: &Disk, dir: &Path, id: LogId) -> Result<(), Error> {
                 Err(error) => return Err(error.into()),
             }
         }
+        if gone.get() {
+            break;
+        }
         io.sleep_until(io.now().after_ms(WAIT_MS)).await;
     }
     if made {
         disk.purge(new).await?;
+    }
+    if gone.get() {
+        // The name may be that of a new log for as long as that lives.
+        return Err(Error::Failed("the log was deleted".into()));
     }
     // If another one stays in the way, making the log says so.
     Ok(())

@@ -456,8 +456,12 @@ impl DiskLog {
         })
     }
 
-    /// Keeps the first fault. Returns the error to give on.
+    /// Keeps the first fault. Returns the error to give on. What is short for a moment is none: whoever changes files can do so
+    /// again from the beginning.
     fn fail(&self, error: Error) -> Error {
+        if error.is_transient() {
+            return error;
+        }
         let mut state = self.inner.state.borrow_mut();
         if state.failed.is_none() {
             state.failed = Some(error.to_string());

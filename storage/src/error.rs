@@ -30,6 +30,10 @@ impl Error {
             Error::Damaged { .. } | Error::Failed(_) => false,
         }
     }
+    /// See [`netio::Error::is_transient`].
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Error::Io(error) if error.is_transient())
+    }
 }
 
 /// Why an append was refused. Kafka's names.

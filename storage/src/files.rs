@@ -418,7 +418,7 @@ mod tests {
             assert!(name.starts_with("ttt") && name.ends_with("ab-delete"));
             assert!(name.contains("t-7.0"), "the partition stays: {name}");
         }
-        assert_eq!(of(&"t".repeat(213)).len(), 254);
+        assert_eq!(of(&"t".repeat(212)).len(), 254);
         assert_eq!(of(&"t".repeat(249)).len(), 255);
     }
 

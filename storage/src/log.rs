@@ -16,7 +16,7 @@ use crate::{
 use bytes::Bytes;
 use netio::Instant;
 use record::{LeaderEpoch, Offset};
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque, rc::Rc};
 
 /// A batch in the tail cache: which frame, where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub(crate) struct Log {
     pub closed: bool,
     /// Deleted: no read, no append; the slot lives until its files are gone.
     pub deleted: bool,
+    /// As `deleted`, for the task that makes its directory.
+    pub gone: Rc<Cell<bool>>,
     /// The log start that is on the device; `offsets.log_start` may be ahead of it.
     pub durable_start: Offset,
     /// Read-only since.
@@ -122,6 +124,7 @@ impl Log {
             wanted: Wanted::default(),
             closed: state.closed,
             deleted: false,
+            gone: Rc::default(),
             failed: None,
             announced: false,
             encoded: None,

@@ -235,7 +235,8 @@ impl Store {
         };
         let offsets = log.offsets;
         let on_disk = offsets.flushed > offsets.log_start && log.flushed_state().is_some();
-        let reason = log.failed.clone();
+        let failed = log.failed.clone().map(Error::Failed);
+        let reason = failed.or_else(|| self.turn.short.clone());
         match ask {
             Ask::Batches {
                 from,
@@ -299,14 +300,14 @@ impl Store {
         slot: LogSlot,
         token: u64,
         ask: Ask,
-        reason: Option<String>,
+        reason: Option<Error>,
     ) -> bool {
         let closed = self
             .any_log(slot)
             .is_some_and(|log| matches!(log.dir, crate::log::Dir::Closed(_)));
         match reason {
             Some(reason) if closed => {
-                self.answer(token, ask, Error::Failed(reason));
+                self.answer(token, ask, reason);
                 true
             }
             _ => false,

@@ -257,6 +257,7 @@ impl Store {
         self.change_producers(slot, ProducerStates::clear);
         let log = self.log_mut(slot);
         log.deleted = true;
+        log.gone.set(true);
         self.turn.control(sequence, Control::Deleted(slot));
     }
 

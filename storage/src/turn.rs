@@ -13,7 +13,7 @@ use crate::{
     wal::{
         Kind,
         group::{Group, Reach},
-        recycle::{self, WalFile},
+        recycle::{self, NotMade, WalFile},
     },
 };
 use bytes::Bytes;
@@ -68,7 +68,7 @@ pub(crate) enum Outcome {
     },
     FileMade {
         recycled: bool,
-        result: Result<WalFile, netio::Error>,
+        result: Result<WalFile, NotMade>,
     },
     FilesRemoved(Result<(), netio::Error>),
     Checkpointed {
@@ -120,6 +120,11 @@ pub(crate) struct Turn {
     removing_files: bool,
     /// The device was full when space was last asked for.
     pub full: Option<String>,
+    /// Something else was short for a moment ([`Error::is_transient`]): until the care timer, nothing is begun that would
+    /// only fail again.
+    pub short: Option<Error>,
+    /// The last attempt to make a file of the write-ahead log failed for want of something.
+    no_file: bool,
     checking_space: bool,
     /// As last looked at.
     pub(crate) space: Option<Space>,
@@ -201,6 +206,7 @@ impl Store {
         // After a fault there is nothing to wait for: the append is refused.
         self.wal.failed.is_some()
             || self.wal.has_room()
+                && !(self.turn.no_file && self.wal.is_starved())
                 && self.wal.files.live_bytes() <= self.options.unflushed_bytes_max
                 && self.unflushed_bytes <= self.options.unflushed_bytes_max
     }
@@ -382,6 +388,7 @@ impl Store {
     fn plan_flush(&mut self) {
         if self.dirty.is_empty()
             || self.dirs.is_flushing()
+            || self.turn.short.is_some()
             || self.turn.full.is_some() && !self.turn.look
         {
             return;
@@ -473,7 +480,10 @@ impl Store {
             self.turn.captured = None;
             return;
         }
-        if !self.turn.writing_checkpoint && self.turn.captured.is_none() {
+        if !self.turn.writing_checkpoint
+            && self.turn.captured.is_none()
+            && self.turn.short.is_none()
+        {
             let pending = self.wal.first_pending();
             let useful = self
                 .wal
@@ -566,7 +576,11 @@ impl Store {
                 self.keep_files();
             }
             // Tried again with the next reason for a checkpoint; the WAL keeps what it has until then.
-            Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
+            Err(error) if error.is_full() => {
+                self.turn.full = Some(error.to_string());
+                self.turn.short = Some(error.into());
+            }
+            Err(error) if error.is_transient() => self.turn.short = Some(error.into()),
             Err(error) => {
                 // The old checkpoint stands, nothing is lost; but a disk that cannot do this should not take acks.
                 self.wal.fail(format!("checkpoint: {error}"));
@@ -578,7 +592,10 @@ impl Store {
     // ---- files of the chain ------------------------------------------------------------------------------------------------
 
     fn pump_files(&mut self) {
-        if self.turn.stop != Stop::No && !self.wal.is_starved() || self.wal.failed.is_some() {
+        if self.turn.stop != Stop::No && !self.wal.is_starved()
+            || self.wal.failed.is_some()
+            || self.turn.short.is_some()
+        {
             return;
         }
         let first = self.stats.wal_files_made + self.stats.wal_files_recycled == 0;
@@ -636,19 +653,24 @@ impl Store {
         self.turn.excess_files.extend(excess);
     }
 
-    fn on_file_made(&mut self, recycled: bool, result: Result<WalFile, netio::Error>) {
+    fn on_file_made(&mut self, recycled: bool, result: Result<WalFile, NotMade>) {
         match result {
             Ok(file) => {
+                self.turn.no_file = false;
                 match recycled {
                     true => self.stats.wal_files_recycled += 1,
                     false => self.stats.wal_files_made += 1,
                 }
                 self.wal.files.on_made(Some(file));
             }
-            Err(error) => {
+            Err(NotMade { error, old }) => {
                 self.wal.files.on_made(None);
+                self.turn.done_files.extend(old);
+                self.turn.no_file = true;
                 if error.is_full() {
                     self.turn.full = Some(error.to_string());
+                } else if error.is_transient() {
+                    self.turn.short = Some(error.into());
                 } else {
                     self.wal
                         .fail(format!("a file for the write-ahead log: {error}"));
@@ -661,6 +683,7 @@ impl Store {
 
     /// Looked at each second while something is going on.
     fn care(&mut self) {
+        self.turn.look |= self.turn.short.take().is_some();
         self.wal_sync_when_old();
         self.turn.trimming = self.wal.trim_memory();
         if self.turn.checking_space
@@ -724,6 +747,7 @@ impl Store {
         }
         let idle = self.dirty.is_empty()
             && self.turn.full.is_none()
+            && self.turn.short.is_none()
             && self.turn.appended_since_space == 0
             && !self.turn.trimming;
         if !self.turn.ahead_armed && self.reads_ahead() {

@@ -274,7 +274,11 @@ impl Shard {
                 self.load_coordinator(partition);
             }
             Err(error) => {
-                self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError)
+                let transient = matches!(error, ReadError::Storage(e) if e.is_transient());
+                self.fail_coordinator(partition, &error.to_string(), ErrorCode::KafkaStorageError);
+                if let Some(home) = self.coordinators.homes.get_mut(&partition) {
+                    home.reload |= transient;
+                }
             }
         }
         true

@@ -15,6 +15,7 @@
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
+//! * [`short`]     descriptors or kernel memory that are missing for a moment.
 //! * [`names`]     directories with the longest names, and such as cannot be moved.
 //! * [`starts`]    starts that fail, or are stopped on the way.
 //!
@@ -36,6 +37,7 @@ mod names;
 mod order;
 mod requests;
 mod sampled;
+mod short;
 mod smoke;
 mod starts;
 mod versions;

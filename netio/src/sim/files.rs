@@ -34,6 +34,8 @@ pub(super) struct Fault {
     /// Part of the path.
     pub(super) path: String,
     pub(super) errno: i32,
+    /// How many go well before.
+    pub(super) skip: u64,
     /// How many times still; `u64::MAX` = until cleared.
     pub(super) times: u64,
 }
@@ -267,6 +269,10 @@ impl World {
             .iter_mut()
             .find(|f| f.op == kind && f.times > 0 && path.contains(&f.path));
         let errno = match ordered {
+            Some(f) if f.skip > 0 => {
+                f.skip -= 1;
+                return None;
+            }
             Some(f) => {
                 if f.times != u64::MAX {
                     f.times -= 1;

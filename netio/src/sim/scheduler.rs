@@ -328,20 +328,33 @@ impl Sim {
     }
     /// The next `op` on a path that contains `path` fails with `errno`.
     pub fn fail_next(&self, node: NodeId, op: FileOp, path: &str, errno: i32) {
-        self.fault(node, op, path, errno, 1);
+        self.fault(node, op, path, errno, 0, 1);
+    }
+    /// As [`Self::fail_next`], when `others` such operations have gone well.
+    pub fn fail_after(&self, node: NodeId, op: FileOp, path: &str, errno: i32, others: u64) {
+        self.fault(node, op, path, errno, others, 1);
+    }
+    /// The next `times` such operations fail.
+    pub fn fail_times(&self, node: NodeId, op: FileOp, path: &str, errno: i32, times: u64) {
+        self.fault(node, op, path, errno, 0, times);
     }
     /// Every such operation fails until [`Self::clear_faults`].
     pub fn fail_always(&self, node: NodeId, op: FileOp, path: &str, errno: i32) {
-        self.fault(node, op, path, errno, u64::MAX);
+        self.fault(node, op, path, errno, 0, u64::MAX);
     }
-    fn fault(&self, node: NodeId, op: FileOp, path: &str, errno: i32, times: u64) {
+    fn fault(&self, node: NodeId, op: FileOp, path: &str, errno: i32, skip: u64, times: u64) {
         let fault = Fault {
             op,
             path: path.to_owned(),
             errno,
+            skip,
             times,
         };
         self.world.borrow_mut().host(node).faults.push(fault);
+    }
+    /// Whether something ordered has not happened (often enough) yet.
+    pub fn has_faults(&self, node: NodeId) -> bool {
+        !self.world.borrow_mut().host(node).faults.is_empty()
     }
     pub fn clear_faults(&self, node: NodeId) {
         self.world.borrow_mut().host(node).faults.clear();

@@ -352,6 +352,7 @@ fn ordered_and_chance_faults() {
             op: super::FileOp::Write,
             path: "topic".into(),
             errno: libc::ENOSPC,
+            skip: 0,
             times: 1,
         });
     assert_eq!(

@@ -16,6 +16,7 @@ use crate::{
 };
 use netio::Class;
 use record::Offset;
+use std::path::PathBuf;
 
 impl DiskLog {
     /// Raises the log start (never lowers it): records before it are no longer read. Files stay until [`Self::remove_below`].
@@ -59,7 +60,28 @@ impl DiskLog {
             return Ok(bases);
         }
         let mut doomed = Vec::new();
-        for &base in &bases {
+        let renamed = self.doom(&bases, &mut doomed).await;
+        if renamed.is_err() {
+            // Some of them may still have their names: they are gone over again when this is tried again.
+            let closed = &mut self.inner.state.borrow_mut().closed;
+            closed.extend(bases.iter().map(|base| (*base, Closed::default())));
+        }
+        let io = self.inner.disk.io();
+        let disk = self.inner.disk.clone();
+        io.spawn(Class::Maintenance, async move {
+            let io = disk.io();
+            io.sleep_until(io.now().after_ms(delay)).await;
+            for path in doomed {
+                // What cannot be removed now is removed at the next start.
+                let _ = disk.remove(&path).await;
+            }
+        });
+        renamed.map(|()| bases)
+    }
+
+    /// Renames the files of segments that are to go, durably; `doomed`: their new names.
+    async fn doom(&self, bases: &[Offset], doomed: &mut Vec<PathBuf>) -> Result<(), Error> {
+        for &base in bases {
             self.inner.disk.forget(self.inner.key, base);
             // The .log first: the other files of a segment without one are removed at the next start.
             for suffix in SEGMENT_FILES.into_iter().chain([SNAPSHOT]) {
@@ -79,20 +101,12 @@ impl DiskLog {
                 }
             }
         }
-        let io = self.inner.disk.io();
-        io.sync_dir(&self.inner.dir)
+        self.inner
+            .disk
+            .io()
+            .sync_dir(&self.inner.dir)
             .await
-            .map_err(|error| self.fail(error.into()))?;
-        let disk = self.inner.disk.clone();
-        io.spawn(Class::Maintenance, async move {
-            let io = disk.io();
-            io.sleep_until(io.now().after_ms(delay)).await;
-            for path in doomed {
-                // What cannot be removed now is removed at the next start.
-                let _ = disk.remove(&path).await;
-            }
-        });
-        Ok(bases)
+            .map_err(|error| self.fail(error.into()))
     }
 
     /// What retention plans by. `high_watermark` and `log_end` are the log's, which may be ahead of what is flushed.

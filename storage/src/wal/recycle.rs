@@ -54,6 +54,13 @@ pub(crate) struct WalFile {
     pub last: u64,
 }
 
+/// Why there is no next file, and the one that should have been it, under the name that it has now: nothing in it counts.
+#[derive(Debug)]
+pub(crate) struct NotMade {
+    pub error: netio::Error,
+    pub old: Option<WalFile>,
+}
+
 /// Where a frame goes.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -167,7 +174,7 @@ impl Files {
         io: &Io,
         old: Option<WalFile>,
         bytes: u64,
-    ) -> impl Future<Output = Result<WalFile, netio::Error>> + 'static {
+    ) -> impl Future<Output = Result<WalFile, NotMade>> + 'static {
         assert!(!self.making, "one WAL file is made at a time");
         self.making = true;
         let (io, dir, core, n) = (io.clone(), self.dir.clone(), self.core, self.next_n);
@@ -175,7 +182,9 @@ impl Files {
         async move {
             match old {
                 Some(old) => rename(&io, &dir, core, old, n).await,
-                None => make(&io, &dir, core, n, bytes).await,
+                None => make(&io, &dir, core, n, bytes)
+                    .await
+                    .map_err(|error| NotMade { error, old: None }),
             }
         }
     }
@@ -377,16 +386,21 @@ async fn rename(
     io: &Io,
     dir: &Path,
     core: u32,
-    old: WalFile,
+    mut old: WalFile,
     n: u64,
-) -> Result<WalFile, netio::Error> {
-    io.rename(
-        &dir.join(file_name(core, old.n)),
-        &dir.join(file_name(core, n)),
-    )
-    .await?;
-    io.sync_dir(dir).await?;
-    Ok(WalFile { n, last: 0, ..old })
+) -> Result<WalFile, NotMade> {
+    let from = dir.join(file_name(core, old.n));
+    if let Err(error) = io.rename(&from, &dir.join(file_name(core, n))).await {
+        let old = Some(old);
+        return Err(NotMade { error, old });
+    }
+    old.n = n;
+    if let Err(error) = io.sync_dir(dir).await {
+        let old = Some(old);
+        return Err(NotMade { error, old });
+    }
+    old.last = 0;
+    Ok(old)
 }
 
 /// Deletes files that are not wanted any more.
