@@ -1,7 +1,7 @@
 //! Fetch (key 1): what is asked, by request and session; the work is in `crate::fetch`.
 use crate::{
     fetch::{
-        op::FetchOp,
+        op::{FetchOp, Round},
         session::{Refused, TopicKey, Wanted},
     },
     shard::{
@@ -9,9 +9,11 @@ use crate::{
         reply::{Request, Stage},
     },
 };
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, hash_map::Entry};
 use wire::{
     Decode, ErrorCode, Reader, Str, Uuid,
-    fetch::{FetchRequest, FetchResponse},
+    fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic},
 };
 
 pub(crate) fn handle<'a>(
@@ -28,20 +30,18 @@ pub(crate) fn handle<'a>(
             TopicKey::Name(name.as_ref().into())
         }
     };
-    let mut wanted = Vec::with_capacity(body.topics.iter().map(|t| t.partitions.len()).sum());
-    for topic in &body.topics {
-        for p in &topic.partitions {
-            wanted.push(Wanted {
-                topic: key(&topic.topic, topic.topic_id),
-                partition: p.partition,
-                current_leader_epoch: p.current_leader_epoch,
-                fetch_offset: p.fetch_offset,
-                last_fetched_epoch: p.last_fetched_epoch,
-                log_start_offset: p.log_start_offset,
-                max_bytes: p.partition_max_bytes,
-            });
-        }
-    }
+    let wanted = distinct(&body.topics)
+        .into_iter()
+        .map(|(topic, p)| Wanted {
+            topic: key(&topic.topic, topic.topic_id),
+            partition: p.partition,
+            current_leader_epoch: p.current_leader_epoch,
+            fetch_offset: p.fetch_offset,
+            last_fetched_epoch: p.last_fetched_epoch,
+            log_start_offset: p.log_start_offset,
+            max_bytes: p.partition_max_bytes,
+        })
+        .collect();
     let mut forgotten = Vec::new();
     for topic in &body.forgotten_topics_data {
         forgotten.extend(
@@ -78,17 +78,40 @@ pub(crate) fn handle<'a>(
     shard.begin_fetch(FetchOp {
         pending: request.pending,
         session_id: opened.session_id,
-        incremental: opened.incremental,
+        next_epoch: opened.next_epoch,
         read_committed: body.isolation_level == 1,
         min_bytes: usize::try_from(body.min_bytes).unwrap_or(0),
         max_bytes,
         deadline: shard.now.after_ms(wait_ms),
         wanted: opened.wanted.into(),
-        found: Vec::new(),
-        missing: 0,
+        round: Round::default(),
         waiting: false,
         timer: None,
         watched_at: Vec::new(),
     });
     Ok(Stage::Later)
+}
+
+/// Each partition once, where it was named first and as it was named last (`FetchRequest.fetchData`).
+fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'b FetchPartition)> {
+    let mut all: Vec<_> = topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)))
+        .collect();
+    if all.len() > 1 {
+        let mut places = HashMap::with_capacity_and_hasher(all.len(), FixedState::default());
+        let (mut n, asked) = (0, std::mem::take(&mut all));
+        for (topic, partition) in asked {
+            let key = (&*topic.topic, topic.topic_id, partition.partition);
+            match places.entry(key) {
+                Entry::Occupied(known) => all[*known.get()] = (topic, partition),
+                Entry::Vacant(new) => {
+                    new.insert(n);
+                    all.push((topic, partition));
+                    n += 1;
+                }
+            }
+        }
+    }
+    all
 }

@@ -10,10 +10,12 @@ use crate::{
         tick::{Timer, token},
     },
 };
-use bytes::Bytes;
 use netio::{CoreId, Instant};
 use record::TopicId;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use storage::LogId;
 use wire::{
     ErrorCode,
@@ -28,16 +30,15 @@ use wire::{
 pub struct FetchOp {
     pub pending: Pending,
     pub session_id: i32,
-    pub incremental: bool,
+    /// Of an incremental fetch: the epoch that the session's next request must carry.
+    pub next_epoch: Option<i32>,
     pub read_committed: bool,
     pub min_bytes: usize,
     pub max_bytes: usize,
     pub deadline: Instant,
     /// In the order of the answer.
     pub wanted: Arc<[Wanted]>,
-    pub found: Vec<Option<FetchedPart>>,
-    /// Cores that have not answered in this round.
-    pub missing: usize,
+    pub round: Round,
     /// It watches its partitions.
     pub waiting: bool,
     /// The deadline's timer.
@@ -46,9 +47,89 @@ pub struct FetchOp {
     pub watched_at: Vec<CoreId>,
 }
 
+/// What a fetch has found so far in this round of looking.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Topics and partitions that nobody knew when the fetch began. The answer says so, and waits for the others.
+    unknown: Vec<Option<ErrorCode>>,
+    found: Vec<Option<FetchedPart>>,
+    /// Cores that have not answered.
+    missing: usize,
+    /// Cores that were asked at once.
+    cores: usize,
+    /// Cores that are asked again, one after the other; `None` while that is not known.
+    again: Option<VecDeque<Again>>,
+}
+
+/// Places of one core whose batches did not fit into its share.
+#[derive(Debug)]
+struct Again {
+    core: CoreId,
+    places: Vec<u32>,
+    /// They begin with the first place of the fetch that has anything: one batch of it may be larger than every limit (KIP-74).
+    first: bool,
+}
+
+impl Round {
+    fn begin(&mut self, wanted: usize) {
+        self.found.clear();
+        self.found.resize_with(wanted, || None);
+        (self.missing, self.cores, self.again) = (0, 0, None);
+    }
+
+    fn bytes(&self) -> usize {
+        self.found.iter().flatten().map(FetchedPart::bytes).sum()
+    }
+
+    /// Keeps what the request allows, in its order: `max_bytes`, or the one batch that may be larger.
+    fn trim(&mut self, max_bytes: usize) {
+        let (mut left, mut first) = (max_bytes, true);
+        for part in self.found.iter_mut().flatten() {
+            if part.bytes() > left && !first {
+                let fits = part.records.iter().take_while(|slice| {
+                    let fits = slice.len() <= left;
+                    left = left.saturating_sub(if fits { slice.len() } else { left });
+                    fits
+                });
+                let fits = fits.count();
+                part.records.truncate(fits);
+            } else {
+                left = left.saturating_sub(part.bytes());
+            }
+            first &= part.records.is_empty();
+        }
+    }
+
+    /// Places that have something of which nothing came, in the order of the fetch and by core: the first of all that have
+    /// anything, and those that only their core's share kept back.
+    fn kept_back(&self, wanted: &[Wanted], core_of: impl Fn(&Wanted) -> CoreId) -> VecDeque<Again> {
+        let mut again: VecDeque<Again> = VecDeque::new();
+        let mut first = true;
+        for ((part, found), place) in wanted.iter().zip(&self.found).zip(0..) {
+            let Some(found) = found.as_ref().filter(|f| f.has_anything(part)) else {
+                continue;
+            };
+            let first = std::mem::take(&mut first);
+            if !found.records.is_empty() || !(first || found.cut) {
+                continue;
+            }
+            let core = core_of(part);
+            match again.iter_mut().find(|a| a.core == core) {
+                Some(known) => known.places.push(place),
+                None => again.push_back(Again {
+                    core,
+                    places: vec![place],
+                    first,
+                }),
+            }
+        }
+        again
+    }
+}
+
 impl Shard {
     /// Begins a fetch: the first look. It may be answered before this returns.
-    pub(crate) fn begin_fetch(&mut self, op: FetchOp) {
+    pub(crate) fn begin_fetch(&mut self, mut op: FetchOp) {
         let id = self.fetches.next;
         self.fetches.next += 1;
         // Nothing of its connection is carried out beside it.
@@ -57,6 +138,7 @@ impl Shard {
         {
             session.fetch = Some(id);
         }
+        op.round.unknown = op.wanted.iter().map(|w| self.known(w).err()).collect();
         self.fetches.ops.insert(id, op);
         self.look_again(id);
     }
@@ -66,45 +148,63 @@ impl Shard {
         let Some(op) = self.fetches.ops.get_mut(&id) else {
             return;
         };
-        op.found.clear();
-        op.found.resize_with(op.wanted.len(), || None);
+        op.round.begin(op.wanted.len());
         op.waiting = false;
         let (wanted, max_bytes) = (op.wanted.clone(), op.max_bytes);
-        if wanted.is_empty() {
-            self.judge(id);
-            return;
-        }
+        let unknown = std::mem::take(&mut op.round.unknown);
         let mut by_core: BTreeMap<CoreId, Vec<u32>> = BTreeMap::new();
-        for (part, place) in wanted.iter().zip(0..) {
-            let (core, _) = self.home_of(&part.topic, part.partition);
-            by_core.entry(core).or_default().push(place);
-        }
-        if let Some(op) = self.fetches.ops.get_mut(&id) {
-            op.missing = by_core.len();
-        }
-        // Nobody waits for more than the cores may give, of which each has a share.
-        let share = max_bytes / by_core.len().max(1);
-        if let Some(op) = self.fetches.ops.get_mut(&id) {
-            op.min_bytes = op.min_bytes.min(share);
-        }
-        for (core, places) in by_core {
-            if core == self.me {
-                self.serve_fetch(Origin::Local { op: id }, &wanted, &places, share, true);
-            } else {
-                let from = self.me;
-                self.tell(
-                    core,
-                    Message::FetchPart {
-                        from,
-                        id,
-                        wanted: wanted.clone(),
-                        places,
-                        max_bytes: share,
-                        at_least_one: true,
-                    },
-                );
+        for ((part, place), unknown) in wanted.iter().zip(0..).zip(&unknown) {
+            if unknown.is_none() {
+                let (core, _) = self.home_of(&part.topic, part.partition);
+                by_core.entry(core).or_default().push(place);
             }
         }
+        let cores = by_core.len();
+        let share = max_bytes / cores.max(1);
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return;
+        };
+        op.round.unknown = unknown;
+        (op.round.missing, op.round.cores) = (cores, cores);
+        // Nobody waits for more than the cores may give, of which each has a share.
+        op.min_bytes = op.min_bytes.min(share);
+        if cores == 0 {
+            self.answer_fetch(id);
+            return;
+        }
+        for (core, places) in by_core {
+            // Of several cores each would add a batch beyond the limits: which one may is seen when all have looked.
+            self.ask(id, core, &wanted, places, share, cores == 1);
+        }
+    }
+
+    fn ask(
+        &mut self,
+        id: u64,
+        core: CoreId,
+        wanted: &Arc<[Wanted]>,
+        places: Vec<u32>,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) {
+        let from = self.me;
+        if core == from {
+            let origin = Origin::Local { op: id };
+            self.serve_fetch(origin, wanted, &places, max_bytes, at_least_one);
+            return;
+        }
+        let wanted = wanted.clone();
+        self.tell(
+            core,
+            Message::FetchPart {
+                from,
+                id,
+                wanted,
+                places,
+                max_bytes,
+                at_least_one,
+            },
+        );
     }
 
     /// What a core found.
@@ -114,12 +214,55 @@ impl Shard {
         };
         for part in parts {
             let at = part.index as usize;
-            op.found[at] = Some(part);
+            op.round.found[at] = Some(part);
         }
-        op.missing -= 1;
-        if op.missing == 0 {
+        op.round.missing -= 1;
+        if op.round.missing == 0 && !self.ask_again(id) {
             self.judge(id);
         }
+    }
+
+    /// Asks the next core for what did not fit into its share, with what the others left. False when there is none.
+    ///
+    /// In the order of the fetch, or a large batch would starve behind partitions of other cores that always have some:
+    /// 1. of two cores each may give half; the batch of the first partition is larger, the second partition has small ones,
+    /// 2. every answer brings the small ones, and the first partition stays where it is.
+    fn ask_again(&mut self, id: u64) -> bool {
+        let Some(op) = self.fetches.ops.get(&id) else {
+            return false;
+        };
+        if op.round.cores < 2 {
+            return false;
+        }
+        let planned = match op.round.again {
+            Some(_) => None,
+            None => Some(
+                op.round
+                    .kept_back(&op.wanted, |w| self.home_of(&w.topic, w.partition).0),
+            ),
+        };
+        let Some(op) = self.fetches.ops.get_mut(&id) else {
+            return false;
+        };
+        let again = op
+            .round
+            .again
+            .get_or_insert_with(|| planned.unwrap_or_default());
+        let Some(next) = again.pop_front() else {
+            return false;
+        };
+        let left = if next.first {
+            op.max_bytes
+        } else {
+            op.max_bytes.saturating_sub(op.round.bytes())
+        };
+        if left == 0 && !next.first {
+            return false;
+        }
+        op.round.missing = 1;
+        let wanted = op.wanted.clone();
+        self.ask(id, next.core, &wanted, next.places, left, next.first);
+        true
     }
 
     /// A round is complete: answer, or wait for news.
@@ -127,13 +270,11 @@ impl Shard {
         let Some(op) = self.fetches.ops.get_mut(&id) else {
             return;
         };
-        let mut bytes = 0;
-        let mut tell_now = op.wanted.is_empty() || op.deadline <= self.now;
-        for part in op.found.iter().flatten() {
-            bytes += part.records.iter().map(Bytes::len).sum::<usize>();
+        let mut tell_now = op.deadline <= self.now;
+        for part in op.round.found.iter().flatten() {
             tell_now |= part.error != 0 || part.diverging.is_some();
         }
-        if tell_now || bytes >= op.min_bytes {
+        if tell_now || op.round.bytes() >= op.min_bytes {
             self.answer_fetch(id);
             return;
         }
@@ -142,29 +283,33 @@ impl Shard {
             op.timer = Some(self.io.timer(op.deadline, token(Timer::Fetch, id)));
         }
         let wanted = op.wanted.clone();
-        // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few.
-        let seen = op
-            .found
-            .iter()
-            .map(|found| found.as_ref().map_or(-1, |f| f.high_watermark))
-            .collect::<Vec<i64>>();
+        // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few. They are
+        // not kept: what is answered in the end is what is there then.
+        let seen = std::mem::take(&mut op.round.found)
+            .into_iter()
+            .map(|found| found.map(|f| f.high_watermark))
+            .collect::<Vec<Option<i64>>>();
         self.watch(id, &wanted, &seen);
     }
 
-    fn watch(&mut self, id: u64, wanted: &[Wanted], seen: &[i64]) {
+    /// `seen`: the high watermarks of this round, of what is waited for.
+    fn watch(&mut self, id: u64, wanted: &[Wanted], seen: &[Option<i64>]) {
         let mut remote: BTreeMap<CoreId, Vec<(LogId, i64)>> = BTreeMap::new();
-        for (part, &seen) in wanted.iter().zip(seen) {
+        let mut news = false;
+        for (part, seen) in wanted.iter().zip(seen) {
+            let Some(seen) = *seen else { continue };
             let (partition, past) = (part.partition, part.fetch_offset.max(seen));
             let (core, topic) = self.home_of(&part.topic, partition);
+            // Deleted since it was looked at: the next look finds that.
             let Some(topic): Option<TopicId> = topic else {
+                news = true;
                 continue;
             };
             if core == self.me {
-                if let Some(leader) = self
-                    .partitions
-                    .slot(topic, partition)
-                    .and_then(|s| self.partitions.at_mut(s))
-                {
+                let slot = self.partitions.slot(topic, partition);
+                // It may have gone on while other cores, or the disk, were waited for.
+                news |= slot.is_none_or(|s| self.store.offsets(s).high_watermark.0 > past);
+                if let Some(leader) = slot.and_then(|s| self.partitions.at_mut(s)) {
                     leader.watchers.push(past, Watcher::Local(id));
                 }
             } else {
@@ -178,6 +323,9 @@ impl Shard {
         for (core, watched) in remote {
             let from = self.me;
             self.tell(core, Message::Watch { from, id, watched });
+        }
+        if news {
+            self.on_woken(id);
         }
     }
 
@@ -225,16 +373,17 @@ impl Shard {
         !woken.is_empty()
     }
 
-    /// The fetch's time is over: it answers what it has.
+    /// The fetch's time is over: it looks a last time, and answers what is there (`DelayedFetch.onComplete`).
+    ///
+    /// What it saw when it began to wait may not be true any more:
+    /// 1. a fetch sees 10 records, too few, and waits,
+    /// 2. DeleteRecords up to 10 is answered,
+    /// 3. the fetch answers these records, and the log start of before.
     pub(crate) fn on_fetch_deadline(&mut self, id: u64) {
-        let Some(op) = self.fetches.ops.get_mut(&id) else {
-            return;
-        };
-        op.timer = None;
-        if op.waiting {
-            self.answer_fetch(id);
+        if let Some(op) = self.fetches.ops.get_mut(&id) {
+            op.timer = None;
         }
-        // Else a round is under way; it will see that the deadline has passed.
+        self.hurry_fetch(id);
     }
 
     /// The fetch waits for news no longer.
@@ -245,22 +394,18 @@ impl Shard {
         // A round under way sees it when it ends.
         op.deadline = op.deadline.min(self.now);
         if op.waiting {
-            self.answer_fetch(id);
+            self.stop_watching(id);
+            self.look_again(id);
         }
     }
 
-    /// Every waiting fetch answers what it has: the server stops.
+    /// No fetch waits for news any longer: the server stops. What needs another core or the disk for its last look may end
+    /// without an answer, with its connection.
     pub(crate) fn answer_all_fetches(&mut self) {
-        let mut ids: Vec<u64> = self
-            .fetches
-            .ops
-            .iter()
-            .filter(|(_, op)| op.waiting)
-            .map(|(&id, _)| id)
-            .collect();
+        let mut ids: Vec<u64> = self.fetches.ops.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
-            self.answer_fetch(id);
+            self.hurry_fetch(id);
         }
     }
 
@@ -274,12 +419,36 @@ impl Shard {
     }
 
     fn answer_fetch(&mut self, id: u64) {
-        let Some(op) = self.end_fetch(id) else { return };
+        let Some(mut op) = self.end_fetch(id) else {
+            return;
+        };
+        // Somebody went on with the session meanwhile: what it was told is not known here
+        // (`IncrementalFetchContext.updateAndGenerateResponseData`).
+        if let Some(epoch) = op.next_epoch
+            && self
+                .fetch_sessions
+                .next_epoch(op.session_id)
+                .is_some_and(|next| next != epoch)
+        {
+            let error = ErrorCode::InvalidFetchSessionEpoch;
+            let response = FetchResponse {
+                error_code: error.code(),
+                session_id: op.session_id,
+                ..Default::default()
+            };
+            self.finish(&op.pending, &response);
+            return;
+        }
+        op.round.trim(op.max_bytes);
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let (mut tell_endpoints, mut fetched) = (false, 0);
-        for (part, found) in op.wanted.iter().zip(op.found) {
-            let Some(found) = found else { continue };
-            fetched += found.records.iter().map(Bytes::len).sum::<usize>() as u64;
+        let unknown = op.round.unknown.iter().map(|u| u.map(FetchedPart::failed));
+        let found = op.round.found.into_iter().zip(unknown);
+        for (part, (found, unknown)) in op.wanted.iter().zip(found) {
+            let Some(found) = found.or(unknown) else {
+                continue;
+            };
+            fetched += found.bytes() as u64;
             let news = News {
                 error: found.error,
                 high_watermark: found.high_watermark,
@@ -289,7 +458,7 @@ impl Shard {
             };
             if !self.fetch_sessions.tell(
                 op.session_id,
-                op.incremental,
+                op.next_epoch.is_some(),
                 &part.topic,
                 part.partition,
                 news,

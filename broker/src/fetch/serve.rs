@@ -29,15 +29,28 @@ pub struct Serving {
     reads: usize,
 }
 
-/// The answer for a partition that cannot be read: no offsets are told.
-fn failed(error: ErrorCode) -> FetchedPart {
-    FetchedPart {
-        error: error.code(),
-        high_watermark: -1,
-        last_stable: -1,
-        log_start: -1,
-        leader_epoch: -1,
-        ..Default::default()
+impl FetchedPart {
+    /// The answer for a partition that cannot be read: no offsets are told.
+    pub fn failed(error: ErrorCode) -> Self {
+        Self {
+            error: error.code(),
+            high_watermark: -1,
+            last_stable: -1,
+            log_start: -1,
+            leader_epoch: -1,
+            ..Default::default()
+        }
+    }
+
+    /// Of the records.
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(Bytes::len).sum()
+    }
+
+    /// There are records for `part`, whether they fitted or not.
+    pub fn has_anything(&self, part: &Wanted) -> bool {
+        let error = self.error != 0 || self.diverging.is_some();
+        !self.records.is_empty() || (!error && part.fetch_offset < self.high_watermark)
     }
 }
 
@@ -58,15 +71,15 @@ impl Shard {
         for (at, &place) in places.iter().enumerate() {
             let part = &wanted[place as usize];
             let (mut fetched, pending) = self.look(part, left, first);
-            let mut bytes: usize = fetched.records.iter().map(Bytes::len).sum();
+            let mut bytes = fetched.bytes();
+            let part_max = usize::try_from(part.max_bytes).unwrap_or(0);
+            fetched.cut = part_max > left;
             if let Some(token) = pending {
                 self.fetches.reads.insert(token, (id, at));
                 reads += 1;
-                bytes = usize::try_from(part.max_bytes).unwrap_or(0);
+                bytes = part_max;
             }
-            if bytes > 0 {
-                first = false;
-            }
+            first &= bytes == 0 && pending.is_none();
             left = left.saturating_sub(bytes);
             fetched.index = place;
             found.push(fetched);
@@ -121,11 +134,11 @@ impl Shard {
                     return (fetched, None);
                 }
                 Some(_) => {}
-                None => return (failed(ErrorCode::OffsetOutOfRange), None),
+                None => return (FetchedPart::failed(ErrorCode::OffsetOutOfRange), None),
             }
         }
         if part.fetch_offset < offsets.log_start.0 || part.fetch_offset > offsets.log_end.0 {
-            return (failed(ErrorCode::OffsetOutOfRange), None);
+            return (FetchedPart::failed(ErrorCode::OffsetOutOfRange), None);
         }
         if part.fetch_offset >= offsets.high_watermark.0 || (left == 0 && !at_least_one) {
             return (fetched, None);
@@ -143,7 +156,7 @@ impl Shard {
                 (fetched, None)
             }
             Ok(Read::Pending(token)) => (fetched, Some(token)),
-            Err(error) => (failed(self.read_failed(&error)), None),
+            Err(error) => (FetchedPart::failed(self.read_failed(&error)), None),
         }
     }
 
@@ -155,26 +168,33 @@ impl Shard {
         code
     }
 
-    fn readable(&self, part: &Wanted) -> Result<(LogSlot, i32), FetchedPart> {
+    /// The topic's id and the partition's leader epoch, by this core's image; for what it does not know, what Kafka answers
+    /// without a look at any log (`KafkaApis.handleFetchRequest`).
+    pub(crate) fn known(&self, part: &Wanted) -> Result<(TopicId, i32), ErrorCode> {
         let topic = match &part.topic {
-            TopicKey::Id(id) => match self.image.topic_by_id(*id) {
-                Some(topic) => topic,
-                None => return Err(failed(ErrorCode::UnknownTopicId)),
-            },
-            TopicKey::Name(name) => match self.image.topic(name) {
-                Some(topic) => topic,
-                None => return Err(failed(ErrorCode::UnknownTopicOrPartition)),
-            },
+            TopicKey::Id(id) => self
+                .image
+                .topic_by_id(*id)
+                .ok_or(ErrorCode::UnknownTopicId)?,
+            TopicKey::Name(name) => {
+                let topic = self.image.topic(name);
+                topic.ok_or(ErrorCode::UnknownTopicOrPartition)?
+            }
         };
-        let Some(known) = usize::try_from(part.partition)
+        usize::try_from(part.partition)
             .ok()
             .and_then(|p| topic.partitions.get(p))
-        else {
-            return Err(failed(ErrorCode::UnknownTopicOrPartition));
-        };
-        let Some(leader) = self.partitions.get(topic.id, part.partition) else {
-            let mut fetched = failed(ErrorCode::NotLeaderOrFollower);
-            fetched.leader_epoch = known.leader_epoch;
+            .map(|p| (topic.id, p.leader_epoch))
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    fn readable(&self, part: &Wanted) -> Result<(LogSlot, i32), FetchedPart> {
+        // It was known when the fetch began: Kafka asks for its log then, by name.
+        let unknown = |_| FetchedPart::failed(ErrorCode::UnknownTopicOrPartition);
+        let (topic, leader_epoch) = self.known(part).map_err(unknown)?;
+        let Some(leader) = self.partitions.get(topic, part.partition) else {
+            let mut fetched = FetchedPart::failed(ErrorCode::NotLeaderOrFollower);
+            fetched.leader_epoch = leader_epoch;
             return Err(fetched);
         };
         if part.current_leader_epoch >= 0 && part.current_leader_epoch != leader.epoch {
@@ -183,7 +203,7 @@ impl Shard {
             } else {
                 ErrorCode::UnknownLeaderEpoch
             };
-            let mut fetched = failed(error);
+            let mut fetched = FetchedPart::failed(error);
             fetched.leader_epoch = leader.epoch;
             return Err(fetched);
         }
@@ -208,7 +228,7 @@ impl Shard {
             (Err(_), error) => {
                 serving.found[at] = FetchedPart {
                     index: serving.found[at].index,
-                    ..failed(error.unwrap_or(ErrorCode::UnknownServerError))
+                    ..FetchedPart::failed(error.unwrap_or(ErrorCode::UnknownServerError))
                 };
             }
         }

@@ -98,8 +98,8 @@ pub enum Refused {
 pub struct Opened {
     /// 0 = none.
     pub session_id: i32,
-    /// Only what has news is to be answered.
-    pub incremental: bool,
+    /// Only what has news is to be answered, if the session's next request is still to carry this epoch then.
+    pub next_epoch: Option<i32>,
     pub wanted: Vec<Wanted>,
 }
 
@@ -165,7 +165,7 @@ impl FetchSessions {
             };
             return Ok(Opened {
                 session_id,
-                incremental: false,
+                next_epoch: None,
                 wanted,
             });
         }
@@ -179,18 +179,27 @@ impl FetchSessions {
         if session.by_id != by_id {
             return Err(Refused::TopicIdError);
         }
-        session.next_epoch = epoch.checked_add(1).unwrap_or(1);
-        session.used = now;
-        for w in wanted {
-            session.put(w);
+        for w in &wanted {
+            session.put(w.clone());
         }
         for key in &forgotten {
             session.remove(key);
         }
+        // Nothing is left to remember (`FetchManager.newContext`).
+        if session.order.is_empty() {
+            self.sessions.remove(&id);
+            return Ok(Opened {
+                session_id: 0,
+                next_epoch: None,
+                wanted,
+            });
+        }
+        session.next_epoch = epoch.checked_add(1).unwrap_or(1);
+        session.used = now;
         let wanted = session.order.values().map(|e| e.wanted.clone()).collect();
         Ok(Opened {
             session_id: id,
-            incremental: true,
+            next_epoch: Some(session.next_epoch),
             wanted,
         })
     }
@@ -228,6 +237,11 @@ impl FetchSessions {
             }
             _ => false,
         }
+    }
+
+    /// The epoch that the next request of session `id` must carry, if there is such a session.
+    pub fn next_epoch(&self, id: i32) -> Option<i32> {
+        self.sessions.get(&id).map(|s| s.next_epoch)
     }
 
     /// Whether a partition's answer goes into the response of session `id`; remembers what was told. To be asked exactly once
@@ -311,8 +325,8 @@ mod tests {
             )
             .unwrap();
         assert_eq!(
-            (first.session_id, first.incremental, first.wanted.len()),
-            (77, false, 2)
+            (first.session_id, first.next_epoch, first.wanted.len()),
+            (77, None, 2)
         );
         let t = TopicKey::Name("t".into());
         assert!(
@@ -324,7 +338,10 @@ mod tests {
         let next = sessions
             .open((77, 1), false, vec![wanted("t", 1, 9)], vec![], now, 0)
             .unwrap();
-        assert!(next.incremental);
+        assert_eq!(
+            (next.next_epoch, sessions.next_epoch(77)),
+            (Some(2), Some(2))
+        );
         let served: Vec<_> = next
             .wanted
             .iter()
@@ -361,7 +378,7 @@ mod tests {
         let last = sessions
             .open((77, -1), false, vec![wanted("t", 0, 0)], vec![], now, 0)
             .unwrap();
-        assert_eq!((last.session_id, last.incremental), (0, false));
+        assert_eq!((last.session_id, last.next_epoch), (0, None));
         assert!(sessions.is_empty(), "the final epoch closes the session");
     }
 

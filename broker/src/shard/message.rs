@@ -89,4 +89,6 @@ pub struct FetchedPart {
     /// KIP-320: the largest epoch both know, and its end here.
     pub diverging: Option<(i32, i64)>,
     pub records: Vec<Bytes>,
+    /// Less was left of the fetch than the partition may give: more may come where the others leave some.
+    pub cut: bool,
 }

@@ -8,6 +8,7 @@
 //! * [`answers`]   where Kafka's answer is not the obvious one.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
 //! * [`fairness`]  a connection beside busy ones, counted in turns.
+//! * [`fetches`]   what a fetch waits for, what it says at its end, and how much it brings.
 //! * [`finished`]  clients that close for writing and still read.
 //! * [`limits`]    what a core holds for its clients is bounded, over all of them.
 //! * [`order`]     several requests at once on one connection.
@@ -29,6 +30,7 @@ mod codecs;
 mod crash;
 mod fairness;
 mod faults;
+mod fetches;
 mod finished;
 mod hostile;
 mod kafka;
