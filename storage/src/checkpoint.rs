@@ -261,17 +261,23 @@ pub(crate) async fn write(
     );
     let name = file_name(core);
     let (temporary, path) = (dir.join(format!("{name}.tmp")), dir.join(name));
-    let file = io
-        .open(
-            &temporary,
-            Open {
-                write: true,
-                create: true,
-                truncate: true,
-                ..Open::default()
-            },
-        )
-        .await?;
+    if let Err(error) = write_whole(io, &temporary, bytes).await {
+        // Its space is wanted; if the removal fails as well, the next one writes over it.
+        let _ = io.remove_file(&temporary).await;
+        return Err(error);
+    }
+    io.rename(&temporary, &path).await?;
+    io.sync_dir(dir).await
+}
+
+async fn write_whole(io: &Io, path: &Path, bytes: Vec<u8>) -> Result<(), netio::Error> {
+    let how = Open {
+        write: true,
+        create: true,
+        truncate: true,
+        ..Open::default()
+    };
+    let file = io.open(path, how).await?;
     let bytes = Bytes::from(bytes);
     let mut at = 0;
     while at < bytes.len() {
@@ -280,10 +286,7 @@ pub(crate) async fn write(
             .await?;
         at = end;
     }
-    file.sync(false).await?;
-    drop(file);
-    io.rename(&temporary, &path).await?;
-    io.sync_dir(dir).await
+    file.sync(false).await
 }
 
 /// Reads the checkpoint of `core`; `None` if there is none.

@@ -46,6 +46,8 @@ pub(crate) struct Dirs {
     wanting: BTreeSet<LogSlot>,
     /// Where the next look at them begins.
     next_wanting: LogSlot,
+    /// Some of them were not looked at, and nothing that runs would call for it.
+    unlooked: bool,
     opening: usize,
     closing: VecDeque<LogSlot>,
     running: usize,
@@ -67,6 +69,7 @@ impl Dirs {
             queued: BTreeSet::new(),
             wanting: BTreeSet::new(),
             next_wanting: LogSlot(0),
+            unlooked: false,
             opening: 0,
             closing: VecDeque::new(),
             running: 0,
@@ -102,6 +105,22 @@ impl Dirs {
     fn forget_flushes(&mut self) {
         self.queue.clear();
         self.queued.clear();
+    }
+    /// Work that runs will end by itself; work that was not looked at keeps the core awake.
+    pub(crate) fn is_working(&self) -> bool {
+        self.running > 0 || self.opening > 0 || self.unlooked
+    }
+    /// Of the wanted changes only those of these logs are kept.
+    pub(crate) fn keep_wanting(&mut self, keep: impl Fn(&LogSlot) -> bool) {
+        self.wanting.retain(keep);
+    }
+    /// Forgets what was not begun. Flushes are in the chain, removals and log starts in checkpoints: the next start does it.
+    pub(crate) fn drop_planned(&mut self) {
+        self.queue.clear();
+        self.queued.clear();
+        self.wanting.clear();
+        self.closing.clear();
+        self.unlooked = false;
     }
     pub(crate) fn is_flushing(&self) -> bool {
         !self.queue.is_empty()
@@ -212,17 +231,26 @@ impl Store {
             }
             Err(error) if error.is_full() => {
                 log.dir = Dir::Closed(known);
-                self.turn.full = Some(error.to_string());
-                self.dirs.forget_flushes();
+                self.on_full(slot, error);
             }
-            Err(error) if error.is_transient() && !self.is_stopping() => {
+            Err(error) if error.is_transient() => {
                 self.log_slot_dir(slot, Dir::Closed(known));
-                self.fall_short(error);
+                self.fall_short(slot, error);
             }
             Err(error) => {
                 self.log_slot_dir(slot, Dir::Closed(known));
                 self.fail_log(slot, error.to_string());
             }
+        }
+    }
+
+    /// A log found no space. At a stop, others may still find some: each is tried once.
+    fn on_full(&mut self, slot: LogSlot, error: Error) {
+        self.turn.full = Some(error.to_string());
+        if self.is_stopping() {
+            self.ending.passed.insert(slot);
+        } else {
+            self.dirs.forget_flushes();
         }
     }
 
@@ -251,9 +279,21 @@ impl Store {
         }
     }
 
+    fn closes_max(&self) -> usize {
+        if self.is_stopping() {
+            CHANGES_MAX_AT_STOP
+        } else {
+            CHANGES_MAX
+        }
+    }
+
     /// Starts what may start now.
     pub(crate) fn pump_dirs(&mut self) {
         if self.turn.short.is_some() {
+            return;
+        }
+        if self.ending.leaving {
+            self.dirs.drop_planned();
             return;
         }
         // A few at a time, around and around: with ten thousand logs a look at all of them is too long for a turn.
@@ -263,15 +303,25 @@ impl Store {
             .wanting
             .range(next..)
             .chain(self.dirs.wanting.range(..next));
+        let mut done = 0;
         for slot in around.copied().take(LOOKS_MAX).collect::<Vec<_>>() {
             self.dirs.next_wanting = LogSlot(slot.0 + 1);
             if self.start_wanted(slot) {
                 self.dirs.wanting.remove(&slot);
+                done += 1;
             }
         }
+        // Where nothing could be begun, something runs whose end calls for the next look. Else nobody does: an idle core would
+        // look again when a connection or a timer wakes it.
+        let idle = self.dirs.running == 0 && self.dirs.opening == 0;
+        self.dirs.unlooked = !self.dirs.wanting.is_empty() && (done > 0 || idle);
+        if self.dirs.unlooked {
+            self.io.want_turn();
+        }
         self.pump_flushes();
+        let max = self.closes_max();
         for _ in 0..self.dirs.closing.len() {
-            if self.dirs.running >= CHANGES_MAX {
+            if self.dirs.running + self.dirs.opening >= max {
                 return;
             }
             let Some(slot) = self.dirs.closing.pop_front() else {
@@ -317,6 +367,12 @@ impl Store {
         if log.deleted || log.failed.is_some() || log.unflushed_bytes == 0 {
             return true;
         }
+        if self.ending.passed.contains(&slot) {
+            return true;
+        }
+        let Some(log) = self.any_log(slot) else {
+            return true;
+        };
         if log.busy.is_some() || log.wanted.truncate.is_some() {
             return false;
         }
@@ -431,20 +487,24 @@ impl Store {
             }
             Err(error) if error.is_full() => {
                 // Nothing was written; the data is safe in the write-ahead log. Flushing goes on when space is back.
-                self.turn.full = Some(error.to_string());
-                self.dirs.forget_flushes();
+                self.on_full(slot, error);
             }
-            Err(error) if error.is_transient() && !self.is_stopping() => self.fall_short(error),
+            Err(error) if error.is_transient() => self.fall_short(slot, error),
             Err(error) => self.fail_log(slot, error.to_string()),
         }
         self.wants_again(slot);
     }
 
-    /// What could not be done now is looked at again by the care timer. At a stop, which must end, it is a fault instead: then
-    /// there is no clean mark, and the next start replays.
-    fn fall_short(&mut self, error: Error) {
-        self.turn.short = Some(error);
-        self.dirs.forget_flushes();
+    /// What could not be done now is looked at again by the care timer. A stop, which must end, passes it over: then there is no
+    /// clean mark, and the next start replays.
+    fn fall_short(&mut self, slot: LogSlot, error: Error) {
+        if self.is_stopping() {
+            self.ending.because(error.to_string());
+            self.ending.passed.insert(slot);
+        } else {
+            self.turn.short = Some(error);
+            self.dirs.forget_flushes();
+        }
     }
 
     fn wants_again(&mut self, slot: LogSlot) {
@@ -468,6 +528,9 @@ impl Store {
             return false;
         }
         let stopping = self.is_stopping();
+        if self.ending.passed.contains(&slot) {
+            return true;
+        }
         if let Some(log) = self.any_log(slot).filter(|_| stopping) {
             log.wanted.retain = false;
         }
@@ -580,8 +643,8 @@ impl Store {
             _ => {}
         }
         match result {
-            Err(error) if error.is_full() => self.turn.full = Some(error.to_string()),
-            Err(error) if error.is_transient() && !stopping => self.fall_short(error),
+            Err(error) if error.is_full() => self.on_full(slot, error),
+            Err(error) if error.is_transient() => self.fall_short(slot, error),
             Err(error) => self.fail_log(slot, error.to_string()),
             Ok(()) => {}
         }
@@ -597,6 +660,9 @@ impl Store {
         };
         if log.busy.is_some() {
             return false;
+        }
+        if self.ending.passed.contains(&slot) {
+            return true;
         }
         let Some(disk) = self.open_dir(slot, Class::Flush) else {
             return false;
@@ -706,7 +772,7 @@ impl Store {
 }
 
 impl crate::log::Wanted {
-    fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.trim || self.retain || self.truncate.is_some() || self.remove
     }
 }

@@ -7,7 +7,8 @@
 //! In reading order:
 //! * [`options`]  plain settings of the store and of one log; [`error`] errors by blame.
 //! * [`store`]    [`Store`], the owner of everything: what the broker calls; `turn` carries it forward, `reads` answers from
-//!   memory and disk (`ahead`: what a reader will ask for next), `dirs` works on the logs' files.
+//!   memory and disk (`ahead`: what a reader will ask for next), `dirs` works on the logs' files,
+//!   `stop` ends it.
 //! * [`log`]      one partition: its offsets ([`watermarks`]), producers, epochs, tail cache and segments.
 //! * [`producer_state`]  a log's idempotent producers; `producer_budget` bounds those of all logs.
 //! * `wal`        frames, the open group, writer, recycling.
@@ -35,6 +36,7 @@ pub mod recover;
 pub mod retention;
 mod seal;
 pub mod segment;
+mod stop;
 pub mod store;
 mod turn;
 mod wal;
@@ -43,6 +45,7 @@ pub mod watermarks;
 pub use error::{AppendError, Error, ReadError};
 pub use options::{Durability, LogConfig, Options};
 pub use recover::{Recovery, RecoveryReport, mark_clean};
+pub use stop::Left;
 pub use store::{
     Appended, Event, LogId, LogSlot, ProducerView, Read, RecoveredLog, Stats, Store, TimeOffset,
 };

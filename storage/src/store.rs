@@ -14,6 +14,7 @@ use crate::{
     producer_budget::ProducerBudget,
     producer_state::{Checked, ProducerStates},
     reads::Reads,
+    stop::Ending,
     turn::{Control, Outcome, Turn},
     wal::{Chain, Entry, Kind, Wal, recycle, writer::GroupSizes},
 };
@@ -79,7 +80,7 @@ pub enum Event {
     ChainFailed { reason: String },
     /// [`Store::delete`] is durable.
     Deleted(LogId),
-    /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean.
+    /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or [`Store::left`] says what is not.
     Stopped,
 }
 
@@ -109,6 +110,7 @@ pub struct Store {
     pub(crate) dirs: Dirs,
     pub(crate) reads: Reads,
     pub(crate) turn: Turn,
+    pub(crate) ending: Ending,
     pub(crate) stats: Stats,
 }
 
@@ -151,6 +153,7 @@ impl Store {
             dirs: Dirs::new(&io, options.producer_ids_max),
             reads: Reads::default(),
             turn: Turn::default(),
+            ending: Ending::default(),
             stats: Stats::default(),
             options,
             io,

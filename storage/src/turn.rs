@@ -8,7 +8,7 @@ use crate::{
     checkpoint::{self, Head},
     disk_log::{DiskLog, FlushedState},
     flush::{self, Move},
-    log::{Busy, Dir},
+    log::Busy,
     store::{TimeOffset, batch_entry},
     wal::{
         Kind,
@@ -73,6 +73,8 @@ pub(crate) enum Outcome {
     FilesRemoved(Result<(), netio::Error>),
     Checkpointed {
         first_live: u64,
+        /// Everything entered up to this frame is in it.
+        through: u64,
         result: Result<(), netio::Error>,
     },
     Space(Result<Space, netio::Error>),
@@ -93,17 +95,6 @@ struct Captured {
     head: Head,
     logs: Vec<Bytes>,
     deleted: Vec<(LogId, String)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stop {
-    #[default]
-    No,
-    Flushing,
-    Closing,
-    /// The last checkpoint is under way.
-    Marking,
-    Stopped,
 }
 
 /// State of the turn.
@@ -142,7 +133,6 @@ pub(crate) struct Turn {
     look: bool,
     /// Unflushed bytes below which a look for large logs found none.
     looked_at: u64,
-    stop: Stop,
 }
 
 impl Turn {
@@ -179,7 +169,7 @@ impl Store {
                 file_bytes: self.options.wal_file_bytes,
             });
         }
-        if self.turn.stop != Stop::No {
+        if self.is_stopping() {
             return Err(Error::Failed("the store stops".into()).into());
         }
         if !self.has_room() {
@@ -267,10 +257,10 @@ impl Store {
         self.pump_dirs();
         self.pump_checkpoint();
         self.pump_files();
-        self.wal.submit(self.turn.stop != Stop::No);
+        self.wal.submit(self.is_stopping());
         self.progress();
         self.pump_stop();
-        self.wal.submit(self.turn.stop != Stop::No);
+        self.wal.submit(self.is_stopping());
         self.arm_timers();
     }
 
@@ -301,9 +291,11 @@ impl Store {
                 // A file that stays is not read again: its frames are of a former generation. The next recovery removes it.
                 let _ = result;
             }
-            Outcome::Checkpointed { first_live, result } => {
-                self.on_checkpointed(first_live, result)
-            }
+            Outcome::Checkpointed {
+                first_live,
+                through,
+                result,
+            } => self.on_checkpointed(first_live, through, result),
             Outcome::Space(result) => self.on_space(result),
         }
     }
@@ -385,15 +377,16 @@ impl Store {
 
     // ---- flush -------------------------------------------------------------------------------------------------------------
 
-    fn plan_flush(&mut self) {
+    pub(crate) fn plan_flush(&mut self) {
         if self.dirty.is_empty()
+            || self.ending.leaving
             || self.dirs.is_flushing()
             || self.turn.short.is_some()
-            || self.turn.full.is_some() && !self.turn.look
+            || self.turn.full.is_some() && !self.turn.look && !self.is_stopping()
         {
             return;
         }
-        let all = self.turn.stop != Stop::No;
+        let all = self.is_stopping();
         let full = self.unflushed_bytes >= self.options.flush_bytes;
         let oldest = self.wal.files.oldest_full_last();
         let tight = self.wal.files.live_bytes() >= self.options.unflushed_bytes_max / 2;
@@ -408,6 +401,7 @@ impl Store {
         let views: Vec<flush::View> = self
             .dirty
             .iter()
+            .filter(|slot| !self.ending.passed.contains(slot))
             .filter_map(|slot| self.flush_view(*slot, now))
             .collect();
         let aim = flush::Aim {
@@ -475,7 +469,7 @@ impl Store {
 
     // ---- checkpoint --------------------------------------------------------------------------------------------------------
 
-    fn pump_checkpoint(&mut self) {
+    pub(crate) fn pump_checkpoint(&mut self) {
         if self.wal.failed.is_some() {
             self.turn.captured = None;
             return;
@@ -483,6 +477,7 @@ impl Store {
         if !self.turn.writing_checkpoint
             && self.turn.captured.is_none()
             && self.turn.short.is_none()
+            && !self.ending.no_checkpoint
         {
             let pending = self.wal.first_pending();
             let useful = self
@@ -507,9 +502,15 @@ impl Store {
     /// Takes the state of every log as it is now; segments, producers and live frames are of the same moment. The file may be
     /// written only when everything entered until now is durable. Crash shown: a batch was carried to frame 90, so frames below
     /// 90 are done with; the checkpoint says so; if it were on the device before frame 90 is, a power cut takes the batch.
-    fn capture(&mut self, clean: bool) {
+    pub(crate) fn capture(&mut self, clean: bool) {
         let chain = *self.wal.chain();
         let first_live = self.wal.first_pending();
+        assert!(
+            !clean || first_live > self.wal.last_entered() && self.unflushed_bytes == 0,
+            "a clean mark over unflushed frames: {first_live} of {}, {} bytes",
+            self.wal.last_entered(),
+            self.unflushed_bytes
+        );
         let head = Head {
             start: chain.start,
             core: chain.core,
@@ -546,41 +547,49 @@ impl Store {
         let (io, dir) = (self.io.clone(), self.options.data.join("wal"));
         self.tasks.spawn(Class::Flush, async move {
             let Captured {
+                durable,
                 head,
                 logs,
                 deleted,
-                ..
             } = captured;
             let bytes = checkpoint::encode(&head, &logs, &deleted);
             let result = checkpoint::write(&io, &dir, head.core, bytes).await;
             Outcome::Checkpointed {
                 first_live: head.first_live,
+                through: durable,
                 result,
             }
         });
     }
 
-    fn on_checkpointed(&mut self, first_live: u64, result: Result<(), netio::Error>) {
+    pub(crate) fn is_writing_checkpoint(&self) -> bool {
+        self.turn.writing_checkpoint || self.turn.captured.is_some()
+    }
+
+    fn on_checkpointed(&mut self, first_live: u64, through: u64, result: Result<(), netio::Error>) {
         self.turn.writing_checkpoint = false;
+        if self.ending.is_marking() {
+            self.on_marked(through, result);
+            return;
+        }
         match result {
             Ok(()) => {
                 self.stats.checkpoints += 1;
-                if self.turn.stop == Stop::Marking {
-                    self.turn.stop = Stop::Stopped;
-                    self.events.push_back(Event::Stopped);
-                    return;
-                }
                 self.turn
                     .done_files
                     .extend(self.wal.files.take_done(first_live));
                 self.keep_files();
             }
-            // Tried again with the next reason for a checkpoint; the WAL keeps what it has until then.
-            Err(error) if error.is_full() => {
-                self.turn.full = Some(error.to_string());
-                self.turn.short = Some(error.into());
+            // Tried again after a while; the WAL keeps what it has until then.
+            Err(error) if error.is_full() || error.is_transient() => {
+                if error.is_full() {
+                    self.turn.full = Some(error.to_string());
+                }
+                match self.is_stopping() {
+                    true => self.ending.no_checkpoint = true,
+                    false => self.turn.short = Some(error.into()),
+                }
             }
-            Err(error) if error.is_transient() => self.turn.short = Some(error.into()),
             Err(error) => {
                 // The old checkpoint stands, nothing is lost; but a disk that cannot do this should not take acks.
                 self.wal.fail(format!("checkpoint: {error}"));
@@ -591,8 +600,8 @@ impl Store {
 
     // ---- files of the chain ------------------------------------------------------------------------------------------------
 
-    fn pump_files(&mut self) {
-        if self.turn.stop != Stop::No && !self.wal.is_starved()
+    pub(crate) fn pump_files(&mut self) {
+        if self.is_stopping() && !self.wal.is_starved()
             || self.wal.failed.is_some()
             || self.turn.short.is_some()
         {
@@ -604,8 +613,9 @@ impl Store {
         if self.wal.files.spares() < target && !self.wal.files.is_making() {
             let old = self.turn.done_files.pop();
             // A full device gives no new file; one that is there may serve again. The care timer tries again.
-            if old.is_some() || self.turn.full.is_none() || self.wal.is_starved() && self.turn.look
-            {
+            let may_try = self.turn.full.is_none()
+                || self.wal.is_starved() && (self.turn.look || self.is_stopping());
+            if old.is_some() || may_try && !self.ending.no_file {
                 let recycled = old.is_some();
                 let task = self.wal.files.make(&self.io, old, size);
                 self.tasks.spawn(Class::Maintenance, async move {
@@ -667,10 +677,13 @@ impl Store {
                 self.wal.files.on_made(None);
                 self.turn.done_files.extend(old);
                 self.turn.no_file = true;
+                self.ending.no_file = self.is_stopping();
                 if error.is_full() {
                     self.turn.full = Some(error.to_string());
-                } else if error.is_transient() {
+                } else if error.is_transient() && !self.is_stopping() {
                     self.turn.short = Some(error.into());
+                } else if error.is_transient() {
+                    self.ending.because(error.to_string());
                 } else {
                     self.wal
                         .fail(format!("a file for the write-ahead log: {error}"));
@@ -726,9 +739,7 @@ impl Store {
     // ---- timers ------------------------------------------------------------------------------------------------------------
 
     pub(crate) fn start_timers(&mut self) {
-        if !self.turn.retention_armed
-            && self.turn.stop == Stop::No
-            && self.options.retention_check_ms > 0
+        if !self.turn.retention_armed && !self.is_stopping() && self.options.retention_check_ms > 0
         {
             self.turn.retention_armed = true;
             self.io.timer(
@@ -755,83 +766,10 @@ impl Store {
             self.io
                 .timer(self.io.now().after_ms(IDLE_MS / 2), TIMER_AHEAD);
         }
-        if !self.turn.care_armed && !idle && self.turn.stop != Stop::Stopped {
+        if !self.turn.care_armed && !idle && !self.ending.is_stopped() {
             self.turn.care_armed = true;
             let ms = (self.options.flush_age_ms / 4).clamp(20, 1_000);
             self.io.timer(self.io.now().after_ms(ms), TIMER_CARE);
-        }
-    }
-
-    // ---- stop --------------------------------------------------------------------------------------------------------------
-
-    /// Flushes everything, trims files, writes the clean marker; [`Event::Stopped`] at the end. No append after this. What
-    /// failed before stays as it is, and then there is no clean marker.
-    pub fn stop(&mut self) {
-        if self.turn.stop == Stop::No {
-            self.turn.stop = Stop::Flushing;
-        }
-        self.pump();
-    }
-
-    fn pump_stop(&mut self) {
-        if self.turn.stop == Stop::Flushing && self.is_flushed() {
-            self.turn.stop = Stop::Closing;
-            self.close_all();
-            self.pump_dirs();
-        }
-        if self.turn.stop == Stop::Closing
-            && self.dirs.is_idle()
-            && self.turn.captured.is_none()
-            && !self.turn.writing_checkpoint
-        {
-            let sound = self.wal.failed.is_none()
-                && self.logs.iter().flatten().all(|log| log.failed.is_none());
-            if sound {
-                self.turn.stop = Stop::Marking;
-                self.capture(true);
-                self.pump_checkpoint();
-            } else {
-                self.turn.stop = Stop::Stopped;
-                self.events.push_back(Event::Stopped);
-            }
-        }
-        if self.turn.stop == Stop::Marking && self.wal.failed.is_some() {
-            self.turn.stop = Stop::Stopped;
-            self.events.push_back(Event::Stopped);
-        }
-    }
-
-    /// Nothing is left to move to segments, or nothing can be.
-    fn is_flushed(&self) -> bool {
-        let stuck = |slot: &LogSlot| {
-            self.logs
-                .get(slot.0 as usize)
-                .and_then(Option::as_ref)
-                .is_none_or(|log| log.failed.is_some())
-        };
-        self.wal.is_drained()
-            && self.dirs.is_idle()
-            && (self.wal.failed.is_some()
-                || self.turn.full.is_some()
-                || self.dirty.iter().all(stuck))
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.turn.stop != Stop::No
-    }
-
-    /// Opens the closed logs that were written since their files were closed, and closes them for Kafka's tools.
-    fn close_all(&mut self) {
-        for at in 0..self.logs.len() {
-            let slot = LogSlot(at as u32);
-            if let Some(log) = self.any_log(slot)
-                && !log.deleted
-                && log.failed.is_none()
-                && (!log.closed || matches!(log.dir, Dir::Open(_)))
-                && log.flushed_state().is_some()
-            {
-                self.dirs.close(slot);
-            }
         }
     }
 }

@@ -6,8 +6,8 @@ use netio::{
 use record::{BatchBuilder, LeaderEpoch, Offset, Timestamp, TopicId};
 use std::sync::{Arc, Mutex};
 use storage::{
-    AppendError, Durability, Error, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError,
-    Recovery, RecoveryReport, Store,
+    AppendError, Durability, Error, Event, Left, LogConfig, LogId, LogSlot, Options, Read,
+    ReadError, Recovery, RecoveryReport, Store,
 };
 
 const EIO: i32 = 5;
@@ -31,6 +31,8 @@ struct Bench {
     stats: storage::Stats,
     ready: bool,
     turns: u64,
+    /// Of a store that has stopped.
+    left: Option<Left>,
 }
 type Shared = Arc<Mutex<Bench>>;
 
@@ -66,6 +68,7 @@ impl Program for Host {
         while let Some(event) = self.store.take_event() {
             if matches!(event, Event::Stopped) {
                 turn = Turn::Done;
+                shared.left = Some(self.store.left());
             }
             shared.events.push(event);
         }
@@ -212,15 +215,24 @@ impl Case {
     }
     fn restart(&mut self) -> RecoveryReport {
         self.sim.kill(self.node);
+        self.start()
+    }
+    /// As SIGTERM does it; what the store says of its end.
+    fn stop(&mut self) -> Left {
+        self.sim.stop(self.node);
+        let node = self.node;
+        let ended = self.sim.run_until(30 * SECOND, |sim| sim.has_ended(node));
+        assert!(ended, "the store does not stop");
+        let left = self.shared.lock().unwrap().left.clone();
+        left.expect("it says what is left")
+    }
+    /// A process after one that has ended.
+    fn start(&mut self) -> RecoveryReport {
         self.sim
             .restart(self.node, boot(&self.shared, self.options.clone()));
         self.until("ready", |bench| bench.ready);
-        self.shared
-            .lock()
-            .unwrap()
-            .report
-            .clone()
-            .expect("a report")
+        let report = self.shared.lock().unwrap().report.clone();
+        report.expect("a report")
     }
     fn offsets(&self) -> storage::Offsets {
         self.shared.lock().unwrap().offsets
@@ -555,6 +567,115 @@ fn below_the_reserve_appends_are_refused_and_come_back_by_themselves() {
             .any(|event| matches!(event, Event::Room))
     });
     case.append_acked(500);
+}
+
+#[test]
+fn a_stop_below_the_reserve_flushes_with_the_space_there_is() {
+    let mut case = Case::new(Options {
+        reserve_bytes: 1 << 60,
+        ..options()
+    });
+    // Before the first look at the space.
+    let mut taken = 0;
+    while case.try_append(500).is_none() {
+        taken += 1;
+    }
+    case.sim.run_for(5 * SECOND / 2);
+    assert!(case.try_append(500).is_some(), "below the reserve");
+    assert_eq!(case.offsets().high_watermark, Offset(taken));
+    assert_eq!(case.stop(), Left::default());
+    let report = case.start();
+    assert!(report.clean && report.damaged.is_empty(), "{report:?}");
+    assert_eq!(case.offsets().log_end, Offset(taken));
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 500));
+}
+
+/// The device is full from the first block on that a stop needs, from the second one, and so on until the stop has all it needs.
+#[test]
+fn a_stop_that_runs_out_of_space_anywhere_leaves_the_rest_to_the_next_start() {
+    let (mut stopped_clean, mut stopped_unclean) = (0, 0);
+    for room in 0..60 {
+        let mut case = Case::new(options());
+        case.order(|store, slot| {
+            let small = LogConfig {
+                segment_bytes: 32 << 10,
+                ..LogConfig::default()
+            };
+            store.set_config(slot, small);
+        });
+        for bytes in [500, 20_000, 3_000, 20_000, 9_000] {
+            case.append_acked(bytes);
+        }
+        let disk = case.sim.disk(case.node);
+        let space = disk.space();
+        disk.set_capacity(space.total_bytes - space.available_bytes + room * 4096);
+        let left = case.stop();
+        disk.set_capacity(space.total_bytes);
+        let report = case.start();
+        assert_eq!(report.damaged, [], "{room} blocks");
+        assert_eq!(case.offsets().log_end, Offset(5), "{room} blocks: {left:?}");
+        for offset in 0..5 {
+            assert!(case.read(offset).is_ok_and(|bytes| bytes > 500));
+        }
+        if left.logs > 0 {
+            assert!(left.bytes > 0 && left.why.is_some(), "{left:?}");
+            assert!(!report.clean && report.batches > 0, "{left:?} {report:?}");
+        }
+        match left.why {
+            Some(_) => stopped_unclean += 1,
+            None => {
+                assert!(report.clean && report.batches == 0, "{report:?}");
+                stopped_clean += 1;
+            }
+        }
+    }
+    assert!(
+        stopped_clean > 5 && stopped_unclean > 5,
+        "{stopped_clean} clean, {stopped_unclean} not"
+    );
+}
+
+#[test]
+fn a_stop_without_time_leaves_the_rest_to_the_next_start() {
+    let mut case = large();
+    // More than one flush takes.
+    for _ in 0..24 {
+        case.append_acked(900_000);
+    }
+    case.order(|store, _| store.stop());
+    case.until("flushed in part", |bench| bench.offsets.flushed > Offset(0));
+    case.order(|store, _| store.leave_rest("the time for a stop was over"));
+    let left = case.stop();
+    assert_eq!(
+        left.why.as_deref(),
+        Some("the time for a stop was over"),
+        "{left:?}"
+    );
+    assert!(left.logs == 1 && left.bytes > 900_000, "{left:?}");
+    let report = case.start();
+    // What was flushed is not replayed: the last checkpoint says so.
+    assert!(
+        !report.clean && (1..24).contains(&report.batches),
+        "{report:?}"
+    );
+    assert_eq!(case.offsets().log_end, Offset(24));
+}
+
+#[test]
+fn a_stop_of_a_log_that_failed_marks_nothing_clean() {
+    let mut case = Case::new(options());
+    case.append_acked(500);
+    case.sim
+        .fail_always(case.node, FileOp::Write, "topic-0", EIO);
+    let left = case.stop();
+    assert!(
+        left.logs == 1 && left.why.as_ref().is_some_and(|why| why.contains("topic-0")),
+        "{left:?}"
+    );
+    case.sim.clear_faults(case.node);
+    let report = case.start();
+    assert!(!report.clean, "{report:?}");
+    assert_eq!(case.offsets().log_end, Offset(1));
 }
 
 #[test]

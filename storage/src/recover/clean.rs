@@ -43,6 +43,10 @@ pub async fn mark_clean(io: &Io, options: &Options) -> Result<bool, Error> {
     if files.keys().any(|core| !clean.contains(core)) {
         return Ok(false);
     }
+    // Kafka looks at no file behind the marker: all must be as it would have left them.
+    if logs.values().any(|log| log.disk.is_some() && !log.closed) {
+        return Ok(false);
+    }
     let disk = Disk::new(io, 8);
     let kafka = options.data.join("kafka");
     let starts = offsets(&logs, |log| log.log_start);

@@ -447,6 +447,14 @@ impl Wal {
         last
     }
 
+    /// Sequence of the newest frame, written or not; 0: there is none.
+    pub(crate) fn last_entered(&self) -> u64 {
+        self.next - 1
+    }
+    /// Writes or syncs are under way.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.in_flight > 0 || self.syncing.is_some()
+    }
     pub(crate) fn durable_through(&self) -> u64 {
         self.durable_through
     }

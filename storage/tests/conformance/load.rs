@@ -27,6 +27,8 @@ struct Life {
     logs: Option<BTreeMap<usize, Vec<RecoveredLog>>>,
     ready: usize,
     stopped: usize,
+    /// A store could not end cleanly.
+    left: bool,
 }
 
 impl Shared {
@@ -38,6 +40,9 @@ impl Shared {
     }
     pub(crate) fn ready(&self) -> usize {
         self.life.lock().unwrap().ready
+    }
+    pub(crate) fn left_something(&self) -> bool {
+        self.life.lock().unwrap().left
     }
     pub(crate) fn stopped(&self) -> usize {
         self.life.lock().unwrap().stopped
@@ -458,6 +463,10 @@ impl Load {
                 self.shared.lock().busy += 1;
                 return;
             }
+            Err(AppendError::Storage(error)) if error.is_full() => {
+                self.shared.lock().refused += 1;
+                return;
+            }
             Err(error) => panic!("{:?}: {error}", mine.id),
         };
         let mut model = self.shared.lock();
@@ -678,7 +687,14 @@ impl Load {
             Event::Room => {}
             Event::Stopped => {
                 self.phase = Phase::Done;
-                self.shared.life.lock().unwrap().stopped += 1;
+                let left = self.store.left();
+                let mut life = self.shared.life.lock().unwrap();
+                life.stopped += 1;
+                life.left |= left.why.is_some();
+                assert!(
+                    left.why.is_some() || left.logs == 0 && left.open == 0,
+                    "{left:?}"
+                );
             }
             Event::LogFailed { slot, reason } => panic!("{slot:?} failed: {reason}"),
             Event::ChainFailed { reason } => panic!("the chain failed: {reason}"),

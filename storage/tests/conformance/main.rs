@@ -13,7 +13,7 @@ use load::{Shared, boots};
 use model::End;
 use netio::{
     CoreId,
-    sim::{NodeOptions, Rng, Sim, SimOptions},
+    sim::{NodeId, NodeOptions, Rng, Sim, SimOptions},
 };
 use std::{
     path::Path,
@@ -34,6 +34,18 @@ struct Summary {
     cold: u64,
     verified: u64,
     lost_unacked: u64,
+    /// Stops of a process; and those that could not end cleanly, for there was no space.
+    stops: u64,
+    unclean: u64,
+    refused: u64,
+}
+
+/// The device is full from now on, or has room for a few blocks more.
+fn fill(sim: &Sim, node: NodeId, rng: &mut Rng) {
+    let disk = sim.disk(node);
+    let space = disk.space();
+    let room = if rng.chance(0.5) { 0 } else { rng.below(100) };
+    disk.set_capacity(space.total_bytes - space.available_bytes + room * 4096);
 }
 
 fn run(seed: u64) -> Summary {
@@ -47,6 +59,8 @@ fn run(seed: u64) -> Summary {
     );
     let lives = rng.between(2, 6);
     let mut cores = cores;
+    let capacity = sim.disk(node).space().total_bytes;
+    let (mut stops, mut unclean) = (0, 0);
     for life in 0..lives {
         // A crash may hit recovery itself.
         let early = rng.chance(0.15);
@@ -58,29 +72,61 @@ fn run(seed: u64) -> Summary {
                 shared.ready()
             );
             sim.run_for(rng.between(1_000_000, 120_000_000));
+            if rng.chance(0.3) {
+                fill(&sim, node, &mut rng);
+                // From nothing up to several looks at the space.
+                sim.run_for(rng.between(0, 80_000_000));
+                if rng.chance(0.3) {
+                    sim.disk(node).set_capacity(capacity);
+                    sim.run_for(rng.between(1_000_000, 80_000_000));
+                }
+            }
         } else {
             sim.run_for(rng.between(10_000, 15_000_000));
         }
+        let full = sim.disk(node).space().total_bytes != capacity;
         let end = match rng.below(10) {
+            // What a stop does on a full device is the question then.
+            _ if full && shared.ready() == cores && rng.chance(0.6) => End::Clean,
             0..=3 => End::Power,
             4..=7 => End::Kill,
             _ if shared.ready() == cores => End::Clean,
             _ => End::Kill,
         };
         let opened = shared.ready() == cores;
-        match end {
-            End::Power => sim.power_cut(node),
-            End::Kill => sim.kill(node),
+        let end = match end {
+            End::Power => {
+                sim.power_cut(node);
+                end
+            }
+            End::Kill => {
+                sim.kill(node);
+                end
+            }
             End::Clean => {
                 sim.stop(node);
+                if rng.chance(0.2) {
+                    sim.run_for(rng.between(0, 2_000_000));
+                    fill(&sim, node, &mut rng);
+                }
                 let ended = sim.run_until(20_000_000_000, |sim| sim.has_ended(node));
                 assert!(
                     ended,
                     "life {life}: the store does not stop, {} of {cores}",
                     shared.stopped()
                 );
+                stops += 1;
+                // It said so, and then it is no more than a kill.
+                match shared.left_something() {
+                    true => {
+                        unclean += 1;
+                        End::Kill
+                    }
+                    false => End::Clean,
+                }
             }
-        }
+        };
+        sim.disk(node).set_capacity(capacity);
         // Where not every store was opened in between, the harder of the two ends counts.
         let mut model = shared.lock();
         model.last_end = Some(match model.last_end {
@@ -114,6 +160,9 @@ fn run(seed: u64) -> Summary {
         cold: model.cold,
         verified: model.verified,
         lost_unacked: model.lost_unacked,
+        stops,
+        unclean,
+        refused: model.refused,
     }
 }
 
@@ -197,6 +246,9 @@ fn seeds_on_the_simulated_disk() {
                     total.cold += summary.cold;
                     total.verified += summary.verified;
                     total.lost_unacked += summary.lost_unacked;
+                    total.stops += summary.stops;
+                    total.unclean += summary.unclean;
+                    total.refused += summary.refused;
                 }
             });
         }
@@ -209,6 +261,10 @@ fn seeds_on_the_simulated_disk() {
     );
     assert!(
         total.duplicates > seeds && total.cold > seeds && total.verified > seeds,
+        "{total:?}"
+    );
+    assert!(
+        total.unclean > 0 && total.stops > 2 * total.unclean && total.refused > seeds / 10,
         "{total:?}"
     );
 }

@@ -66,6 +66,8 @@ pub(crate) struct Model {
     pub appended: u64,
     pub duplicates: u64,
     pub busy: u64,
+    /// For there was no space.
+    pub refused: u64,
     pub reads: u64,
     pub cold: u64,
     pub verified: u64,
