@@ -20,6 +20,8 @@ pub struct Limits {
     pub partitions_max: usize,
     /// `connections.max.idle.ms`
     pub connection_idle_ms: u64,
+    /// What a stop may take before it leaves the rest to the next start.
+    pub stop_ms: u64,
     /// A frame's four length bytes, and its body, must be complete this long after they began.
     pub frame_header_ms: u64,
     pub frame_body_ms: u64,
@@ -37,6 +39,7 @@ impl Default for Limits {
             fetch_sessions_max: 1_000,
             partitions_max: 100_000,
             connection_idle_ms: 600_000,
+            stop_ms: 8_000,
             frame_header_ms: 30_000,
             frame_body_ms: 60_000,
         }

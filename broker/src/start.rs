@@ -25,6 +25,9 @@ use tokio::{runtime::Runtime, sync::watch};
 /// Cores of a start that failed get this long to end by themselves; the process ends then, and takes them with it.
 const FAILED_START_WAIT: Duration = Duration::from_millis(1_500);
 
+/// Of `sysexits.h`, "temporary failure": asked to stop, it did, and something is left for the next start's replay.
+const LEFT: u8 = 75;
+
 /// A core that could not start.
 struct NotStarted;
 
@@ -53,7 +56,8 @@ enum End {
     Cores,
 }
 
-/// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status is 0 after an ordered stop of a broker that served.
+/// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status after an ordered stop of a broker that served
+/// is 0, or [`LEFT`].
 pub fn run(resolved: Resolved) -> ExitCode {
     // Lines go to threads of their own and are dropped when they fall behind: a core never waits for one.
     let streams = Streams::open();
@@ -95,7 +99,10 @@ pub fn run(resolved: Resolved) -> ExitCode {
         End::Cores => false,
     };
     let Host {
-        control, running, ..
+        control,
+        running,
+        progress,
+        ..
     } = host;
     running.stop();
     let joined = if served {
@@ -106,7 +113,13 @@ pub fn run(resolved: Resolved) -> ExitCode {
     // Its connections are not waited for.
     control.shutdown_background();
     match (joined, end) {
-        (Ok(()), _) if asked => return ExitCode::SUCCESS,
+        (Ok(()), _) if asked => {
+            let left = progress.borrow().left.clone();
+            return left.map_or(ExitCode::SUCCESS, |left| {
+                streams.complain(&left);
+                ExitCode::from(LEFT)
+            });
+        }
         (Err(error), _) => streams.complain(&error),
         (Ok(()), End::Cores) => streams.complain(&"the cores have ended without being asked to"),
         (Ok(()), _) => {}

@@ -402,6 +402,7 @@ fn limits(values: &Defaults) -> Limits {
         fetch_sessions_max: size(values, "max.incremental.fetch.session.cache.slots"),
         partitions_max: size(values, "millrace.partitions.max"),
         connection_idle_ms: duration(values, "connections.max.idle.ms"),
+        stop_ms: duration(values, "millrace.stop.ms"),
         frame_header_ms: duration(values, "millrace.frame.header.ms"),
         frame_body_ms: duration(values, "millrace.frame.body.ms"),
     }

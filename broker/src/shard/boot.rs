@@ -53,6 +53,8 @@ pub struct Progress {
     /// Why there is no service. The first reason is kept: those after it are its consequences.
     pub failed: Option<String>,
     pub ready: bool,
+    /// After a stop: what it left for the next start, and why.
+    pub left: Option<String>,
 }
 
 impl Progress {

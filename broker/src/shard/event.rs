@@ -117,7 +117,7 @@ impl Shard {
             Message::Applied { core, through } => self.on_applied(core, through),
             Message::Snapshot { to } => self.on_snapshot(to),
             Message::Stop => self.begin_stop(),
-            Message::Stopped { core } => self.on_core_stopped(core),
+            Message::Stopped { core, left } => self.on_core_stopped(core, left),
             Message::Serving { core, listening } => self.on_serving(core, listening),
             Message::Boot { .. } => unreachable!("only while booting"),
         }

@@ -56,8 +56,8 @@ pub enum Message {
         core: CoreId,
         listening: std::net::SocketAddr,
     },
-    /// This core has flushed everything and ends.
-    Stopped { core: CoreId },
+    /// This core ends: it has flushed everything, or this is left for the next start.
+    Stopped { core: CoreId, left: storage::Left },
     /// From the control thread: numbers, please.
     Snapshot {
         to: tokio::sync::oneshot::Sender<Box<Snapshot>>,

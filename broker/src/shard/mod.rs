@@ -45,7 +45,7 @@ use netio::{ConnId, CoreId, Instant, Io, ListenerId, Mesh, TaskSet};
 use refusals::Refusals;
 use stats::Stats;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -110,7 +110,7 @@ pub struct Shard {
     pub(crate) flushing: bool,
     pub(crate) stopped: bool,
     /// On core 0: who has flushed everything, and the marker being written.
-    pub(crate) cores_stopped: BTreeSet<CoreId>,
+    pub(crate) cores_stopped: BTreeMap<CoreId, storage::Left>,
     /// Cores whose end this one has taken notice of.
     pub(crate) ends_seen: usize,
     pub(crate) marking: Option<TaskSet<Result<bool, storage::Error>>>,

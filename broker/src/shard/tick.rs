@@ -15,7 +15,7 @@ pub enum Timer {
     Deferred,
     /// A change of metadata takes longer than its request allows.
     Proposal,
-    /// Stopping takes too long.
+    /// Stopping takes too long, or is to tell how far it has come.
     Stop,
 }
 
@@ -40,7 +40,7 @@ impl Shard {
             k if k == Timer::Coordinators as u64 => self.on_coordinators_due(),
             k if k == Timer::Deferred as u64 => self.expire_deferred(),
             k if k == Timer::Proposal as u64 => self.on_proposal_deadline(id),
-            k if k == Timer::Stop as u64 => self.on_stop_deadline(),
+            k if k == Timer::Stop as u64 => self.on_stop_timer(id),
             kind => unreachable!("a timer of kind {kind}"),
         }
     }

@@ -203,6 +203,15 @@ impl Bed {
         self.progress.borrow().clone()
     }
 
+    /// As SIGTERM does it; what the broker says was left. Panics if it is not over after `ns` of virtual time.
+    pub(crate) fn stop_within(&mut self, ns: u64) -> Option<String> {
+        self.sim.stop(self.node);
+        let node = self.node;
+        let ended = self.sim.run_until(ns, |sim| sim.has_ended(node));
+        assert!(ended, "the broker does not stop within {ns} ns");
+        self.progress.borrow().left.clone()
+    }
+
     pub(crate) fn cores(&self) -> u16 {
         self.how.settings.cores
     }

@@ -42,6 +42,7 @@ mod sampled;
 mod short;
 mod smoke;
 mod starts;
+mod stop;
 mod versions;
 
 /// Any values in the fields of a schema: the encoder of the wire's own tests.
