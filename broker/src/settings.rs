@@ -28,6 +28,7 @@ pub struct Settings {
     /// `offsets.topic.num.partitions`
     pub offsets_partitions: i32,
     pub group: GroupSettings,
+    pub metrics: MetricsSettings,
     /// `delete.topic.enable`
     pub delete_topic_enable: bool,
 }
@@ -57,6 +58,27 @@ impl Default for GroupSettings {
             offsets_retention_check_ms: 600_000,
             offset_metadata_max_bytes: 4096,
             memory_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Bounds on the time series of `/metrics`, for the process; 0 switches a kind off.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricsSettings {
+    /// Topics with counters of their own; the others share.
+    pub topics_max: usize,
+    /// Partitions whose size and offsets are told.
+    pub partitions_max: usize,
+    /// Committed offsets of groups that are told, with their lag.
+    pub group_offsets_max: usize,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self {
+            topics_max: 1_000,
+            partitions_max: 10_000,
+            group_offsets_max: 10_000,
         }
     }
 }

@@ -187,6 +187,8 @@ impl Host {
                 ("features".to_owned(), features.to_string()),
                 ("nice".to_owned(), nice.to_string()),
             ]),
+            bounds: resolved.settings.metrics,
+            scraping: Arc::default(),
         };
         let listener = &self.admin_listener;
         let (signals, progress) = (&mut self.signals, &mut self.progress);

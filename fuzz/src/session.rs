@@ -128,6 +128,7 @@ fn plan(cores: u16, single_port: bool, ready: Arc<watch::Sender<Progress>>) -> P
         auto_create_topics: true,
         default_partitions: 2,
         offsets_partitions: 2,
+        metrics: Default::default(),
         group: GroupSettings { initial_rebalance_delay_ms: 10, ..GroupSettings::default() },
         delete_topic_enable: true,
     };

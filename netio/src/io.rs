@@ -47,6 +47,10 @@ impl Io {
     pub fn now(&self) -> Instant {
         self.shared.state.borrow().now
     }
+    /// Monotonic time, read now: for how long something took within a turn.
+    pub fn read_clock(&self) -> Instant {
+        self.shared.state.borrow().driver.now()
+    }
     pub fn wall(&self) -> WallTime {
         self.shared.state.borrow().driver.wall()
     }

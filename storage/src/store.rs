@@ -590,29 +590,22 @@ impl Store {
             ahead_bytes: self.reads.ahead.bytes() as u64,
             producer_ids: self.producer_budget.total() as u64,
             producer_ids_evicted: self.producer_budget.evicted,
-            acked_not_durable_bytes: self.acked_not_durable(),
             failed: self.wal.failed.clone(),
             ..self.stats.clone()
         }
     }
 
-    fn acked_not_durable(&self) -> u64 {
-        let weak = self
-            .logs
-            .iter()
-            .flatten()
-            .filter(|log| log.offsets.high_watermark > log.offsets.durable);
-        weak.map(|log| {
-            let from = log
-                .index
-                .partition_point(|cached| cached.end <= log.offsets.durable);
-            let acked = log
-                .index
-                .range(from..)
-                .take_while(|cached| cached.end <= log.offsets.high_watermark);
-            acked.map(|cached| u64::from(cached.len)).sum::<u64>()
-        })
-        .sum()
+    /// Bytes of a log that are acknowledged in class `written` or `memory` and not on the device.
+    pub fn acked_not_durable(&self, slot: LogSlot) -> u64 {
+        let log = self.log(slot);
+        let from = log
+            .index
+            .partition_point(|cached| cached.end <= log.offsets.durable);
+        let acked = log
+            .index
+            .range(from..)
+            .take_while(|cached| cached.end <= log.offsets.high_watermark);
+        acked.map(|cached| u64::from(cached.len)).sum()
     }
 
     /// Name of the log's directory below `kafka/`.
@@ -673,8 +666,6 @@ pub struct Stats {
     /// Cold reads that were read ahead, in whole or in part; and bytes read ahead that are held now.
     pub ahead_hits: u64,
     pub ahead_bytes: u64,
-    /// Acknowledged in class `written` or `memory` and not on the device.
-    pub acked_not_durable_bytes: u64,
     pub damaged_batches: u64,
     /// Idempotent producers remembered, over all logs; and how many were forgotten because there were too many.
     pub producer_ids: u64,

@@ -1,19 +1,16 @@
 //! The admin HTTP server: `/healthz` (the process answers), `/readyz` (every core serves), `/metrics` (Prometheus text).
-use super::metrics;
-use crate::shard::{message::Message, stats::Snapshot};
+use super::{collect, exposition::Format, metrics};
+use crate::{settings::MetricsSettings, shard::message::Message};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
-use netio::{CoreId, Sender};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::sync::{oneshot, watch};
-
-/// A core that does not answer within this is reported as missing.
-const SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
+use netio::Sender;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::{Mutex, watch};
 
 /// What the server needs of the cores.
 #[derive(Clone, Debug)]
@@ -24,6 +21,9 @@ pub struct Admin {
     pub ready: watch::Receiver<bool>,
     /// What this process runs on, for `millrace_info`.
     pub info: Arc<[(String, String)]>,
+    pub bounds: MetricsSettings,
+    /// One scrape after the other: many scrapers ask a core no more than one does.
+    pub scraping: Arc<Mutex<()>>,
 }
 
 /// Serves until the process ends. The listener is bound before, so that an address in use is an error of the start.
@@ -53,38 +53,12 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
     }
 }
 
-async fn scrape(State(admin): State<Admin>) -> impl IntoResponse {
-    let snapshots = snapshots(&admin).await;
-    match metrics::render(&admin.info, &snapshots, admin.core_count) {
-        Ok(text) => (
-            [(
-                header::CONTENT_TYPE,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            )],
-            text,
-        )
-            .into_response(),
+async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> impl IntoResponse {
+    let format = Format::of(&headers);
+    let _turn = admin.scraping.lock().await;
+    let numbers = collect::numbers(&admin).await;
+    match metrics::render(numbers, format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-async fn snapshots(admin: &Admin) -> Vec<Snapshot> {
-    let mut waiting = Vec::new();
-    for core in 0..admin.core_count {
-        let (to, from) = oneshot::channel();
-        if admin
-            .cores
-            .send(CoreId(core), Message::Snapshot { to })
-            .is_ok()
-        {
-            waiting.push(from);
-        }
-    }
-    let mut snapshots = Vec::new();
-    for from in waiting {
-        if let Ok(Ok(snapshot)) = tokio::time::timeout(SNAPSHOT_WAIT, from).await {
-            snapshots.push(*snapshot);
-        }
-    }
-    snapshots
 }

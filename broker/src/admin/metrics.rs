@@ -1,53 +1,56 @@
-//! Snapshots of cores as Prometheus (OpenMetrics) text, encoded by the `prometheus-client` library.
-use crate::shard::stats::{Latency, Snapshot};
+//! Numbers of the process as Prometheus metrics, encoded by the `prometheus-client` library. Each is described in docs/metrics.md.
+//! Here: those of cores. Those of topics, partitions, groups and the process are in [`super::series`].
+use super::{
+    collect::{CoreNumbers, Numbers},
+    exposition::Format,
+    series,
+};
+use crate::{
+    group::GroupState,
+    shard::{latency::Latency, stats::Snapshot},
+};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
     registry::{Registry, Unit},
 };
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use storage::GROUP_BOUNDS;
 use wire::{ApiKey, ErrorCode};
 
-/// Upper bounds of latency buckets in seconds: a factor of about two from 10 us to 10 s.
-const BOUNDS: [f64; 20] = [
-    10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.1, 0.2,
-    0.5, 1.0, 2.0, 5.0, 10.0, 60.0,
-];
-
 /// All metrics of the process at one moment.
-pub fn render(
-    info: &[(String, String)],
-    snapshots: &[Snapshot],
-    cores: u16,
-) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("millrace");
-    let labels: Vec<(String, String)> = info.to_vec();
-    registry.register(
+pub fn render(numbers: Numbers, format: Format) -> Result<String, fmt::Error> {
+    let numbers = Arc::new(numbers);
+    let mut ours = Registry::with_prefix("millrace");
+    ours.register(
         "build",
         "What this process is and runs on",
-        prometheus_client::metrics::info::Info::new(labels),
+        Info::new(numbers.info.to_vec()),
     );
-    registry.register_collector(Box::new(Cores {
-        snapshots: snapshots.to_vec(),
-        cores,
-    }));
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
+    ours.register_collector(Box::new(Cores(numbers.clone())));
+    ours.register_collector(Box::new(series::Topics(numbers.clone())));
+    ours.register_collector(Box::new(series::Groups(numbers.clone())));
+    let mut standard = Registry::with_prefix("process");
+    standard.register_collector(Box::new(series::Process(numbers)));
+    let mut all = String::new();
+    text::encode_registry(&mut all, &ours)?;
+    text::encode_registry(&mut all, &standard)?;
+    text::encode_eof(&mut all)?;
+    Ok(match format {
+        Format::OpenMetrics => all,
+        Format::Text => super::exposition::to_text(&all),
+    })
 }
 
+/// Metrics of cores; the tables below say most of them.
 #[derive(Debug)]
-struct Cores {
-    snapshots: Vec<Snapshot>,
-    cores: u16,
-}
+struct Cores(Arc<Numbers>);
 
-type Read = fn(&Snapshot) -> u64;
+type Read<T> = fn(&Snapshot) -> T;
 
 /// Totals since start: name, help, value.
-const COUNTERS: &[(&str, &str, Read)] = &[
+const COUNTERS: &[(&str, &str, Read<u64>)] = &[
     ("connections_accepted", "Connections accepted", |s| {
         s.stats.connections_accepted
     }),
@@ -170,18 +173,12 @@ const COUNTERS: &[(&str, &str, Read)] = &[
         s.io.completions
     }),
     ("parks", "Times the core went to sleep", |s| s.io.parks),
-    (
-        "busy_nanoseconds",
-        "Time the core's loop was not asleep",
-        |s| s.io.busy_ns,
-    ),
 ];
 
 /// Values now: name, help, value.
-const GAUGES: &[(&str, &str, Read)] = &[
+const GAUGES: &[(&str, &str, Read<u64>)] = &[
     ("connections", "Open connections", |s| s.connections as u64),
     ("partitions", "Partitions led", |s| s.partitions as u64),
-    ("groups", "Consumer groups coordinated", |s| s.groups as u64),
     (
         "group_memory_bytes",
         "Memory of groups and committed offsets, estimated",
@@ -222,16 +219,6 @@ const GAUGES: &[(&str, &str, Read)] = &[
         s.store.cache_bytes
     }),
     (
-        "acked_not_durable_bytes",
-        "Acknowledged in class written or memory, not on the device yet",
-        |s| s.store.acked_not_durable_bytes,
-    ),
-    (
-        "acked_not_durable_ms",
-        "Since when the oldest of those bytes has been acknowledged",
-        |s| s.acked_not_durable_ms,
-    ),
-    (
         "read_ahead_bytes",
         "Bytes read ahead of readers of old data",
         |s| s.store.ahead_bytes,
@@ -265,68 +252,193 @@ const GAUGES: &[(&str, &str, Read)] = &[
 
 impl Collector for Cores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        ConstGauge::new(i64::from(self.cores)).encode({
-            let gauge = ConstGauge::new(0i64);
-            encoder.encode_descriptor(
-                "cores",
-                "Cores of this process",
-                None,
-                gauge.metric_type(),
-            )?
-        })?;
-        self.encode_per_core(&mut encoder, COUNTERS, ConstCounter::new)?;
-        self.encode_per_core(&mut encoder, GAUGES, |value| {
-            ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
-        })?;
-        let kind = ConstCounter::new(0u64).metric_type();
-        let mut family = encoder.encode_descriptor("requests", "Requests by API", None, kind)?;
-        for s in &self.snapshots {
-            for (&key, &count) in &s.stats.requests {
-                let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
-                ConstCounter::new(count).encode(
-                    family
-                        .encode_family(&[("core", s.core.to_string()), ("api", api.to_owned())])?,
-                )?;
-            }
-        }
-        let mut family = encoder.encode_descriptor(
-            "errors",
-            "Errors in answers, by API and Kafka's code; of a request for several topics, groups or others: each",
-            None,
-            kind,
+        one(
+            &mut encoder,
+            "ready",
+            "1 when every core serves",
+            i64::from(self.0.ready),
         )?;
-        for s in &self.snapshots {
-            for (&(key, code), &count) in &s.stats.errors {
-                let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
-                let name = ErrorCode::from_code(code).map_or("unknown", ErrorCode::name);
-                ConstCounter::new(count).encode(family.encode_family(&[
-                    ("core", s.core.to_string()),
-                    ("api", api.to_owned()),
-                    ("error", name.to_owned()),
-                ])?)?;
-            }
+        one(
+            &mut encoder,
+            "cores",
+            "Cores of this process",
+            i64::from(self.0.core_count),
+        )?;
+        if self.0.cores.is_empty() {
+            return Ok(());
         }
+        for &(name, help, read) in COUNTERS {
+            self.per_core(&mut encoder, name, help, |c| {
+                ConstCounter::new(read(&c.snapshot))
+            })?;
+        }
+        self.per_core(
+            &mut encoder,
+            "busy_seconds",
+            "Time the core's loop was not asleep",
+            |c| ConstCounter::new(c.snapshot.io.busy_ns as f64 / 1e9),
+        )?;
+        for &(name, help, read) in GAUGES {
+            self.per_core(&mut encoder, name, help, |c| gauge(read(&c.snapshot)))?;
+        }
+        self.per_core(
+            &mut encoder,
+            "acked_not_durable_bytes",
+            "Acknowledged in class written or memory, not on the device yet",
+            |c| gauge(c.acked_not_durable_bytes),
+        )?;
+        self.per_core(
+            &mut encoder,
+            "acked_not_durable_seconds",
+            "Since when the oldest of those bytes has been acknowledged",
+            |c| ConstGauge::new(c.acked_not_durable_ns as f64 / 1e9),
+        )?;
+        self.encode_groups(&mut encoder)?;
+        self.encode_requests(&mut encoder)?;
+        self.encode_errors(&mut encoder)?;
         self.encode_group_sizes(&mut encoder)?;
-        self.encode_latencies(&mut encoder)
+        self.encode_stages(&mut encoder)
     }
 }
 
+/// A gauge without labels.
+pub(super) fn one(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: i64,
+) -> Result<(), fmt::Error> {
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+}
+
+pub(super) fn gauge(value: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// A metric with a value for each of some labels.
+pub(super) fn family<M: EncodeMetric, L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, M)>,
+) -> Result<(), fmt::Error> {
+    let mut values = values.into_iter().peekable();
+    let Some((_, first)) = values.peek() else {
+        return Ok(());
+    };
+    let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    for (labels, metric) in values {
+        metric.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// Latencies by label.
+fn latencies<'l, L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, &'l Latency)>,
+) -> Result<(), fmt::Error> {
+    let mut family =
+        encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for (labels, latency) in values {
+        let buckets: Vec<(f64, u64)> = latency.buckets().collect();
+        family
+            .encode_family(&labels)?
+            .encode_histogram::<[(String, String); 0]>(
+                latency.sum_ns() as f64 / 1e9,
+                latency.count(),
+                &buckets,
+                None,
+            )?;
+    }
+    Ok(())
+}
+
+fn core(numbers: &CoreNumbers) -> String {
+    numbers.snapshot.core.to_string()
+}
+
 impl Cores {
-    fn encode_per_core<M: EncodeMetric>(
+    fn per_core<M: EncodeMetric>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
-        table: &[(&str, &str, Read)],
-        metric: impl Fn(u64) -> M,
+        name: &str,
+        help: &str,
+        read: impl Fn(&CoreNumbers) -> M,
     ) -> Result<(), fmt::Error> {
-        for &(name, help, read) in table {
-            let kind = metric(0).metric_type();
-            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            for s in &self.snapshots {
-                let core = [("core", s.core.to_string())];
-                metric(read(s)).encode(family.encode_family(&core)?)?;
+        let cores = self.0.cores.iter();
+        let values = cores.map(|c| ([("core", core(c))], read(c)));
+        family(encoder, name, help, values)
+    }
+
+    fn encode_groups(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let values = self.0.cores.iter().flat_map(|c| {
+            let states = GroupState::ALL.iter().zip(c.snapshot.groups);
+            states.map(|(state, count)| {
+                let labels = [("core", core(c)), ("state", state.name().to_owned())];
+                (labels, gauge(count as u64))
+            })
+        });
+        family(
+            encoder,
+            "groups",
+            "Consumer groups coordinated, by state",
+            values,
+        )
+    }
+
+    fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut by_api: BTreeMap<&str, Latency> = BTreeMap::new();
+        let mut counts = Vec::new();
+        for c in &self.0.cores {
+            for (key, api) in c.snapshot.stats.apis() {
+                by_api.entry(key.name()).or_default().add(&api.latency);
+                let labels = [("core", core(c)), ("api", key.name().to_owned())];
+                counts.push((labels, ConstCounter::new(api.requests)));
             }
         }
-        Ok(())
+        family(
+            encoder,
+            "requests",
+            "Requests by API, each once, on the core of its connection",
+            counts,
+        )?;
+        latencies(
+            encoder,
+            "request_latency",
+            "From the arrival of a request until its answer leaves, over all cores; without the time for which a fetch waited for news",
+            by_api
+                .iter()
+                .map(|(&api, latency)| ([("api", api)], latency)),
+        )
+    }
+
+    fn encode_errors(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let values = self.0.cores.iter().flat_map(|c| {
+            c.snapshot
+                .stats
+                .errors
+                .iter()
+                .map(|(&(key, code), &count)| {
+                    let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
+                    let name = ErrorCode::from_code(code).map_or("unknown", ErrorCode::name);
+                    let labels = [
+                        ("core", core(c)),
+                        ("api", api.to_owned()),
+                        ("error", name.to_owned()),
+                    ];
+                    (labels, ConstCounter::new(count))
+                })
+        });
+        family(
+            encoder,
+            "errors",
+            "Errors in answers, by API and Kafka's code; of a request for several topics, groups or others: each",
+            values,
+        )
     }
 
     fn encode_group_sizes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -337,14 +449,15 @@ impl Cores {
             MetricType::Histogram,
         )?;
         let bounds = GROUP_BOUNDS.iter().map(|&bound| bound as f64);
-        for s in &self.snapshots {
-            let counts = s.store.wal_group_sizes;
+        for c in &self.0.cores {
+            let store = &c.snapshot.store;
+            let counts = store.wal_group_sizes;
             let buckets: Vec<_> = bounds.clone().chain([f64::INFINITY]).zip(counts).collect();
             family
-                .encode_family(&[("core", s.core.to_string())])?
+                .encode_family(&[("core", core(c))])?
                 .encode_histogram::<[(String, String); 0]>(
-                    s.store.wal_bytes as f64,
-                    s.store.wal_writes,
+                    store.wal_bytes as f64,
+                    store.wal_writes,
                     &buckets,
                     None,
                 )?;
@@ -352,44 +465,32 @@ impl Cores {
         Ok(())
     }
 
-    fn encode_latencies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        type Stage = fn(&Snapshot) -> &Latency;
-        let stages: [(&str, Stage); 4] = [
-            ("wait", |s| &s.stats.stage_wait),
-            ("handle", |s| &s.stats.stage_handle),
-            ("wal", |s| &s.stats.stage_wal),
-            ("ack", |s| &s.stats.stage_ack),
+    fn encode_stages(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stages: [(&str, Read<Latency>); 4] = [
+            ("wait", |s| s.stats.stage_wait),
+            ("handle", |s| s.stats.stage_handle),
+            ("wal", |s| s.stats.stage_wal),
+            ("ack", |s| s.stats.stage_ack),
         ];
-        let mut family = encoder.encode_descriptor(
+        let values: Vec<_> = self
+            .0
+            .cores
+            .iter()
+            .flat_map(|c| {
+                stages.iter().map(|(stage, read)| {
+                    let labels = [("core", core(c)), ("stage", (*stage).to_owned())];
+                    (labels, read(&c.snapshot))
+                })
+            })
+            .collect();
+        latencies(
+            encoder,
             "stage_latency",
-            "Time per stage: wait (of requests that were held before they were begun), handle (arrival to the end of the handler), wal (append to durable), ack (arrival to the answer of a produce request)",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        for s in &self.snapshots {
-            for (stage, read) in stages {
-                let labels = [("core", s.core.to_string()), ("stage", stage.to_owned())];
-                let histogram = read(s).histogram();
-                let mut buckets = Vec::with_capacity(BOUNDS.len() + 1);
-                let mut below = 0;
-                for bound in BOUNDS {
-                    let count = histogram.count_between(0, (bound * 1e9) as u64);
-                    buckets.push((bound, count - below));
-                    below = count;
-                }
-                buckets.push((f64::INFINITY, histogram.len() - below));
-                let sum = histogram.mean() * histogram.len() as f64 / 1e9;
-                family
-                    .encode_family(&labels)?
-                    .encode_histogram::<[(String, String); 0]>(
-                        sum,
-                        histogram.len(),
-                        &buckets,
-                        None,
-                    )?;
-            }
-        }
-        Ok(())
+            "Time per stage: wait (of requests that were held before they were begun), handle (arrival to the end of the core's turn in which the handler ran, on the core of the connection), wal (append to durable), ack (arrival to the answer of a produce request)",
+            values
+                .iter()
+                .map(|(labels, latency)| (labels.clone(), latency)),
+        )
     }
 }
 
@@ -399,11 +500,15 @@ mod tests {
 
     #[test]
     fn errors_have_their_api_and_code() {
-        let mut snapshot = Snapshot::default();
+        let mut core = CoreNumbers::default();
         let code = ErrorCode::GroupIdNotFound.code();
-        snapshot.stats.error(ApiKey::DeleteGroups, code, 2);
-        snapshot.stats.error(ApiKey::DeleteGroups, code, 1);
-        let text = render(&[], &[snapshot], 1).unwrap();
+        core.snapshot.stats.error(ApiKey::DeleteGroups, code, 2);
+        core.snapshot.stats.error(ApiKey::DeleteGroups, code, 1);
+        let numbers = Numbers {
+            cores: vec![core],
+            ..Numbers::default()
+        };
+        let text = render(numbers, Format::OpenMetrics).unwrap();
         let line =
             r#"millrace_errors_total{core="0",api="DeleteGroups",error="GROUP_ID_NOT_FOUND"} 3"#;
         assert!(text.contains(line), "{text}");
@@ -411,10 +516,15 @@ mod tests {
 
     #[test]
     fn histograms_end_with_the_bucket_that_prometheus_wants() {
-        let mut snapshot = Snapshot::default();
-        snapshot.stats.stage_ack.record(70_000_000_000);
-        snapshot.store.wal_group_sizes[GROUP_BOUNDS.len()] = 3;
-        let text = render(&[], &[snapshot], 1).unwrap();
+        let mut core = CoreNumbers::default();
+        core.snapshot.stats.stage_ack.record(70_000_000_000);
+        core.snapshot.store.wal_group_sizes[GROUP_BOUNDS.len()] = 3;
+        let numbers = Numbers {
+            core_count: 1,
+            cores: vec![core],
+            ..Numbers::default()
+        };
+        let text = render(numbers, Format::OpenMetrics).unwrap();
         let buckets = |name: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| line.starts_with(name));
             lines.map(str::to_owned).collect()

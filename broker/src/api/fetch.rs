@@ -86,6 +86,8 @@ pub(crate) fn handle<'a>(
         wanted: opened.wanted.into(),
         round: Round::default(),
         waiting: false,
+        waits_since: shard.now,
+        waited_ns: 0,
         timer: None,
         watched_at: Vec::new(),
     });

@@ -298,14 +298,15 @@ pub(crate) fn dispatch<'a>(
         }
         return Ok(shard.not_served(request, "version"));
     }
-    if api.home == Home::Controller && shard.me != CoreId(0) {
-        return Ok(shard.forward(request, CoreId(0)));
+    let stage = if api.home == Home::Controller && shard.me != CoreId(0) {
+        Ok(shard.forward(request, CoreId(0)))
+    } else {
+        (api.handler)(shard, request, reader)
+    };
+    // A request counts once: where its connection is, and when it is begun.
+    if !request.forwarded && !matches!(stage, Ok(Stage::Hold(_))) {
+        shard.stats.handled(pending.at);
     }
-    let stage = (api.handler)(shard, request, reader);
-    shard
-        .stats
-        .stage_handle
-        .record(shard.io.now().since(pending.at));
     stage
 }
 

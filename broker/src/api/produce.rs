@@ -260,7 +260,7 @@ fn append(
     if leader.failed.is_some() {
         return Err(ErrorCode::KafkaStorageError.into());
     }
-    let config = leader.config.clone();
+    let (config, traffic) = (leader.config.clone(), leader.traffic.clone());
     if acks == -1 && config.min_insync_replicas > 1 {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
@@ -324,7 +324,14 @@ fn append(
             records: Vec::new(),
         }
     })?;
-    shard.stats.produced_bytes += batch.len() as u64;
+    // One that had come before is not stored again.
+    if !appended.duplicate {
+        shard.stats.produced_bytes += batch.len() as u64;
+        traffic.produced(
+            batch.len(),
+            u64::try_from(validated.header.records_count).unwrap_or(0),
+        );
+    }
     Ok((slot, appended))
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::Defaults,
     limits::Limits,
-    settings::{GroupSettings, Settings},
+    settings::{GroupSettings, MetricsSettings, Settings},
 };
 use std::{
     net::SocketAddr,
@@ -142,6 +142,11 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
         default_partitions: small(&defaults, "num.partitions"),
         offsets_partitions: small(&defaults, "offsets.topic.num.partitions"),
         group: group(&defaults),
+        metrics: MetricsSettings {
+            topics_max: size(&defaults, "millrace.metrics.topics.max"),
+            partitions_max: size(&defaults, "millrace.metrics.partitions.max"),
+            group_offsets_max: size(&defaults, "millrace.metrics.group.offsets.max"),
+        },
         delete_topic_enable: defaults.boolean("delete.topic.enable"),
         limits,
     };

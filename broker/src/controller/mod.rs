@@ -178,6 +178,7 @@ pub(crate) mod tests {
             default_partitions: 1,
             offsets_partitions: 50,
             group: GroupSettings::default(),
+            metrics: Default::default(),
             delete_topic_enable: true,
         }
     }

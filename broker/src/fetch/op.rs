@@ -2,7 +2,7 @@
 use super::serve::Origin;
 use crate::{
     fetch::session::{News, TopicKey, Wanted},
-    partition::waiters::Watcher,
+    partition::{traffic::records_in, waiters::Watcher},
     shard::{
         Shard,
         message::{FetchedPart, Message},
@@ -41,6 +41,9 @@ pub struct FetchOp {
     pub round: Round,
     /// It watches its partitions.
     pub waiting: bool,
+    /// Since when it does; and for how long it did, in nanoseconds.
+    pub waits_since: Instant,
+    pub waited_ns: u64,
     /// The deadline's timer.
     pub timer: Option<u64>,
     /// Cores that were told to watch.
@@ -279,6 +282,7 @@ impl Shard {
             return;
         }
         op.waiting = true;
+        op.waits_since = self.now;
         if op.timer.is_none() {
             op.timer = Some(self.io.timer(op.deadline, token(Timer::Fetch, id)));
         }
@@ -337,6 +341,7 @@ impl Shard {
             return;
         }
         op.waiting = false;
+        op.waited_ns += self.now.since(op.waits_since);
         let cores = std::mem::take(&mut op.watched_at);
         let wanted = op.wanted.clone();
         for part in wanted.iter() {
@@ -422,6 +427,7 @@ impl Shard {
         let Some(mut op) = self.end_fetch(id) else {
             return;
         };
+        self.forgive(op.pending.reply, op.waited_ns);
         // Somebody went on with the session meanwhile: what it was told is not known here
         // (`IncrementalFetchContext.updateAndGenerateResponseData`).
         if let Some(epoch) = op.next_epoch
@@ -448,7 +454,7 @@ impl Shard {
             let Some(found) = found.or(unknown) else {
                 continue;
             };
-            fetched += found.bytes() as u64;
+            fetched += self.count_fetched(part, &found);
             let news = News {
                 error: found.error,
                 high_watermark: found.high_watermark,
@@ -505,6 +511,20 @@ impl Shard {
         };
         self.stats.fetched_bytes += fetched;
         self.finish(&op.pending, &response);
+    }
+
+    /// Counts what a partition of an answer has; its bytes.
+    fn count_fetched(&self, part: &Wanted, found: &FetchedPart) -> u64 {
+        let bytes = found.bytes();
+        if bytes > 0 {
+            let topic = match &part.topic {
+                TopicKey::Id(id) => Some(*id),
+                TopicKey::Name(name) => self.image.topic(name).map(|t| t.id),
+            };
+            let traffic = self.traffic.of(topic.unwrap_or(TopicId::ZERO));
+            traffic.fetched(bytes, records_in(&found.records));
+        }
+        bytes as u64
     }
 
     fn partition_data(

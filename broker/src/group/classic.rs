@@ -35,6 +35,13 @@ pub enum GroupState {
 }
 
 impl GroupState {
+    pub const ALL: [Self; 4] = [
+        Self::Empty,
+        Self::PreparingRebalance,
+        Self::CompletingRebalance,
+        Self::Stable,
+    ];
+
     /// As Kafka's tools show it.
     pub const fn name(self) -> &'static str {
         match self {

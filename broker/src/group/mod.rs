@@ -13,6 +13,7 @@
 //! * `offsets`       one group's committed offsets.
 //! * `commit`, `fetch`, `offset_delete`     offsets, one file per API.
 //! * `describe`, `list`, `delete`           administration.
+//! * [`numbers`]     what metrics tell.
 //! * `expiry`        offsets and groups whose time is over.
 //! * `records`, `replay`, [`snapshot`]   the state as records, and back.
 //!
@@ -34,6 +35,7 @@ mod join;
 mod leave;
 mod list;
 mod member;
+pub mod numbers;
 mod offset_delete;
 mod offsets;
 pub mod options;

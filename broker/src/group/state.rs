@@ -1,6 +1,7 @@
 //! All groups of one partition of `__consumer_offsets`: where operations, timers and replay come in.
 
 use super::classic::Classic;
+use super::numbers::ByState;
 use super::offsets::Offsets;
 use super::options::Options;
 use super::rebalance::Turn;
@@ -78,6 +79,7 @@ pub struct Coordinator {
     pub(super) timers: Timers,
     /// Sum of [`Group::bytes`].
     pub(super) bytes: usize,
+    by_state: ByState,
     /// See [`Coordinator::take_refused`].
     refused: u64,
     /// Groups that the present look for expired offsets has yet to visit.
@@ -92,6 +94,7 @@ impl Coordinator {
             groups: FixedHashMap::default(),
             timers: Timers::default(),
             bytes: 0,
+            by_state: ByState::default(),
             refused: 0,
             to_expire: Vec::new(),
         }
@@ -218,6 +221,11 @@ impl Coordinator {
         (self.groups.len(), self.bytes)
     }
 
+    /// Groups by state.
+    pub fn by_state(&self) -> ByState {
+        self.by_state
+    }
+
     /// Settings that take effect from the next operation on.
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
@@ -269,8 +277,10 @@ impl Coordinator {
     /// Adds or replaces a group.
     pub(super) fn insert(&mut self, group: Group) {
         self.bytes += group.bytes();
+        self.by_state[group.classic.state as usize] += 1;
         if let Some(before) = self.groups.insert(Arc::clone(&group.id), group) {
             self.bytes -= before.bytes();
+            self.by_state[before.classic.state as usize] -= 1;
         }
     }
 
@@ -278,6 +288,7 @@ impl Coordinator {
     pub(super) fn remove(&mut self, id: &str) -> Option<Group> {
         let group = self.groups.remove(id)?;
         self.bytes -= group.bytes();
+        self.by_state[group.classic.state as usize] -= 1;
         self.timers.cancel(&group.join_timer());
         self.timers.cancel(&group.sync_timer());
         for member in group.classic.members() {
@@ -298,7 +309,7 @@ impl Coordinator {
         work: impl FnOnce(&mut Turn<'_>) -> T,
     ) -> Option<T> {
         let group = self.groups.get_mut(id)?;
-        let before = group.bytes();
+        let (before, state) = (group.bytes(), group.classic.state);
         let room = self.options.limits.bytes.saturating_sub(self.bytes);
         let mut turn = Turn {
             options: &self.options,
@@ -311,6 +322,8 @@ impl Coordinator {
         };
         let result = work(&mut turn);
         let after = group.bytes();
+        self.by_state[state as usize] -= 1;
+        self.by_state[group.classic.state as usize] += 1;
         self.bytes = self.bytes + after - before;
         Some(result)
     }
@@ -321,15 +334,17 @@ impl Coordinator {
     /// It does not.
     pub fn check(&self) {
         let mut timers = usize::from(self.timers.len() > 0);
-        let mut bytes = 0;
+        let (mut bytes, mut by_state) = (0, ByState::default());
         for (id, group) in &self.groups {
             assert_eq!(*id, group.id);
             group.classic.check();
             group.offsets.check();
             bytes += group.bytes();
+            by_state[group.classic.state as usize] += 1;
             timers += 2 + group.classic.len() + group.classic.pending_joins().len();
         }
         assert_eq!(self.bytes, bytes, "bytes of groups");
+        assert_eq!(self.by_state, by_state, "groups by state");
         assert!(
             self.timers.len() <= timers,
             "{} timers for at most {timers} reasons",

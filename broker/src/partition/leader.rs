@@ -1,11 +1,12 @@
 //! A partition that this core leads: what the broker knows of it beside its log.
 use super::{
     acked::Acked,
+    traffic::TopicTraffic,
     waiters::{AckWaiters, Watchers},
 };
 use crate::config::topic::TopicConfig;
 use record::TopicId;
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 use storage::LogSlot;
 
 /// What a partition is for.
@@ -22,7 +23,8 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Leader {
     pub topic: TopicId,
-    pub name: Rc<str>,
+    /// Shared with the control thread.
+    pub name: Arc<str>,
     pub partition: i32,
     pub slot: LogSlot,
     pub role: Role,
@@ -31,6 +33,7 @@ pub struct Leader {
     pub acks: AckWaiters,
     pub watchers: Watchers,
     pub acked: Acked,
+    pub traffic: Rc<TopicTraffic>,
     /// The first fault of its log: it takes no appends since.
     pub failed: Option<Rc<str>>,
 }

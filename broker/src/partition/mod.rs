@@ -1,6 +1,7 @@
 //! The partitions that this core leads.
 pub mod acked;
 pub mod leader;
+pub mod traffic;
 pub mod waiters;
 
 use hashbrown::HashMap;
@@ -54,6 +55,12 @@ impl Partitions {
     /// In slot order.
     pub fn iter(&self) -> impl Iterator<Item = &Leader> {
         self.by_slot.iter().flatten()
+    }
+
+    /// From a slot on, in slot order.
+    pub fn from(&self, slot: usize) -> impl Iterator<Item = &Leader> {
+        let rest = self.by_slot.get(slot..).unwrap_or_default();
+        rest.iter().flatten()
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Leader> {

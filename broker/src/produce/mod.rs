@@ -127,9 +127,6 @@ impl Shard {
         if waiting.missing == 0
             && let Some(op) = self.produces.ops.remove(&op)
         {
-            if !op.answer.silent {
-                self.stats.stage_ack.record(self.now.since(op.pending.at));
-            }
             self.answer_produce(op.pending, op.answer);
         }
     }

@@ -1,5 +1,9 @@
 //! From bytes to requests: framing, admission, hand-over to the API table.
-use super::{Held, Session, admission::Reserved, order::Next};
+use super::{
+    Held, Session,
+    admission::Reserved,
+    order::{Mark, Next},
+};
 use crate::{
     api,
     limits::{TURN_BYTES, TURN_REQUESTS},
@@ -245,7 +249,12 @@ impl Shard {
             self.stats.log_waits += 1;
             return Taken::Hold(Held::Log);
         }
-        let seq = session.order.reserve(appends);
+        let known = key.and_then(ApiKey::from_code);
+        let mark = Mark {
+            key: known,
+            at: self.now,
+        };
+        let seq = session.order.reserve(appends, mark);
         let reply = ReplyTo::Session { conn, seq };
         let arrival = Arrival {
             reply,
@@ -255,10 +264,7 @@ impl Shard {
             expired: false,
         };
         let stage = self.handle(arrival, body);
-        if let (Some(key), false) = (
-            key.and_then(ApiKey::from_code),
-            matches!(stage, Stage::Hold(_)),
-        ) {
+        if let (Some(key), false) = (known, matches!(stage, Stage::Hold(_))) {
             self.stats.request(key);
         }
         match stage {
@@ -376,6 +382,15 @@ impl Shard {
         }
     }
 
+    /// A request waited for `ns` because its client wants it so: that is not its latency.
+    pub(crate) fn forgive(&mut self, to: ReplyTo, ns: u64) {
+        if let ReplyTo::Session { conn, seq } = to
+            && let Some(session) = self.sessions.get_mut(conn)
+        {
+            session.order.forgive(seq, ns);
+        }
+    }
+
     /// Fills a request's place in its connection's order, and lets go what may leave.
     pub(crate) fn fill(&mut self, conn: ConnId, seq: u64, next: Next) {
         let Some(session) = self.sessions.get_mut(conn) else {
@@ -390,9 +405,12 @@ impl Shard {
         }
         session.order.fill(seq, next);
         let (mut sent, mut ends) = (0, false);
-        while let Some(next) = session.order.pop() {
+        while let Some((next, mark)) = session.order.pop() {
             match next {
                 Next::Send(slices) => {
+                    if let Some(key) = mark.key {
+                        self.stats.answered(key, mark.at, slices.is_empty());
+                    }
                     sent += slices.iter().map(Bytes::len).sum::<usize>();
                     if !slices.is_empty() {
                         self.io.send(conn, slices);

@@ -20,7 +20,7 @@ use crate::{
     fetch::{FetchOps, session::FetchSessions},
     identity,
     metadata::{Image, MetadataRecord},
-    partition::{Leader, Partitions, leader::Role},
+    partition::{Leader, Partitions, leader::Role, traffic::Traffic},
     produce::ProduceOps,
     session::{
         Sessions,
@@ -165,6 +165,7 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
         acks: Default::default(),
         watchers: Default::default(),
         acked: Default::default(),
+        traffic: Default::default(),
         failed: None,
     });
     shard.controller = Some(ControllerHome::new(controller, slot, cores, through));
@@ -182,7 +183,7 @@ pub struct Starting {
 }
 
 /// Name of the metadata log's directory, as Kafka's.
-const METADATA_NAME: &str = "__cluster_metadata";
+pub(crate) const METADATA_NAME: &str = "__cluster_metadata";
 const START_RECORDS_PER_BATCH: usize = 5_000;
 
 fn metadata_config() -> LogConfig {
@@ -329,6 +330,7 @@ impl Shard {
             image_through: 0,
             store,
             partitions: Partitions::default(),
+            traffic: Traffic::new(plan.settings.metrics.topics_max),
             coordinators: Coordinators::default(),
             controller: None,
             sessions: Sessions::default(),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     coordinator::{Context, Now, Record, ReplyTo, Runtime, Status, outcome::to_batches, placement},
-    group::{self, Response, snapshot::Snapshot},
+    group::{self, Response, numbers::ByState, snapshot::Snapshot},
     shard::metadata::OFFSETS_TOPIC,
 };
 use bytes::Bytes;
@@ -95,12 +95,22 @@ impl std::fmt::Debug for Coordinators {
 }
 
 impl Coordinators {
-    /// Groups of this core.
-    pub fn groups(&self) -> usize {
-        self.homes
-            .values()
-            .map(|h| h.runtime.state().size().0)
-            .sum()
+    /// Groups of this core, by state.
+    pub fn groups(&self) -> ByState {
+        let mut all = ByState::default();
+        for home in self.homes.values() {
+            let by_state = home.runtime.state().by_state();
+            for (sum, more) in all.iter_mut().zip(by_state) {
+                *sum += more;
+            }
+        }
+        all
+    }
+
+    /// The coordinator of a partition, or of the next one that is led here.
+    pub(crate) fn from(&self, partition: i32) -> Option<(i32, &Runtime)> {
+        let (&partition, home) = self.homes.range(partition..).next()?;
+        Some((partition, &home.runtime))
     }
 
     /// Memory of groups and offsets of this core, estimated.

@@ -116,6 +116,8 @@ impl Shard {
             Message::Metadata { through, records } => self.on_metadata(through, &records),
             Message::Applied { core, through } => self.on_applied(core, through),
             Message::Snapshot { to } => self.on_snapshot(to),
+            Message::Partitions { from, to } => self.on_partitions_asked(from, to),
+            Message::Groups { from, to } => self.on_groups_asked(from, to),
             Message::Stop => self.begin_stop(),
             Message::Stopped { core, left } => self.on_core_stopped(core, left),
             Message::Serving { core, listening } => self.on_serving(core, listening),

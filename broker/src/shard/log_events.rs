@@ -76,9 +76,8 @@ impl Shard {
         }
         let passed = leader.watchers.take_passed(high_watermark);
         for waiter in reached {
-            self.stats
-                .stage_wal
-                .record(self.io.now().since(waiter.since));
+            let ns = self.now.since(waiter.since);
+            self.stats.stage_wal.record(ns);
             self.settle_produce(waiter.op, waiter.index, None);
         }
         self.wake(passed);

@@ -1,5 +1,8 @@
 //! What cores and the control thread say to each other. A message is owned and can be sent between threads.
-use super::stats::Snapshot;
+use super::{
+    scrape::{GroupCursor, GroupPortion, PartitionPortion},
+    stats::Snapshot,
+};
 use crate::fetch::session::Wanted;
 use crate::metadata::MetadataRecord;
 use bytes::Bytes;
@@ -61,6 +64,16 @@ pub enum Message {
     /// From the control thread: numbers, please.
     Snapshot {
         to: tokio::sync::oneshot::Sender<Box<Snapshot>>,
+    },
+    /// From the control thread: partitions from this slot on, please.
+    Partitions {
+        from: usize,
+        to: tokio::sync::oneshot::Sender<PartitionPortion>,
+    },
+    /// From the control thread: groups from there on, please.
+    Groups {
+        from: GroupCursor,
+        to: tokio::sync::oneshot::Sender<GroupPortion>,
     },
     /// From the control thread, or from core 0 to the others: stop in order.
     Stop,

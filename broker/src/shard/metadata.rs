@@ -3,11 +3,11 @@ use super::{Shard, message::Message, route::core_of};
 use crate::{
     config::topic::TopicConfig,
     metadata::MetadataRecord,
-    partition::{Leader, leader::Role},
+    partition::{Leader, leader::Role, traffic::TopicTraffic},
 };
 use netio::CoreId;
 use record::{LeaderEpoch, TopicId};
-use std::{collections::BTreeSet, rc::Rc};
+use std::{collections::BTreeSet, rc::Rc, sync::Arc};
 use storage::LogId;
 
 /// `__consumer_offsets` (Kafka: `Topic.GROUP_METADATA_TOPIC_NAME`).
@@ -77,7 +77,7 @@ impl Shard {
         let Some(topic) = self.image.topic_by_id(id) else {
             return;
         };
-        let name: Rc<str> = topic.name.as_ref().into();
+        let (name, traffic) = self.traffic.open(id, &topic.name);
         let epochs: Vec<(i32, i32)> = topic
             .partitions
             .iter()
@@ -93,7 +93,7 @@ impl Shard {
             Role::User
         };
         for (partition, epoch) in epochs {
-            self.open_partition(id, &name, partition, epoch, role, &config);
+            self.open_partition(id, &name, partition, epoch, role, &config, &traffic);
         }
     }
 
@@ -113,11 +113,12 @@ impl Shard {
     fn open_partition(
         &mut self,
         topic: TopicId,
-        name: &Rc<str>,
+        name: &Arc<str>,
         partition: i32,
         epoch: i32,
         role: Role,
         config: &Rc<TopicConfig>,
+        traffic: &Rc<TopicTraffic>,
     ) {
         if let Some(leader) = self
             .partitions
@@ -165,6 +166,7 @@ impl Shard {
             acks: Default::default(),
             watchers: Default::default(),
             acked: Default::default(),
+            traffic: traffic.clone(),
             failed,
         });
         if role == Role::Offsets {
@@ -173,6 +175,7 @@ impl Shard {
     }
 
     fn close_topic(&mut self, id: TopicId, partitions: usize) {
+        self.traffic.close(id);
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
             let Some(mut leader) = self.partitions.remove(id, partition) else {
                 continue;

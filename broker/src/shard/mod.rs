@@ -8,6 +8,7 @@ pub mod coordinate;
 pub mod deferred;
 pub mod event;
 pub mod forward;
+pub mod latency;
 pub mod led;
 pub mod log_events;
 pub mod message;
@@ -15,6 +16,7 @@ pub mod metadata;
 pub mod refusals;
 pub mod reply;
 pub mod route;
+pub mod scrape;
 pub mod snapshot;
 pub mod stats;
 pub mod stop;
@@ -26,7 +28,7 @@ use crate::{
     fetch::{FetchOps, session::FetchSessions},
     limits::TURNS_MIN,
     metadata::Image,
-    partition::Partitions,
+    partition::{Partitions, traffic::Traffic},
     produce::ProduceOps,
     session::{
         Held, Sessions,
@@ -75,6 +77,7 @@ pub struct Shard {
     pub(crate) image_through: i64,
     pub(crate) store: Store,
     pub(crate) partitions: Partitions,
+    pub(crate) traffic: Traffic,
     pub(crate) coordinators: Coordinators,
     /// On core 0.
     pub(crate) controller: Option<ControllerHome>,
@@ -137,6 +140,7 @@ impl netio::Program for Shard {
         self.see_ended_cores();
         self.run_resting(TURNS_MIN.max(self.turns.wrapping_sub(turns_before)));
         let settled = self.settle();
+        self.stats.end_turn(|| self.io.read_clock());
         self.continue_stop();
         if self.stopped {
             return netio::Turn::Done;

@@ -12,6 +12,7 @@ impl Shard {
     }
 
     pub(crate) fn on_snapshot(&self, to: oneshot::Sender<Box<Snapshot>>) {
+        let (topics, shared_topics) = self.traffic.totals();
         let snapshot = Snapshot {
             core: self.me.0,
             connections: self.sessions.len(),
@@ -23,22 +24,15 @@ impl Shard {
             waiting_produces: self.produces.len(),
             waiting_fetches: self.fetches.len(),
             request_memory_bytes: self.memory.used(),
-            acked_not_durable_ms: self.acked_not_durable_ms(),
             image_offset: self.image_through,
+            topics,
+            shared_topics,
+            sharing_topics: self.traffic.sharing(),
             stats: self.stats.clone(),
             store: self.store.stats(),
             io: self.io.stats(),
         };
         // Nobody waits any more: fine.
         drop(to.send(Box::new(snapshot)));
-    }
-
-    /// How long ago the oldest record was acked that a power cut now would take back.
-    fn acked_not_durable_ms(&self) -> u64 {
-        let weak = self.partitions.iter().filter(|p| !p.acked.is_empty());
-        let oldest = weak
-            .filter_map(|p| p.acked.oldest(self.store.offsets(p.slot).durable.0))
-            .min();
-        oldest.map_or(0, |at| self.now.since(at) / 1_000_000)
     }
 }

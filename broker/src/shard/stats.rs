@@ -1,32 +1,36 @@
 //! Numbers of a core: counted by the shard, read by the control thread through [`Snapshot`].
-use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
+use super::latency::Latency;
+use crate::{group::numbers::ByState, partition::traffic::Totals};
+use netio::Instant;
+use std::{collections::BTreeMap, sync::Arc};
 use wire::ApiKey;
 
-/// A latency histogram in nanoseconds, three significant digits, up to a minute.
-#[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
-
-impl Default for Latency {
-    fn default() -> Self {
-        Self(Histogram::new_with_bounds(1, 60_000_000_000, 2).expect("bounds of a histogram"))
-    }
+/// Requests of one API on the core of their connections: each is counted once, wherever its parts are carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApiStats {
+    /// Requests begun.
+    pub requests: u64,
+    /// From the arrival of a request until its answer leaves with the core's turn. The time for which a fetch waited for news, as its client
+    /// asked, is not in it. What closes its connection instead has none.
+    pub latency: Latency,
 }
 
-impl Latency {
-    pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns.max(1));
-    }
-
-    pub fn histogram(&self) -> &Histogram<u64> {
-        &self.0
-    }
+/// A request whose answer leaves with this turn.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    key: ApiKey,
+    at: Instant,
+    silent: bool,
 }
 
 /// Totals of a core since its start.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    pub requests: BTreeMap<i16, u64>,
+    /// By API key; see [`Stats::apis`].
+    by_api: Vec<ApiStats>,
+    /// Of this turn: when those came whose handlers have ended, and those whose answers leave.
+    handled: Vec<Instant>,
+    answered: Vec<Answered>,
     /// Error codes answered, by API key and code: as many as are both served and said, so a bounded number.
     pub errors: BTreeMap<(i16, i16), u64>,
     pub sent_bytes: u64,
@@ -46,17 +50,72 @@ pub struct Stats {
     pub forwarded: u64,
     /// Of requests that had to wait before they were begun: for earlier ones, for memory, for room in the log.
     pub stage_wait: Latency,
-    /// From the arrival of a request to the end of its first stage.
+    /// From the arrival of a request to the end of the turn of its handler, on the core of its connection.
     pub stage_handle: Latency,
     /// From an append to its high watermark.
     pub stage_wal: Latency,
-    /// From the arrival of a produce request to its ack.
+    /// From the arrival of a produce request to its ack; acks=0 has none.
     pub stage_ack: Latency,
 }
 
 impl Stats {
+    #[inline]
+    fn api(&mut self, key: ApiKey) -> &mut ApiStats {
+        // No code of the enum is negative.
+        let at = key.code() as usize;
+        if self.by_api.len() <= at {
+            self.by_api.resize(at + 1, ApiStats::default());
+        }
+        &mut self.by_api[at]
+    }
+
+    #[inline]
     pub fn request(&mut self, key: ApiKey) {
-        *self.requests.entry(key.code()).or_default() += 1;
+        self.api(key).requests += 1;
+    }
+
+    /// The handler of a request that came at `at` has ended.
+    #[inline]
+    pub fn handled(&mut self, at: Instant) {
+        self.handled.push(at);
+    }
+
+    /// The answer to a request that came at `at` leaves with this turn; `silent`: there is none (acks=0).
+    #[inline]
+    pub fn answered(&mut self, key: ApiKey, at: Instant, silent: bool) {
+        self.answered.push(Answered { key, at, silent });
+    }
+
+    /// A turn of the core ends, and what it sends leaves now: one reading of the clock serves all that it has done.
+    pub fn end_turn(&mut self, clock: impl FnOnce() -> Instant) {
+        if self.handled.is_empty() && self.answered.is_empty() {
+            return;
+        }
+        let now = clock();
+        let (mut handled, mut answered) = (
+            std::mem::take(&mut self.handled),
+            std::mem::take(&mut self.answered),
+        );
+        for at in handled.drain(..) {
+            self.stage_handle.record(now.since(at));
+        }
+        for Answered { key, at, silent } in answered.drain(..) {
+            let ns = now.since(at);
+            self.api(key).latency.record(ns);
+            if key == ApiKey::Produce && !silent {
+                self.stage_ack.record(ns);
+            }
+        }
+        // Their memory serves the next turn.
+        (self.handled, self.answered) = (handled, answered);
+    }
+
+    /// The APIs that were asked for, in the order of their keys.
+    pub fn apis(&self) -> impl Iterator<Item = (ApiKey, &ApiStats)> {
+        (0..)
+            .zip(&self.by_api)
+            .filter(|(_, stats)| stats.requests > 0)
+            .filter_map(|(code, stats)| Some((ApiKey::from_code(code)?, stats)))
     }
 
     /// An answer to `key` says `code`, so often.
@@ -71,15 +130,20 @@ pub struct Snapshot {
     pub core: u16,
     pub connections: usize,
     pub partitions: usize,
-    pub groups: usize,
+    /// By state.
+    pub groups: ByState,
     pub group_memory_bytes: usize,
     pub fetch_sessions: usize,
     pub fetch_session_partitions: usize,
     pub waiting_produces: usize,
     pub waiting_fetches: usize,
     pub request_memory_bytes: usize,
-    pub acked_not_durable_ms: u64,
     pub image_offset: i64,
+    /// Topics with counters of their own, and what the others have together.
+    pub topics: Vec<(Arc<str>, Totals)>,
+    pub shared_topics: Totals,
+    /// How many those are.
+    pub sharing_topics: usize,
     pub stats: Stats,
     pub store: storage::store::Stats,
     pub io: netio::stats::Stats,

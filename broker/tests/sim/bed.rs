@@ -72,6 +72,7 @@ impl How {
                 initial_rebalance_delay_ms: 100,
                 ..GroupSettings::default()
             },
+            metrics: Default::default(),
             delete_topic_enable: true,
         };
         // Small, so that files are recycled and flushed within a test.
@@ -333,7 +334,9 @@ impl Program for Watched {
             ..TurnNote::default()
         };
         let said = self.shard.turn(events);
-        note.requests = self.shard.stats().requests.clone();
+        note.requests = (self.shard.stats().apis())
+            .map(|(key, api)| (key.code(), api.requests))
+            .collect();
         if let Some(turns) = &self.turns {
             turns.lock().unwrap().push(note);
         }

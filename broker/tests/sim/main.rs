@@ -11,6 +11,7 @@
 //! * [`fetches`]   what a fetch waits for, what it says at its end, and how much it brings.
 //! * [`finished`]  clients that close for writing and still read.
 //! * [`limits`]    what a core holds for its clients is bounded, over all of them.
+//! * [`metrics`]   what `/metrics` tells.
 //! * [`order`]     several requests at once on one connection.
 //! * [`codecs`]    batches that are stored otherwise than they came.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
@@ -35,6 +36,7 @@ mod finished;
 mod hostile;
 mod kafka;
 mod limits;
+mod metrics;
 mod names;
 mod order;
 mod requests;

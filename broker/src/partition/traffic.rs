@@ -1,0 +1,188 @@
+//! What clients write to and read from topics, counted by each core for `/metrics`.
+//!
+//! The number of topics has no bound that a time-series database would like, so only so many have counters of their own
+//! (`millrace.metrics.topics.max`); all others share one set. A topic keeps what it has until it is deleted. If one that
+//! shares could get its own later, the shared counters would have to go back, and a total that goes back looks like a restart
+//! to Prometheus: it would count all of it again as new.
+use bytes::Bytes;
+use hashbrown::{HashMap, hash_map::Entry};
+use record::{BatchHeader, TopicId};
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+/// Totals of a topic, or of all that share, since the start of the process.
+#[derive(Debug, Default)]
+pub struct TopicTraffic {
+    produced_bytes: Cell<u64>,
+    produced_records: Cell<u64>,
+    fetched_bytes: Cell<u64>,
+    fetched_records: Cell<u64>,
+}
+
+/// As [`TopicTraffic`], at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Batches as they were stored.
+    pub produced_bytes: u64,
+    pub produced_records: u64,
+    /// Batches as they were sent: all of a batch, also where a fetch began within it.
+    pub fetched_bytes: u64,
+    pub fetched_records: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.produced_bytes += other.produced_bytes;
+        self.produced_records += other.produced_records;
+        self.fetched_bytes += other.fetched_bytes;
+        self.fetched_records += other.fetched_records;
+    }
+}
+
+fn add(to: &Cell<u64>, more: u64) {
+    to.set(to.get() + more);
+}
+
+impl TopicTraffic {
+    #[inline]
+    pub fn produced(&self, bytes: usize, records: u64) {
+        add(&self.produced_bytes, bytes as u64);
+        add(&self.produced_records, records);
+    }
+
+    #[inline]
+    pub fn fetched(&self, bytes: usize, records: u64) {
+        add(&self.fetched_bytes, bytes as u64);
+        add(&self.fetched_records, records);
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            produced_bytes: self.produced_bytes.get(),
+            produced_records: self.produced_records.get(),
+            fetched_bytes: self.fetched_bytes.get(),
+            fetched_records: self.fetched_records.get(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    counts: Rc<TopicTraffic>,
+    own: bool,
+}
+
+/// The topics of the cluster, as a core counts them. Every core opens and closes the same ones in the same order, so the same
+/// ones have counters of their own everywhere.
+#[derive(Debug)]
+pub struct Traffic {
+    topics: HashMap<TopicId, Topic, foldhash::fast::FixedState>,
+    own: usize,
+    own_max: usize,
+    shared: Rc<TopicTraffic>,
+}
+
+impl Traffic {
+    pub fn new(own_max: usize) -> Self {
+        Self {
+            topics: HashMap::default(),
+            own: 0,
+            own_max,
+            shared: Rc::default(),
+        }
+    }
+
+    /// The counters of a topic, and its name; new ones if it was not there.
+    pub fn open(&mut self, id: TopicId, name: &str) -> (Arc<str>, Rc<TopicTraffic>) {
+        let topic = match self.topics.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let own = self.own < self.own_max;
+                self.own += usize::from(own);
+                new.insert(Topic {
+                    name: name.into(),
+                    counts: if own {
+                        Rc::default()
+                    } else {
+                        self.shared.clone()
+                    },
+                    own,
+                })
+            }
+        };
+        (topic.name.clone(), topic.counts.clone())
+    }
+
+    /// The topic was deleted.
+    pub fn close(&mut self, id: TopicId) {
+        if let Some(topic) = self.topics.remove(&id) {
+            self.own -= usize::from(topic.own);
+        }
+    }
+
+    pub fn of(&self, id: TopicId) -> &TopicTraffic {
+        self.topics.get(&id).map_or(&self.shared, |t| &t.counts)
+    }
+
+    /// Topics with counters of their own, in no order; and what the others have together.
+    pub fn totals(&self) -> (Vec<(Arc<str>, Totals)>, Totals) {
+        let own = self.topics.values().filter(|t| t.own);
+        let own = own.map(|t| (t.name.clone(), t.counts.totals()));
+        (own.collect(), self.shared.totals())
+    }
+
+    /// Topics that share counters.
+    pub fn sharing(&self) -> usize {
+        self.topics.len() - self.own
+    }
+}
+
+/// Records of whole batches, by their headers.
+pub fn records_in(slices: &[Bytes]) -> u64 {
+    let mut records = 0;
+    for slice in slices {
+        let mut rest = &slice[..];
+        while let Ok(header) = BatchHeader::parse(rest) {
+            records += u64::try_from(header.records_count).unwrap_or(0);
+            rest = rest.get(header.size_in_bytes()..).unwrap_or_default();
+        }
+    }
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn above_the_bound_topics_share_and_no_total_goes_back() {
+        let mut traffic = Traffic::new(2);
+        let ids: Vec<TopicId> = (1..=4u128).map(|n| TopicId(n.to_be_bytes())).collect();
+        let names = ["a", "b", "c", "d"];
+        for (&id, name) in ids.iter().zip(names) {
+            traffic.open(id, name);
+            traffic.of(id).produced(10, 1);
+        }
+        let (mut own, shared) = traffic.totals();
+        own.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!((&*own[0].0, &*own[1].0, own.len()), ("a", "b", 2));
+        assert_eq!(shared.produced_bytes, 20);
+        // A topic that has its own goes: those that share stay where they are.
+        traffic.close(ids[0]);
+        traffic.open(ids[2], "c");
+        traffic.of(ids[2]).fetched(5, 1);
+        assert_eq!(traffic.totals().1.fetched_bytes, 5);
+        // One that shares goes: what it had stays.
+        traffic.close(ids[3]);
+        assert_eq!(traffic.totals().1.produced_bytes, 20);
+        // A new one takes the place.
+        let fifth = TopicId(9u128.to_be_bytes());
+        traffic.open(fifth, "e");
+        traffic.of(fifth).produced(1, 1);
+        let own = traffic.totals().0;
+        assert!(
+            own.iter()
+                .any(|(name, t)| &**name == "e" && t.produced_bytes == 1)
+        );
+    }
+}
