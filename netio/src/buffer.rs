@@ -239,6 +239,7 @@ impl Arena {
             }),
             start: 0,
             end: 0,
+            limit: self.shared.chunk_bytes,
         }
     }
     /// True if there is no free chunk left and nobody makes one: the caller does then, see [`Self::make_chunk`].
@@ -321,22 +322,23 @@ struct Part {
 
 impl AsRef<[u8]> for Part {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: start + len lies in the chunk, its bytes are initialized, and nothing writes below the `start` of the one
-        // ArenaBuf of the chunk, which is at or above our end.
+        // SAFETY: start + len lies in the chunk, its bytes are initialized, and nothing writes to them: they were below `start`
+        // of the ArenaBuf that they were split from, and others of the chunk have `start` at or above its `limit`.
         unsafe { std::slice::from_raw_parts(self.chunk.start().add(self.start), self.len) }
     }
 }
 
-/// The writable tail of a chunk. Starts on a [`BLOCK`] boundary.
+/// A writable part of a chunk: its tail, or less of it ([`Self::cut`]). Starts and ends on [`BLOCK`] boundaries.
 ///
 /// ```text
-/// 0        start      end            chunk_bytes
-/// |  split  | written  |    spare     |
+/// 0        start      end          limit          chunk_bytes
+/// |  split  | written  |    spare    | of another   |
 /// ```
 pub struct ArenaBuf {
     chunk: Arc<Chunk>,
     start: usize,
     end: usize,
+    limit: usize,
 }
 
 impl fmt::Debug for ArenaBuf {
@@ -344,6 +346,7 @@ impl fmt::Debug for ArenaBuf {
         f.debug_struct("ArenaBuf")
             .field("start", &self.start)
             .field("end", &self.end)
+            .field("limit", &self.limit)
             .finish()
     }
 }
@@ -356,9 +359,27 @@ impl ArenaBuf {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Bytes that can still be written into this chunk.
+    /// Bytes that can still be written.
     pub fn spare(&self) -> usize {
-        self.chunk.arena.chunk_bytes - self.end
+        self.limit - self.end
+    }
+    /// Gives away what lies behind the first `bytes` since the last split, rounded up to whole blocks; they may be more than what
+    /// has been written, so that an end can follow. What is given away is a writable part of its own.
+    pub fn cut(&mut self, bytes: usize) -> ArenaBuf {
+        let limit = self.start + blocks(bytes.max(self.len()));
+        assert!(
+            limit <= self.limit,
+            "{bytes} bytes kept of a part with {}",
+            self.limit - self.start
+        );
+        let rest = ArenaBuf {
+            chunk: self.chunk.clone(),
+            start: limit,
+            end: limit,
+            limit: self.limit,
+        };
+        self.limit = limit;
+        rest
     }
     /// Appends; panics if `bytes` is longer than [`Self::spare`].
     pub fn put(&mut self, bytes: &[u8]) {
@@ -368,8 +389,9 @@ impl ArenaBuf {
             bytes.len(),
             self.spare()
         );
-        // SAFETY: end + bytes.len() lies in the chunk (asserted). No other reference covers memory at or above `start`: Parts
-        // end at or below it, and this is the chunk's only ArenaBuf. `bytes` cannot overlap, as it would have to be `written_mut`.
+        // SAFETY: end + bytes.len() lies in the chunk, at or below `limit` (asserted). No other reference covers start..limit: Parts
+        // of this one end at or below `start`, and other ArenaBufs of the chunk, with their Parts, lie wholly below `start` or at or
+        // above `limit`. `bytes` cannot overlap, as it would have to be `written_mut`.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 bytes.as_ptr(),
@@ -387,7 +409,7 @@ impl ArenaBuf {
     /// Pads with zeros to the next [`BLOCK`], splits off what was written, leaves the rest of the chunk writable.
     pub fn split(&mut self) -> Bytes {
         let end = blocks(self.end);
-        // SAFETY: the chunk's size is a multiple of BLOCK, so `end` is in it; exclusively ours (see `put`). A recycled chunk
+        // SAFETY: `limit` is a multiple of BLOCK, so `end` is at or below it; exclusively ours (see `put`). A recycled chunk
         // holds old bytes, hence the explicit zeros.
         unsafe {
             self.chunk
@@ -409,6 +431,30 @@ impl ArenaBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cut_off_is_written_to_by_itself() {
+        let arena = Arena::new(4 * BLOCK, 0);
+        let mut first = arena.chunk();
+        first.put(b"first");
+        let mut rest = first.cut(5 + 3);
+        assert_eq!((first.spare(), rest.spare()), (BLOCK - 5, 3 * BLOCK));
+        rest.put(&[7; BLOCK + 1]);
+        first.put(b"end");
+        let mut last = rest.cut(0);
+        assert_eq!((rest.spare(), last.spare()), (BLOCK - 1, BLOCK));
+        last.put(b"last");
+        let parts = [rest.split(), first.split(), last.split()];
+        assert_eq!(parts.each_ref().map(|part| part.len() / BLOCK), [2, 1, 1]);
+        assert_eq!(&parts[1][..9], b"firstend\0");
+        assert!(parts[0][..=BLOCK].iter().all(|b| *b == 7) && parts[0][BLOCK + 1] == 0);
+        assert_eq!(&parts[2][..5], b"last\0");
+        assert_eq!((first.spare(), first.cut(0).spare()), (0, 0));
+        drop((first, rest, last));
+        assert_eq!(arena.bytes_alive(), 4 * BLOCK);
+        drop(parts);
+        assert_eq!(arena.bytes_alive(), 0);
+    }
 
     #[test]
     fn aligned_rounds_up_and_is_zero() {

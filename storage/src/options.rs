@@ -32,6 +32,8 @@ pub struct Options {
     pub flush_age_ms: u64,
     /// Tail cache of this core beyond what is unflushed, bytes.
     pub cache_bytes: usize,
+    /// Memory of groups beyond the unflushed ones and twice the cache, held by slow readers, from which tail reads are copies.
+    pub held_bytes_max: u64,
     /// Space kept free: produce is refused below it.
     pub reserve_bytes: u64,
     /// `producer.id.expiration.ms`
@@ -59,6 +61,7 @@ impl Options {
             flush_bytes: 32 << 20,
             flush_age_ms: 5_000,
             cache_bytes: 64 << 20,
+            held_bytes_max: 64 << 20,
             reserve_bytes: 1 << 30,
             producer_id_expiration_ms: 86_400_000,
             producer_ids_max: 1_000_000,

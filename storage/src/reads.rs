@@ -43,8 +43,6 @@ const COLD_MIN: usize = 256 << 10;
 const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
 /// Times a look-up is done again because a segment went under it.
 const TRIES_MAX: u8 = 10;
-/// Group memory beyond the budgets (slow readers hold it) from which tail reads are copies.
-const HELD_BYTES: u64 = 64 << 20;
 
 impl Store {
     /// Whole batches from the one holding `from`, below `upto` (exclusive) and the high watermark, at most `max_bytes` in all
@@ -132,7 +130,9 @@ impl Store {
     ) -> Option<Vec<Bytes>> {
         let first_cached = self.wal.first_cached();
         let copy = self.wal.memory_bytes()
-            > self.unflushed_bytes + 2 * self.options.cache_bytes as u64 + HELD_BYTES;
+            > self.unflushed_bytes
+                + 2 * self.options.cache_bytes as u64
+                + self.options.held_bytes_max;
         let Store { wal, logs, .. } = self;
         let log = logs[slot.0 as usize].as_mut()?;
         log.prune(first_cached);

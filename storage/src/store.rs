@@ -587,6 +587,7 @@ impl Store {
             wal_group_sizes: self.wal.totals.sizes,
             unflushed_bytes: self.unflushed_bytes,
             cache_bytes: self.wal.cached_bytes(),
+            group_memory_bytes: self.wal.memory_bytes(),
             ahead_bytes: self.reads.ahead.bytes() as u64,
             producer_ids: self.producer_budget.total() as u64,
             producer_ids_evicted: self.producer_budget.evicted,
@@ -660,6 +661,8 @@ pub struct Stats {
     pub carried_bytes: u64,
     pub checkpoints: u64,
     pub cache_bytes: u64,
+    /// Memory of groups: unflushed, cached, held by slow readers, and free chunks.
+    pub group_memory_bytes: u64,
     pub cache_hits: u64,
     pub cold_reads: u64,
     pub cold_bytes: u64,

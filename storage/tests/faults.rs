@@ -775,3 +775,27 @@ fn a_weaker_class_is_acked_earlier_and_a_stronger_one_takes_over() {
     case.append_acked(100);
     assert_eq!(case.offsets().durable, Offset(2));
 }
+
+#[test]
+fn groups_that_wait_for_the_disk_take_little_more_memory_than_their_bytes() {
+    let mut case = Case::new(Options {
+        wal_file_bytes: 4 << 20,
+        wal_first_file_bytes: 4 << 20,
+        unflushed_bytes_max: 64 << 20,
+        ..options()
+    });
+    // Eight turns whose appends fill the queue of groups.
+    for _ in 0..8 {
+        let batch = batch(15_000);
+        case.order(move |store, slot| while store.append(slot, &batch, None).is_ok() {});
+        case.until("acked", |bench| {
+            bench.offsets.high_watermark == bench.offsets.log_end
+        });
+    }
+    let shared = case.shared.clone();
+    case.order(move |store, _| shared.lock().unwrap().stats = store.stats());
+    let stats = case.shared.lock().unwrap().stats.clone();
+    let (held, bytes) = (stats.group_memory_bytes, stats.cache_bytes);
+    assert!(bytes > 3 << 20, "{stats:?}");
+    assert!(held * 2 < bytes * 3, "{held} bytes hold {bytes}");
+}

@@ -95,6 +95,12 @@ impl Group {
         (self.bytes() as u64).next_multiple_of(BLOCK as u64)
     }
 
+    /// No entry follows: gives the rest of the chunk away, before the frame is sealed. Entries that come all the same do not fit.
+    pub(crate) fn cut_rest(&mut self) -> ArenaBuf {
+        let bytes = self.bytes();
+        self.buf.cut(bytes)
+    }
+
     /// Completes the frame and splits it off. `header` brings what the writer knows: run, generation, chain. Returns the
     /// frame, its header's checksum, and the rest of the chunk.
     pub(crate) fn seal(mut self, mut header: FrameHeader) -> (Bytes, u32, ArenaBuf, Vec<Reach>) {

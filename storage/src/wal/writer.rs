@@ -173,8 +173,12 @@ impl Wal {
     pub(crate) fn group(&mut self, data: usize) -> &mut Group {
         let full =
             |group: &Group| group.bytes() + data > self.chain.group_bytes || !group.fits(data);
-        if self.open.as_ref().is_some_and(full) {
-            self.queue.extend(self.open.take());
+        if let Some(mut group) = self.open.take_if(|open| full(open)) {
+            // The next one begins behind it. With a chunk each, groups that wait for the disk would take four times their size,
+            // and the cache after them.
+            let rest = group.cut_rest();
+            self.keep_rest(rest);
+            self.queue.push_back(group);
         }
         if self.open.is_none() {
             let buf = self.buffer(Group::bytes_for(data));
@@ -192,6 +196,17 @@ impl Wal {
         self.open
             .as_mut()
             .unwrap_or_else(|| unreachable!("just opened"))
+    }
+
+    /// Of two rests of chunks, the next group gets the larger one.
+    fn keep_rest(&mut self, rest: ArenaBuf) {
+        if self
+            .rest
+            .as_ref()
+            .is_none_or(|old| old.spare() < rest.spare())
+        {
+            self.rest = Some(rest);
+        }
     }
 
     fn buffer(&mut self, need: usize) -> ArenaBuf {
@@ -320,13 +335,7 @@ impl Wal {
         };
         let (bytes, crc, rest, reaches) = group.seal(header);
         self.previous = crc;
-        if self
-            .rest
-            .as_ref()
-            .is_none_or(|old| old.spare() < rest.spare())
-        {
-            self.rest = Some(rest);
-        }
+        self.keep_rest(rest);
         self.cached_bytes += bytes.len() as u64;
         self.totals.writes += 1;
         self.totals.bytes += bytes.len() as u64;
