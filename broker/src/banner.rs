@@ -55,6 +55,13 @@ pub fn text(
             progress.cluster_id
         ),
     );
+    line("memory", resolved.budget.describe());
+    if !resolved.budget.fitted.is_empty() {
+        line(
+            "",
+            "defaults are smaller than with more memory; millrace config says which".to_owned(),
+        );
+    }
     line("start", progress.recovery.clone());
     line(
         "ack",

@@ -219,6 +219,11 @@ const GAUGES: &[(&str, &str, Read<u64>)] = &[
         s.store.cache_bytes
     }),
     (
+        "log_memory_bytes",
+        "Memory of the write-ahead log's groups: unflushed, cached, held by slow readers, and free chunks",
+        |s| s.store.group_memory_bytes,
+    ),
+    (
         "read_ahead_bytes",
         "Bytes read ahead of readers of old data",
         |s| s.store.ahead_bytes,

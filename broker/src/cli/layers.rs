@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf};
 pub enum Origin {
     /// Millrace's own default where Kafka's would not do.
     Millrace,
+    /// A default, made smaller for the memory that there is.
+    Fitted,
     File {
         path: PathBuf,
         line: Option<usize>,
@@ -24,6 +26,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Millrace => f.write_str("default of Millrace"),
+            Self::Fitted => f.write_str("default, fitted to the memory limit"),
             Self::File {
                 path,
                 line: Some(line),
@@ -145,6 +148,17 @@ impl Layers {
     pub(super) fn settle(&mut self, key: &str, value: String) {
         let origin = self.origin(key).cloned().unwrap_or(Origin::Millrace);
         self.put(key, value, origin);
+    }
+
+    /// Sets a default that was fitted to what there is.
+    pub(super) fn fit(&mut self, key: &str, value: String) {
+        self.put(key, value, Origin::Fitted);
+    }
+
+    /// Whether somebody chose a value.
+    pub fn is_given(&self, key: &str) -> bool {
+        self.origin(key)
+            .is_some_and(|origin| !matches!(origin, Origin::Millrace | Origin::Fitted))
     }
 
     /// Values without their origins.

@@ -8,11 +8,14 @@
 //! * [`layers`]   values with their origins.
 //! * [`listener`] `listeners` and `advertised.listeners`.
 //! * [`resolve`]  settings of the server, its storage, its cores; what cannot work, and the cure.
+//! * [`memory`]   how much memory this process may use; [`budget`] the bounds that fit in it.
 //! * [`show`]     `millrace config`.
 pub mod args;
+pub mod budget;
 pub mod file;
 pub mod layers;
 pub mod listener;
+pub mod memory;
 pub mod resolve;
 pub mod show;
 
@@ -71,11 +74,17 @@ fn decide(
     match arguments.command {
         None => Ok(Action::Run(Box::new(resolve::resolve(layers)?))),
         Some(Command::Config { all }) => {
-            let text = show::config(&layers, all);
             // What would stop a start is said here too.
-            match resolve::resolve(layers) {
-                Ok(_) => Ok(Action::Print(text)),
+            match resolve::resolve(layers.clone()) {
+                Ok(resolved) => {
+                    let mut layers = layers;
+                    for key in resolved.budget.fitted_keys() {
+                        layers.fit(key, resolved.budget.value(key).to_string());
+                    }
+                    Ok(Action::Print(show::config(&layers, all)))
+                }
                 Err(mut error) => {
+                    let text = show::config(&layers, all);
                     error.0.insert(
                         0,
                         format!("this configuration cannot be started with:\n{text}"),

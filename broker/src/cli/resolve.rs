@@ -1,8 +1,10 @@
 //! From values to the settings of the server's parts. What cannot work is said here, all at once, with the cure.
 use super::{
     Error,
+    budget::{self, Budget, budget},
     layers::Layers,
     listener::{self, Listener},
+    memory::{self, Limit},
 };
 use crate::{
     config::Defaults,
@@ -23,6 +25,8 @@ pub struct Resolved {
     pub netio: netio::Options,
     /// Health and metrics.
     pub admin: SocketAddr,
+    /// Memory that the bounds allow.
+    pub budget: Budget,
     /// For `millrace config` and the lines of the start.
     pub layers: Layers,
 }
@@ -114,11 +118,12 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
             problems.push(format!("--{what}: {ports} cores need the ports {port} to {}: choose a lower one, or --single-port", u32::from(port) + u32::from(ports) - 1));
         }
     }
-    let listen = match (listen, data, admin) {
-        (Some(listen), Some(data), Some(admin)) if problems.is_empty() => (listen, data, admin),
-        _ => return Err(Error(problems)),
+    let budget = memory_budget(&mut layers, cores, &mut problems);
+    let (Some(listen), Some(data), Some(admin), Some(budget), true) =
+        (listen, data, admin, budget, problems.is_empty())
+    else {
+        return Err(Error(problems));
     };
-    let (listen, data, admin) = listen;
 
     layers.settle("node.id", node_id.to_string());
     layers.settle("broker.id", node_id.to_string());
@@ -159,13 +164,54 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
         ..netio::Options::default()
     };
     Ok(Resolved {
-        storage: storage(data, &defaults),
+        storage: storage::Options {
+            held_bytes_max: budget.value(budget::HELD),
+            cold_read_bytes_max: as_size(budget.value(budget::COLD)),
+            read_ahead_bytes_max: as_size(budget.value(budget::AHEAD)),
+            ..storage(data, &defaults)
+        },
+        budget,
         settings,
         defaults,
         netio,
         admin,
         layers,
     })
+}
+
+/// Fits the defaults that nobody chose to the memory of this process.
+fn memory_budget(layers: &mut Layers, cores: u16, problems: &mut Vec<String>) -> Option<Budget> {
+    let values = layers.defaults();
+    let own = values.integer("millrace.memory.bytes").unwrap_or(0);
+    let own = u64::try_from(own).ok().filter(|bytes| *bytes > 0);
+    let own = own.map(|bytes| Limit {
+        bytes,
+        source: "millrace.memory.bytes".into(),
+    });
+    let limit = memory::limit(Path::new("/"))
+        .into_iter()
+        .chain(own)
+        .min_by_key(|limit| limit.bytes);
+    let given = budget::keys()
+        .filter(|key| layers.is_given(key))
+        .filter_map(|key| Some((key, u64::try_from(values.integer(key)?).ok()?)))
+        .collect();
+    match budget(limit, cores, &given) {
+        Ok(budget) => {
+            for key in budget.fitted_keys() {
+                layers.fit(key, budget.value(key).to_string());
+            }
+            Some(budget)
+        }
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+fn as_size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// What a server.properties says of KRaft: a host of its own is what Millrace is.

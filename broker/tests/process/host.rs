@@ -125,6 +125,25 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// The command behind a line of a shell, in the same process.
+pub(crate) fn wrapped(inner: &Command, line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{line}; exec \"$@\""), "sh"])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// The first of `cores` free ports in a row, and another one.
 fn free_ports(cores: u16) -> (u16, u16) {
     let admin = TcpListener::bind("127.0.0.1:0").unwrap();

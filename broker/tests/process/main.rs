@@ -2,9 +2,11 @@
 //!
 //! * [`host`]    a process of the binary, and what is asked of it.
 //! * [`start`]   starts that fail or are interrupted.
+//! * [`memory`]  memory limits.
 //! * [`streams`] standard streams that nobody reads, and signals.
 #![allow(clippy::unwrap_used)]
 
 mod host;
+mod memory;
 mod start;
 mod streams;

@@ -1,10 +1,6 @@
 //! Standard streams that nobody reads, and the signals that are not for stopping.
-use crate::host::{Host, Process, command};
-use std::{
-    fs::OpenOptions,
-    io::Read,
-    process::{Command, Stdio},
-};
+use crate::host::{Host, Process, command, wrapped};
+use std::{fs::OpenOptions, io::Read, process::Stdio};
 
 fn full() -> Stdio {
     OpenOptions::new()
@@ -117,22 +113,8 @@ fn signals_that_ask_for_nothing_do_not_end_it_and_hangup_stops_it() {
 #[test]
 fn under_nohup_a_hangup_is_nothing() {
     let host = Host::new(1);
-    let inner = host.command();
     // As nohup does: the signal is ignored by whoever starts the broker, and stays so.
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    let mut command = wrapped(&host.command(), "trap '' HUP");
     let process = Process::spawn(&mut command);
     host.wait_ready();
     process.signal("HUP");
