@@ -109,13 +109,7 @@ pub(crate) fn handle<'a>(
                 Ok(()) => match id {
                     Ok(id) => {
                         let version = request.version();
-                        append(
-                            shard,
-                            (id, partition.index),
-                            &records,
-                            (version, body.acks),
-                            wall,
-                        )
+                        append(shard, (id, partition.index), &records, version, wall)
                     }
                     Err(error) => Err(error.into()),
                 },
@@ -249,7 +243,7 @@ fn append(
     shard: &mut Shard,
     (topic, partition): (TopicId, i32),
     batch: &[u8],
-    (version, acks): (i16, i16),
+    version: i16,
     wall: i64,
 ) -> Result<(storage::LogSlot, storage::Appended), Refusal> {
     let slot = leader_of(shard, topic, partition)?;
@@ -261,9 +255,6 @@ fn append(
         return Err(ErrorCode::KafkaStorageError.into());
     }
     let (config, traffic) = (leader.config.clone(), leader.traffic.clone());
-    if acks == -1 && config.min_insync_replicas > 1 {
-        return Err(ErrorCode::NotEnoughReplicas.into());
-    }
     check_size(batch, &config)?;
     let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall))
         .map_err(|invalid| {

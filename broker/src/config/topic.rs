@@ -16,8 +16,6 @@ pub struct TopicConfig {
     pub validate: ValidateOptions,
     /// `compression.type` other than `producer`: the codec that batches are stored in, and its level.
     pub compression: Option<(Compression, Option<i32>)>,
-    /// `min.insync.replicas`
-    pub min_insync_replicas: i32,
     /// Kafka's own topics: clients do not write them.
     pub internal: bool,
     pub log: LogConfig,
@@ -52,8 +50,6 @@ impl TopicConfig {
                 timestamp_after_max_ms: values.integer("message.timestamp.after.max.ms"),
             },
             compression,
-            min_insync_replicas: i32::try_from(values.integer("min.insync.replicas"))
-                .unwrap_or(i32::MAX),
             internal: false,
             log: LogConfig {
                 durability: durability(&values.text("millrace.durability")),
@@ -153,10 +149,7 @@ mod tests {
         let config = TopicConfig::resolve(&Configs::new(), &Defaults::default());
         assert_eq!(config.log, LogConfig::default());
         assert_eq!(config.validate, ValidateOptions::default());
-        assert_eq!(
-            (config.max_message_bytes, config.min_insync_replicas),
-            (1_048_588, 1)
-        );
+        assert_eq!(config.max_message_bytes, 1_048_588);
     }
 
     #[test]
@@ -173,7 +166,6 @@ mod tests {
             ("millrace.durability", "Written"),
             ("millrace.record.validation", "deep"),
             ("cleanup.policy", ""),
-            ("min.insync.replicas", "2"),
         ]);
         let config = TopicConfig::resolve(&overrides, &Defaults::default());
         assert_eq!(config.log.retention_ms, 1000);
@@ -192,7 +184,6 @@ mod tests {
             (8, 9)
         );
         assert!(config.validate.deep && !config.validate.compacted);
-        assert_eq!(config.min_insync_replicas, 2);
     }
 
     #[test]

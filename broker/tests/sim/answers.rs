@@ -10,6 +10,7 @@ use wire::{
         DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest,
         DeleteRecordsTopic,
     },
+    describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
     describe_groups::DescribeGroupsRequest,
     fetch::{FetchRequest, FetchTopic},
     find_coordinator::FindCoordinatorRequest,
@@ -102,6 +103,35 @@ fn a_fetch_does_not_wait_for_more_than_it_takes() {
         assert_eq!(found.len(), 1, "the first batch, whatever its size");
         let waited = (bed.sim.now() - before) / 1_000_000;
         assert!(waited < 1_000, "after {waited} ms");
+    });
+}
+
+/// KAFKA-15583: the smaller of it and the number of replicas counts.
+#[test]
+fn more_insync_replicas_than_there_are_replicas_are_not_asked_for() {
+    in_every_mode(|bed, kafka| {
+        assert_eq!(kafka.produce(bed, "t", 0, batch(&["a"])).error_code, 0);
+        kafka.set_config(bed, "t", "min.insync.replicas", "2");
+        assert_eq!(kafka.produce(bed, "t", 0, batch(&["b"])).error_code, 0);
+        kafka.set_broker_config(bed, "min.insync.replicas", "3");
+        kafka.create_topic(bed, "u", 1).unwrap();
+        assert_eq!(kafka.produce(bed, "u", 0, batch(&["c"])).error_code, 0);
+        // It is kept, and described as it was set.
+        let request = DescribeConfigsRequest {
+            resources: ["t", "u"]
+                .into_iter()
+                .map(|topic| DescribeConfigsResource {
+                    resource_type: 2,
+                    resource_name: topic.into(),
+                    configuration_keys: Some(vec!["min.insync.replicas".into()]),
+                })
+                .collect(),
+            ..Default::default()
+        };
+        let answer = kafka.call(bed, 0, &request, 4);
+        let values = answer.results.iter().flat_map(|r| &r.configs);
+        let values: Vec<_> = values.map(|c| c.value.as_deref().unwrap()).collect();
+        assert_eq!(values, ["2", "3"]);
     });
 }
 
