@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::topic::TopicConfig,
     partition::{leader::Role, waiters::AckWaiter},
-    produce::ProduceAnswer,
+    produce::{ProduceAnswer, each_once},
     session::Held,
     shard::{
         Shard,
@@ -23,7 +23,8 @@ use crate::{
     },
 };
 use record::{
-    BatchView, Compression, Invalid, InvalidRecord, Records, Timestamp, TopicId, recode,
+    BatchHeader, BatchView, Compression, Invalid, InvalidRecord, Records, Timestamp, TopicId,
+    recode,
     validate::{Restamp, validate_with},
 };
 use std::borrow::Cow;
@@ -63,8 +64,10 @@ pub(crate) fn handle<'a>(
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
-    let body = ProduceRequest::decode(reader, request.version())?;
-    if must_split(shard, request) {
+    let mut body = ProduceRequest::decode(reader, request.version())?;
+    body.topic_data = each_once(body.topic_data);
+    let acceptable = acceptable(request, &body);
+    if acceptable.is_ok() && must_split(shard, request) {
         let (acks, timeout_ms) = (body.acks, body.timeout_ms);
         let transactional_id = body.transactional_id.clone();
         let part = move |topic_data| ProduceRequest {
@@ -105,7 +108,7 @@ pub(crate) fn handle<'a>(
                 .as_ref()
                 .map(wire::Records::contiguous)
                 .unwrap_or_default();
-            let appended = match acceptable(request, &body) {
+            let appended = match acceptable {
                 Ok(()) => match id {
                     Ok(id) => {
                         let version = request.version();
@@ -212,8 +215,16 @@ fn acceptable(request: &Request<'_>, body: &ProduceRequest<'_>) -> Result<(), Er
     if !(-1..=1).contains(&body.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }
-    // Transactions are refused when the client asks for a transactional producer id; one that gets here anyway has none.
-    if body.transactional_id.is_some() {
+    // Transactions are refused when the client asks for a transactional producer id; one that gets here anyway has none. As in
+    // `KafkaApis.handleProduceRequest`, it is the batches that say so, and one of them refuses the whole request. A
+    // transactional id beside other batches says nothing.
+    let mut partitions = body.topic_data.iter().flat_map(|t| &t.partition_data);
+    let transactional = partitions.any(|p| {
+        let records = p.records.as_ref().map(wire::Records::contiguous);
+        let header = records.and_then(|records| BatchHeader::parse(&records).ok());
+        header.is_some_and(|header| header.attributes.is_transactional())
+    });
+    if transactional {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed);
     }
     Ok(())
@@ -267,7 +278,7 @@ fn append(
             }
         })?;
     let attributes = validated.header.attributes;
-    // Stored, it would be a transaction that never ends (`KafkaApis.handleProduceRequest`).
+    // Stored, it would be a transaction that never ends.
     if attributes.is_transactional() {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
     }

@@ -5,7 +5,10 @@ use crate::{
 };
 use bytes::Bytes;
 use record::{BatchBuilder, BatchView, Batches, Compression, ProducerEpoch, ProducerId, Records};
-use wire::ErrorCode;
+use wire::{
+    ErrorCode,
+    produce::{PartitionProduceData, ProduceRequest, ProduceResponse},
+};
 
 const CAP: usize = 1 << 20;
 
@@ -64,25 +67,90 @@ fn a_topic_s_codec_is_what_its_batches_are_stored_in() {
     }
 }
 
+/// A batch of one record that belongs to a transaction.
+fn of_a_transaction() -> Bytes {
+    let mut batch = BatchBuilder::new()
+        .producer(ProducerId(7), ProducerEpoch(0), 0)
+        .transactional(true);
+    batch.append(None, Some(b"never"), NOW, &[]).unwrap();
+    batch.build_bytes().unwrap()
+}
+
+/// Batches for partitions of topic "t", in this order.
+fn produce_all(batches: &[(i32, &Bytes)]) -> ProduceRequest<'static> {
+    let mut request = produce_request("t", 0, -1, Bytes::new());
+    request.topic_data[0].partition_data = batches
+        .iter()
+        .map(|&(index, records)| PartitionProduceData {
+            index,
+            records: Some(wire::Records::from(records.clone())),
+        })
+        .collect();
+    request
+}
+
+/// Partition, error and base offset of each answer.
+fn told(answer: &ProduceResponse<'_>) -> Vec<(i32, ErrorCode, i64)> {
+    let all = answer.responses.iter().flat_map(|t| &t.partition_responses);
+    all.map(|p| {
+        let error = ErrorCode::from_code(p.error_code).unwrap();
+        (p.index, error, p.base_offset)
+    })
+    .collect()
+}
+
 #[test]
-fn a_transaction_s_batch_without_a_transaction_is_not_stored() {
+fn a_transaction_s_batch_without_a_transaction_refuses_its_request() {
+    const REFUSED: ErrorCode = ErrorCode::TransactionalIdAuthorizationFailed;
     for how in every_mode(22) {
-        let mut bed = Bed::start(how);
-        let mut kafka = Kafka::default();
-        kafka.create_topic(&mut bed, "t", 1).unwrap();
-        let mut of_a_transaction = BatchBuilder::new()
-            .producer(ProducerId(7), ProducerEpoch(0), 0)
-            .transactional(true);
-        of_a_transaction
-            .append(None, Some(b"never"), NOW, &[])
-            .unwrap();
-        let answer = kafka.produce(&mut bed, "t", 0, of_a_transaction.build_bytes().unwrap());
-        assert_eq!(
-            answer.error_code,
-            ErrorCode::TransactionalIdAuthorizationFailed.code()
-        );
-        let answer = kafka.produce(&mut bed, "t", 0, batch(&["one"]));
-        assert_eq!((answer.error_code, answer.base_offset), (0, 0));
+        let (mut bed, mut kafka, core) = with_topic(how);
+        let (never, one) = (of_a_transaction(), batch(&["one"]));
+        let answer = kafka.produce(&mut bed, "t", 0, never.clone());
+        assert_eq!(answer.error_code, REFUSED.code());
+        // Nothing of the request is stored.
+        for id in [None, Some("id")] {
+            let mut request = produce_all(&[(0, &one), (1, &never)]);
+            request.transactional_id = id.map(Into::into);
+            let answer = kafka.call(&mut bed, core, &request, 9);
+            let mut told = told(&answer);
+            told.sort_unstable_by_key(|t| t.0);
+            assert_eq!(told, [(0, REFUSED, -1), (1, REFUSED, -1)]);
+        }
+        assert!(kafka.read_all(&mut bed, "t", 0, 0).is_empty());
+        // An id alone is no transaction.
+        let mut request = produce_all(&[(0, &one)]);
+        request.transactional_id = Some("id".into());
+        for offset in 0..2 {
+            let answer = kafka.call(&mut bed, core, &request, 9);
+            assert_eq!(told(&answer), [(0, ErrorCode::None, offset)]);
+        }
+    }
+}
+
+#[test]
+fn of_a_partition_named_twice_the_last_batch_is_stored() {
+    for how in every_mode(24) {
+        let (mut bed, mut kafka, core) = with_topic(how);
+        let id = kafka.metadata(&mut bed, core, &["t"]).topics[0].topic_id;
+        let (one, two) = (batch(&["one"]), batch(&["two"]));
+        let twice = produce_all(&[(0, &one), (0, &two)]);
+        let mut topics_twice = produce_all(&[(0, &one)]);
+        topics_twice
+            .topic_data
+            .extend(produce_all(&[(0, &two)]).topic_data);
+        for (offset, (mut request, version)) in
+            [(twice, 9), (topics_twice, 13)].into_iter().enumerate()
+        {
+            if version >= 13 {
+                for topic in &mut request.topic_data {
+                    (topic.name, topic.topic_id) = ("".into(), id);
+                }
+            }
+            let answer = kafka.call(&mut bed, core, &request, version);
+            assert_eq!(told(&answer), [(0, ErrorCode::None, offset as i64)]);
+        }
+        let stored = kafka.read_all(&mut bed, "t", 0, 0);
+        assert_eq!(stored, [(0, b"two".to_vec()), (1, b"two".to_vec())]);
     }
 }
 

@@ -1,0 +1,58 @@
+//! A produce request that names a partition twice.
+//!
+//! Kafka keeps a request's batches in a map (`KafkaApis.handleProduceRequest`): the one that was named last is stored, and the
+//! partition is answered once. Where Kafka finds an earlier one malformed, it stores the last and answers the error; here only
+//! the last counts.
+use hashbrown::{HashMap, HashSet};
+use wire::{
+    Uuid,
+    produce::{PartitionProduceData, TopicProduceData},
+};
+
+type Hasher = foldhash::fast::FixedState;
+
+/// Each partition once, where it was named first and with what was named last.
+pub(crate) fn each_once(topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
+    if is_each_once(&topics) {
+        topics
+    } else {
+        merged(topics)
+    }
+}
+
+fn is_each_once(topics: &[TopicProduceData<'_>]) -> bool {
+    let partitions: usize = topics.iter().map(|t| t.partition_data.len()).sum();
+    if partitions < 2 {
+        return true;
+    }
+    let mut named = HashSet::with_capacity_and_hasher(partitions, Hasher::default());
+    topics.iter().all(|t| {
+        let mut indexes = t.partition_data.iter().map(|p| p.index);
+        indexes.all(|index| named.insert((&*t.name, t.topic_id, index)))
+    })
+}
+
+fn merged(topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
+    let mut places: HashMap<(String, Uuid, i32), (usize, usize), Hasher> = HashMap::default();
+    let mut once: Vec<TopicProduceData<'_>> = Vec::with_capacity(topics.len());
+    for mut topic in topics {
+        let t = once.len();
+        let mut new: Vec<PartitionProduceData<'_>> = Vec::new();
+        for partition in std::mem::take(&mut topic.partition_data) {
+            let key = (topic.name.to_string(), topic.topic_id, partition.index);
+            match places.get(&key) {
+                Some(&(at, p)) if at == t => new[p] = partition,
+                Some(&(at, p)) => once[at].partition_data[p] = partition,
+                None => {
+                    places.insert(key, (t, new.len()));
+                    new.push(partition);
+                }
+            }
+        }
+        if !new.is_empty() {
+            topic.partition_data = new;
+            once.push(topic);
+        }
+    }
+    once
+}
