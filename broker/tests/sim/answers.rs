@@ -17,6 +17,7 @@ use wire::{
     heartbeat::HeartbeatRequest,
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
     list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
+    list_transactions::ListTransactionsRequest,
     metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponseTopic},
     offset_for_leader_epoch::{
         OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
@@ -132,6 +133,29 @@ fn more_insync_replicas_than_there_are_replicas_are_not_asked_for() {
         let values = answer.results.iter().flat_map(|r| &r.configs);
         let values: Vec<_> = values.map(|c| c.value.as_deref().unwrap()).collect();
         assert_eq!(values, ["2", "3"]);
+    });
+}
+
+#[test]
+fn a_pattern_of_transactional_ids_that_cannot_be_read_is_refused() {
+    in_every_mode(|bed, kafka| {
+        for (pattern, wanted) in [
+            (None, ErrorCode::None),
+            (Some(""), ErrorCode::None),
+            (Some("^my-.*"), ErrorCode::None),
+            (Some("my-(.*"), ErrorCode::InvalidRegularExpression),
+        ] {
+            let request = ListTransactionsRequest {
+                state_filters: vec!["Strange".into()],
+                transactional_id_pattern: pattern.map(Into::into),
+                ..Default::default()
+            };
+            let answer = kafka.call(bed, 0, &request, 2);
+            assert_eq!(ErrorCode::from_code(answer.error_code), Some(wanted));
+            assert!(answer.transaction_states.is_empty());
+            let unknown = usize::from(wanted == ErrorCode::None);
+            assert_eq!(answer.unknown_state_filters.len(), unknown);
+        }
     });
 }
 
