@@ -40,8 +40,10 @@ pub struct Session {
     pub reserved: Reserved,
     /// Since when its next request has been held.
     pub waits_since: Option<Instant>,
-    /// When the last whole frame came, or a reply left.
+    /// When the last bytes came or went, as far as was looked.
     pub active: Instant,
+    /// Bytes that waited in it and out of it at the last look. Any change is activity.
+    pub in_transit: (usize, usize),
     /// When the unfinished frame began, and whether its length is known.
     pub partial: Option<(Instant, bool)>,
     /// Name and version of the client's software, as it says in ApiVersions (KIP-511); bounded, and safe to log.
@@ -66,6 +68,7 @@ impl Session {
             reserved: Reserved::default(),
             waits_since: None,
             active: now,
+            in_transit: (0, 0),
             partial: None,
             software: None,
             fetch: None,

@@ -61,12 +61,23 @@ impl Shard {
     }
 
     /// Closes connections that are idle for too long, and those that take too long over a frame (slow senders hold memory).
+    ///
+    /// As by Kafka's `Selector`, every byte is activity, one of an unfinished frame or of an answer under way too. It does not
+    /// make a frame's time longer: that is counted from the frame's beginning.
     fn expire_connections(&mut self) {
         let limits = &self.settings.limits;
         let mut late = Vec::new();
-        for session in self.sessions.iter() {
+        for session in self.sessions.iter_mut() {
+            let in_transit = (
+                self.io.input_bytes(session.conn),
+                self.io.output_bytes(session.conn),
+            );
+            if session.in_transit != in_transit {
+                (session.in_transit, session.active) = (in_transit, self.now);
+            }
+            // Who takes no answers is held for that, and is idle.
             let idle = session.order.is_empty()
-                && session.held.is_none()
+                && matches!(session.held, None | Some(Held::Output))
                 && self.now.since(session.active) > limits.connection_idle_ms * 1_000_000;
             let slow = session.partial.is_some_and(|(since, has_length)| {
                 let ms = if has_length {

@@ -281,6 +281,49 @@ fn a_frame_has_its_time_and_no_more() {
     world.is_fine();
 }
 
+/// As by Kafka's `Selector`; but a frame has its time all the same.
+#[test]
+fn every_byte_is_activity() {
+    const IDLE_S: u64 = 10;
+    let mut how = How::new(25, 1);
+    how.settings.limits.connection_idle_ms = IDLE_S * 1_000;
+    let mut world = World::new(how);
+    let bed = &mut world.bed;
+    // Nothing at all; the beginning of a frame and no more.
+    for bytes in [&[][..], &[0, 0, 3]] {
+        let conn = bed.connect(0);
+        conn.client.send(bytes.to_vec());
+        let before = bed.sim.now();
+        bed.sim
+            .run_until(100 * SECOND_NS, |_| conn.client.ended().is_some());
+        let waited = (bed.sim.now() - before) / SECOND_NS;
+        assert!(
+            (IDLE_S..IDLE_S + 3).contains(&waited),
+            "{bytes:?}: {waited} s"
+        );
+    }
+    // A frame that comes slowly, a small one and one that is received in one shot: for longer than a connection may be idle.
+    for size in [10, 60_000] {
+        let mut conn = bed.connect(0);
+        let request = produce_request("good", 0, -1, batch(&[vec![7; size]]));
+        let frame = wire::encode_request(&request, 5, Some("sim"), 9).unwrap();
+        let frame = frame.concat();
+        for piece in frame.chunks(frame.len().div_ceil(40)) {
+            assert!(
+                conn.client.ended().is_none(),
+                "closed while its frame comes"
+            );
+            conn.client.send(piece.to_vec());
+            bed.sim.run_for(SECOND_NS);
+        }
+        let answer = bed.answer::<ProduceRequest<'_>>(&mut conn, 5, 9).unwrap();
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+        world.written += 1;
+    }
+    world.old = world.bed.connect(0);
+    world.is_fine();
+}
+
 #[test]
 fn many_requests_at_once_are_answered_in_order() {
     for how in every_mode(24) {
