@@ -1,5 +1,6 @@
 //! `listeners` and `advertised.listeners`: one listener in plain text is served; a server.properties may also name the
 //! listener of a KRaft controller, which Millrace does not need.
+use crate::config::value::without_repeats;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// One entry: `NAME://HOST:PORT`.
@@ -42,11 +43,10 @@ pub fn for_clients(list: &str, controllers: &str, protocols: &str) -> Result<Lis
         .split(',')
         .map(|n| n.trim().to_ascii_uppercase())
         .collect();
-    let all: Result<Vec<Listener>, String> = list
-        .split(',')
-        .filter(|l| !l.trim().is_empty())
-        .map(parse)
-        .collect();
+    let list = list.split(',').map(str::trim).filter(|l| !l.is_empty());
+    // One that is there twice is one (KAFKA-19875).
+    let list = without_repeats(list.collect());
+    let all: Result<Vec<Listener>, String> = list.into_iter().map(parse).collect();
     let mut clients: Vec<Listener> = all?
         .into_iter()
         .filter(|l| !controllers.contains(&l.name))

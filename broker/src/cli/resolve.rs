@@ -7,7 +7,7 @@ use super::{
     memory::{self, Limit},
 };
 use crate::{
-    config::Defaults,
+    config::{Defaults, value::without_repeats},
     limits::Limits,
     settings::{GroupSettings, MetricsSettings, Settings},
 };
@@ -287,11 +287,13 @@ fn data_dir(layers: &Layers, problems: &mut Vec<String>) -> Option<PathBuf> {
         Some(dir) if own => dir,
         _ => layers.get("log.dirs").unwrap_or_default(),
     };
+    // One that is there twice is one (KAFKA-19875).
     let dirs: Vec<&str> = dirs
         .split(',')
         .map(str::trim)
         .filter(|d| !d.is_empty())
         .collect();
+    let dirs = without_repeats(dirs);
     match dirs.as_slice() {
         [one] => Some(PathBuf::from(one)),
         [] => {

@@ -236,6 +236,7 @@ impl Key {
             )
         };
         let value = self.value_type.parse(text).map_err(refuse)?;
+        let value = self.allowed.without_repeats(value);
         self.allowed.check(&value).map_err(|why| refuse(&why))?;
         Ok(value)
     }

@@ -2,7 +2,7 @@
 //!
 //! As Kafka's `ConfigDef.parseType` and `convertToString`: a client writes text, the server reads it by the key's type, and
 //! shows what it read.
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// Type of a key (`ConfigDef.Type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Allowed {
         max: f64,
         or: Option<i64>,
     },
-    /// A list may hold each of them once.
+    /// A list may hold any of them.
     OneOf {
         values: Vec<&'static str>,
         ignore_case: bool,
@@ -112,6 +112,13 @@ impl Type {
     }
 }
 
+/// Each item once, where it is first.
+pub fn without_repeats<T: Ord + Clone>(mut items: Vec<T>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    items.retain(|item| seen.insert(item.clone()));
+    items
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,9 +168,23 @@ impl Allowed {
         })
     }
 
+    /// A value as Kafka takes it: of an item that a list has several times, the first counts (KAFKA-19875). Lists that have a
+    /// notation of their own keep all of theirs (their validator is not `ConfigDef.ValidList`).
+    pub(super) fn without_repeats(&self, value: Value) -> Value {
+        match (self, value) {
+            (Self::Any | Self::OneOf { .. }, Value::List(items)) => {
+                Value::List(without_repeats(items))
+            }
+            (_, value) => value,
+        }
+    }
+
     /// Whether a value is allowed; the error says what is.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         match (self, value) {
+            (Self::Any, Value::List(items)) if items.iter().any(String::is_empty) => {
+                Err("Value must not have an empty item".into())
+            }
             (Self::Any, _) => Ok(()),
             (Self::Range { min, max, or }, value) => {
                 let number = match value {
@@ -196,13 +217,6 @@ impl Allowed {
                 match value {
                     Value::Text(text) if known(text) => Ok(()),
                     Value::List(items) => {
-                        if let Some(double) = items
-                            .iter()
-                            .enumerate()
-                            .find(|(i, item)| items[..*i].contains(item))
-                        {
-                            return Err(format!("Value names {} twice", double.1));
-                        }
                         if items.iter().all(|item| known(item)) {
                             Ok(())
                         } else {
@@ -266,12 +280,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_list_repeats_counts_once() {
+        for (allowed, text, kept) in [
+            ("a|b", "b,a,b,b", "b,a"),
+            ("any", "x, y,x", "x,y"),
+            ("throttled", "0:1,0:1", "0:1,0:1"),
+        ] {
+            let value = Type::List.parse(text).unwrap();
+            let value = Allowed::of(allowed).unwrap().without_repeats(value);
+            assert_eq!(value.to_string(), kept);
+        }
+    }
+
+    #[test]
     fn what_is_allowed() {
         let check = |allowed: &'static str, kind: Type, text: &str| {
-            Allowed::of(allowed)
-                .unwrap()
-                .check(&kind.parse(text).unwrap())
-                .is_ok()
+            let allowed = Allowed::of(allowed).unwrap();
+            let value = allowed.without_repeats(kind.parse(text).unwrap());
+            allowed.check(&value).is_ok()
         };
         assert!(check("1..9|-1", Type::Int, "-1") && check("1..9|-1", Type::Int, "9"));
         assert!(!check("1..9|-1", Type::Int, "0") && !check("1..9|-1", Type::Int, "10"));
@@ -280,7 +306,9 @@ mod tests {
         assert!(check("a|b", Type::String, "a") && !check("a|b", Type::String, "A"));
         assert!(check("~a|b", Type::String, "A") && !check("~a|b", Type::String, "c"));
         assert!(check("a|b", Type::List, "b,a") && check("a|b", Type::List, ""));
-        assert!(!check("a|b", Type::List, "a,a") && !check("a|b", Type::List, "a,c"));
+        assert!(check("a|b", Type::List, "a,a") && !check("a|b", Type::List, "a,c"));
+        assert!(!check("a|b", Type::List, "a,") && !check("any", Type::List, "a,,b"));
+        assert!(check("any", Type::List, "x,x") && check("any", Type::List, ""));
         assert!(check("throttled", Type::List, "*") && check("throttled", Type::List, "0:1,1:2"));
         assert!(!check("throttled", Type::List, "*,0:1") && !check("throttled", Type::List, "0"));
         assert!(!check("nonempty", Type::String, "") && check("nonempty", Type::List, "x"));
