@@ -119,6 +119,13 @@ impl Settings {
         (host != self.node_id || core < i32::from(self.cores)).then_some(host)
     }
 
+    /// The core of this host behind an id that a client names, where its cores show themselves as brokers.
+    pub fn core_behind(&self, client_id: i32) -> Option<CoreId> {
+        let here = !self.single_port && self.host_of(client_id) == Some(self.node_id);
+        let core = u16::try_from(client_id.rem_euclid(self.id_stride)).ok()?;
+        here.then_some(CoreId(core))
+    }
+
     /// The endpoints that Metadata and DescribeCluster name for this host.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let cores = if self.single_port { 1 } else { self.cores };

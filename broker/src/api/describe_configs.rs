@@ -146,7 +146,7 @@ mod tests {
 
     fn ask(kind: i8, name: &str, keys: Option<&[&str]>) -> Result<Vec<Described>, Refusal> {
         let mut controller = controller();
-        for record in controller.auto_create(&["t".to_owned()], numbers()) {
+        for record in controller.auto_create(&["t".to_owned()], numbers()).records {
             controller.apply(&record);
         }
         let asked = DescribeConfigsResource {

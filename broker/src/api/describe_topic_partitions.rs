@@ -202,7 +202,10 @@ mod tests {
             default_partitions: 3,
             ..settings()
         });
-        for record in controller.auto_create(&["a", "b", "c"].map(str::to_owned), numbers()) {
+        for record in controller
+            .auto_create(&["a", "b", "c"].map(str::to_owned), numbers())
+            .records
+        {
             controller.apply(&record);
         }
         answer(controller.image(), &settings(), body, 2000)

@@ -3,7 +3,9 @@
 //! ApiVersions, the version gate and the choice of the core that answers are computed from [`TABLE`].
 pub mod acls;
 pub mod alter_configs;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod consumer_group;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -176,6 +178,12 @@ pub const TABLE: &[Api] = &[
         alter_configs::handle,
     ),
     api(
+        ApiKey::AlterReplicaLogDirs,
+        (1, 2),
+        Home::Here,
+        alter_replica_log_dirs::handle,
+    ),
+    api(
         ApiKey::DescribeLogDirs,
         (1, 5),
         Home::Owner,
@@ -208,7 +216,7 @@ pub const TABLE: &[Api] = &[
     api(
         ApiKey::AlterPartitionReassignments,
         (0, 1),
-        Home::Here,
+        Home::Controller,
         reassignments::alter,
     ),
     api(
@@ -258,6 +266,18 @@ pub const TABLE: &[Api] = &[
         (0, 2),
         Home::Here,
         list_transactions::handle,
+    ),
+    api(
+        ApiKey::ConsumerGroupHeartbeat,
+        (0, 1),
+        Home::Here,
+        consumer_group::heartbeat,
+    ),
+    api(
+        ApiKey::ConsumerGroupDescribe,
+        (0, 1),
+        Home::Here,
+        consumer_group::describe,
     ),
     api(
         ApiKey::ListConfigResources,

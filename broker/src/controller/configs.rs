@@ -3,7 +3,7 @@
 //!
 //! A value is refused for its own fault (unknown key, wrong type, out of bounds), and because its promise would not be kept
 //! here. What is merely without effect is stored and described.
-use super::{Batch, Controller, Outcome, Refusal, code_and_message, topics};
+use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::ABOVE_HOSTS, topics};
 use crate::{
     config::{
         Kind, catalogue,
@@ -135,13 +135,13 @@ impl Controller {
         } else {
             batch.records
         };
-        Outcome {
+        Outcome::new(
             records,
-            response: IncrementalAlterConfigsResponse {
+            IncrementalAlterConfigsResponse {
                 responses,
                 ..Default::default()
             },
-        }
+        )
     }
 
     /// The old way: what is named is set, all else of the resource is removed.
@@ -197,13 +197,13 @@ impl Controller {
         } else {
             batch.records
         };
-        Outcome {
+        Outcome::new(
             records,
-            response: AlterConfigsResponse {
+            AlterConfigsResponse {
                 responses,
                 ..Default::default()
             },
-        }
+        )
     }
 
     fn resource(&self, resource_type: i8, name: &str) -> Result<Resource, Refusal> {
@@ -416,7 +416,12 @@ fn changes_of<'a>(
     Ok(changes)
 }
 
+/// Items at the end of a change that are empty are none; they are as the only one (as Java's `String.split`).
 fn edit_list(mut items: Vec<String>, operation: Operation, value: &str) -> String {
+    let value = match value.trim_end_matches(',') {
+        "" if !value.is_empty() => return items.join(","),
+        value => value,
+    };
     for item in value.split(',') {
         match items.iter().position(|known| known == item) {
             Some(at) if operation == Operation::Subtract => drop(items.remove(at)),
@@ -473,8 +478,9 @@ fn check_broker_key(name: &str, all_hosts: bool) -> Result<(), Refusal> {
     }
 }
 
+/// Whether it is looked at anew whenever it matters.
 fn acts_on_topics(name: &str) -> bool {
-    name == COMPACTED_TOPICS
+    [COMPACTED_TOPICS, ABOVE_HOSTS].contains(&name)
         || catalogue()
             .keys(Kind::Topic)
             .any(|key| key.synonyms.iter().any(|synonym| synonym.name == name))

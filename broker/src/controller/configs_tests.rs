@@ -11,7 +11,7 @@ type Asked<'a> = (&'a str, i8, Option<&'a str>);
 
 fn with_topic(settings: Settings) -> Controller {
     let mut controller = controller_with(settings);
-    for record in controller.auto_create(&["t".to_owned()], numbers()) {
+    for record in controller.auto_create(&["t".to_owned()], numbers()).records {
         controller.apply(&record);
     }
     controller
@@ -323,7 +323,10 @@ fn the_old_request_removes_what_it_does_not_name() {
 #[test]
 fn the_topic_of_groups_stays_alterable() {
     let mut c = controller();
-    for record in c.auto_create(&["__consumer_offsets".to_owned()], numbers()) {
+    for record in c
+        .auto_create(&["__consumer_offsets".to_owned()], numbers())
+        .records
+    {
         c.apply(&record);
     }
     let name = "__consumer_offsets";

@@ -2,7 +2,7 @@
 use super::{Batch, Controller, Outcome, Refusal, code_and_message};
 use crate::metadata::records::RemoveTopicRecord;
 use record::TopicId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::{
     ErrorCode,
     delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse},
@@ -15,6 +15,22 @@ enum Named {
     Id(TopicId),
     Both(String, TopicId),
     Neither,
+}
+
+impl Named {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn id(&self) -> Option<TopicId> {
+        match self {
+            Self::Id(id) => Some(*id),
+            _ => None,
+        }
+    }
 }
 
 impl Controller {
@@ -43,31 +59,43 @@ impl Controller {
         for named in &asked {
             *count.entry(named).or_default() += 1;
         }
+        // One topic by its name and by its id: which of the two was meant is not known, so neither counts.
+        let ids: BTreeSet<TopicId> = asked.iter().filter_map(Named::id).collect();
+        let twice: BTreeSet<TopicId> = count
+            .iter()
+            .filter(|(_, times)| **times == 1)
+            .filter_map(|(named, _)| Some(self.image.topic(named.name()?)?.id))
+            .filter(|id| ids.contains(id))
+            .collect();
         let mut batch = Batch::default();
-        let mut removed: Vec<TopicId> = Vec::new();
-        let mut responses = Vec::with_capacity(asked.len());
+        let mut responses = Vec::with_capacity(count.len());
         for named in &asked {
             let times = std::mem::take(count.entry(named).or_default());
-            if times == 0 {
+            // Such a topic is answered once, with the name.
+            if times == 0 || times == 1 && named.id().is_some_and(|id| twice.contains(&id)) {
                 continue;
             }
             let found = self.find(named, times, version).and_then(|(name, id)| {
-                if removed.contains(&id) {
-                    let why = "The provided topic name maps to an ID that was already supplied.";
-                    return Err(Refusal::new(ErrorCode::InvalidRequest, why));
+                if !twice.contains(&id) {
+                    batch.add(vec![RemoveTopicRecord { topic_id: id }.into()])?;
                 }
-                batch.add(vec![RemoveTopicRecord { topic_id: id }.into()])?;
-                removed.push(id);
                 Ok((name, id))
             });
-            let (error_code, error_message) = code_and_message(&found);
-            let (name, topic_id) = match (found, named) {
-                (Ok((name, id)), _) => (Some(name), id),
+            let (name, topic_id) = match (&found, named) {
+                (Ok((name, id)), _) => (Some(name.clone()), *id),
                 (Err(_), Named::Name(name)) => (Some(name.clone()), TopicId::ZERO),
                 (Err(_), Named::Id(id)) => (None, *id),
                 (Err(_), Named::Both(name, id)) => (Some(name.clone()), *id),
                 (Err(_), Named::Neither) => (None, TopicId::ZERO),
             };
+            let found = found.and_then(|(_, id)| match twice.contains(&id) {
+                false => Ok(()),
+                true => {
+                    let why = "The provided topic name maps to an ID that was already supplied.";
+                    Err(Refusal::new(ErrorCode::InvalidRequest, why))
+                }
+            });
+            let (error_code, error_message) = code_and_message(&found);
             responses.push(DeletableTopicResult {
                 name: name.map(Into::into),
                 topic_id,
@@ -75,13 +103,13 @@ impl Controller {
                 error_message,
             });
         }
-        Outcome {
-            records: batch.records,
-            response: DeleteTopicsResponse {
+        Outcome::new(
+            batch.records,
+            DeleteTopicsResponse {
                 responses,
                 ..Default::default()
             },
-        }
+        )
     }
 
     fn find(
@@ -124,12 +152,15 @@ impl Controller {
 mod tests {
     use super::super::tests::*;
     use super::*;
-    use crate::settings::Settings;
+    use crate::{metadata::MetadataRecord, settings::Settings};
     use wire::delete_topics::DeleteTopicState;
 
     fn controller_with_topics(settings: Settings) -> Controller {
         let mut controller = controller_with(settings);
-        for record in controller.auto_create(&["a", "b", "c"].map(str::to_owned), numbers()) {
+        for record in controller
+            .auto_create(&["a", "b", "c"].map(str::to_owned), numbers())
+            .records
+        {
             controller.apply(&record);
         }
         controller
@@ -196,13 +227,66 @@ mod tests {
             assert_eq!(codes(&outcome), [error], "{request:?}");
             assert!(outcome.records.is_empty());
         }
-        let outcome =
-            controller.delete_topics(&states(&[(None, id), (Some("a"), TopicId::ZERO)]), 6);
-        assert_eq!(
-            codes(&outcome),
-            [ErrorCode::None, ErrorCode::InvalidRequest]
-        );
-        assert_eq!(outcome.records.len(), 1);
+    }
+
+    #[test]
+    fn a_topic_that_is_named_by_name_and_by_id_stays() {
+        let controller = controller_with_topics(settings());
+        let (a, b) = ["a", "b"]
+            .map(|t| controller.image().topic(t).unwrap().id)
+            .into();
+        let name = |name| (Some(name), TopicId::ZERO);
+        let id = |id| (None, id);
+        // As asked; the answers, with the ids in them; topics that go.
+        let refused = ErrorCode::InvalidRequest;
+        for (asked, wanted, gone) in [
+            (
+                vec![id(a), name("a")],
+                vec![(Some("a"), a, refused)],
+                vec![],
+            ),
+            (
+                vec![name("a"), id(a)],
+                vec![(Some("a"), a, refused)],
+                vec![],
+            ),
+            (
+                vec![id(a), id(a), name("a")],
+                vec![(None, a, refused), (Some("a"), a, refused)],
+                vec![],
+            ),
+            // A name that is there twice counts for nothing.
+            (
+                vec![id(a), name("a"), name("a")],
+                vec![
+                    (Some("a"), a, ErrorCode::None),
+                    (Some("a"), TopicId::ZERO, refused),
+                ],
+                vec![a],
+            ),
+            (
+                vec![name("a"), id(b), id(a)],
+                vec![(Some("a"), a, refused), (Some("b"), b, ErrorCode::None)],
+                vec![b],
+            ),
+        ] {
+            let outcome = controller.delete_topics(&states(&asked), 6);
+            let answers: Vec<_> = outcome
+                .response
+                .responses
+                .iter()
+                .map(|r| {
+                    let code = ErrorCode::from_code(r.error_code).unwrap();
+                    (r.name.as_deref(), r.topic_id, code)
+                })
+                .collect();
+            assert_eq!(answers, wanted, "{asked:?}");
+            let removed: Vec<MetadataRecord> = gone
+                .into_iter()
+                .map(|topic_id| RemoveTopicRecord { topic_id }.into())
+                .collect();
+            assert_eq!(outcome.records, removed, "{asked:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! * [`topics`]       CreateTopics, automatic creation, names.
 //! * [`delete`]       DeleteTopics.
-//! * [`partitions`]   CreatePartitions, and where replicas go.
+//! * [`partitions`]   CreatePartitions.
+//! * [`replicas`]     how many replicas, and where; AlterPartitionReassignments.
 //! * [`configs`]      IncrementalAlterConfigs, AlterConfigs.
 //! * [`producer_ids`] InitProducerId.
 //! * [`refuse`]       answers when records could not be written.
@@ -16,6 +17,7 @@ pub mod delete;
 pub mod partitions;
 pub mod producer_ids;
 pub mod refuse;
+pub mod replicas;
 pub mod start;
 pub mod topics;
 
@@ -24,6 +26,7 @@ use crate::{
     metadata::{Image, MetadataRecord},
     settings::Settings,
 };
+use replicas::Clipped;
 use std::{borrow::Cow, ops::Range};
 use wire::{ErrorCode, Str};
 
@@ -33,15 +36,22 @@ use wire::{ErrorCode, Str};
 pub struct Outcome<T> {
     pub records: Vec<MetadataRecord>,
     pub response: T,
+    /// Replicas that are not kept although the response is a success: for the log.
+    pub clipped: Vec<Clipped>,
 }
 
 impl<T> Outcome<T> {
+    pub fn new(records: Vec<MetadataRecord>, response: T) -> Self {
+        Self {
+            records,
+            response,
+            clipped: Vec::new(),
+        }
+    }
+
     /// An answer that changes nothing.
     pub fn unchanged(response: T) -> Self {
-        Self {
-            records: Vec::new(),
-            response,
-        }
+        Self::new(Vec::new(), response)
     }
 }
 

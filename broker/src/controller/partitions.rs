@@ -1,5 +1,5 @@
-//! CreatePartitions, and where replicas go: to hosts, never to cores (a core of a host is local placement).
-use super::{Batch, Controller, Outcome, Refusal, code_and_message};
+//! CreatePartitions.
+use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::Clipped};
 use crate::metadata::{MetadataRecord, records::PartitionRecord};
 use record::TopicId;
 use std::collections::BTreeSet;
@@ -20,6 +20,7 @@ impl Controller {
         let mut batch = Batch::default();
         let mut added = 0;
         let mut results = Vec::new();
+        let mut clipped = Vec::new();
         let mut seen = BTreeSet::new();
         for topic in &request.topics {
             let twice = request
@@ -37,10 +38,13 @@ impl Controller {
                     "Duplicate topic name.",
                 ))
             } else {
-                self.add_partitions(topic, added).and_then(|records| {
-                    added += records.len();
-                    batch.add(records)
-                })
+                self.add_partitions(topic, added)
+                    .and_then(|(records, less)| {
+                        added += records.len();
+                        batch.add(records)?;
+                        clipped.extend(less);
+                        Ok(())
+                    })
             };
             let (error_code, error_message) = code_and_message(&result);
             let name = topic.name.to_string().into();
@@ -50,17 +54,17 @@ impl Controller {
                 error_message,
             });
         }
-        let records = if request.validate_only {
-            Vec::new()
-        } else {
-            batch.records
+        let response = CreatePartitionsResponse {
+            results,
+            ..Default::default()
         };
+        if request.validate_only {
+            return Outcome::unchanged(response);
+        }
         Outcome {
-            records,
-            response: CreatePartitionsResponse {
-                results,
-                ..Default::default()
-            },
+            records: batch.records,
+            response,
+            clipped,
         }
     }
 
@@ -68,7 +72,7 @@ impl Controller {
         &self,
         topic: &CreatePartitionsTopic<'_>,
         others: usize,
-    ) -> Result<Vec<MetadataRecord>, Refusal> {
+    ) -> Result<(Vec<MetadataRecord>, Option<Clipped>), Refusal> {
         let Some(known) = self.image.topic(&topic.name) else {
             return Err(ErrorCode::UnknownTopicOrPartition.into());
         };
@@ -89,6 +93,7 @@ impl Controller {
         let more = count - has;
         self.room_for(more, others)?;
         let factor = known.partitions.first().map_or(1, |p| p.replicas.len());
+        let mut clipped = None;
         let replicas = match &topic.assignments {
             Some(given) if given.len() != more => {
                 let why = format!(
@@ -97,16 +102,25 @@ impl Controller {
                 );
                 return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
             }
-            Some(given) => given
-                .iter()
-                .map(|a| self.assigned(&a.broker_ids, Some(factor)))
-                .collect::<Result<Vec<_>, _>>()?,
+            Some(given) => {
+                let mut replicas = Vec::with_capacity(more);
+                for (index, given) in (has..).zip(given) {
+                    let assigned = self.assigned(&given.broker_ids)?;
+                    let kept = assigned.hosts.len();
+                    consistent(kept, Some(factor))?;
+                    let index = i32::try_from(index).unwrap_or(i32::MAX);
+                    self.check_core(id, index, &assigned)?;
+                    clipped = clipped.or(Clipped::of(&topic.name, assigned.asked, kept));
+                    replicas.push(assigned.hosts);
+                }
+                replicas
+            }
             None => self.place(has, more, factor)?,
         };
-        Ok((has..)
+        let records = (has..)
             .zip(replicas)
-            .map(|(index, replicas)| new_partition(id, index, replicas).into())
-            .collect())
+            .map(|(index, replicas)| new_partition(id, index, replicas).into());
+        Ok((records.collect(), clipped))
     }
 
     /// Refuses more partitions than a request or this host may have. `others` = those of the same request.
@@ -125,69 +139,19 @@ impl Controller {
         }
         Ok(())
     }
+}
 
-    /// Replicas for `count` partitions from index `first` on: hosts in turn.
-    pub(super) fn place(
-        &self,
-        first: usize,
-        count: usize,
-        factor: usize,
-    ) -> Result<Vec<Vec<i32>>, Refusal> {
-        let hosts = self.hosts();
-        if factor > hosts.len() {
+/// Refuses an assignment of another number of replicas than those before it.
+pub(super) fn consistent(replicas: usize, before: Option<usize>) -> Result<(), Refusal> {
+    match before.filter(|&before| before != replicas) {
+        None => Ok(()),
+        Some(before) => {
             let why = format!(
-                "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached \
-                 because only {} host(s) are registered (a replica needs a host of its own: hosts, not cores, count).",
-                hosts.len()
+                "The manual partition assignment includes a partition with {replicas} replica(s), but this is not consistent with \
+                 previous partitions, which have {before} replica(s)."
             );
-            return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, why));
+            Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why))
         }
-        Ok((first..first + count)
-            .map(|p| (0..factor).map(|r| hosts[(p + r) % hosts.len()]).collect())
-            .collect())
-    }
-
-    /// Hosts of a manual assignment, which names nodes as the client sees them.
-    pub(super) fn assigned(
-        &self,
-        nodes: &[i32],
-        factor: Option<usize>,
-    ) -> Result<Vec<i32>, Refusal> {
-        let refuse = |why: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
-        if nodes.is_empty() {
-            return refuse(
-                "The manual partition assignment includes an empty replica list.".into(),
-            );
-        }
-        let mut hosts: Vec<i32> = Vec::with_capacity(nodes.len().min(16));
-        for (index, &node) in nodes.iter().enumerate() {
-            let Some(host) = self.host_of(node) else {
-                return refuse(format!(
-                    "The manual partition assignment includes broker {node}, but no such broker is registered."
-                ));
-            };
-            if nodes[..index].contains(&node) {
-                return refuse(format!(
-                    "The manual partition assignment includes the broker {node} more than once."
-                ));
-            }
-            if let Some(other) = hosts.iter().position(|&h| h == host) {
-                return refuse(format!(
-                    "The manual partition assignment includes brokers {} and {node}, which are cores of one host: \
-                     replicas go to hosts, not cores.",
-                    nodes[other]
-                ));
-            }
-            hosts.push(host);
-        }
-        if let Some(factor) = factor.filter(|&f| f != hosts.len()) {
-            return refuse(format!(
-                "The manual partition assignment includes a partition with {} replica(s), but this is not consistent with \
-                 previous partitions, which have {factor} replica(s).",
-                hosts.len()
-            ));
-        }
-        Ok(hosts)
     }
 }
 
@@ -256,13 +220,14 @@ mod tests {
         Outcome {
             records: outcome.records,
             response: codes,
+            clipped: outcome.clipped,
         }
     }
 
     #[test]
     fn partitions_are_added_behind_those_that_are_there() {
         let mut controller = controller();
-        for record in controller.auto_create(&["t".to_owned()], numbers()) {
+        for record in controller.auto_create(&["t".to_owned()], numbers()).records {
             controller.apply(&record);
         }
         let outcome = ask(&controller, vec![more("t", 3, None)], true);
@@ -270,9 +235,11 @@ mod tests {
         let outcome = ask(&controller, vec![more("t", 3, None)], false);
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);
         assert_eq!(controller.image().topic("t").unwrap().partitions.len(), 3);
+        let id = controller.image().topic("t").unwrap().id;
+        let broker = |index| 1000 + i32::from(crate::shard::route::core_of(id, index, 2).0);
         let outcome = ask(
             &controller,
-            vec![more("t", 5, Some(&[&[1000], &[1001]]))],
+            vec![more("t", 5, Some(&[&[broker(3)], &[broker(4)]]))],
             false,
         );
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);
@@ -288,7 +255,7 @@ mod tests {
     #[test]
     fn what_cannot_be_added() {
         let mut controller = controller();
-        for record in controller.auto_create(&["t".to_owned()], numbers()) {
+        for record in controller.auto_create(&["t".to_owned()], numbers()).records {
             controller.apply(&record);
         }
         let refused = |topic| {
@@ -321,7 +288,7 @@ mod tests {
             ErrorCode::InvalidReplicaAssignment
         );
         assert_eq!(
-            refused(more("t", 2, Some(&[&[1000, 1001]]))),
+            refused(more("t", 3, Some(&[&[1000], &[1000]]))),
             ErrorCode::InvalidReplicaAssignment
         );
         let outcome = ask(

@@ -60,7 +60,7 @@ impl Controller {
             producer_epoch: 0,
             ..Default::default()
         };
-        Outcome { records, response }
+        Outcome::new(records, response)
     }
 
     fn check_producer(&self, request: &InitProducerIdRequest<'_>) -> Result<(), Refusal> {

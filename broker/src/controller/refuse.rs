@@ -3,6 +3,7 @@
 use record::TopicId;
 use wire::{
     ErrorCode, Str, alter_configs::AlterConfigsResponse,
+    alter_partition_reassignments::AlterPartitionReassignmentsResponse,
     create_partitions::CreatePartitionsResponse, create_topics::CreateTopicsResponse,
     delete_topics::DeleteTopicsResponse,
     incremental_alter_configs::IncrementalAlterConfigsResponse,
@@ -61,6 +62,19 @@ refuse_parts!(
     AlterConfigsResponse: responses,
     IncrementalAlterConfigsResponse: responses,
 );
+
+impl Refuse for AlterPartitionReassignmentsResponse<'static> {
+    fn refuse(&mut self, error: ErrorCode, message: &str) {
+        for each in self.responses.iter_mut().flat_map(|r| &mut r.partitions) {
+            part(
+                &mut each.error_code,
+                &mut each.error_message,
+                error,
+                message,
+            );
+        }
+    }
+}
 
 impl Refuse for InitProducerIdResponse {
     fn refuse(&mut self, error: ErrorCode, _: &str) {

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn every_start_raises_the_epochs() {
         let mut first = controller();
-        let records = first.auto_create(&["t".to_owned()], numbers());
+        let records = first.auto_create(&["t".to_owned()], numbers()).records;
         for record in &records {
             first.apply(record);
         }

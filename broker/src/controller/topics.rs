@@ -1,9 +1,15 @@
 //! CreateTopics and automatic creation (`ReplicationControlManager.createTopics`).
-use super::{Batch, Controller, Outcome, Refusal, partitions::new_partition};
+use super::{
+    Batch, Controller, Outcome, Refusal,
+    partitions::{consistent, new_partition},
+    replicas::{Assigned, Clipped},
+};
 use crate::{
     config::describe,
     metadata::{Configs, MetadataRecord, records::TopicRecord, resource},
+    shard::route::core_of,
 };
+use netio::CoreId;
 use record::TopicId;
 use std::collections::BTreeMap;
 use wire::{
@@ -59,6 +65,16 @@ struct Plan<'a> {
     name: &'a str,
     configs: Configs,
     replicas: Vec<Vec<i32>>,
+    /// Replicas of a partition that were asked for.
+    asked: usize,
+    /// The core on which the topic's first partition has to be.
+    begins: Option<CoreId>,
+}
+
+impl Plan<'_> {
+    fn clipped(&self) -> Option<Clipped> {
+        Clipped::of(self.name, self.asked, self.replicas.first()?.len())
+    }
 }
 
 impl Controller {
@@ -75,15 +91,17 @@ impl Controller {
         }
         let mut new: Vec<&str> = Vec::new();
         let mut partitions = 0;
+        let mut clipped = Vec::new();
         let mut topics = Vec::with_capacity(count.len());
         for topic in &request.topics {
             let result = match count.get_mut(&*topic.name) {
                 Some(0) | None => continue,
                 Some(1) => self.plan(topic, &new, partitions).and_then(|plan| {
-                    let id = self.new_topic_id(&mut random);
+                    let id = self.new_topic_id(plan.begins, &mut random);
                     let made = self.created(&plan, id);
-                    let planned = plan.replicas.len();
+                    let (planned, less) = (plan.replicas.len(), plan.clipped());
                     batch.add(plan.into_records(id))?;
+                    clipped.extend(less);
                     partitions += planned;
                     new.push(&topic.name);
                     Ok(made)
@@ -104,28 +122,30 @@ impl Controller {
                 ..Default::default()
             }));
         }
-        let records = if request.validate_only {
-            Vec::new()
-        } else {
-            batch.records
+        let response = CreateTopicsResponse {
+            topics,
+            ..Default::default()
         };
+        if request.validate_only {
+            return Outcome::unchanged(response);
+        }
         Outcome {
-            records,
-            response: CreateTopicsResponse {
-                topics,
-                ..Default::default()
-            },
+            records: batch.records,
+            response,
+            clipped,
         }
     }
 
-    /// Records for topics that a client named and that do not exist; names that cannot be made are left out. The topic of
-    /// consumer groups gets Kafka's configuration for it.
+    /// Records for topics that a client named and that do not exist. The topic of consumer groups gets Kafka's configuration for
+    /// it, and one replica a partition whatever the default factor is: without it there would be no groups. The response has the
+    /// names that could be topics and cannot be made, with why.
     pub fn auto_create(
         &self,
         names: &[String],
         mut random: impl FnMut() -> u64,
-    ) -> Vec<MetadataRecord> {
+    ) -> Outcome<Vec<(String, Refusal)>> {
         let mut batch = Batch::default();
+        let (mut refused, mut clipped) = (Vec::new(), Vec::new());
         let mut new: Vec<&str> = Vec::new();
         let mut partitions = 0;
         for name in names {
@@ -142,11 +162,17 @@ impl Controller {
                 self.settings.default_partitions
             };
             let count = usize::try_from(count).unwrap_or(1).max(1);
-            let factor = if internal { 1 } else { self.default_factor() };
+            let asked = if internal { 1 } else { self.default_factor() };
             let placed = self
                 .room_for(count, partitions)
-                .and_then(|()| self.place(0, count, factor));
-            let Ok(replicas) = placed else { continue };
+                .and_then(|()| self.place(0, count, asked));
+            let replicas = match placed {
+                Ok(replicas) => replicas,
+                Err(refusal) => {
+                    refused.push((name.clone(), refusal));
+                    continue;
+                }
+            };
             let configs = if internal {
                 self.offsets_configs()
             } else {
@@ -156,17 +182,24 @@ impl Controller {
                 name,
                 configs,
                 replicas,
+                asked,
+                begins: None,
             };
-            if batch
-                .add(plan.into_records(self.new_topic_id(&mut random)))
-                .is_err()
-            {
+            let less = plan.clipped();
+            let records = plan.into_records(self.new_topic_id(None, &mut random));
+            if let Err(refusal) = batch.add(records) {
+                refused.push((name.clone(), refusal));
                 break;
             }
+            clipped.extend(less);
             partitions += count;
             new.push(name);
         }
-        batch.records
+        Outcome {
+            records: batch.records,
+            response: refused,
+            clipped,
+        }
     }
 
     fn plan<'a>(
@@ -179,7 +212,7 @@ impl Controller {
         self.check_new_name(name, new)?;
         let configs = self.creation_configs(topic)?;
         let refuse = |error, why: &'static str| Err(Refusal::new(error, why));
-        let replicas = if topic.assignments.is_empty() {
+        let (replicas, asked, begins) = if topic.assignments.is_empty() {
             if topic.replication_factor < -1 || topic.replication_factor == 0 {
                 return refuse(
                     ErrorCode::InvalidReplicationFactor,
@@ -201,7 +234,7 @@ impl Controller {
             self.room_for(count, others)?;
             let factor =
                 usize::try_from(topic.replication_factor).unwrap_or_else(|_| self.default_factor());
-            self.place(0, count, factor)?
+            (self.place(0, count, factor)?, factor, None)
         } else {
             if topic.replication_factor != -1 {
                 return refuse(
@@ -222,13 +255,19 @@ impl Controller {
             name,
             configs,
             replicas,
+            asked,
+            begins,
         })
     }
 
-    /// Replicas by partition of a manual assignment.
-    fn manual(&self, topic: &CreatableTopic<'_>) -> Result<Vec<Vec<i32>>, Refusal> {
+    /// Replicas by partition of a manual assignment, how many were asked for, and the core on which the topic has to begin.
+    #[allow(clippy::type_complexity)]
+    fn manual(
+        &self,
+        topic: &CreatableTopic<'_>,
+    ) -> Result<(Vec<Vec<i32>>, usize, Option<CoreId>), Refusal> {
         let refuse = |why: String| Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why));
-        let mut by_index: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        let mut by_index = BTreeMap::new();
         let mut factor = None;
         for assignment in &topic.assignments {
             let index = assignment.partition_index;
@@ -237,14 +276,18 @@ impl Controller {
                     "Found multiple manual partition assignments for partition {index}"
                 ));
             }
-            let hosts = self.assigned(&assignment.broker_ids, factor)?;
-            factor = Some(hosts.len());
-            by_index.insert(index, hosts);
+            let assigned = self.assigned(&assignment.broker_ids)?;
+            consistent(assigned.asked, factor)?;
+            factor = Some(assigned.asked);
+            by_index.insert(index, assigned);
         }
         if !by_index.keys().copied().eq((0..).take(by_index.len())) {
             return refuse("partitions should be a consecutive 0-based integer sequence".into());
         }
-        Ok(by_index.into_values().collect())
+        let partitions: Vec<Assigned> = by_index.into_values().collect();
+        let begins = self.begins(&partitions)?;
+        let replicas = partitions.into_iter().map(|p| p.hosts).collect();
+        Ok((replicas, factor.unwrap_or(1), begins))
     }
 
     fn check_new_name(&self, name: &str, new: &[&str]) -> Result<(), Refusal> {
@@ -316,10 +359,13 @@ impl Controller {
             .max(1)
     }
 
-    fn new_topic_id(&self, random: &mut impl FnMut() -> u64) -> TopicId {
+    /// An id that no topic has and with which, where that is asked for, the topic begins on a core. One in as many as there are
+    /// cores does.
+    fn new_topic_id(&self, begins: Option<CoreId>, random: &mut impl FnMut() -> u64) -> TopicId {
         loop {
             let id = TopicId::from_random(random(), random());
-            if self.image.topic_by_id(id).is_none() {
+            let core = core_of(id, 0, self.settings.cores);
+            if begins.is_none_or(|begins| begins == core) && self.image.topic_by_id(id).is_none() {
                 return id;
             }
         }

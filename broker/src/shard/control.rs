@@ -8,12 +8,15 @@ use super::{
 };
 use crate::{
     api::error_map::append_error,
-    controller::{Controller, Outcome, refuse::Refuse},
+    controller::{Controller, Outcome, refuse::Refuse, replicas::Clipped},
     metadata::MetadataRecord,
 };
 use netio::{CoreId, Instant};
 use record::{BatchBuilder, Timestamp};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 use storage::LogSlot;
 use wire::{ApiMessage, ErrorCode};
 
@@ -52,6 +55,8 @@ pub struct ControllerHome {
     /// Bytes appended since the last snapshot, and the snapshot's first offset while it is not committed.
     since_snapshot: u64,
     snapshot: Option<(i64, i64)>,
+    /// Topics of which the log has said that fewer replicas are kept than were asked for; at most [`SAID_MAX`].
+    said_clipped: BTreeSet<String>,
 }
 
 impl Failed {
@@ -89,6 +94,8 @@ const SNAPSHOT_BYTES: u64 = 64 << 20;
 pub(crate) const FORWARDED_MS: i32 = 60_000;
 /// `request.timeout.ms`: topics that are made by the way have so much time.
 pub(crate) const AUTO_CREATE_MS: i32 = 30_000;
+/// Topics whose clipped replicas are remembered to have been said; then it begins anew.
+const SAID_MAX: usize = 10_000;
 /// Most bytes of one snapshot batch.
 const SNAPSHOT_BATCH_BYTES: usize = 512 << 10;
 
@@ -105,6 +112,7 @@ impl ControllerHome {
             failed: None,
             since_snapshot: 0,
             snapshot: None,
+            said_clipped: BTreeSet::new(),
         }
     }
 
@@ -157,6 +165,7 @@ impl Shard {
             response.refuse(failed.error, &failed.message);
             return request.answer(&response);
         }
+        self.say_clipped(outcome.clipped);
         let pending = request.pending;
         self.propose_then(outcome.records, deadline, move |shard, done| {
             if let Err(failed) = done {
@@ -239,7 +248,36 @@ impl Shard {
             .controller
             .as_mut()
             .expect("the controller is on core 0");
-        home.controller.auto_create(names, || io.random())
+        let outcome = home.controller.auto_create(names, || io.random());
+        self.say_clipped(outcome.clipped);
+        for (topic, refusal) in outcome.response {
+            self.refusals.log(self.now, "automatic creation", || {
+                format!("topic {topic} is not made: {}", refusal.message)
+            });
+        }
+        outcome.records
+    }
+
+    /// Says once a topic that fewer replicas are kept than were asked for.
+    fn say_clipped(&mut self, clipped: Vec<Clipped>) {
+        let shown = self.settings.endpoints().len();
+        let Some(home) = self.controller.as_mut() else {
+            return;
+        };
+        for Clipped { topic, asked, kept } in clipped {
+            if home.said_clipped.contains(&topic) {
+                continue;
+            }
+            tracing::warn!(
+                topic,
+                "{asked} replicas were asked for and {kept} is kept: the {shown} brokers that clients see are cores of one host \
+                 (millrace.replication.factor.above.hosts=refuse refuses this, --single-port shows one broker)"
+            );
+            if home.said_clipped.len() == SAID_MAX {
+                home.said_clipped.clear();
+            }
+            home.said_clipped.insert(topic);
+        }
     }
 
     /// The metadata log is durable below `through`: every core gets what is new.

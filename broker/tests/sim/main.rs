@@ -5,6 +5,7 @@
 //! * [`smoke`]     what every client does first, in both modes and on one and two cores.
 //! * [`versions`]  every API in every version that is served, with the requests of [`requests`].
 //! * [`sampled`]   any values in the fields of any request.
+//! * [`admin`]     what admin clients and tools ask for.
 //! * [`answers`]   where Kafka's answer is not the obvious one.
 //! * [`hostile`]   bytes that mean harm, and peers that go away.
 //! * [`fairness`]  a connection beside busy ones, counted in turns.
@@ -24,6 +25,7 @@
 //! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7 alone.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod answers;
 mod bed;
 mod classes;

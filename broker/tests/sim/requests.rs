@@ -5,13 +5,14 @@ use crate::{
 };
 use wire::{
     ApiKey, Message, Request, Uuid, alter_configs as ac, alter_partition_reassignments as apr,
-    api_versions as av, create_acls as ca, create_partitions as cp, create_topics as ct,
-    delete_acls as da, delete_groups as dg, delete_records as dr, delete_topics as dt,
-    describe_acls as das, describe_client_quotas as dcq, describe_cluster as dcl,
-    describe_configs as dc, describe_groups as dgr, describe_log_dirs as dl,
-    describe_producers as dp, describe_quorum as dq, describe_topic_partitions as dtp,
-    describe_user_scram_credentials as dus, elect_leaders as el, fetch as fe,
-    find_coordinator as fc, heartbeat as hb, incremental_alter_configs as iac,
+    alter_replica_log_dirs as ald, api_versions as av, consumer_group_describe as cgd,
+    consumer_group_heartbeat as cgh, create_acls as ca, create_partitions as cp,
+    create_topics as ct, delete_acls as da, delete_groups as dg, delete_records as dr,
+    delete_topics as dt, describe_acls as das, describe_client_quotas as dcq,
+    describe_cluster as dcl, describe_configs as dc, describe_groups as dgr,
+    describe_log_dirs as dl, describe_producers as dp, describe_quorum as dq,
+    describe_topic_partitions as dtp, describe_user_scram_credentials as dus, elect_leaders as el,
+    fetch as fe, find_coordinator as fc, heartbeat as hb, incremental_alter_configs as iac,
     init_producer_id as ip, join_group as jg, leave_group as lg, list_config_resources as lcr,
     list_groups as lgr, list_offsets as lo, list_partition_reassignments as lpr,
     list_transactions as lt, metadata as md, offset_commit as oc, offset_delete as od,
@@ -38,6 +39,12 @@ fn frame<Q: Request>(request: &Q, version: i16) -> Vec<u8> {
     let slices = wire::encode_request(request, ID, Some("sim"), version)
         .unwrap_or_else(|e| panic!("{:?} version {version}: {e}", Q::API_KEY));
     slices.concat()
+}
+
+/// Where the bed's broker says that its partitions are.
+fn log_dir() -> String {
+    let dir = std::path::absolute("data/kafka").unwrap();
+    dir.to_str().unwrap().to_owned()
 }
 
 /// A request with every field at its default; `None` where the version cannot say that.
@@ -447,6 +454,33 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                     }],
                 }],
                 validate_only: false,
+            },
+            v,
+        ),
+        ApiKey::AlterReplicaLogDirs => frame(
+            &ald::AlterReplicaLogDirsRequest {
+                dirs: vec![ald::AlterReplicaLogDir {
+                    path: log_dir().into(),
+                    topics: vec![ald::AlterReplicaLogDirTopic {
+                        name: topic(),
+                        partitions: vec![index],
+                    }],
+                }],
+            },
+            v,
+        ),
+        ApiKey::ConsumerGroupHeartbeat => frame(
+            &cgh::ConsumerGroupHeartbeatRequest {
+                group_id: group(),
+                member_id: "member".into(),
+                ..Default::default()
+            },
+            v,
+        ),
+        ApiKey::ConsumerGroupDescribe => frame(
+            &cgd::ConsumerGroupDescribeRequest {
+                group_ids: vec![group()],
+                include_authorized_operations: true,
             },
             v,
         ),

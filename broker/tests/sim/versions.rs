@@ -70,6 +70,7 @@ fn home(bed: &mut Bed, kafka: &mut Kafka, key: ApiKey, names: &Names) -> u16 {
         | ApiKey::DeleteRecords
         | ApiKey::OffsetForLeaderEpoch
         | ApiKey::DescribeProducers
+        | ApiKey::AlterReplicaLogDirs
             if !names.strange =>
         {
             kafka.leader(bed, &names.topic, names.partition)
@@ -145,6 +146,7 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
                     && home(&mut bed, &mut kafka, api.key, &names) != core
                 {
                     found.remove(&ErrorCode::NotLeaderOrFollower);
+                    found.remove(&ErrorCode::ReplicaNotAvailable);
                     found.remove(&ErrorCode::NotCoordinator);
                 }
                 let group_core = !bed.how.settings.single_port && bed.cores() > 1;
@@ -157,6 +159,9 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
                         [ErrorCode::SecurityDisabled].into()
                     }
                     ApiKey::ElectLeaders => [ErrorCode::ElectionNotNeeded].into(),
+                    ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
+                        [ErrorCode::UnsupportedVersion].into()
+                    }
                     ApiKey::AlterPartitionReassignments => {
                         [ErrorCode::InvalidReplicaAssignment].into()
                     }
@@ -214,12 +219,16 @@ fn what_does_not_exist_has_kafkas_error() {
                 | ApiKey::DescribeProducers
                 | ApiKey::ElectLeaders
                 | ApiKey::AlterPartitionReassignments
+                | ApiKey::AlterReplicaLogDirs
                 | ApiKey::DescribeQuorum
                 | ApiKey::DescribeTopicPartitions => &[E::UnknownTopicOrPartition],
                 ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => {
                     &[E::SecurityDisabled]
                 }
                 ApiKey::DescribeUserScramCredentials => &[E::ResourceNotFound],
+                ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
+                    &[E::UnsupportedVersion]
+                }
                 ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
                     &[E::UnknownMemberId]
                 }
