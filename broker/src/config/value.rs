@@ -183,7 +183,7 @@ impl Allowed {
     pub fn check(&self, value: &Value) -> Result<(), String> {
         match (self, value) {
             (Self::Any, Value::List(items)) if items.iter().any(String::is_empty) => {
-                Err("Value must not have an empty item".into())
+                Err("An item of the list is empty: remove the comma".into())
             }
             (Self::Any, _) => Ok(()),
             (Self::Range { min, max, or }, value) => {

@@ -3,6 +3,7 @@ use crate::{
     bed::{Bed, How, every_mode, log_of},
     kafka::{Kafka, batch},
 };
+use broker::config::Defaults;
 use wire::{
     ErrorCode, Uuid,
     alter_partition_reassignments::{
@@ -140,6 +141,13 @@ fn as_many_replicas_as_brokers_are_shown() {
 
 #[test]
 fn brokers_that_are_named_lead_or_the_assignment_is_refused() {
+    let log = log_of(name_brokers);
+    // Of the topic that is clipped three times over.
+    let said = log.lines().filter(|l| l.contains("topic=\"t\""));
+    assert_eq!(said.count(), 1, "{log}");
+}
+
+fn name_brokers() {
     let (mut bed, mut kafka) = (Bed::start(How::new(22, 2)), Kafka::default());
     for brokers in [
         &[&[1000][..]][..],
@@ -218,6 +226,45 @@ fn brokers_that_are_named_lead_or_the_assignment_is_refused() {
         }
     }
     assert_eq!(places(&mut bed, &mut kafka, "t"), [1001, 1000, 1001]);
+}
+
+#[test]
+fn the_default_factor_follows_the_same_rule() {
+    for (factor, above_hosts, made) in [
+        ("2", "clip", true),
+        ("3", "clip", false),
+        ("2", "refuse", false),
+        ("1", "refuse", true),
+    ] {
+        let given = [
+            ("default.replication.factor", factor),
+            ("millrace.replication.factor.above.hosts", above_hosts),
+        ];
+        let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut how = How::new(27, 2);
+        how.defaults = Defaults::new(given.into());
+        let log = log_of(|| {
+            let (mut bed, mut kafka) = (Bed::start(how), Kafka::default());
+            let auto = described(&mut bed, &mut kafka, "auto");
+            let asked = create(&mut bed, &mut kafka, topic("asked", 1, -1), 7);
+            if made {
+                assert_eq!((auto.error_code, asked.error_code), (0, 0));
+                assert_eq!(asked.replication_factor, 1);
+                assert!(auto.partitions.iter().all(|p| p.replica_nodes.len() == 1));
+            } else {
+                let unknown = ErrorCode::UnknownTopicOrPartition;
+                assert_eq!(error(auto.error_code), unknown);
+                let refused = ErrorCode::InvalidReplicationFactor;
+                assert_eq!(error(asked.error_code), refused);
+            }
+            // Groups work in any case.
+            kafka.coordinator(&mut bed, "g");
+        });
+        let says = |what: &str| log.contains(what);
+        assert_eq!(says("topic auto is not made: Unable"), !made, "{log}");
+        let clipped = "2 replicas were asked for and 1 is kept";
+        assert_eq!(says(clipped), made && factor == "2", "{log}");
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) const PATIENCE_NS: u64 = 120 * SECOND_NS;
 pub(crate) struct How {
     pub(crate) sim: SimOptions,
     pub(crate) settings: Settings,
+    /// Configurations given at start.
+    pub(crate) defaults: Defaults,
     pub(crate) storage: storage::Options,
     pub(crate) disk_bytes: u64,
     /// Takes a note of every turn.
@@ -93,6 +95,7 @@ impl How {
             settings,
             storage,
             disk_bytes: 4 << 30,
+            defaults: Defaults::default(),
             turns: None,
             errors: None,
         }
@@ -189,7 +192,7 @@ impl Bed {
         self.progress = progress;
         let plan = Plan {
             settings: self.how.settings.clone(),
-            defaults: Defaults::default(),
+            defaults: self.how.defaults.clone(),
             storage: self.how.storage.clone(),
             ready: Arc::new(told),
         };
