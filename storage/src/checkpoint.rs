@@ -16,7 +16,10 @@
 //! A checkpoint whose checksum holds may still say what cannot be: `sense`.
 pub(crate) mod sense;
 
-use crate::{Error, LogId, disk_log::FlushedState, leader_epoch::EpochHistory, wal::frame::BLOCK};
+use crate::{
+    Error, LogId, disk_log::FlushedState, leader_epoch::EpochHistory, producer_state,
+    wal::frame::BLOCK,
+};
 use bytes::Bytes;
 use netio::{Io, Open};
 use record::{LeaderEpoch, Offset, TopicId, checksum};
@@ -24,6 +27,8 @@ use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"millckpt";
 const VERSION: u32 = 1;
+/// As an operator reads them.
+const VERSIONS: &str = "1";
 /// `core` of the file that recovery writes.
 pub(crate) const RECOVERED: u32 = u32::MAX;
 /// Largest checkpoint that is believed.
@@ -201,18 +206,45 @@ pub(crate) fn encode(head: &Head, logs: &[Bytes], deleted: &[(LogId, String)]) -
     out
 }
 
+/// Why bytes are no checkpoint that can be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// A byte, or what the bytes say.
+    Damaged(String),
+    /// Its version is not known here. `start` keeps its place in every version.
+    Version { found: u32, start: u64 },
+}
+
 /// Reads [`encode`].
 ///
 /// # Errors
-/// What is wrong: a byte, or what the bytes say.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
-    let checkpoint = parse(bytes).ok_or_else(|| "its checksum or its form is wrong".to_owned())?;
+/// What is wrong.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, Bad> {
+    if let Some(bad) = foreign(bytes) {
+        return Err(bad);
+    }
+    let checkpoint =
+        parse(bytes).ok_or_else(|| Bad::Damaged("its checksum or its form is wrong".to_owned()))?;
     match sense::doubt(&checkpoint) {
         None => Ok(checkpoint),
-        Some(what) => Err(format!(
+        Some(what) => Err(Bad::Damaged(format!(
             "its checksum is right, but what it says cannot be: {what}"
-        )),
+        ))),
     }
+}
+
+/// Another version; not one of ours with a flipped bit in its version, whose checksum is right with the right one.
+fn foreign(bytes: &[u8]) -> Option<Bad> {
+    let mut at = Reader(bytes);
+    if at.take(MAGIC.len())? != MAGIC {
+        return None;
+    }
+    let (found, start) = (at.u32()?, at.u64()?);
+    let (body, crc) = bytes.split_last_chunk::<4>()?;
+    let mut ours = body.to_vec();
+    ours[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let is_ours = found == VERSION || checksum(&ours) == u32::from_le_bytes(*crc);
+    (!is_ours).then_some(Bad::Version { found, start })
 }
 
 fn parse(bytes: &[u8]) -> Option<Checkpoint> {
@@ -292,8 +324,18 @@ async fn write_whole(io: &Io, path: &Path, bytes: Vec<u8>) -> Result<(), netio::
 /// Reads the checkpoint of `core`; `None` if there is none.
 ///
 /// # Errors
-/// [`Error::Damaged`]: it is replaced atomically, so a bad one is never a torn one.
+/// [`Error::Damaged`]: it is replaced atomically, so a bad one is never a torn one. [`Error::Version`].
 pub(crate) async fn read(io: &Io, dir: &Path, core: u32) -> Result<Option<Checkpoint>, Error> {
+    read_since(io, dir, core, 0).await
+}
+
+/// As [`read`]; also `None` for one of an unknown version and an earlier start than `start`: a leftover.
+pub(crate) async fn read_since(
+    io: &Io,
+    dir: &Path,
+    core: u32,
+    start: u64,
+) -> Result<Option<Checkpoint>, Error> {
     let path = dir.join(file_name(core));
     let file = match io.open(&path, Open::default()).await {
         Ok(file) => file,
@@ -311,9 +353,29 @@ pub(crate) async fn read(io: &Io, dir: &Path, core: u32) -> Result<Option<Checkp
     }
     let bytes = file.read_vec(0, len as usize).await?;
     match decode(&bytes) {
-        Ok(checkpoint) if checkpoint.head.core == core => Ok(Some(checkpoint)),
+        Ok(checkpoint) if checkpoint.head.core == core => {
+            let producers = checkpoint.logs.iter();
+            let mut foreign =
+                producers.filter_map(|log| producer_state::foreign_version(&log.producers));
+            match foreign.next() {
+                None => Ok(Some(checkpoint)),
+                Some(found) => Err(Error::Version {
+                    file: path.display().to_string(),
+                    what: "the producers of a log in a checkpoint,",
+                    found: found.to_string(),
+                    known: "101",
+                }),
+            }
+        }
         Ok(_) => Err(damaged("the checkpoint of another core".into())),
-        Err(what) => Err(damaged(what)),
+        Err(Bad::Damaged(what)) => Err(damaged(what)),
+        Err(Bad::Version { start: of, .. }) if of < start => Ok(None),
+        Err(Bad::Version { found, .. }) => Err(Error::Version {
+            file: path.display().to_string(),
+            what: "a checkpoint",
+            found: found.to_string(),
+            known: VERSIONS,
+        }),
     }
 }
 

@@ -13,6 +13,18 @@ pub enum Error {
         position: u64,
         what: String,
     },
+    /// Bytes of a version that is not known here, so probably of a newer program. Nothing was changed: what they say must not be
+    /// taken for damage, nor for a torn tail.
+    #[error(
+        "{file}: {what} of version {found}, and this program knows {known}: start the program that wrote it, or restore \
+         the data directory of before; nothing was changed"
+    )]
+    Version {
+        file: String,
+        what: &'static str,
+        found: String,
+        known: &'static str,
+    },
     /// The log or the core's chain is read-only since this first fault.
     #[error("read-only since: {0}")]
     Failed(String),
@@ -27,7 +39,7 @@ impl Error {
         match self {
             Error::Full(_) => true,
             Error::Io(error) => error.is_full(),
-            Error::Damaged { .. } | Error::Failed(_) => false,
+            Error::Damaged { .. } | Error::Version { .. } | Error::Failed(_) => false,
         }
     }
     /// See [`netio::Error::is_transient`].

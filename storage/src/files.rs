@@ -85,6 +85,16 @@ pub fn parse_partition_metadata(text: &str) -> Option<TopicId> {
     (version.as_deref() == Some("0")).then_some(topic?)
 }
 
+/// The version in the text of a `partition.metadata`, if it says one and it is not known here.
+fn foreign_partition_metadata(text: &str) -> Option<String> {
+    let version = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "version").then(|| value.trim().to_owned())
+    })?;
+    let number = version.parse::<u32>().ok()?;
+    (number != 0).then(|| number.to_string())
+}
+
 /// What `meta.properties` of a log directory says (KIP-858, version 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaProperties {
@@ -102,17 +112,26 @@ impl MetaProperties {
             self.cluster_id, self.node_id, self.directory_id
         )
     }
+    fn fields(text: &str) -> Option<BTreeMap<&str, &str>> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+        lines
+            .map(|line| {
+                let (key, value) = line.split_once(['=', ':'])?;
+                Some((key.trim(), value.trim()))
+            })
+            .collect()
+    }
+
+    /// The version that the text says, if it is not the one known here.
+    pub fn foreign_version(text: &str) -> Option<String> {
+        let version = Self::fields(text)?.get("version")?.to_owned();
+        (version != "1").then(|| version.to_owned())
+    }
+
     /// `None` if a field is missing or the version is unknown.
     pub fn from_text(text: &str) -> Option<Self> {
-        let mut fields = BTreeMap::new();
-        for line in text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))
-        {
-            let (key, value) = line.split_once(['=', ':'])?;
-            fields.insert(key.trim(), value.trim());
-        }
+        let fields = Self::fields(text)?;
         (fields.get("version") == Some(&"1")).then_some(())?;
         Some(Self {
             cluster_id: (*fields.get("cluster.id")?).to_owned(),
@@ -345,9 +364,24 @@ impl Disk {
     }
 
     /// Topic id of a partition directory; `None` if it does not say.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::Version`].
     pub async fn topic_of(&self, dir: &Path) -> Result<Option<TopicId>, Error> {
-        let bytes = self.read(&dir.join(PARTITION_METADATA), 4096).await?;
-        Ok(bytes.and_then(|bytes| parse_partition_metadata(&String::from_utf8_lossy(&bytes))))
+        let path = dir.join(PARTITION_METADATA);
+        let Some(bytes) = self.read(&path, 4096).await? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match foreign_partition_metadata(&text) {
+            None => Ok(parse_partition_metadata(&text)),
+            Some(found) => Err(Error::Version {
+                file: path.display().to_string(),
+                what: "a partition.metadata",
+                found,
+                known: "0",
+            }),
+        }
     }
 
     /// Removes a directory and the files in it (of a log that is gone). Directories in it are not touched and make it fail.

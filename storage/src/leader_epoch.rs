@@ -130,6 +130,12 @@ impl EpochHistory {
         out
     }
 
+    /// The version that the text says, if it is a number and not the one known here.
+    pub(crate) fn foreign_version(text: &str) -> Option<String> {
+        let version = text.lines().next()?.trim().parse::<u32>().ok()?;
+        (version != 0).then(|| version.to_string())
+    }
+
     /// Reads the text; an empty one is an empty history, as in Kafka. Entries out of order are taken as [`Self::assign`] takes
     /// them.
     ///

@@ -622,6 +622,12 @@ fn seal(out: &mut [u8]) {
     out[SNAPSHOT_CRC_AT..SNAPSHOT_ENTRIES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 
+/// The version of producers in a checkpoint, if it is not the one known here. `None` also for no producers.
+pub(crate) fn foreign_version(bytes: &[u8]) -> Option<i16> {
+    let version = i16::from_be_bytes(*bytes.first_chunk()?);
+    (version != OWN_VERSION).then_some(version)
+}
+
 /// Checks version and CRC; what is left is count and entries.
 fn open(bytes: &[u8], version: i16) -> Result<&[u8], StateError> {
     let short = StateError::Length { have: bytes.len() };

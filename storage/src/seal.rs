@@ -37,6 +37,19 @@ impl Seal {
         out
     }
 
+    /// The format, if the bytes are a seal of one that is not known here. Magic and format keep their places in every one.
+    pub(crate) fn foreign_format(bytes: &[u8]) -> Option<u16> {
+        let (magic, at) = bytes.split_first_chunk::<8>()?;
+        let format = u16::from_be_bytes(*at.first_chunk::<2>()?);
+        if *magic != MAGIC || format == FORMAT {
+            return None;
+        }
+        // One of ours with a flipped bit there: its checksum is right with the right format.
+        let mut ours = bytes.to_vec();
+        ours[8..10].copy_from_slice(&FORMAT.to_be_bytes());
+        Self::from_bytes(&ours).is_none().then_some(format)
+    }
+
     /// `None` for bytes that are not a whole, undamaged seal of a format known here.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; SEAL_BYTES] = bytes.try_into().ok()?;
@@ -80,6 +93,23 @@ mod tests {
             bad[at] ^= 1;
             assert_eq!(Seal::from_bytes(&bad), None, "byte {at}");
             assert_eq!(Seal::from_bytes(&bytes[..at]), None, "cut at {at}");
+            assert_eq!(Seal::foreign_format(&bad), None, "byte {at}");
         }
+    }
+
+    #[test]
+    fn another_format_is_told_from_damage() {
+        let seal = Seal {
+            facts: Facts::new(Offset(5), 9),
+            index_crc: 1,
+            time_index_crc: 2,
+        };
+        let mut bytes = seal.to_bytes();
+        assert_eq!(Seal::foreign_format(&bytes), None);
+        bytes[9] = 2;
+        bytes[20] ^= 1;
+        assert_eq!(Seal::foreign_format(&bytes), Some(2));
+        assert_eq!(Seal::foreign_format(&bytes[..60]), Some(2));
+        assert_eq!(Seal::foreign_format(b"MRSE"), None);
     }
 }

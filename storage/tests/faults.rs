@@ -176,10 +176,11 @@ impl Case {
     /// One frame each: an append, and its ack.
     fn append_acked(&mut self, bytes: usize) {
         let before = self.shared.lock().unwrap().offsets.high_watermark;
-        let batch = batch(bytes);
-        self.order(move |store, slot| {
-            store.append(slot, &batch, None).expect("room");
-        });
+        // A flush that meets slow operations of the disk makes an append wait.
+        while let Some(refused) = self.try_append(bytes) {
+            assert_eq!(refused, AppendError::Busy);
+            self.sim.run_for(SECOND / 1_000);
+        }
         self.until("acked", |bench| bench.offsets.high_watermark > before);
     }
     fn try_append(&mut self, bytes: usize) -> Option<AppendError> {
@@ -346,6 +347,178 @@ fn the_last_frame_without_a_successor_is_the_torn_tail() {
         "{report:?}"
     );
     assert_eq!(case.offsets().log_end, Offset(3));
+}
+
+// ---- versions ----------------------------------------------------------------------------------------------------------
+
+/// Every file and its bytes.
+fn image(case: &Case) -> Vec<(String, Vec<u8>)> {
+    let disk = case.sim.disk(case.node);
+    let files = disk.list().into_iter();
+    files
+        .map(|(name, _)| {
+            let bytes = disk.read(&name).unwrap_or_default();
+            (name, bytes)
+        })
+        .collect()
+}
+
+struct NotStarted;
+
+impl Program for NotStarted {
+    fn turn(&mut self, events: &mut Vec<netio::Event>) -> Turn {
+        events.clear();
+        Turn::Done
+    }
+}
+
+/// Starts on what the process that ended has left, and expects that this is refused and changes nothing.
+fn refused(case: &mut Case) -> Error {
+    let before = image(case);
+    let options = case.options.clone();
+    let (told, said) = std::sync::mpsc::channel();
+    let boot: Boot<()> = Box::new(move |io, _mesh| {
+        Box::pin(async move {
+            let scanned = Recovery::scan(&io, &options).await;
+            told.send(scanned.map(drop)).expect("the test waits");
+            Box::new(NotStarted) as Box<dyn Program>
+        })
+    });
+    case.sim.restart(case.node, vec![boot]);
+    let node = case.node;
+    assert!(case.sim.run_until(30 * SECOND, |sim| sim.has_ended(node)));
+    assert_eq!(image(case), before, "a refused start has changed something");
+    said.recv().expect("an outcome").expect_err("refused")
+}
+
+/// The frames of the first file are of another version: all of them, as a program writes a chain in one version.
+fn set_version(case: &Case, magic: u8, version: u32) {
+    let disk = case.sim.disk(case.node);
+    let mut bytes = disk.read(FILE).expect("the file");
+    for at in frames(case) {
+        let at = at as usize;
+        bytes[at + 7] = magic;
+        bytes[at + 8..at + 12].copy_from_slice(&version.to_le_bytes());
+        // Where the checksum is now, and of what, we do not know.
+        bytes[at + 90..at + 128].fill(0xc3);
+    }
+    disk.put(FILE, &bytes).expect("put");
+}
+
+#[test]
+fn a_newer_write_ahead_log_is_refused_and_left_as_it_is() {
+    for (magic, version, text) in [(1, 3, "of version 3"), (2, 7, "of version 2/7")] {
+        let mut case = Case::new(options());
+        for _ in 0..4 {
+            case.append_acked(500);
+        }
+        case.sim.kill(case.node);
+        set_version(&case, magic, version);
+        let error = refused(&mut case);
+        assert!(matches!(error, Error::Version { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(
+            error.contains(FILE) && error.contains(text) && error.contains("knows 1 and 2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn frames_of_a_newer_program_that_are_garbage_of_an_earlier_start_do_not_matter() {
+    let mut case = Case::new(options());
+    for _ in 0..4 {
+        case.append_acked(500);
+    }
+    assert_eq!(case.stop(), Left::default());
+    // A newer program wrote this file, and stopped cleanly; ours has started since, and uses its files again.
+    set_version(&case, 1, 3);
+    case.start();
+    case.append_acked(500);
+    let report = case.restart();
+    assert_eq!((report.torn_frames, &report.damaged[..]), (0, &[][..]));
+    assert_eq!(case.offsets().log_end, Offset(5));
+}
+
+#[test]
+fn an_entry_of_an_unknown_kind_is_no_torn_tail() {
+    let mut case = Case::new(options());
+    for _ in 0..3 {
+        case.append_acked(500);
+    }
+    case.sim.kill(case.node);
+    let last = *frames(&case).last().expect("frames") as usize;
+    let disk = case.sim.disk(case.node);
+    let mut bytes = disk.read(FILE).expect("the file");
+    let u32_at = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+    };
+    let frame = &mut bytes[last..];
+    let table_at = u32_at(frame, 68) as usize;
+    let table = table_at..table_at + 48 * u32_at(frame, 72) as usize;
+    frame[table_at] = 9;
+    let crc = record::checksum(&frame[table]);
+    frame[80..84].copy_from_slice(&crc.to_le_bytes());
+    let crc = record::checksum(&frame[..124]);
+    frame[124..128].copy_from_slice(&crc.to_le_bytes());
+    disk.put(FILE, &bytes).expect("put");
+    let error = refused(&mut case).to_string();
+    assert!(
+        error.contains(FILE) && error.contains("of version 9") && error.contains("1 to 8"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_newer_checkpoint_is_refused_by_name() {
+    for name in ["data/wal/recovered.checkpoint", "data/wal/0.checkpoint"] {
+        let mut case = Case::new(options());
+        case.append_acked(500);
+        assert_eq!(case.stop(), Left::default());
+        let disk = case.sim.disk(case.node);
+        let mut bytes = disk.read(name).expect("there");
+        bytes[8..12].copy_from_slice(&9u32.to_le_bytes());
+        let end = bytes.len();
+        bytes[end - 4..].fill(0x77);
+        disk.put(name, &bytes).expect("put");
+        let error = refused(&mut case).to_string();
+        assert!(
+            error.contains(name) && error.contains("of version 9"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_with_a_newer_partition_metadata_is_not_set_aside() {
+    let mut case = Case::new(options());
+    case.append_acked(500);
+    assert_eq!(case.stop(), Left::default());
+    let disk = case.sim.disk(case.node);
+    let log = disk.read("data/kafka/topic-0/00000000000000000000.log");
+    let moved = "data/kafka/topic-0/partition.metadata";
+    // Nobody names it: its checkpoints are gone, as those of a directory that was put there.
+    for name in ["recovered", "0"] {
+        disk.remove(&format!("data/wal/{name}.checkpoint"))
+            .expect("removed");
+    }
+    let files: Vec<_> = disk.list();
+    for (name, _) in files {
+        if name.starts_with("data/wal/") {
+            disk.remove(&name).expect("removed");
+        }
+    }
+    disk.put(moved, b"version: 1\ntopic_id: BwcHBwcHBwcHBwcHBwcHBw")
+        .expect("put");
+    let error = refused(&mut case).to_string();
+    assert!(
+        error.contains(moved) && error.contains("of version 1"),
+        "{error}"
+    );
+    assert_eq!(
+        disk.read("data/kafka/topic-0/00000000000000000000.log"),
+        log
+    );
 }
 
 /// Of the write-ahead log's files: no frame lies across a multiple of it.

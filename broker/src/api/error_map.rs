@@ -23,6 +23,8 @@ pub fn storage_error(error: &Error) -> ErrorCode {
     match error {
         Error::Io(_) | Error::Failed(_) | Error::Full(_) => ErrorCode::KafkaStorageError,
         Error::Damaged { .. } => ErrorCode::CorruptMessage,
+        // A newer program's: nothing is wrong with the bytes, but they are not for us.
+        Error::Version { .. } => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -2,14 +2,12 @@
 use super::Controller;
 use crate::metadata::{
     MetadataRecord,
-    records::{FeatureLevelRecord, PartitionChangeRecord, RegisterBrokerRecord},
+    records::{FeatureLevelRecord, METADATA_VERSION, PartitionChangeRecord, RegisterBrokerRecord},
 };
 use netio::CoreId;
 use record::TopicId;
 use wire::records::metadata::register_broker::{BrokerEndpoint, BrokerFeature};
 
-/// Kafka's `MetadataVersion.IBP_4_3_IV0`.
-const METADATA_VERSION: i16 = 30;
 const METADATA_VERSION_MIN: i16 = 7;
 
 impl Controller {

@@ -14,6 +14,11 @@ pub use kafka::{
     BrokerRegistrationChangeRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord,
     ProducerIdsRecord, RemoveTopicRecord,
 };
+/// The feature that says which records may be there.
+const METADATA_FEATURE: &str = "metadata.version";
+/// Kafka's `MetadataVersion.IBP_4_3_IV0`.
+pub const METADATA_VERSION: i16 = 30;
+
 pub type ConfigRecord = kafka::ConfigRecord<'static>;
 pub type RegisterBrokerRecord = kafka::RegisterBrokerRecord<'static>;
 pub type TopicRecord = kafka::TopicRecord<'static>;
@@ -66,6 +71,38 @@ impl MetadataRecord {
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, Error> {
         let (record, _) = decode_metadata::<kafka::MetadataRecord<'_>>(bytes)?;
         Ok(Self::of(record))
+    }
+
+    /// What a value is whose frame, type or version is not known here, as those of a newer program: found, and what is known.
+    pub fn unknown(bytes: &[u8]) -> Option<String> {
+        let [frame, id, version] = wire::record_frame::metadata_head(bytes)?;
+        if frame != 1 {
+            return Some(format!(
+                "in a frame of version {frame}, and this program knows 1"
+            ));
+        }
+        let message = match Self::decode(bytes) {
+            Err(Error::Unsupported { message, .. }) => message,
+            // Kafka's way to say that records may be there which an older program does not know, or would pass over.
+            Ok(Some(Self::FeatureLevel(r)))
+                if r.name == METADATA_FEATURE && r.feature_level > METADATA_VERSION =>
+            {
+                return Some(format!(
+                    "{METADATA_FEATURE} {}, and this program knows up to {METADATA_VERSION}",
+                    r.feature_level
+                ));
+            }
+            _ => return None,
+        };
+        let known = i16::try_from(id)
+            .ok()
+            .and_then(wire::record_frame::versions_of::<kafka::MetadataRecord<'static>>);
+        Some(match known {
+            Some((oldest, newest)) => format!(
+                "a {message} of version {version}, and this program knows {oldest} to {newest}"
+            ),
+            None => format!("of type {id}, which this program does not know"),
+        })
     }
 
     /// The topic id of a record that carries one.

@@ -82,11 +82,13 @@ pub async fn boot(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, Stri
 
 async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
     let text = |e: storage::Error| e.to_string();
+    identity::check(&io, &plan).await?;
     let mut recovery = Recovery::scan(&io, &plan.storage).await.map_err(text)?;
     let metadata_id = LogId {
         topic: METADATA_TOPIC_ID,
         partition: 0,
     };
+    look_at_metadata(&recovery, &plan, metadata_id).await?;
     let found = recovery
         .replay(metadata_id, METADATA_NAME, metadata_config())
         .await
@@ -221,6 +223,32 @@ async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
     let mut shard = Shard::assemble(plan, io, mesh, store, cluster_id);
     shard.serve(through, &image)?;
     Ok(shard)
+}
+
+/// A directory that a newer program has written is left as it is: its metadata is looked at before anything is changed.
+async fn look_at_metadata(recovery: &Recovery, plan: &Plan, id: LogId) -> Result<(), String> {
+    let looked = recovery.look(id, METADATA_NAME).await;
+    for bytes in looked.map_err(|e| e.to_string())? {
+        for view in Batches::new(&bytes) {
+            // What is damaged is judged when it is read for good.
+            let Some(records) = view.records() else {
+                continue;
+            };
+            for (n, record) in records.flatten().enumerate() {
+                let value = record.value.unwrap_or_default();
+                if let Some(unknown) = MetadataRecord::unknown(value) {
+                    return Err(format!(
+                        "{}: record {} of the metadata log is {unknown}: start the program that wrote it, or restore the data directory of before; nothing was changed",
+                        Path::new(&*log_dir(&plan.storage.data))
+                            .join(format!("{METADATA_NAME}-0"))
+                            .display(),
+                        view.base_offset.0 + n as i64,
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads all of the metadata log into an image.

@@ -40,6 +40,7 @@ mod kafka;
 mod limits;
 mod metrics;
 mod names;
+mod newer;
 mod order;
 mod requests;
 mod sampled;

@@ -76,6 +76,28 @@ pub fn encode_metadata<'a, R: RecordSet<'a>>(record: &R, version: i16) -> Result
     Ok(writer.into_vec())
 }
 
+/// What stands before a metadata record: version of the frame, the type's number, version. Only the first is sure to be what it
+/// is called when that is not [`METADATA_FRAME_VERSION`]. `None`: too short.
+pub fn metadata_head(bytes: &[u8]) -> Option<[u32; 3]> {
+    let mut reader = Reader::new(bytes);
+    let frame = reader.uvarint().ok()?;
+    if frame != METADATA_FRAME_VERSION {
+        return Some([frame, 0, 0]);
+    }
+    Some([frame, reader.uvarint().ok()?, reader.uvarint().ok()?])
+}
+
+/// The versions of the record type with number `id`, oldest and newest; `None` for an unknown type.
+pub fn versions_of<R: RecordSet<'static>>(id: i16) -> Option<(i16, i16)> {
+    let is_known = |version: &i16| {
+        let read = R::decode_as(id, &mut Reader::new(&[]), *version);
+        !matches!(read, Err(Error::Unsupported { .. }))
+    };
+    let mut known = (0..=i16::from(i8::MAX)).filter(is_known);
+    let oldest = known.next()?;
+    Some((oldest, known.last().unwrap_or(oldest)))
+}
+
 /// Value of a metadata record, read back, with its version.
 pub fn decode_metadata<'a, R: RecordSet<'a>>(bytes: &'a [u8]) -> Result<(R, i16), Error> {
     let mut reader = Reader::new(bytes);

@@ -7,7 +7,7 @@ use crate::{
     Error,
     files::{FileKey, INDEX, LOG, SEAL, TIME_INDEX, name},
     index::{self, Entry},
-    seal::{SEAL_BYTES, Seal},
+    seal::Seal,
     segment::{
         facts::Facts,
         tail::{Tail, full},
@@ -29,6 +29,8 @@ const CREATE: Open = Open {
     create: true,
     ..BUFFERED
 };
+/// Most bytes of a seal of whatever format.
+const SEAL_BYTES_MAX: usize = 4096;
 /// An index file is extended by this much at a time.
 const INDEX_STEP: u64 = 4096;
 
@@ -214,11 +216,19 @@ impl DiskLog {
 
     pub(super) async fn read_seal(&self, base: Offset) -> Result<Option<Seal>, Error> {
         let path = self.path(base, SEAL);
-        // A seal of another length is a damaged one: as good as none.
-        let bytes = match self.inner.disk.read(&path, SEAL_BYTES).await {
+        // A seal that is too long is a damaged one, as good as none; or one of a newer program, which is not written over.
+        let bytes = match self.inner.disk.read(&path, SEAL_BYTES_MAX).await {
             Err(Error::Damaged { .. }) => None,
             other => other?,
         };
+        if let Some(format) = bytes.as_deref().and_then(Seal::foreign_format) {
+            return Err(Error::Version {
+                file: path.display().to_string(),
+                what: "a seal",
+                found: format.to_string(),
+                known: "1",
+            });
+        }
         Ok(bytes
             .and_then(|bytes| Seal::from_bytes(&bytes))
             .filter(|seal| seal.facts.base == base))

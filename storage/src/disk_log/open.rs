@@ -11,7 +11,7 @@ use crate::{
     },
     leader_epoch::EpochHistory,
     lock::Lock,
-    producer_state::ProducerStates,
+    producer_state::{ProducerStates, StateError},
     segment::{facts::Facts, tail::Tail},
     store::LogId,
 };
@@ -137,13 +137,24 @@ impl DiskLog {
                 .await?
             }
         }
-        let epochs = match disk.read(&dir.join(LEADER_EPOCHS), SMALL_FILE_MAX).await? {
+        let path = dir.join(LEADER_EPOCHS);
+        let epochs = match disk.read(&path, SMALL_FILE_MAX).await? {
             None => EpochHistory::new(),
-            Some(bytes) => EpochHistory::from_text(&String::from_utf8_lossy(&bytes))
-                .unwrap_or_else(|error| {
+            Some(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                if let Some(found) = EpochHistory::foreign_version(&text) {
+                    return Err(Error::Version {
+                        file: path.display().to_string(),
+                        what: "a leader-epoch-checkpoint",
+                        found,
+                        known: "0",
+                    });
+                }
+                EpochHistory::from_text(&text).unwrap_or_else(|error| {
                     report.epochs_lost = Some(error.to_string());
                     EpochHistory::new()
-                }),
+                })
+            }
         };
         let log = match known {
             Some(known) => {
@@ -383,7 +394,7 @@ impl DiskLog {
         }
     }
 
-    async fn read_snapshot(
+    pub(super) async fn read_snapshot(
         &self,
         offset: Offset,
         max: usize,
@@ -393,8 +404,20 @@ impl DiskLog {
             .disk
             .read(&self.path(offset, SNAPSHOT), SMALL_FILE_MAX)
             .await?;
-        // One that does not read is as good as none: batches say it again.
-        Ok(bytes.and_then(|bytes| ProducerStates::from_snapshot(&bytes, max).ok()))
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
+        match ProducerStates::from_snapshot(&bytes, max) {
+            Ok(producers) => Ok(Some(producers)),
+            Err(StateError::Version(found)) if found > 1 => Err(Error::Version {
+                file: self.path(offset, SNAPSHOT).display().to_string(),
+                what: "a snapshot of producers",
+                found: found.to_string(),
+                known: "1",
+            }),
+            // One that does not read is as good as none: batches say it again.
+            Err(_) => Ok(None),
+        }
     }
 
     // ---- catching up -----------------------------------------------------------------------------------------------------

@@ -199,9 +199,9 @@ impl DiskLog {
 
         let mut epochs = self.inner.state.borrow().epochs.clone();
         let max = disk.options().producer_ids_max;
-        let snapshot = disk.read(&self.path(target, SNAPSHOT), 256 << 20).await?;
-        let mut producers = snapshot
-            .and_then(|bytes| ProducerStates::from_snapshot(&bytes, max).ok())
+        let mut producers = self
+            .read_snapshot(target, max)
+            .await?
             .unwrap_or_else(|| ProducerStates::new(max));
         let (mut offsets, mut times) = (Vec::new(), Vec::new());
         let mut facts = Facts::new(target, now);

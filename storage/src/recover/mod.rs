@@ -18,14 +18,14 @@ use crate::{
     checkpoint::{self, Checkpoint, Head, LogState, RECOVERED},
     dirs::clear_dir,
     disk_log::DiskLog,
-    files::{self, DELETE_DIR, Disk, DiskOptions, STRAY_DIR},
+    files::{self, DELETE_DIR, Disk, DiskOptions, LOG, STRAY_DIR},
     join::join_bounded,
     log::dir_name,
     wal::{Kind, recycle},
 };
 use bytes::Bytes;
 pub use clean::mark_clean;
-use netio::Io;
+use netio::{Io, Open};
 use record::{LeaderEpoch, Offset};
 use replay::{LogFound, Replayed};
 use scan::Found;
@@ -91,33 +91,28 @@ pub struct Recovery {
     /// Deleted logs of which a directory is left: the next start must know that they are deleted.
     undeleted: Vec<(LogId, String)>,
     report: RecoveryReport,
+    changing: bool,
 }
 
 impl Recovery {
-    /// Reads the data directory; an empty one is made.
+    /// Reads the data directory. Nothing is changed before [`Self::replay`] or [`Self::finish`]: a directory that a newer program
+    /// has written is left as it is.
     ///
     /// # Errors
-    /// The disk's, or damage that leaves no way to go on ([`Error::Damaged`]).
+    /// The disk's, or damage that leaves no way to go on ([`Error::Damaged`]); [`Error::Version`].
     pub async fn scan(io: &Io, options: &Options) -> Result<Recovery, Error> {
         let began = io.now();
         let wal = options.data.join("wal");
-        for dir in [&options.data, &wal, &options.data.join("kafka")] {
-            io.create_dir(dir).await?;
-        }
-        io.sync_dir(&options.data).await?;
-        if let Some(parent) = options
-            .data
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            io.sync_dir(parent).await?;
-        }
-        clean::unmark(io, &options.data.join("kafka")).await?;
-        let (files, checkpoints) = list(io, &wal).await?;
+        let (files, checkpoints) = match list(io, &wal).await {
+            Err(Error::Io(error)) if error.is_not_found() => Default::default(),
+            listed => listed?,
+        };
         let base = checkpoint::read(io, &wal, RECOVERED).await?;
         let Some(base) = base else {
             if files.is_empty() && checkpoints.is_empty() {
-                return Ok(Self::empty(io, options));
+                let recovery = Self::empty(io, options);
+                recovery.check_directories().await?;
+                return Ok(recovery);
             }
             return Err(Error::Damaged {
                 file: wal.join(checkpoint::file_name(RECOVERED)).display().to_string(),
@@ -133,7 +128,7 @@ impl Recovery {
         let mut heads = BTreeMap::new();
         for core in checkpoints {
             // One of another start is a leftover.
-            if let Some(checkpoint) = checkpoint::read(io, &wal, core)
+            if let Some(checkpoint) = checkpoint::read_since(io, &wal, core, recovery.start)
                 .await?
                 .filter(|read| read.head.start == recovery.start)
             {
@@ -154,8 +149,85 @@ impl Recovery {
         for found in recovery.logs.values_mut() {
             found.holes_are_damage = lost_frames;
         }
+        recovery.check_directories().await?;
         recovery.report.scan_ms = io.now().since(began) / 1_000_000;
         Ok(recovery)
+    }
+
+    /// Directories that no checkpoint names will be removed, adopted or set aside, by what their `partition.metadata` says.
+    async fn check_directories(&self) -> Result<(), Error> {
+        let kafka = self.options.data.join("kafka");
+        let named = self.logs.iter().filter(|(_, log)| log.state.disk.is_some());
+        let named: BTreeSet<String> = named
+            .map(|(id, log)| dir_name(&log.state.name, id.partition))
+            .collect();
+        let entries = match self.io.read_dir(&kafka).await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let leaves = entry.name.ends_with(DELETE_DIR) || entry.name.ends_with(STRAY_DIR);
+            if entry.is_dir && !leaves && !named.contains(&entry.name) {
+                self.disk.topic_of(&kafka.join(entry.name)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the first change of anything: the directories are there, and Kafka's marker of a clean stop is not.
+    async fn begin_changes(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.changing, true) {
+            return Ok(());
+        }
+        let (io, data) = (&self.io, &self.options.data);
+        let kafka = data.join("kafka");
+        for dir in [data, &data.join("wal"), &kafka] {
+            io.create_dir(dir).await?;
+        }
+        io.sync_dir(data).await?;
+        if let Some(parent) = data
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            io.sync_dir(parent).await?;
+        }
+        clean::unmark(io, &kafka).await
+    }
+
+    /// The batches of a log as the last run has left it, those of its segments first, for a look at what they say before
+    /// anything is changed. Ends before what cannot be read: [`Self::replay`] judges that.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn look(&self, id: LogId, name: &str) -> Result<Vec<Bytes>, Error> {
+        let Some(found) = self.logs.get(&id) else {
+            return Ok(Vec::new());
+        };
+        let dir = self.dir(&dir_name(name, id.partition));
+        let mut batches = Vec::new();
+        if let Some(known) = found.state.disk {
+            let entries = match self.io.read_dir(&dir).await {
+                Err(error) if error.is_not_found() => Vec::new(),
+                entries => entries?,
+            };
+            let bases = entries.iter().filter_map(|entry| {
+                files::parse_name(&entry.name)
+                    .filter(|(base, suffix)| *suffix == LOG && *base <= known.segment_base)
+            });
+            let bases: BTreeSet<Offset> = bases.map(|(base, _)| base).collect();
+            for base in bases {
+                let path = dir.join(files::name(base, LOG));
+                let file = self.io.open(&path, Open::default()).await?;
+                let mut len = file.len().await?;
+                if base == known.segment_base {
+                    len = len.min(known.position);
+                }
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                batches.push(file.read_vec(0, len).await?.into());
+            }
+        }
+        batches.extend(found.batches());
+        Ok(batches)
     }
 
     fn empty(io: &Io, options: &Options) -> Recovery {
@@ -178,6 +250,7 @@ impl Recovery {
                 clean: true,
                 ..RecoveryReport::default()
             },
+            changing: false,
         }
     }
 
@@ -293,6 +366,7 @@ impl Recovery {
         name: &str,
         config: LogConfig,
     ) -> Result<Option<Offsets>, Error> {
+        self.begin_changes().await?;
         if let Some(found) = self.logs.remove(&id) {
             let dir = self.dir(&dir_name(name, id.partition));
             let max = self.options.producer_ids_max;
@@ -373,6 +447,7 @@ impl Recovery {
         known: impl Fn(LogId) -> Option<(String, LogConfig)>,
     ) -> Result<(Vec<RecoveredLog>, RecoveryReport), Error> {
         let began = self.io.now();
+        self.begin_changes().await?;
         let mut wanted = Vec::new();
         for (id, found) in std::mem::take(&mut self.logs) {
             // Of a log that nobody knows only the directory is left: it is set aside below.

@@ -79,6 +79,11 @@ impl LogFound {
         }
     }
 
+    /// The batches of the chain, by offset.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Bytes> + '_ {
+        self.batches.values().map(|batch| batch.bytes.clone())
+    }
+
     pub(crate) fn on_lost(&mut self, entry: &Entry) {
         if entry.is_batch() {
             self.lost.push((entry.offset, entry.end()));

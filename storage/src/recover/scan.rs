@@ -11,7 +11,7 @@ use crate::{
     recover::Damage,
     wal::{
         Entry,
-        frame::{BLOCK, FrameHeader, read_table},
+        frame::{BLOCK, Foreign, FrameHeader, VERSIONS, read_table},
         recycle::LANDMARK,
     },
 };
@@ -42,23 +42,32 @@ pub(crate) enum Found {
 }
 
 /// Every valid frame of this start and core in a file, whatever lies between them.
-fn frames_of(bytes: &Bytes, file: &str, owner: &Owner, out: &mut Vec<Frame>) {
+///
+/// # Errors
+/// [`Error::Version`] for a frame that is whole and has an entry of a kind that is not known here.
+fn frames_of(bytes: &Bytes, file: &str, owner: &Owner, out: &mut Vec<Frame>) -> Result<(), Error> {
     let mut at = 0;
     while at + BLOCK <= bytes.len() {
-        let whole = FrameHeader::read(&bytes[at..])
-            .filter(|(header, _)| owner.owns(header) && at + header.bytes as usize <= bytes.len())
-            .and_then(|(header, crc)| {
-                let frame = bytes.slice(at..at + header.bytes as usize);
-                let table = read_table(&header, &frame)?;
-                Some(Frame {
-                    header,
-                    crc,
-                    file: file.to_owned(),
-                    position: at as u64,
-                    table,
-                    bytes: frame,
-                })
+        let header = FrameHeader::read(&bytes[at..])
+            .filter(|(header, _)| owner.owns(header) && at + header.bytes as usize <= bytes.len());
+        let mut whole = None;
+        if let Some((header, crc)) = header {
+            let frame = bytes.slice(at..at + header.bytes as usize);
+            let table = read_table(&header, &frame).map_err(|kind| Error::Version {
+                file: format!("{file} at byte {at}"),
+                what: "an entry of the write-ahead log, its kind in place",
+                found: kind.to_string(),
+                known: "1 to 8",
+            })?;
+            whole = table.map(|table| Frame {
+                header,
+                crc,
+                file: file.to_owned(),
+                position: at as u64,
+                table,
+                bytes: frame,
             });
+        }
         match whole {
             Some(frame) => {
                 at += frame.header.bytes as usize;
@@ -67,6 +76,7 @@ fn frames_of(bytes: &Bytes, file: &str, owner: &Owner, out: &mut Vec<Frame>) {
             None => at += BLOCK,
         }
     }
+    Ok(())
 }
 
 /// Orders a chain's frames, cuts the torn tail, keeps what is acked. `head` is the core's checkpoint of this start, if any.
@@ -184,7 +194,8 @@ pub(crate) struct Probed {
     pub used: bool,
 }
 
-/// Looks at a file's landmarks. What is read from now on is on the device. Crash shown: a killed process leaves a frame in a
+/// Looks at a file's landmarks. The chain of a start is of one version, and a file is filled from its front: its first frame
+/// tells whether a newer program wrote it. Further in, bytes that look like one may be a client's. What is read from now on is on the device. Crash shown: a killed process leaves a frame in a
 /// cache that says a log begins at 141; recovery removes the segments below; the power goes before it ends, and takes the frame:
 /// the next recovery believes the checkpoint, whose segment is gone.
 pub(crate) async fn probe(io: &Io, path: &Path, owner: Owner) -> Result<Probed, Error> {
@@ -216,7 +227,19 @@ pub(crate) async fn probe(io: &Io, path: &Path, owner: Owner) -> Result<Probed, 
     while at < len {
         let (back, read) = file.read_at(buf, at).await;
         buf = back;
-        let header = FrameHeader::read(&buf[..read?]).map(|(header, _)| header);
+        let read = read?;
+        if at == 0
+            && let Some(foreign) = Foreign::read(&buf[..read])
+            && !foreign.is_stale(owner.start, owner.generation)
+        {
+            return Err(Error::Version {
+                file: path,
+                what: "a frame of the write-ahead log",
+                found: foreign.text(),
+                known: VERSIONS,
+            });
+        }
+        let header = FrameHeader::read(&buf[..read]).map(|(header, _)| header);
         if let Some(header) = header.filter(|header| owner.owns(header)) {
             used = true;
             let end = (at + u64::from(header.bytes)).next_multiple_of(LANDMARK);
@@ -286,7 +309,7 @@ impl Probed {
                 .read_at(AlignedBuf::zeroed(upto as usize), 0)
                 .await;
             let bytes = buf.freeze().slice(..read?);
-            frames_of(&bytes, &self.path, &self.owner, &mut frames);
+            frames_of(&bytes, &self.path, &self.owner, &mut frames)?;
         }
         Ok(frames)
     }

@@ -8,6 +8,9 @@
 //! header holds its own CRC-32C and the table's; a batch's bytes are under the CRC that its entry repeats, and its base offset
 //! and epoch, which no batch CRC covers, are in the entry as well. All integers are little-endian.
 //!
+//! In every version magic, version, core, start, run and generation keep the places they have here, so that a program can tell
+//! a frame of a newer one from garbage; a version that cannot keep them gets another last byte of the magic.
+//!
 //! A frame belongs to a *run* (one open of a core's store) and to a *generation* of its file (a recycled file gets the next
 //! one, which is also the number in its name); it names its predecessor by sequence and checksum. So no byte of an earlier use
 //! of the file can be taken for a frame of this run.
@@ -22,6 +25,10 @@ const MAGIC: [u8; 8] = *b"millwal\x01";
 /// Since 2, frames keep to the landmarks of their file (`recycle`).
 const VERSION: u32 = 2;
 const VERSION_WITHOUT_LANDMARKS: u32 = 1;
+/// As an operator reads them.
+pub(crate) const VERSIONS: &str = "1 and 2";
+/// What all magics begin with.
+const FAMILY: &[u8] = b"millwal";
 const CRC_AT: usize = HEADER_BYTES - 4;
 /// No chain gets this far, and sums stay in range.
 const SEQUENCE_MAX: u64 = 1 << 62;
@@ -48,6 +55,56 @@ pub(crate) struct FrameHeader {
     pub table_crc: u32,
     /// Written before frames kept to landmarks: only when read.
     pub without_landmarks: bool,
+}
+
+/// The beginning of a frame of a version that is not known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Foreign {
+    /// Last byte of the magic, and version.
+    pub version: (u8, u32),
+    pub start: u64,
+    pub generation: u64,
+}
+
+impl Foreign {
+    /// `None` for a frame of a known version, whether it is whole or damaged, and for what is no frame.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Foreign> {
+        let bytes = bytes.get(..HEADER_BYTES)?;
+        let known = [VERSION, VERSION_WITHOUT_LANDMARKS];
+        let version = (bytes[7], u32_at(bytes, 8));
+        if !bytes.starts_with(FAMILY) || bytes[0..8] == MAGIC && known.contains(&version.1) {
+            return None;
+        }
+        // A flipped bit in magic or version of a frame of ours: with the right ones its checksum is right.
+        let is_ours = known.iter().any(|version| {
+            let mut header = [0; CRC_AT];
+            header.copy_from_slice(&bytes[..CRC_AT]);
+            header[0..8].copy_from_slice(&MAGIC);
+            header[8..12].copy_from_slice(&version.to_le_bytes());
+            checksum(&header) == u32_at(bytes, CRC_AT)
+        });
+        (!is_ours).then(|| Foreign {
+            version,
+            start: u64_at(bytes, 16),
+            generation: u64_at(bytes, 40),
+        })
+    }
+
+    /// Garbage of an earlier use of its file, number `generation`, of start `start`. What a magic of its own says is not known.
+    pub(crate) fn is_stale(&self, start: u64, generation: u64) -> bool {
+        self.is_of_our_layout() && (self.start < start || self.generation != generation)
+    }
+
+    pub(crate) fn is_of_our_layout(&self) -> bool {
+        self.version.0 == MAGIC[7]
+    }
+
+    pub(crate) fn text(&self) -> String {
+        match self.version {
+            (magic, version) if magic == MAGIC[7] => version.to_string(),
+            (magic, version) => format!("{magic}/{version}"),
+        }
+    }
 }
 
 impl FrameHeader {
@@ -177,9 +234,10 @@ impl Entry {
         out
     }
 
-    fn read(bytes: &[u8]) -> Option<Entry> {
-        Some(Entry {
-            kind: Kind::from_u8(bytes[0])?,
+    /// Its kind, when that is not known here.
+    fn read(bytes: &[u8]) -> Result<Entry, u8> {
+        Ok(Entry {
+            kind: Kind::from_u8(bytes[0]).ok_or(bytes[0])?,
             id: LogId {
                 topic: TopicId(array(bytes, 8)),
                 partition: u32_at(bytes, 4).cast_signed(),
@@ -225,15 +283,20 @@ impl Entry {
     }
 }
 
-/// The table of a frame whose header has been read: entries with the places of their data, or `None` when it is not whole.
-pub(crate) fn read_table(
-    header: &FrameHeader,
-    frame: &[u8],
-) -> Option<Vec<(Entry, std::ops::Range<usize>)>> {
+/// Entries with the places of their data.
+pub(crate) type Table = Vec<(Entry, std::ops::Range<usize>)>;
+
+/// The table of a frame whose header has been read, or `None` when it is not whole.
+///
+/// # Errors
+/// The kind of an entry, when it is whole and the kind is not known here.
+pub(crate) fn read_table(header: &FrameHeader, frame: &[u8]) -> Result<Option<Table>, u8> {
     let table_at = header.table_at as usize;
-    let table = frame.get(table_at..table_at + header.entries as usize * ENTRY_BYTES)?;
+    let Some(table) = frame.get(table_at..table_at + header.entries as usize * ENTRY_BYTES) else {
+        return Ok(None);
+    };
     if checksum(table) != header.table_crc {
-        return None;
+        return Ok(None);
     }
     let mut entries = Vec::with_capacity(header.entries as usize);
     let mut at = HEADER_BYTES;
@@ -241,12 +304,12 @@ pub(crate) fn read_table(
         let entry = Entry::read(bytes)?;
         let end = at + entry.length as usize;
         if end > table_at || !entry.can_be() {
-            return None;
+            return Ok(None);
         }
         entries.push((entry, at..end));
         at = end;
     }
-    (at == table_at).then_some(entries)
+    Ok((at == table_at).then_some(entries))
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -314,7 +377,9 @@ mod tests {
             (6, 5, 9)
         );
         assert_ne!(crc, 0);
-        let table = read_table(&header, &bytes).expect("a table");
+        let table = read_table(&header, &bytes)
+            .expect("known kinds")
+            .expect("a table");
         assert_eq!(table.len(), 1);
         let (entry, range) = &table[0];
         assert_eq!(entry.epoch, LeaderEpoch(5));
@@ -329,13 +394,36 @@ mod tests {
             let mut bytes = good.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let whole = FrameHeader::read(&bytes).is_some_and(|(header, _)| {
-                read_table(&header, &bytes).is_some_and(|table| {
-                    table
-                        .iter()
-                        .all(|(entry, range)| entry.matches(&bytes[range.clone()]))
+                read_table(&header, &bytes).is_ok_and(|table| {
+                    let table = table.unwrap_or_default();
+                    !table.is_empty()
+                        && table
+                            .iter()
+                            .all(|(entry, range)| entry.matches(&bytes[range.clone()]))
                 })
             });
             assert!(!whole, "bit {bit} flipped and not found");
+            assert_eq!(Foreign::read(&bytes), None, "bit {bit} is no newer version");
         }
+    }
+
+    #[test]
+    fn a_frame_of_another_version_is_told_from_garbage_and_from_damage() {
+        let ours = frame();
+        assert_eq!(Foreign::read(&ours), None);
+        assert_eq!(Foreign::read(&[0; BLOCK]), None);
+        // Whatever a newer version has instead of a checksum.
+        let mut newer = ours.clone();
+        newer[8] = 3;
+        newer[100..HEADER_BYTES].fill(0x5a);
+        let foreign = Foreign::read(&newer).expect("a newer frame");
+        assert_eq!(foreign.text(), "3");
+        assert_eq!((foreign.start, foreign.generation), (2, 4));
+        assert!(!foreign.is_stale(2, 4));
+        assert!(foreign.is_stale(3, 4) && foreign.is_stale(2, 5));
+        newer[7] = 2;
+        let foreign = Foreign::read(&newer).expect("of another magic");
+        assert_eq!(foreign.text(), "2/3");
+        assert!(!foreign.is_stale(3, 5), "its fields may be anywhere");
     }
 }

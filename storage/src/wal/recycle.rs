@@ -16,8 +16,9 @@
 //! So recovery finds how far a file was filled by a look at its landmarks: see `recover::scan`.
 //!
 //! Not here: when a file may be recycled (the owner says so, after the checkpoint).
+use super::frame::{BLOCK, Foreign};
 use bytes::Bytes;
-use netio::{File, Io, Open};
+use netio::{AlignedBuf, File, Io, Open};
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -281,6 +282,13 @@ async fn take_spare(
             if file.len().await? != bytes {
                 return Ok(None);
             }
+            let (head, read) = file.read_at(AlignedBuf::zeroed(BLOCK), 0).await;
+            // Garbage whose age cannot be told must not stop the next start.
+            if Foreign::read(&head[..read?]).is_some_and(|foreign| !foreign.is_of_our_layout()) {
+                drop(file);
+                io.remove_file(&from).await?;
+                return Ok(None);
+            }
             io.rename(&from, &dir.join(file_name(core, n))).await?;
             Ok(Some(file))
         };
@@ -369,7 +377,7 @@ async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
         )
         .await?;
     file.allocate(0, bytes).await?;
-    let zeros = netio::AlignedBuf::zeroed(ZEROS.min(bytes as usize)).freeze();
+    let zeros = AlignedBuf::zeroed(ZEROS.min(bytes as usize)).freeze();
     let mut at = 0;
     while at < bytes {
         let piece: Bytes = zeros.slice(..(ZEROS as u64).min(bytes - at) as usize);
