@@ -45,6 +45,8 @@ pub fn invalid_batch(invalid: &Invalid) -> (ErrorCode, String) {
         Invalid::InvalidRecord(_) => ErrorCode::InvalidRecord,
         Invalid::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
         Invalid::UnsupportedCompression(_) => ErrorCode::UnsupportedCompressionType,
+        // Clients split the batch; trying it again as it is helps nothing.
+        Invalid::TooLarge { .. } => ErrorCode::MessageTooLarge,
     };
     (code, invalid.to_string())
 }

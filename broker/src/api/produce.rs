@@ -23,9 +23,9 @@ use crate::{
     },
 };
 use record::{
-    BatchHeader, BatchView, Compression, Invalid, InvalidRecord, Records, Timestamp, TopicId,
-    recode,
-    validate::{Restamp, validate_with},
+    BadRecord, BatchHeader, BatchView, Compression, RecodeError, Timestamp, TopicId, recode,
+    refusal,
+    validate::{BAD_RECORDS_MAX, Restamp, validate_with},
 };
 use std::borrow::Cow;
 use wire::{
@@ -36,16 +36,17 @@ use wire::{
     },
 };
 
-/// Most records that a refusal names.
-const RECORD_ERRORS_MAX: usize = 1_000;
+/// Bytes of a request's answer that tell why single records were refused. Records beyond are named without: clients then take
+/// the partition's message.
+const RECORD_ERROR_TEXT_MAX: usize = 16 << 10;
 
 /// A refusal of one partition's batch.
 struct Refusal {
     error: ErrorCode,
     message: Option<Cow<'static, str>>,
     leader: Option<LeaderIdAndEpoch>,
-    /// The records at fault, from 0, where it is theirs.
-    records: Vec<i32>,
+    /// The records at fault, where it is theirs.
+    records: Vec<BadRecord>,
 }
 
 impl From<ErrorCode> for Refusal {
@@ -99,6 +100,7 @@ pub(crate) fn handle<'a>(
         tell_endpoints: false,
     };
     let (mut index, mut missing, mut failed) = (0, 0, false);
+    let mut named = Named::default();
     for topic in &body.topic_data {
         let id = topic_id(shard, topic, request.version());
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
@@ -147,15 +149,7 @@ pub(crate) fn handle<'a>(
                     response.base_offset = -1;
                     // Clients then fail these with the error, and the rest of the batch for being beside them (KIP-467).
                     if request.version() >= 8 {
-                        let why = refusal.message.as_ref().map(|m| Str::from(m.to_string()));
-                        response.record_errors = refusal
-                            .records
-                            .iter()
-                            .map(|&batch_index| BatchIndexAndErrorMessage {
-                                batch_index,
-                                batch_index_error_message: why.clone(),
-                            })
-                            .collect();
+                        response.record_errors = named.name(&refusal.records);
                     }
                     response.error_message = refusal.message.map(|m| m.into_owned().into());
                     if let Some(leader) = refusal.leader.filter(|_| request.version() >= 10) {
@@ -267,16 +261,11 @@ fn append(
     }
     let (config, traffic) = (leader.config.clone(), leader.traffic.clone());
     check_size(batch, &config)?;
-    let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall))
-        .map_err(|invalid| {
-            let (error, message) = super::error_map::invalid_batch(&invalid);
-            Refusal {
-                error,
-                message: Some(message.into()),
-                leader: None,
-                records: at_fault(batch, &invalid, config.validate.max_decompressed),
-            }
-        })?;
+    let validated = validate_with(&mut shard.scratch, batch, &config.validate, Timestamp(wall));
+    let validated = validated.map_err(|first| {
+        let (scratch, options) = (&mut shard.scratch, &config.validate);
+        invalid(refusal(scratch, batch, options, Timestamp(wall), first))
+    })?;
     let attributes = validated.header.attributes;
     // Stored, it would be a transaction that never ends.
     if attributes.is_transactional() {
@@ -291,12 +280,18 @@ fn append(
         Some((codec, level)) if came_in != Some(codec) => {
             let cap = config.validate.max_decompressed.max(batch.len());
             let recoded = BatchView::parse(batch)
-                .map_err(|error| error.to_string())
+                .map_err(|error| (ErrorCode::InvalidRecord, error.to_string()))
                 .and_then(|view| {
-                    recode(&view, codec, level, cap).map_err(|error| error.to_string())
+                    recode(&view, codec, level, cap).map_err(|error| {
+                        let code = match error {
+                            RecodeError::TooLong => ErrorCode::MessageTooLarge,
+                            _ => ErrorCode::InvalidRecord,
+                        };
+                        (code, error.to_string())
+                    })
                 })
-                .map_err(|why| Refusal {
-                    error: ErrorCode::InvalidRecord,
+                .map_err(|(error, why)| Refusal {
+                    error,
                     message: Some(why.into()),
                     leader: None,
                     records: Vec::new(),
@@ -337,26 +332,51 @@ fn append(
     Ok((slot, appended))
 }
 
-/// The records of a refused batch that are at fault: all that lack a key, as a producer may have left out many; else the first.
-fn at_fault(batch: &[u8], invalid: &Invalid, cap: usize) -> Vec<i32> {
-    let Some(first) = invalid.record_index() else {
-        return Vec::new();
-    };
-    if !matches!(invalid, Invalid::InvalidRecord(InvalidRecord::NoKey { .. })) {
-        return vec![first];
+fn invalid(refusal: record::Refusal) -> Refusal {
+    let (error, mut message) = super::error_map::invalid_batch(&refusal.why);
+    let others = refusal.records.len().saturating_sub(1);
+    if others > 0 {
+        let least = if refusal.records.len() == BAD_RECORDS_MAX {
+            "at least "
+        } else {
+            ""
+        };
+        message = format!("{message} (and {least}{others} more of the batch's records)");
     }
-    let opened = BatchView::parse(batch)
-        .ok()
-        .and_then(|view| Some((*view.header(), view.decompressed(cap).ok()?)));
-    let Some((header, bytes)) = opened else {
-        return vec![first];
-    };
-    (0..)
-        .zip(Records::new(&bytes, &header).map_while(Result::ok))
-        .filter(|(_, record)| record.key.is_none())
-        .map(|(index, _)| index)
-        .take(RECORD_ERRORS_MAX)
-        .collect()
+    Refusal {
+        error,
+        message: Some(message.into()),
+        leader: None,
+        records: refusal.records,
+    }
+}
+
+/// What a request's answer says of single records (KIP-467), so far.
+///
+/// Kafka names all of them, each with a sentence. A batch of 1 MiB can hold millions of records without a key, so here an answer
+/// names at most [`BAD_RECORDS_MAX`], whatever the number of its partitions.
+#[derive(Default)]
+struct Named {
+    records: usize,
+    text_bytes: usize,
+}
+
+impl Named {
+    fn name(&mut self, bad: &[BadRecord]) -> Vec<BatchIndexAndErrorMessage<'static>> {
+        let room = BAD_RECORDS_MAX - self.records;
+        self.records += bad.len().min(room);
+        bad.iter()
+            .take(room)
+            .map(|bad| BatchIndexAndErrorMessage {
+                batch_index: bad.index,
+                batch_index_error_message: (self.text_bytes < RECORD_ERROR_TEXT_MAX).then(|| {
+                    let why = bad.why.to_string();
+                    self.text_bytes += why.len();
+                    Str::from(why)
+                }),
+            })
+            .collect()
+    }
 }
 
 fn check_size(batch: &[u8], config: &TopicConfig) -> Result<(), Refusal> {

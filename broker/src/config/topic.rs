@@ -36,9 +36,9 @@ impl TopicConfig {
             validate: ValidateOptions {
                 // What is taken apart is looked at to its end.
                 deep: compression.is_some()
-                    || values
+                    || !values
                         .text("millrace.record.validation")
-                        .eq_ignore_ascii_case("deep"),
+                        .eq_ignore_ascii_case("header"),
                 compacted,
                 max_decompressed: values.size("max.decompressed.message.bytes"),
                 timestamp_type: if values.text("message.timestamp.type") == "LogAppendTime" {
@@ -164,7 +164,7 @@ mod tests {
             ("message.timestamp.before.max.ms", "8"),
             ("message.timestamp.after.max.ms", "9"),
             ("millrace.durability", "Written"),
-            ("millrace.record.validation", "deep"),
+            ("millrace.record.validation", "Header"),
             ("cleanup.policy", ""),
         ]);
         let config = TopicConfig::resolve(&overrides, &Defaults::default());
@@ -183,14 +183,18 @@ mod tests {
             ),
             (8, 9)
         );
-        assert!(config.validate.deep && !config.validate.compacted);
+        assert!(!config.validate.deep && !config.validate.compacted);
     }
 
     #[test]
     fn batches_are_stored_as_they_came_or_in_the_topic_s_codec() {
         let resolve = |values: &[_]| TopicConfig::resolve(&configs(values), &Defaults::default());
         let config = resolve(&[]);
-        assert!(config.compression.is_none() && !config.validate.deep);
+        assert!(config.compression.is_none() && config.validate.deep);
+        // A batch that is recoded is looked at whatever the topic says.
+        let quick = ("millrace.record.validation", "header");
+        assert!(!resolve(&[quick]).validate.deep);
+        assert!(resolve(&[quick, ("compression.type", "lz4")]).validate.deep);
         for (name, wanted) in [
             ("uncompressed", (Compression::None, None)),
             ("gzip", (Compression::Gzip, None)),

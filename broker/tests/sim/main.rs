@@ -14,6 +14,7 @@
 //! * [`limits`]    what a core holds for its clients is bounded, over all of them.
 //! * [`metrics`]   what `/metrics` tells.
 //! * [`order`]     several requests at once on one connection.
+//! * [`batches`]   which batches are stored, and the code that the others get.
 //! * [`codecs`]    batches that are stored otherwise than they came.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
@@ -27,6 +28,7 @@
 
 mod admin;
 mod answers;
+mod batches;
 mod bed;
 mod classes;
 mod codecs;

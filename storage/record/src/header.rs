@@ -30,7 +30,8 @@ pub const LOG_OVERHEAD: usize = 12;
 /// The format's version.
 pub const MAGIC: i8 = 2;
 
-const MAGIC_AT: usize = 16;
+pub(crate) const LENGTH_AT: usize = 8;
+pub(crate) const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
 /// First byte under the CRC.
 const ATTRIBUTES_AT: usize = 21;

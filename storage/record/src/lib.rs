@@ -49,6 +49,6 @@ pub use offsets::{Offset, Position, Timestamp};
 pub use recode::{RecodeError, recode};
 pub use record::{Header, Headers, Record, Records};
 pub use validate::{
-    Invalid, InvalidRecord, InvalidTimestamp, Restamp, ValidateOptions, Validated, validate,
-    validate_with,
+    BadRecord, Invalid, InvalidRecord, InvalidTimestamp, Refusal, Restamp, ValidateOptions,
+    Validated, refusal, validate, validate_with,
 };

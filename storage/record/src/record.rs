@@ -180,7 +180,7 @@ impl std::iter::FusedIterator for Records<'_> {}
 ///
 /// # Errors
 /// [`RecordError`]; `bytes` is then unspecified.
-#[inline]
+#[inline(always)]
 pub fn take_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordError> {
     let length = varint::take_varint(bytes)?;
     let size = body_size(length)?;
@@ -246,7 +246,7 @@ pub(crate) struct RawRecord<F> {
 type RawHeader<F> = (F, Option<F>);
 
 /// Reads a record after its length; the body must end with its last header.
-#[inline]
+#[inline(always)]
 pub(crate) fn read_body<B: Body>(
     body: &mut B,
     length: i32,

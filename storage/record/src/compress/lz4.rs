@@ -14,7 +14,7 @@ use std::io::Write;
 use lz4_flex::block::DecompressError;
 use xxhash_rust::xxh32::{Xxh32, xxh32};
 
-use super::Error;
+use super::{Block, Error};
 use crate::Compression;
 
 const MAGIC: u32 = 0x184d_2204;
@@ -40,13 +40,12 @@ pub(super) struct Reader<'a> {
     /// Bytes out so far.
     content: u64,
     content_sum: Xxh32,
-    block: Vec<u8>,
-    position: usize,
+    pub(super) block: Block<'a>,
     ended: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Result<Self, Error> {
+    pub(super) fn new(input: &'a [u8], block: Block<'a>) -> Result<Self, Error> {
         let mut rest = input;
         if take_u32(&mut rest)? != MAGIC {
             return Err(CORRUPT);
@@ -84,29 +83,20 @@ impl<'a> Reader<'a> {
             content_size,
             content: 0,
             content_sum: Xxh32::new(0),
-            block: Vec::new(),
-            position: 0,
+            block,
             ended: false,
         })
     }
 
-    /// `left` of `cap` bytes may come out still.
-    pub(super) fn read(&mut self, out: &mut [u8], left: usize, cap: usize) -> Result<usize, Error> {
-        while self.position == self.block.len() {
-            if self.ended {
-                return Ok(0);
-            }
+    /// What is out and was not read yet; empty at the end. `left` of `cap` bytes may come out still.
+    pub(super) fn ready(&mut self, left: usize, cap: usize) -> Result<&mut Block<'a>, Error> {
+        while self.block.rest().is_empty() && !self.ended {
             self.next_block(left, cap)?;
         }
-        let ready = self.block.get(self.position..).unwrap_or_default();
-        let read = super::copy_front(ready, out);
-        self.position += read;
-        Ok(read)
+        Ok(&mut self.block)
     }
 
     fn next_block(&mut self, left: usize, cap: usize) -> Result<(), Error> {
-        self.position = 0;
-        self.block.clear();
         let head = take_u32(&mut self.input)?;
         if head == 0 {
             return self.end();
@@ -125,28 +115,27 @@ impl<'a> Reader<'a> {
             if size > left {
                 return Err(Error::TooLarge { cap });
             }
-            self.block.extend_from_slice(packed);
+            self.block.fill_with(size, |place| {
+                place.copy_from_slice(packed);
+                Ok(size)
+            })?;
         } else {
             let possible = self.block_size_max.min(size.saturating_mul(RATIO_MAX));
             let room = possible.min(left);
-            self.block.reserve_exact(room);
-            self.block.resize(room, 0);
-            let written =
-                lz4_flex::block::decompress_into(packed, &mut self.block).map_err(|error| {
-                    match error {
-                        DecompressError::OutputTooSmall { .. } if room < possible => {
-                            Error::TooLarge { cap }
-                        }
-                        _ => CORRUPT,
+            self.block.fill_with(room, |place| {
+                lz4_flex::block::decompress_into(packed, place).map_err(|error| match error {
+                    DecompressError::OutputTooSmall { .. } if room < possible => {
+                        Error::TooLarge { cap }
                     }
-                })?;
-            self.block.truncate(written);
+                    _ => CORRUPT,
+                })
+            })?;
         }
-        self.content = self
-            .content
-            .saturating_add(u64::try_from(self.block.len()).unwrap_or(u64::MAX));
+        let out = self.block.rest();
+        let size = u64::try_from(out.len()).unwrap_or(u64::MAX);
+        self.content = self.content.saturating_add(size);
         if self.flags & FLAG_CONTENT_CHECKSUM != 0 {
-            self.content_sum.update(&self.block);
+            self.content_sum.update(out);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //!
 //! What Java's codecs write and read is the measure. No dictionaries; no legacy lz4 or zstd.
 
+mod block;
 mod lz4;
 mod snappy;
 
@@ -14,6 +15,7 @@ use std::borrow::Cow;
 use std::io::{Read, Write};
 
 use crate::{BatchView, Compression};
+use block::Block;
 
 /// Why bytes could not be compressed or decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,32 +45,57 @@ pub enum Error {
 /// State of codecs that is dear to make and can serve again: one per core.
 ///
 /// Making zstd's costs 8 us, more than opening a small batch. Once used it keeps up to 200 KiB and
-/// the largest window lately seen.
+/// the largest window lately seen; the buffers beside it keep [`WINDOW`] and [`BLOCK_KEPT`].
 #[derive(Default)]
 pub struct Scratch {
     zstd: Option<zstd::zstd_safe::DCtx<'static>>,
+    /// Snappy's and lz4's last block.
+    block: Vec<u8>,
+    /// What gzip and zstd decompress into, piece by piece.
+    window: Vec<u8>,
 }
+
+/// Bytes that gzip and zstd decompress at a time: a block of zstd's.
+const WINDOW: usize = 128 << 10;
+/// Largest block that is kept from batch to batch: what lz4 clients use at most by default, with
+/// room. A raw snappy block can be as large as its batch.
+const BLOCK_KEPT: usize = 1 << 20;
 
 impl Scratch {
     /// With nothing made yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { zstd: None }
+        Self {
+            zstd: None,
+            block: Vec::new(),
+            window: Vec::new(),
+        }
     }
 
-    fn zstd(&mut self) -> Result<&mut zstd::zstd_safe::DCtx<'static>, Error> {
-        let fresh = match self.zstd.take() {
-            Some(context) => context,
-            None => zstd::zstd_safe::DCtx::try_create().ok_or(Error::Failed(Compression::Zstd))?,
-        };
-        Ok(self.zstd.insert(fresh))
+    /// Gives back what one large batch took; others need not wait for it to be taken again.
+    pub(crate) fn trim(&mut self) {
+        if self.block.capacity() > BLOCK_KEPT {
+            self.block = Vec::new();
+        }
     }
+}
+
+fn kept<'s>(
+    context: &'s mut Option<zstd::zstd_safe::DCtx<'static>>,
+) -> Result<&'s mut zstd::zstd_safe::DCtx<'static>, Error> {
+    let fresh = match context.take() {
+        Some(context) => context,
+        None => zstd::zstd_safe::DCtx::try_create().ok_or(Error::Failed(Compression::Zstd))?,
+    };
+    Ok(context.insert(fresh))
 }
 
 impl std::fmt::Debug for Scratch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scratch")
             .field("zstd", &self.zstd.is_some())
+            .field("block", &self.block.capacity())
+            .field("window", &self.window.capacity())
             .finish()
     }
 }
@@ -105,7 +132,7 @@ impl<'a> Decompressor<'a> {
     /// [`Error::Corrupt`] where the frame's header is wrong; gzip's and zstd's are seen at the
     /// first read.
     pub fn new(codec: Compression, input: &'a [u8], cap: usize) -> Result<Self, Error> {
-        Self::make(codec, input, cap, || {
+        Self::make(codec, input, cap, Block::own(), || {
             zstd::stream::read::Decoder::with_buffer(input).map_err(|_| Error::Failed(codec))
         })
     }
@@ -120,23 +147,46 @@ impl<'a> Decompressor<'a> {
         cap: usize,
         scratch: &'a mut Scratch,
     ) -> Result<Self, Error> {
-        Self::make(codec, input, cap, move || {
-            let context = scratch.zstd()?;
+        Self::with_window(codec, input, cap, scratch).map(|(source, _)| source)
+    }
+
+    /// As [`with_scratch`](Self::with_scratch), and a window for [`pull`](Self::pull).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn with_window(
+        codec: Compression,
+        input: &'a [u8],
+        cap: usize,
+        scratch: &'a mut Scratch,
+    ) -> Result<(Self, &'a mut [u8]), Error> {
+        let Scratch {
+            zstd,
+            block,
+            window,
+        } = scratch;
+        if matches!(codec, Compression::Gzip | Compression::Zstd) {
+            window.resize(WINDOW, 0);
+        }
+        let source = Self::make(codec, input, cap, Block::lent(block), move || {
+            let context = kept(zstd)?;
             Ok(zstd::stream::read::Decoder::with_context(input, context))
-        })
+        })?;
+        Ok((source, window))
     }
 
     fn make(
         codec: Compression,
         input: &'a [u8],
         cap: usize,
+        block: Block<'a>,
         zstd: impl FnOnce() -> Result<zstd::stream::read::Decoder<'a, &'a [u8]>, Error>,
     ) -> Result<Self, Error> {
         let codec = match codec {
             Compression::None => Codec::None(input),
             Compression::Gzip => Codec::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(input))),
-            Compression::Snappy => Codec::Snappy(snappy::Reader::new(input)?),
-            Compression::Lz4 => Codec::Lz4(Box::new(lz4::Reader::new(input)?)),
+            Compression::Snappy => Codec::Snappy(snappy::Reader::new(input, block)?),
+            Compression::Lz4 => Codec::Lz4(Box::new(lz4::Reader::new(input, block)?)),
             Compression::Zstd => {
                 let mut decoder = zstd()?;
                 decoder
@@ -190,14 +240,51 @@ impl<'a> Decompressor<'a> {
             Codec::None(input) => input.read(out).map_err(|_| damaged)?,
             Codec::Gzip(reader) => reader.read(out).map_err(|_| damaged)?,
             Codec::Zstd(reader) => reader.read(out).map_err(|_| damaged)?,
-            Codec::Snappy(reader) => reader.read(out, self.left, self.cap)?,
-            Codec::Lz4(reader) => reader.read(out, self.left, self.cap)?,
+            Codec::Snappy(reader) => reader.ready(self.left, self.cap)?.take(out),
+            Codec::Lz4(reader) => reader.ready(self.left, self.cap)?.take(out),
         };
+        self.count(read)
+    }
+
+    /// The next piece, into `window` or where the codec has it, to be seen through
+    /// [`pulled`](Self::pulled); how much, and 0 is the end. Nothing is copied for codecs that
+    /// decompress whole blocks. Not to be mixed with [`read`](Self::read).
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn pull(&mut self, window: &mut [u8]) -> Result<usize, Error> {
+        let (left, cap) = (self.left, self.cap);
+        let piece = match &mut self.codec {
+            Codec::Snappy(reader) => {
+                reader.block.pass();
+                reader.ready(left, cap)?.rest().len()
+            }
+            Codec::Lz4(reader) => {
+                reader.block.pass();
+                reader.ready(left, cap)?.rest().len()
+            }
+            Codec::None(_) | Codec::Gzip(_) | Codec::Zstd(_) => return self.read(window),
+        };
+        self.count(piece)
+    }
+
+    /// What [`pull`](Self::pull) has brought last, of `size` bytes.
+    pub(crate) fn pulled<'s>(&'s self, window: &'s [u8], size: usize) -> &'s [u8] {
+        match &self.codec {
+            Codec::Snappy(reader) => reader.block.rest(),
+            Codec::Lz4(reader) => reader.block.rest(),
+            Codec::None(_) | Codec::Gzip(_) | Codec::Zstd(_) => {
+                window.get(..size).unwrap_or_default()
+            }
+        }
+    }
+
+    fn count(&mut self, out: usize) -> Result<usize, Error> {
         self.left = self
             .left
-            .checked_sub(read)
+            .checked_sub(out)
             .ok_or(Error::TooLarge { cap: self.cap })?;
-        Ok(read)
+        Ok(out)
     }
 }
 
@@ -324,13 +411,4 @@ pub enum OpenError {
     /// The codec's data.
     #[error(transparent)]
     Compress(#[from] Error),
-}
-
-/// Copies what fits of `from` to the front of `to`; how much.
-fn copy_front(from: &[u8], to: &mut [u8]) -> usize {
-    let size = from.len().min(to.len());
-    if let (Some(from), Some(to)) = (from.get(..size), to.get_mut(..size)) {
-        to.copy_from_slice(from);
-    }
-    size
 }

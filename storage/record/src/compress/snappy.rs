@@ -8,7 +8,7 @@
 //! `SnappyInputStream` does; some clients write the raw one. Not the "framing format" of Google's
 //! `framing_format.txt`, which Kafka never used.
 
-use super::Error;
+use super::{Block, Error};
 use crate::Compression;
 
 const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
@@ -24,12 +24,11 @@ const RATIO_SLACK: usize = 64;
 pub(super) struct Reader<'a> {
     input: &'a [u8],
     raw: bool,
-    block: Vec<u8>,
-    position: usize,
+    pub(super) block: Block<'a>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Result<Self, Error> {
+    pub(super) fn new(input: &'a [u8], block: Block<'a>) -> Result<Self, Error> {
         let (raw, input) = match input.strip_prefix(&MAGIC) {
             None => (true, input),
             Some(mut rest) => {
@@ -41,26 +40,15 @@ impl<'a> Reader<'a> {
                 (false, rest)
             }
         };
-        Ok(Self {
-            input,
-            raw,
-            block: Vec::new(),
-            position: 0,
-        })
+        Ok(Self { input, raw, block })
     }
 
-    /// `left` of `cap` bytes may come out still.
-    pub(super) fn read(&mut self, out: &mut [u8], left: usize, cap: usize) -> Result<usize, Error> {
-        while self.position == self.block.len() {
-            if self.input.is_empty() {
-                return Ok(0);
-            }
+    /// What is out and was not read yet; empty at the end. `left` of `cap` bytes may come out still.
+    pub(super) fn ready(&mut self, left: usize, cap: usize) -> Result<&mut Block<'a>, Error> {
+        while self.block.rest().is_empty() && !self.input.is_empty() {
             self.next_block(left, cap)?;
         }
-        let ready = self.block.get(self.position..).unwrap_or_default();
-        let read = super::copy_front(ready, out);
-        self.position += read;
-        Ok(read)
+        Ok(&mut self.block)
     }
 
     fn next_block(&mut self, left: usize, cap: usize) -> Result<(), Error> {
@@ -79,15 +67,11 @@ impl<'a> Reader<'a> {
         if size > left {
             return Err(Error::TooLarge { cap });
         }
-        self.position = 0;
-        self.block.clear();
-        self.block.reserve_exact(size);
-        self.block.resize(size, 0);
-        let written = snap::raw::Decoder::new()
-            .decompress(packed, &mut self.block)
-            .map_err(|_| CORRUPT)?;
-        self.block.truncate(written);
-        Ok(())
+        self.block.fill_with(size, |place| {
+            snap::raw::Decoder::new()
+                .decompress(packed, place)
+                .map_err(|_| CORRUPT)
+        })
     }
 }
 

@@ -1,37 +1,59 @@
 //! What a broker checks of a batch that a producer sent, before it is stored.
 //!
 //! Source: Kafka's `ProduceRequest.validateRecords`, `UnifiedLog.analyzeAndValidateRecords` and
-//! `LogValidator`, and stricter where those store what readers stumble over: gaps in the offset
-//! deltas, bytes after the batch, negative timestamps.
+//! `LogValidator`, in their order. Which fault gets which of Kafka's codes:
 //!
-//! | | uncompressed | compressed | compressed, deep |
-//! |---|---|---|---|
-//! | header, CRC, producer fields, count against offsets | yes | yes | yes |
-//! | framing, offset deltas, keys, timestamps of records | all | the first | all |
-//! | max timestamp | from the records | the header's claim | from the records |
-//! | end of the compressed data, its checksums | | no | yes |
+//! | fault | code |
+//! |---|---|
+//! | no bytes; cut short; a second batch | INVALID_RECORD |
+//! | length below the least of any format, magic below 0 or above 2 | CORRUPT_MESSAGE |
+//! | magic 0 or 1 | INVALID_RECORD |
+//! | base offset not 0 | INVALID_RECORD |
+//! | length below a v2 header, wrong CRC | CORRUPT_MESSAGE |
+//! | count against offsets, a control batch, a producer id without a sequence | INVALID_RECORD |
+//! | records that do not follow the format, or of another count | INVALID_RECORD |
+//! | a record without a key in a compacted topic | INVALID_RECORD, names the records |
+//! | a timestamp out of the topic's range | INVALID_TIMESTAMP, names the records |
+//! | more decompressed than `max.decompressed.message.bytes` | MESSAGE_TOO_LARGE |
 //!
-//! Deep is what the options ask for, what compacted topics need (every record a key), and what a
-//! batch gets whose first record is later than the claimed maximum. Nothing is allocated for
-//! records; a compressed batch is walked through a fixed buffer.
+//! Kafka has no such last limit. It answers UNKNOWN_SERVER_ERROR to codecs that do not exist and to
+//! compressed data that is damaged, which here are UNSUPPORTED_COMPRESSION_TYPE and INVALID_RECORD.
+//! Stricter than Kafka where that stores what readers stumble over: gaps in the offset deltas,
+//! delete horizons; or drops what a producer has sent: bytes after the batch.
+//!
+//! Every record is looked at, and the header's max timestamp made theirs, as retention and the time
+//! index go by it. With `deep` off a compressed batch is opened as far as its first record only:
+//! the rest, and the max timestamp, are then the producer's word.
+//!
+//! Nothing is allocated for records that are good; a compressed batch is walked piece by piece.
 
 mod reason;
 mod stream;
 
 use crate::compress::Scratch;
+use crate::header::{LENGTH_AT, MAGIC_AT};
 use crate::record::take_record;
 use crate::{
-    BatchHeader, BatchView, Compression, Offset, ProducerId, RecordError, Timestamp, TimestampType,
-    header,
+    BatchHeader, BatchView, Compression, Error, HEADER_SIZE, LOG_OVERHEAD, MAGIC, Offset,
+    ProducerId, RecordError, Timestamp, TimestampType, header,
 };
 
-pub use reason::{Invalid, InvalidRecord, InvalidTimestamp};
+pub use reason::{BadRecord, Invalid, InvalidRecord, InvalidTimestamp};
 use stream::{Fault, Stream};
+
+/// Most records that are named as the reason of a refusal.
+///
+/// Kafka names all, however many: a batch of 1 MiB can hold millions. Clients fail the records that
+/// are not named for being beside the others.
+pub const BAD_RECORDS_MAX: usize = 1_000;
+
+/// What a length field says at least, in any format (`LegacyRecord.RECORD_OVERHEAD_V0`).
+const LENGTH_MIN: i32 = 14;
 
 /// What the topic asks of its batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValidateOptions {
-    /// Open compressed batches to the end.
+    /// Look at every record of a compressed batch, and not only at its first.
     pub deep: bool,
     /// `cleanup.policy` has `compact`: every record needs a key. Implies `deep`.
     pub compacted: bool,
@@ -49,7 +71,7 @@ impl Default for ValidateOptions {
     /// Kafka 4's defaults (an hour into the future), and 64 MiB decompressed.
     fn default() -> Self {
         Self {
-            deep: false,
+            deep: true,
             compacted: false,
             max_decompressed: 64 << 20,
             timestamp_type: TimestampType::CreateTime,
@@ -100,7 +122,7 @@ pub enum Restamp {
 /// CRC is computed once.
 ///
 /// # Errors
-/// The first reason found; the batch must not be stored.
+/// The first reason found, which [`refusal`] completes; the batch must not be stored.
 pub fn validate(
     batch: &[u8],
     options: &ValidateOptions,
@@ -119,35 +141,127 @@ pub fn validate_with(
     options: &ValidateOptions,
     now: Timestamp,
 ) -> Result<Validated, Invalid> {
-    if batch.is_empty() {
-        return Err(InvalidRecord::NoBatch.into());
+    let view = BatchView::parse(batch).map_err(|_| not_a_batch(batch))?;
+    let rest = batch.get(view.bytes().len()..).unwrap_or_default();
+    if !rest.is_empty() && next_batch(rest)?.is_some() {
+        return Err(InvalidRecord::TrailingBytes(rest.len()).into());
     }
-    let view = BatchView::parse(batch)?;
-    let trailing = batch.len() - view.bytes().len();
-    if trailing != 0 {
-        return Err(InvalidRecord::TrailingBytes(trailing).into());
+    if view.base_offset != Offset::ZERO {
+        return Err(InvalidRecord::BaseOffset(view.base_offset).into());
     }
-    // Before the fields are judged: with a wrong CRC they may be anything.
+    // Before other fields are judged: with a wrong CRC they may be anything.
     view.verify_crc()?;
-    let codec = validate_header(view.header())?;
+    if !rest.is_empty() {
+        return Err(InvalidRecord::TrailingBytes(rest.len()).into());
+    }
+    let codec = validate_header(view.header(), options)?;
 
     let mut records = RecordChecks::new(view.header(), options, now);
     let all_seen = match codec {
-        Compression::None => {
-            walk(view.payload(), &mut records)?;
-            true
-        }
-        codec => walk_compressed(codec, view.payload(), options, scratch, &mut records)?,
-    };
+        Compression::None => walk(view.payload(), &mut records).map(|()| true),
+        codec => walk_compressed(codec, view.payload(), scratch, &mut records),
+    }?;
     records.finish(all_seen)
+}
+
+/// What a producer is told of a batch that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of the whole batch.
+    pub why: Invalid,
+    /// The records at fault, in order, at most [`BAD_RECORDS_MAX`]; none if it is the batch's fault.
+    pub records: Vec<BadRecord>,
+}
+
+/// All that is wrong with a batch that [`validate_with`] has refused for `first`. As Kafka: a batch
+/// that is not well made is refused as a whole; any refused timestamp gives the code, and so goes
+/// before missing keys (`LogValidator.processRecordErrors`).
+///
+/// Where a record was the reason this is another walk: the usual one stops there and keeps no list.
+#[cold]
+pub fn refusal(
+    scratch: &mut Scratch,
+    batch: &[u8],
+    options: &ValidateOptions,
+    now: Timestamp,
+    first: Invalid,
+) -> Refusal {
+    let whole = |why| Refusal {
+        why,
+        records: Vec::new(),
+    };
+    let Ok(view) = BatchView::parse(batch) else {
+        return whole(first);
+    };
+    let Ok(codec) = view.attributes.compression() else {
+        return whole(first);
+    };
+    if !first.is_of_records() {
+        return whole(first);
+    }
+    let mut bad = Bad::default();
+    let mut records = RecordChecks::new(view.header(), options, now);
+    records.bad = Some(&mut bad);
+    let walked = match codec {
+        Compression::None => walk(view.payload(), &mut records),
+        codec => walk_compressed(codec, view.payload(), scratch, &mut records).map(|_| ()),
+    };
+    match walked {
+        Err(why) => whole(why),
+        Ok(()) => Refusal {
+            why: bad.first_time.unwrap_or(first),
+            records: bad.records,
+        },
+    }
+}
+
+/// Why `bytes` do not begin with a whole batch.
+#[cold]
+fn not_a_batch(bytes: &[u8]) -> Invalid {
+    if bytes.is_empty() {
+        return InvalidRecord::NoBatch.into();
+    }
+    match next_batch(bytes) {
+        Err(invalid) => invalid,
+        Ok(None) => {
+            let need = BatchHeader::parse(bytes).map_or(HEADER_SIZE, |h| h.size_in_bytes());
+            let have = bytes.len();
+            InvalidRecord::CutShort { need, have }.into()
+        }
+        Ok(Some(_)) => match BatchView::parse(bytes) {
+            Err(error) => error.into(),
+            Ok(_) => InvalidRecord::NoBatch.into(),
+        },
+    }
+}
+
+/// Bytes of the batch at the front, of any format; `None` where it is cut short
+/// (`ByteBufferLogInputStream.nextBatch`).
+fn next_batch(bytes: &[u8]) -> Result<Option<usize>, Invalid> {
+    let Some(&length) = bytes.get(LENGTH_AT..).and_then(|b| b.first_chunk()) else {
+        return Ok(None);
+    };
+    let length = i32::from_be_bytes(length);
+    if length < LENGTH_MIN {
+        return Err(Error::Length(length).into());
+    }
+    let Some(&magic) = bytes.get(MAGIC_AT) else {
+        return Ok(None);
+    };
+    let magic = magic.cast_signed();
+    if !(0..=MAGIC).contains(&magic) {
+        return Err(Error::Magic(magic).into());
+    }
+    let size = usize::try_from(length).unwrap_or(usize::MAX) + LOG_OVERHEAD;
+    Ok((size <= bytes.len()).then_some(size))
 }
 
 /// All that the header alone can tell. In Kafka's order, so that the same batch gets the same
 /// answer.
-fn validate_header(header: &BatchHeader) -> Result<Compression, Invalid> {
-    if header.base_offset != Offset::ZERO {
-        return Err(InvalidRecord::BaseOffset(header.base_offset).into());
-    }
+fn validate_header(
+    header: &BatchHeader,
+    options: &ValidateOptions,
+) -> Result<Compression, Invalid> {
     let (last_offset_delta, records_count) = (header.last_offset_delta, header.records_count);
     if records_count <= 0 {
         return Err(InvalidRecord::Count(records_count).into());
@@ -183,14 +297,13 @@ fn validate_header(header: &BatchHeader) -> Result<Compression, Invalid> {
             return Err(InvalidRecord::TransactionalWithoutProducer.into());
         }
     }
-    if attributes.timestamp_type() == TimestampType::LogAppendTime {
+    // Kafka: each record's time is then the header's max timestamp, which passes where a topic has
+    // its producers' times and is within range; the bit is taken off (`LogValidator.validateTimestamp`).
+    if attributes.timestamp_type() == TimestampType::LogAppendTime
+        && (options.timestamp_type == TimestampType::LogAppendTime
+            || header.max_timestamp == Timestamp::NONE)
+    {
         return Err(InvalidTimestamp::LogAppendTime.into());
-    }
-    for timestamp in [header.base_timestamp, header.max_timestamp] {
-        if timestamp < Timestamp::NONE {
-            let index = None;
-            return Err(InvalidTimestamp::Negative { index, timestamp }.into());
-        }
     }
     Ok(attributes.compression()?)
 }
@@ -206,6 +319,15 @@ struct RecordChecks<'o> {
     index: i32,
     max_timestamp: Timestamp,
     max_timestamp_at: i32,
+    /// Where records at fault are noted; without it the first ends the walk.
+    bad: Option<&'o mut Bad>,
+}
+
+#[derive(Default)]
+struct Bad {
+    /// The first that is refused for its timestamp.
+    first_time: Option<Invalid>,
+    records: Vec<BadRecord>,
 }
 
 impl<'o> RecordChecks<'o> {
@@ -224,9 +346,14 @@ impl<'o> RecordChecks<'o> {
             index: 0,
             max_timestamp: Timestamp::NONE,
             max_timestamp_at: 0,
+            bad: None,
         }
     }
 
+    /// Takes in the next record.
+    ///
+    /// # Errors
+    /// What is wrong with the batch, or with the record if there is nowhere to note it.
     #[inline]
     fn record(
         &mut self,
@@ -239,33 +366,43 @@ impl<'o> RecordChecks<'o> {
             let delta = offset_delta;
             return Err(InvalidRecord::OffsetDelta { index, delta }.into());
         }
+        self.index += 1;
         if self.options.compacted && !has_key {
-            return Err(InvalidRecord::NoKey { index }.into());
+            return self.refuse(index, InvalidRecord::NoKey { index }.into());
         }
-        let timestamp = self
-            .header
-            .base_timestamp
-            .checked_add(timestamp_delta)
-            .ok_or(InvalidTimestamp::Overflow { index })?;
-        self.timestamp(Some(index), timestamp)?;
+        let Some(timestamp) = self.header.base_timestamp.checked_add(timestamp_delta) else {
+            return self.refuse(index, InvalidTimestamp::Overflow { index }.into());
+        };
+        if let Err(why) = self.timestamp(Some(index), timestamp) {
+            return self.refuse(index, why);
+        }
         if timestamp > self.max_timestamp {
             self.max_timestamp = timestamp;
             self.max_timestamp_at = index;
         }
-        self.index += 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, index: i32, why: Invalid) -> Result<(), Invalid> {
+        let Some(bad) = &mut self.bad else {
+            return Err(why);
+        };
+        if matches!(why, Invalid::InvalidTimestamp(_)) {
+            bad.first_time.get_or_insert(why);
+        }
+        if bad.records.len() < BAD_RECORDS_MAX {
+            bad.records.push(BadRecord { index, why });
+        }
         Ok(())
     }
 
     #[inline]
     fn timestamp(&self, index: Option<i32>, timestamp: Timestamp) -> Result<(), Invalid> {
-        if timestamp == Timestamp::NONE {
-            return Ok(());
-        }
-        if timestamp < Timestamp::NONE {
-            return Err(InvalidTimestamp::Negative { index, timestamp }.into());
-        }
         match self.range {
-            Some((from, to)) if timestamp < from || timestamp > to => {
+            Some((from, to))
+                if (timestamp < from || timestamp > to) && timestamp != Timestamp::NONE =>
+            {
                 let now = self.now;
                 Err(InvalidTimestamp::OutOfRange {
                     index,
@@ -294,8 +431,11 @@ impl<'o> RecordChecks<'o> {
                 let claimed = header.max_timestamp;
                 (claimed, header.last_offset_delta, Restamp::Keep)
             } else {
+                // -1 if all lie before 1970: Kafka's leader counts from there, too.
                 let found = self.max_timestamp;
-                let restamp = if found == header.max_timestamp {
+                let is_right = found == header.max_timestamp
+                    && header.attributes.timestamp_type() == TimestampType::CreateTime;
+                let restamp = if is_right {
                     Restamp::Keep
                 } else {
                     Restamp::MaxTimestamp(found)
@@ -311,6 +451,7 @@ impl<'o> RecordChecks<'o> {
     }
 }
 
+#[inline(always)]
 fn walk(mut payload: &[u8], checks: &mut RecordChecks<'_>) -> Result<(), Invalid> {
     for _ in 0..checks.header.records_count {
         let record = take_record(&mut payload).map_err(|error| checks.framing(error))?;
@@ -331,28 +472,47 @@ fn walk(mut payload: &[u8], checks: &mut RecordChecks<'_>) -> Result<(), Invalid
 fn walk_compressed(
     codec: Compression,
     payload: &[u8],
-    options: &ValidateOptions,
     scratch: &mut Scratch,
     checks: &mut RecordChecks<'_>,
 ) -> Result<bool, Invalid> {
+    let walked = walk_stream(codec, payload, scratch, checks).map_err(|fault| match fault {
+        Stop::Fault(Fault::Record(error)) => checks.framing(error),
+        Stop::Fault(Fault::Compress(error)) => error.into(),
+        Stop::Refused(why) => why,
+    });
+    scratch.trim();
+    walked
+}
+
+enum Stop {
+    Fault(Fault),
+    Refused(Invalid),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn walk_stream(
+    codec: Compression,
+    payload: &[u8],
+    scratch: &mut Scratch,
+    checks: &mut RecordChecks<'_>,
+) -> Result<bool, Stop> {
+    let options = checks.options;
     let deep = options.deep || options.compacted;
-    let fault = |checks: &RecordChecks<'_>, fault| match fault {
-        Fault::Record(error) => checks.framing(error),
-        Fault::Compress(error) => InvalidRecord::Compressed(error).into(),
-    };
-    let mut stream = Stream::new(codec, payload, options.max_decompressed, scratch)
-        .map_err(|error| fault(checks, error))?;
+    let mut stream = Stream::new(codec, payload, options.max_decompressed, deep, scratch)?;
     for _ in 0..checks.header.records_count {
-        let record = stream.record().map_err(|error| fault(checks, error))?;
-        checks.record(
-            record.offset_delta,
-            record.timestamp_delta,
-            record.key.is_some(),
-        )?;
+        let record = stream.record()?;
+        checks
+            .record(record.offset_delta, record.timestamp_delta, record.has_key)
+            .map_err(Stop::Refused)?;
         if !deep && checks.max_timestamp <= checks.header.max_timestamp {
             return Ok(false);
         }
     }
-    stream.end().map_err(|error| fault(checks, error))?;
+    stream.end()?;
     Ok(true)
 }

@@ -3,9 +3,13 @@
 use crate::{Error, Offset, ProducerEpoch, ProducerId, RecordError, Timestamp, compress};
 
 /// Why a batch is refused; one variant per Kafka error code.
+///
+/// Which of them a fault gets is Kafka's choice wherever it has made one: `validate/mod.rs` has the
+/// table, and the broker's simulation holds it (`broker/tests/sim/batches.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// CORRUPT_MESSAGE: bytes that no producer made so. Clients try again.
+    /// CORRUPT_MESSAGE: bytes that no producer made so. Clients try again, so this is only for what
+    /// may have happened on the way.
     #[error(transparent)]
     Corrupt(Error),
     /// INVALID_RECORD: made wrong; trying again does not help.
@@ -17,25 +21,27 @@ pub enum Invalid {
     /// UNSUPPORTED_COMPRESSION_TYPE.
     #[error("compression codec {0}")]
     UnsupportedCompression(u8),
+    /// MESSAGE_TOO_LARGE: clients split the batch and try again, or fail its only record.
+    #[error(
+        "the records take more than {cap} bytes when decompressed, max.decompressed.message.bytes"
+    )]
+    TooLarge {
+        /// Bytes allowed.
+        cap: usize,
+    },
 }
 
 impl Invalid {
-    /// The record at fault, from 0, if it is one: for `record_errors` of the Produce response.
-    #[must_use]
-    pub const fn record_index(&self) -> Option<i32> {
-        match *self {
-            Self::InvalidRecord(
-                InvalidRecord::Framing { index, .. }
-                | InvalidRecord::OffsetDelta { index, .. }
-                | InvalidRecord::NoKey { index },
-            )
-            | Self::InvalidTimestamp(InvalidTimestamp::Overflow { index }) => Some(index),
-            Self::InvalidTimestamp(
-                InvalidTimestamp::Negative { index, .. }
-                | InvalidTimestamp::OutOfRange { index, .. },
-            ) => index,
-            _ => None,
-        }
+    /// True for what a record is refused for while its batch may be well made.
+    pub(super) const fn is_of_records(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidRecord(InvalidRecord::NoKey { .. })
+                | Self::InvalidTimestamp(
+                    InvalidTimestamp::Overflow { .. }
+                        | InvalidTimestamp::OutOfRange { index: Some(_), .. }
+                )
+        )
     }
 }
 
@@ -48,6 +54,14 @@ pub enum InvalidRecord {
     /// Magic 0 or 1: message sets, which Produce 3 and later do not carry.
     #[error("message format v{0}; only v2 is accepted")]
     OldMagic(i8),
+    /// Fewer bytes than the batch's length says, or than a header has. Retrying sends the same.
+    #[error("a batch of {need} bytes is cut short after {have}")]
+    CutShort {
+        /// Bytes that the batch, or its header, takes.
+        need: usize,
+        /// Bytes that came.
+        have: usize,
+    },
     /// More bytes than the one batch that a partition's data may be.
     #[error("{0} bytes after the batch; one batch is accepted per partition")]
     TrailingBytes(usize),
@@ -105,7 +119,7 @@ pub enum InvalidRecord {
         /// The record.
         index: i32,
     },
-    /// The compressed records cannot be opened, or are too large.
+    /// The compressed records cannot be opened.
     #[error(transparent)]
     Compressed(compress::Error),
 }
@@ -116,14 +130,6 @@ pub enum InvalidTimestamp {
     /// Producers do not stamp for the broker.
     #[error("timestamp type LogAppendTime from a client")]
     LogAppendTime,
-    /// Below -1, which alone means "none".
-    #[error("timestamp {timestamp}")]
-    Negative {
-        /// The record, if not the header.
-        index: Option<i32>,
-        /// Its timestamp.
-        timestamp: Timestamp,
-    },
     /// Base and delta add up to no 64-bit number.
     #[error("record {index} has a timestamp beyond 64 bits")]
     Overflow {
@@ -131,7 +137,10 @@ pub enum InvalidTimestamp {
         index: i32,
     },
     /// Too far from the broker's clock.
-    #[error("timestamp {timestamp} is too far from the broker's time, {now}")]
+    #[error(
+        "timestamp {timestamp} is farther from the broker's time, {now}, than \
+         message.timestamp.before.max.ms and message.timestamp.after.max.ms allow"
+    )]
     OutOfRange {
         /// The record, if not the header.
         index: Option<i32>,
@@ -159,9 +168,26 @@ impl From<Error> for Invalid {
         match error {
             Error::OldMagic(magic) => InvalidRecord::OldMagic(magic).into(),
             Error::Codec(id) => Self::UnsupportedCompression(id),
-            Error::Truncated { .. } | Error::Length(_) | Error::Magic(_) | Error::Crc { .. } => {
-                Self::Corrupt(error)
-            }
+            Error::Truncated { need, have } => InvalidRecord::CutShort { need, have }.into(),
+            Error::Length(_) | Error::Magic(_) | Error::Crc { .. } => Self::Corrupt(error),
         }
     }
+}
+
+impl From<compress::Error> for Invalid {
+    fn from(error: compress::Error) -> Self {
+        match error {
+            compress::Error::TooLarge { cap } => Self::TooLarge { cap },
+            error => InvalidRecord::Compressed(error).into(),
+        }
+    }
+}
+
+/// A record that alone is reason enough to refuse its batch (KIP-467).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its place in the batch, from 0.
+    pub index: i32,
+    /// What is wrong with it.
+    pub why: Invalid,
 }
