@@ -58,8 +58,9 @@ fn set<const N: usize>(batch: &mut [u8], at: usize, field: [u8; N]) {
     refresh_crc(batch);
 }
 
-/// Kafka 4.3's codes, but where a comment says otherwise (`ProduceRequest.validateRecords`, `UnifiedLog.analyzeAndValidateRecords`,
-/// `LogValidator`).
+/// Kafka 4.3's codes, as read (`ProduceRequest.validateRecords`,
+/// `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`) and as 4.3.1 answers to the same bytes,
+/// but where a comment says otherwise.
 const FAULTS: &[Fault] = {
     use ErrorCode::{CorruptMessage, InvalidRecord, InvalidTimestamp, UnsupportedCompressionType};
     &[
@@ -161,7 +162,7 @@ const FAULTS: &[Fault] = {
             },
             InvalidRecord,
         ),
-        // UNKNOWN_SERVER_ERROR in Kafka, both of them.
+        // UNKNOWN_SERVER_ERROR in Kafka, as for integers that do not end in the case before.
         ("codec 5", |b| set(b, 22, [5]), UnsupportedCompressionType),
         ("gzip that is none", |b| set(b, 22, [1]), InvalidRecord),
         (

@@ -16,8 +16,9 @@
 //! | a timestamp out of the topic's range | INVALID_TIMESTAMP, names the records |
 //! | more decompressed than `max.decompressed.message.bytes` | MESSAGE_TOO_LARGE |
 //!
-//! Kafka has no such last limit. It answers UNKNOWN_SERVER_ERROR to codecs that do not exist and to
-//! compressed data that is damaged, which here are UNSUPPORTED_COMPRESSION_TYPE and INVALID_RECORD.
+//! Kafka has no such last limit. It answers UNKNOWN_SERVER_ERROR to codecs that do not exist, to
+//! compressed data that is damaged and to integers that do not end, which here are
+//! UNSUPPORTED_COMPRESSION_TYPE and INVALID_RECORD.
 //! Stricter than Kafka where that stores what readers stumble over: gaps in the offset deltas,
 //! delete horizons; or drops what a producer has sent: bytes after the batch.
 //!
