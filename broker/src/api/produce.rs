@@ -194,9 +194,19 @@ impl Split for ProduceRequest<'_> {
             .iter()
             .find(|a| !a.node_endpoints.is_empty())
             .map(|a| a.node_endpoints.clone());
+        let mut responses = merged(answers.into_iter().map(|a| a.responses));
+        // Each core has named as many as a whole answer may.
+        let mut room = BAD_RECORDS_MAX;
+        for partition in responses
+            .iter_mut()
+            .flat_map(|t| &mut t.partition_responses)
+        {
+            partition.record_errors.truncate(room);
+            room -= partition.record_errors.len();
+        }
         ProduceResponse {
             node_endpoints: node_endpoints.unwrap_or_default(),
-            responses: merged(answers.into_iter().map(|a| a.responses)),
+            responses,
             throttle_time_ms: 0,
         }
     }
