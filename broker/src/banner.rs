@@ -1,5 +1,8 @@
 //! The few lines that a start prints: what it runs on, where the data is, what an ack means, and what to type next.
-use crate::{cli::Resolved, shard::boot::Progress};
+use crate::{
+    cli::{Resolved, listener::authority},
+    shard::boot::Progress,
+};
 use std::fmt::Write;
 
 /// The lines, without a newline at the end.
@@ -20,7 +23,7 @@ pub fn text(
     let endpoints: Vec<String> = settings
         .endpoints()
         .iter()
-        .map(|e| format!("{}:{} (node {})", e.host, e.port, e.id))
+        .map(|e| format!("{} (node {})", authority(&e.host, e.port), e.id))
         .collect();
     let mode = if settings.single_port {
         "one port for all cores, requests are forwarded"
@@ -28,7 +31,7 @@ pub fn text(
         "one port a core, clients connect to the leader's core"
     };
     let first = settings.endpoints().into_iter().next();
-    let bootstrap = first.map_or_else(String::new, |e| format!("{}:{}", e.host, e.port));
+    let bootstrap = first.map_or_else(String::new, |e| authority(&e.host, e.port));
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<11} {value}");
     };

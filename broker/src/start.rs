@@ -73,6 +73,9 @@ pub fn run(resolved: Resolved) -> ExitCode {
         .with_target(false)
         .init();
 
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
     let mut host = match prepare(&resolved) {
         Ok(host) => host,
         Err(error) => {

@@ -66,6 +66,10 @@ pub struct Arguments {
     #[arg(long, global = true, env = "MILLRACE_INSECURE")]
     insecure: bool,
 
+    /// Start with a warning for each key of the file that is unknown here, as Kafka does; old names of addresses are taken
+    #[arg(long, global = true, env = "MILLRACE_LENIENT")]
+    pub lenient: bool,
+
     /// Any broker key of Kafka or Millrace; in the environment: MILLRACE_SET_NUM_PARTITIONS=3
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,

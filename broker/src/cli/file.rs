@@ -13,18 +13,54 @@ pub struct Line {
     pub line: Option<usize>,
 }
 
+/// What a file says, and what its reader should know besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    pub lines: Vec<Line>,
+    pub warnings: Vec<String>,
+}
+
 /// Reads a file. `.properties` are properties, everything else is TOML.
-pub fn read(path: &Path) -> Result<Vec<Line>, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    if path
+pub fn read(path: &Path) -> Result<Read, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let is_properties = path
         .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("properties"))
-    {
-        Ok(properties(&text))
-    } else {
-        toml(&text).map_err(|e| format!("{}: {e}", path.display()))
+        .is_some_and(|e| e.eq_ignore_ascii_case("properties"));
+    decode(&bytes, is_properties).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// Reads the bytes of a file. Properties are ISO 8859-1, as `java.util.Properties.load(InputStream)` reads them; TOML is UTF-8.
+fn decode(bytes: &[u8], is_properties: bool) -> Result<Read, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16: save it as plain text".into());
     }
+    let mut warnings = Vec::new();
+    let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => {
+            if is_properties {
+                // To Java the mark is three letters before the first key, which nobody knows then.
+                warnings.push(
+                    "it begins with a byte order mark, which is left out here; Kafka does not know the first key then"
+                        .to_owned(),
+                );
+            }
+            rest
+        }
+        None => bytes,
+    };
+    if is_properties {
+        if !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok() {
+            warnings.push(
+                "it has letters in UTF-8, which are read as ISO 8859-1, as Java does; write \\u00fc for such a letter".to_owned(),
+            );
+        }
+        let text: String = bytes.iter().copied().map(char::from).collect();
+        let lines = properties(&text)?;
+        return Ok(Read { lines, warnings });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8, as TOML is")?;
+    let lines = toml(text)?;
+    Ok(Read { lines, warnings })
 }
 
 /// Reads TOML; the short names of flags are known too, at the top.
@@ -83,12 +119,17 @@ fn scalar(name: &str, value: &toml::Value) -> Result<String, String> {
 }
 
 /// Reads Java's properties format (`java.util.Properties.load`): comments with `#` or `!`, `=` or `:` or a space between key
-/// and value, lines that go on after a backslash, escapes.
-pub fn properties(text: &str) -> Vec<Line> {
+/// and value, lines that go on after a backslash, escapes. A line ends with `\n`, `\r` or both. White space is that of Java's
+/// format, so a no-break space is a letter.
+///
+/// # Errors
+/// `\u` without four hexadecimal digits, as in Java.
+pub fn properties(text: &str) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
-    let mut rest = text.lines().enumerate();
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut rest = text.split('\n').enumerate();
     while let Some((number, first)) = rest.next() {
-        let first = first.trim_start();
+        let first = first.trim_start_matches(SPACES);
         if first.is_empty() || first.starts_with(['#', '!']) {
             continue;
         }
@@ -96,19 +137,25 @@ pub fn properties(text: &str) -> Vec<Line> {
         while ends_open(&whole) {
             whole.pop();
             match rest.next() {
-                Some((_, more)) => whole.push_str(more.trim_start()),
+                Some((_, more)) => whole.push_str(more.trim_start_matches(SPACES)),
                 None => break,
             }
         }
         let (key, value) = split(&whole);
+        let number = number + 1;
+        let plain = |text| unescape(text).map_err(|e| format!("line {number}: {e}"));
         lines.push(Line {
-            key: unescape(key),
-            value: unescape(value).trim_end().to_owned(),
-            line: Some(number + 1),
+            key: plain(key)?,
+            // Java keeps what is behind, and Kafka's types trim it.
+            value: plain(value)?.trim_end_matches(|c| c <= ' ').to_owned(),
+            line: Some(number),
         });
     }
-    lines
+    Ok(lines)
 }
+
+/// White space of the format.
+const SPACES: [char; 3] = [' ', '\t', '\u{c}'];
 
 /// An odd number of backslashes at the end.
 fn ends_open(line: &str) -> bool {
@@ -119,43 +166,48 @@ fn ends_open(line: &str) -> bool {
 fn split(line: &str) -> (&str, &str) {
     let mut hidden = false;
     let end = line.char_indices().find(|&(_, c)| {
-        let ends = !hidden && (matches!(c, '=' | ':') || c.is_ascii_whitespace());
+        let ends = !hidden && (matches!(c, '=' | ':') || SPACES.contains(&c));
         hidden = !hidden && c == '\\';
         ends
     });
     let Some((at, _)) = end else {
         return (line, "");
     };
-    let rest = line[at..].trim_start();
+    let rest = line[at..].trim_start_matches(SPACES);
     let value = rest.strip_prefix(['=', ':']).unwrap_or(rest);
-    (&line[..at], value.trim_start())
+    (&line[..at], value.trim_start_matches(SPACES))
 }
 
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+fn unescape(text: &str) -> Result<String, String> {
+    // In Java a char is a unit of UTF-16: two of them may be one letter.
+    let mut out: Vec<u16> = Vec::with_capacity(text.len());
+    let put = |c: char, out: &mut Vec<u16>| {
+        out.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+    };
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
-            out.push(c);
+            put(c, &mut out);
             continue;
         }
         match chars.next() {
-            Some('t') => out.push('\t'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('f') => out.push('\u{c}'),
+            Some('t') => put('\t', &mut out),
+            Some('n') => put('\n', &mut out),
+            Some('r') => put('\r', &mut out),
+            Some('f') => put('\u{c}', &mut out),
             Some('u') => {
                 let digits: String = chars.by_ref().take(4).collect();
-                let code = u32::from_str_radix(&digits, 16)
-                    .ok()
-                    .and_then(char::from_u32);
-                out.push(code.unwrap_or(char::REPLACEMENT_CHARACTER));
+                let is_code = digits.len() == 4 && digits.chars().all(|c| c.is_ascii_hexdigit());
+                let code = u16::from_str_radix(&digits, 16).ok().filter(|_| is_code);
+                out.push(code.ok_or_else(|| {
+                    format!("\\u{digits} is no letter: four hexadecimal digits are wanted; a backslash is written \\\\")
+                })?);
             }
-            Some(other) => out.push(other),
+            Some(other) => put(other, &mut out),
             None => {}
         }
     }
-    out
+    Ok(String::from_utf16_lossy(&out))
 }
 
 #[cfg(test)]
@@ -188,9 +240,46 @@ mod tests {
             ("key=with", "A\tx"),
             ("last", ""),
         ];
-        let read = properties(text);
+        let read = properties(text).unwrap();
         assert_eq!(read[2].line, Some(6));
         assert_eq!(pairs(read), owned(&expected));
+    }
+
+    #[test]
+    fn bytes_are_read_as_java_reads_them() {
+        let read = |bytes: &[u8]| decode(bytes, true).map(|read| pairs(read.lines));
+        // Latin-1, a no-break space that is no space, and lines that end as on an old Mac.
+        let latin = b"broker.rack=Z\xfcrich\xa0\rnode.id=1\r\n! x\r\rnum.partitions = 3 \t";
+        let expected = [
+            ("broker.rack", "Z\u{fc}rich\u{a0}"),
+            ("node.id", "1"),
+            ("num.partitions", "3"),
+        ];
+        assert_eq!(read(latin).unwrap(), owned(&expected));
+        // UTF-8 as Java misreads it, which is said.
+        let utf8 = decode("broker.rack=Z\u{fc}rich".as_bytes(), true).unwrap();
+        assert_eq!(utf8.lines[0].value, "Z\u{c3}\u{bc}rich");
+        assert!(utf8.warnings[0].contains("ISO 8859-1"), "{utf8:?}");
+        let escaped = read(b"a=\\u00fc\\ud83d\\ude00\\q").unwrap();
+        assert_eq!(escaped, owned(&[("a", "\u{fc}\u{1f600}q")]));
+        for wrong in [&b"a=1\nb=\\u12"[..], b"a=1\nb=\\u+123", b"a=1\nC\\users=x"] {
+            let error = decode(wrong, true).unwrap_err();
+            assert!(error.starts_with("line 2: "), "{error}");
+        }
+        let marked = decode(b"\xef\xbb\xbfnode.id=1", true).unwrap();
+        assert_eq!(pairs(marked.lines), owned(&[("node.id", "1")]));
+        assert!(marked.warnings[0].contains("byte order mark"));
+        let toml = decode(b"\xef\xbb\xbfa = \"\xc3\xbc\"", false).unwrap();
+        assert_eq!(pairs(toml.lines), owned(&[("a", "\u{fc}")]));
+        assert!(toml.warnings.is_empty());
+        for (bytes, is_properties) in [(&b"\xff\xfea\0"[..], true), (b"\xfe\xff\0a", false)] {
+            assert!(decode(bytes, is_properties).unwrap_err().contains("UTF-16"));
+        }
+        assert!(
+            decode(b"a = \"\xfc\"", false)
+                .unwrap_err()
+                .contains("UTF-8")
+        );
     }
 
     #[test]

@@ -2,10 +2,16 @@
 use super::{
     Error,
     args::{Arguments, SHORTS},
-    file,
+    file::{self, Line},
+    listener, variables,
 };
-use crate::config::Defaults;
-use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf};
+use crate::config::{Defaults, catalogue};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Where a value was given. The later in this list wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,41 +48,36 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
     values: BTreeMap<String, (String, Origin)>,
+    /// What was passed over, or read otherwise than it was meant.
+    pub warnings: Vec<String>,
 }
-
-/// Any key in the environment: `MILLRACE_SET_LOG_RETENTION_MS`. Keys have dots and no underscores.
-const SET_PREFIX: &str = "MILLRACE_SET_";
 
 impl Layers {
     /// Millrace's defaults, the file, the environment, the flags, the later over the earlier; all keys and values are known
-    /// and accepted.
+    /// and accepted. What is not is returned besides, so that it can be said together with what else is wrong.
+    ///
+    /// # Errors
+    /// The file cannot be read at all.
     pub(super) fn gather(
         arguments: &Arguments,
         environment: impl Iterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Vec<String>), Error> {
         let mut layers = Self::default();
         for (key, value) in super::resolve::OWN_DEFAULTS {
             layers.put(key, (*value).to_owned(), Origin::Millrace);
         }
         let mut problems = Vec::new();
         if let Some(path) = &arguments.config {
-            for line in file::read(path)? {
-                let origin = Origin::File {
-                    path: path.clone(),
-                    line: line.line,
-                };
-                layers.take(&line.key, line.value, origin, &mut problems);
-            }
+            let read = file::read(path)?;
+            let warnings = read.warnings.into_iter();
+            layers
+                .warnings
+                .extend(warnings.map(|warning| format!("{}: {warning}", path.display())));
+            layers.take_file(path, read.lines, arguments.lenient, &mut problems);
         }
-        let mut variables: Vec<(String, String)> = environment
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with(SET_PREFIX))
-            .collect();
-        variables.sort_unstable();
-        for (name, value) in variables {
-            let key = name[SET_PREFIX.len()..]
-                .to_ascii_lowercase()
-                .replace('_', ".");
+        let (variables, unknown) = variables::read(environment);
+        problems.extend(unknown);
+        for (key, value, name) in variables {
             layers.take(&key, value, Origin::Environment(name), &mut problems);
         }
         let shorts = || {
@@ -113,10 +114,53 @@ impl Layers {
                 &mut problems,
             );
         }
-        if problems.is_empty() {
-            Ok(layers)
-        } else {
-            Err(Error(problems))
+        Ok((layers, problems))
+    }
+
+    /// All lines of a file. What is unknown here is a problem; to the lenient, as to Kafka, a warning.
+    fn take_file(
+        &mut self,
+        path: &Path,
+        lines: Vec<Line>,
+        lenient: bool,
+        problems: &mut Vec<String>,
+    ) {
+        // Values of the keys by which Kafka was told its addresses before it had listeners.
+        let mut old: BTreeMap<String, (String, Origin)> = BTreeMap::new();
+        for Line { key, value, line } in lines {
+            let path = path.to_owned();
+            let origin = Origin::File { path, line };
+            if !lenient || catalogue().broker(&key).is_some() {
+                self.take(&key, value, origin, problems);
+            } else if let Err(problem) = Defaults::check_given(&key, &value) {
+                self.warnings.push(format!("{origin}: {problem}"));
+                old.insert(key, (value, origin));
+            }
+        }
+        for (listeners, host, port) in [
+            ("listeners", "host.name", "port"),
+            (
+                "advertised.listeners",
+                "advertised.host.name",
+                "advertised.port",
+            ),
+        ] {
+            let (host, port) = (old.get(host), old.get(port));
+            let Some((_, origin)) = port.or(host).filter(|_| !self.is_given(listeners)) else {
+                continue;
+            };
+            let host = host.map_or("", |(host, _)| host);
+            // Kafka advertised the port that it listened on.
+            let own = || self.get("listeners").and_then(|own| own.rsplit_once(':'));
+            let port = match port {
+                Some((port, _)) => port.as_str(),
+                None if listeners == "listeners" => "9092",
+                None => own().map_or("9092", |(_, port)| port),
+            };
+            let value = format!("PLAINTEXT://{}:{port}", listener::bracketed(host));
+            self.warnings
+                .push(format!("{origin}: it is taken as {listeners}={value}"));
+            self.take(listeners, value, origin.clone(), problems);
         }
     }
 

@@ -12,7 +12,27 @@ pub struct Listener {
     pub port: u16,
 }
 
-/// Reads one entry.
+/// A host as it stands before `:PORT`: an IPv6 address in brackets.
+pub fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+/// `HOST:PORT`, to be read by people and by clients.
+pub fn authority(host: &str, port: u16) -> String {
+    format!("{}:{port}", bracketed(host))
+}
+
+/// An IPv6 address, perhaps with a zone, such as `fe80::1%eth0`.
+fn is_v6(host: &str) -> bool {
+    let address = host.split_once('%').map_or(host, |(address, _)| address);
+    address.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+/// Reads one entry. An IPv6 address may stand in brackets or, as Kafka takes it, without.
 pub fn parse(text: &str) -> Result<Listener, String> {
     let wrong = || {
         format!(
@@ -21,12 +41,16 @@ pub fn parse(text: &str) -> Result<Listener, String> {
     };
     let (name, address) = text.trim().split_once("://").ok_or_else(wrong)?;
     let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let host = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = inner.unwrap_or(host);
+    // Without brackets, and without its port, the end of an address looks like a port.
+    if (inner.is_some() || host.contains(':')) && !is_v6(host) {
+        return Err(format!(
+            "{text} is not a listener: an IPv6 address is wanted in brackets and with a port, such as PLAINTEXT://[::1]:9092"
+        ));
+    }
     let port = port.parse().map_err(|_| wrong())?;
-    if name.is_empty() || host.contains('/') {
+    if name.is_empty() || host.contains(['/', '[', ']']) {
         return Err(wrong());
     }
     Ok(Listener {
@@ -107,6 +131,13 @@ mod tests {
             Ok(("PLAINTEXT".into(), "".into(), 9092))
         );
         assert_eq!(read(" A://[::1]:1 "), Ok(("A".into(), "::1".into(), 1)));
+        assert_eq!(read("A://::1:1"), read("A://[::1]:1"));
+        let zone = read("A://[fe80::1%eth0]:1").unwrap();
+        assert_eq!(zone.1, "fe80::1%eth0");
+        for text in ["[::1]:9092", "h:1", "10.0.0.1:65535", "[fe80::1%eth0]:1"] {
+            let it = parse(&format!("A://{text}")).unwrap();
+            assert_eq!(authority(&it.host, it.port), text);
+        }
         assert_eq!(
             read("A://h.example:65535"),
             Ok(("A".into(), "h.example".into(), 65535))
@@ -119,6 +150,13 @@ mod tests {
             "A://h:65536",
             "://h:1",
             "A://h/x:1",
+            // No port, no end, no address.
+            "A://::1",
+            "A://[::1]",
+            "A://[::1:1",
+            "A://::1]:1",
+            "A://[h]:1",
+            "A://a:b:1",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -6,6 +6,7 @@
 //! * [`args`]     flags and environment.
 //! * [`file`]     TOML, and Kafka's `server.properties`.
 //! * [`layers`]   values with their origins.
+//! * [`variables`] variables of the environment that begin as ours.
 //! * [`listener`] `listeners` and `advertised.listeners`.
 //! * [`resolve`]  settings of the server, its storage, its cores; what cannot work, and the cure.
 //! * [`memory`]   how much memory this process may use; [`budget`] the bounds that fit in it.
@@ -18,6 +19,7 @@ pub mod listener;
 pub mod memory;
 pub mod resolve;
 pub mod show;
+pub mod variables;
 
 pub use resolve::Resolved;
 
@@ -70,18 +72,22 @@ fn decide(
     arguments: &Arguments,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Action, Error> {
-    let layers = Layers::gather(arguments, environment)?;
+    let (layers, problems) = Layers::gather(arguments, environment)?;
     match arguments.command {
-        None => Ok(Action::Run(Box::new(resolve::resolve(layers)?))),
+        None => Ok(Action::Run(Box::new(resolve::resolve(layers, problems)?))),
         Some(Command::Config { all }) => {
             // What would stop a start is said here too.
-            match resolve::resolve(layers.clone()) {
+            match resolve::resolve(layers.clone(), problems) {
                 Ok(resolved) => {
                     let mut layers = layers;
                     for key in resolved.budget.fitted_keys() {
                         layers.fit(key, resolved.budget.value(key).to_string());
                     }
-                    Ok(Action::Print(show::config(&layers, all)))
+                    let mut text = show::config(&layers, all);
+                    for warning in resolved.warnings {
+                        text.push_str(&format!("# {warning}\n"));
+                    }
+                    Ok(Action::Print(text))
                 }
                 Err(mut error) => {
                     let text = show::config(&layers, all);

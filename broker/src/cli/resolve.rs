@@ -7,12 +7,13 @@ use super::{
     memory::{self, Limit},
 };
 use crate::{
-    config::{Defaults, value::without_repeats},
+    config::{Defaults, catalogue, catalogue::Effect, value::without_repeats},
     limits::Limits,
     settings::{GroupSettings, MetricsSettings, Settings},
 };
 use std::{
-    net::SocketAddr,
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,8 @@ pub struct Resolved {
     pub admin: SocketAddr,
     /// Memory that the bounds allow.
     pub budget: Budget,
+    /// What was passed over, or is kept without effect: for the log at the start.
+    pub warnings: Vec<String>,
     /// For `millrace config` and the lines of the start.
     pub layers: Layers,
 }
@@ -44,9 +47,11 @@ pub(super) const OWN_DEFAULTS: &[(&str, &str)] = &[
 /// Ids that clients see are 32 bits.
 const NODE_ID_MAX: i64 = i32::MAX as i64;
 
-/// Makes settings of all layers.
-pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
-    let mut problems = Vec::new();
+/// Makes settings of all layers. `problems` are those that were found before.
+///
+/// # Errors
+/// All problems, each once.
+pub fn resolve(mut layers: Layers, mut problems: Vec<String>) -> Result<Resolved, Error> {
     let values = layers.defaults();
     let or = |result: Result<Listener, String>, problems: &mut Vec<String>| match result {
         Ok(listener) => Some(listener),
@@ -104,6 +109,13 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
             problems.push("advertised.listeners must name the host that clients connect to: --advertise HOST:PORT".into());
             (String::new(), 0)
         }
+        (Some(advertised), _, _) if is_unspecified(&advertised.host) => {
+            problems.push(format!(
+                "advertised.listeners names {}, which no client can connect to: --advertise HOST:PORT",
+                listener::authority(&advertised.host, advertised.port)
+            ));
+            (String::new(), 0)
+        }
         (Some(advertised), _, _) => (advertised.host, advertised.port),
         (None, Some(l), Some(address)) if address.ip().is_unspecified() => (host_name(), l.port),
         (None, Some(l), _) => (l.host.clone(), l.port),
@@ -122,6 +134,8 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
     let (Some(listen), Some(data), Some(admin), Some(budget), true) =
         (listen, data, admin, budget, problems.is_empty())
     else {
+        let mut said = BTreeSet::new();
+        problems.retain(|problem| said.insert(problem.clone()));
         return Err(Error(problems));
     };
 
@@ -130,10 +144,15 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
     layers.settle("millrace.cores", cores.to_string());
     layers.settle(
         "advertised.listeners",
-        format!("PLAINTEXT://{advertised_host}:{advertised_port}"),
+        format!(
+            "PLAINTEXT://{}",
+            listener::authority(&advertised_host, advertised_port)
+        ),
     );
     let defaults = layers.defaults();
     let limits = limits(&defaults);
+    let nodes = if single_port { 1 } else { cores };
+    let warnings = warnings(&layers, &defaults, nodes);
     let settings = Settings {
         node_id,
         id_stride: i32::try_from(id_stride).unwrap_or(i32::MAX),
@@ -175,8 +194,63 @@ pub fn resolve(mut layers: Layers) -> Result<Resolved, Error> {
         defaults,
         netio,
         admin,
+        warnings,
         layers,
     })
+}
+
+/// An address that means all of this host's.
+fn is_unspecified(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+}
+
+/// What an operator should know of a configuration that works.
+fn warnings(layers: &Layers, values: &Defaults, nodes: u16) -> Vec<String> {
+    let mut warnings = layers.warnings.clone();
+    let factor = values.integer("default.replication.factor").unwrap_or(1);
+    if factor > i64::from(nodes) {
+        let s = if nodes == 1 { "" } else { "s" };
+        warnings.push(format!(
+            "default.replication.factor={factor} is more than the {nodes} node{s} that clients see: a topic that is \
+             created without a factor is refused; set 1"
+        ));
+    }
+    let (limits, others): (Vec<&str>, Vec<&str>) =
+        without_effect(layers).partition(|name| is_limit(name));
+    for name in limits {
+        warnings.push(format!(
+            "{name}={} limits nothing here: it is kept and described, and has no effect",
+            layers.get(name).unwrap_or_default()
+        ));
+    }
+    if !others.is_empty() {
+        warnings.push(format!(
+            "kept and described without effect here: {}",
+            others.join(", ")
+        ));
+    }
+    warnings
+}
+
+/// Keys that were given with another value than Kafka's default, and do nothing.
+fn without_effect(layers: &Layers) -> impl Iterator<Item = &str> {
+    layers.keys().filter(|name| {
+        let Some(key) = catalogue().broker(name).filter(|_| layers.is_given(name)) else {
+            return false;
+        };
+        let given = layers.get(name).and_then(|text| key.parse(text).ok());
+        key.effect == Effect::Stored && given != key.default_value()
+    })
+}
+
+/// Whether somebody who sets a key means to be protected by it.
+fn is_limit(name: &str) -> bool {
+    name.starts_with("max.")
+        || name.starts_with("queued.max.")
+        || name.contains(".max.")
+        || name.ends_with(".max")
+        || name.contains("quota")
+        || name.contains("creation.rate")
 }
 
 /// Fits the defaults that nobody chose to the memory of this process.

@@ -288,3 +288,137 @@ fn config_prints_what_is_in_force_and_where_it_came_from() {
     assert!(all.lines().count() > 300);
     assert!(refused(&["config", "--listen", "0.0.0.0:1"]).contains("--insecure"));
 }
+
+/// A file of Kafka 2.x, in essence, with a password that nobody may see.
+const ZOOKEEPER_ERA: &str = "broker.id=0\nport=9192\nhost.name=127.0.0.1\nadvertised.host.name=localhost\n\
+                             num.network.threads=9\nqueued.max.requests=100\nmax.connection.creation.rate=5\n\
+                             log.dirs=/tmp/kafka-logs\nzookeeper.connect=localhost:2181\n\
+                             zookeeper.connection.timeout.ms=18000\nzookeeper.ssl.keystore.password=secret\n\
+                             inter.broker.protocol.version=2.8\nlog.message.format.version=2.8\n\
+                             super.users=User:admin\nconfluent.balancer.enable=true\nno.such.key=1\n\
+                             default.replication.factor=300\n";
+
+#[test]
+fn a_file_of_the_zookeeper_era_is_refused_in_one_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        format!("{ZOOKEEPER_ERA}authorizer.class.name=kafka.security.authorizer.AclAuthorizer\n");
+    let path = file(dir.path(), "server.properties", &text);
+    // What only the whole configuration can show is said with the rest.
+    let why = refused(&["--config", &path, "--listen", "0.0.0.0:9092"]);
+    for part in [
+        "13 problems",
+        "server.properties:2: port went with Kafka 3.0: it is listeners=",
+        "server.properties:3: host.name went",
+        "server.properties:4: advertised.host.name went with Kafka 3.0: it is advertised.listeners=",
+        "server.properties:9: zookeeper.connect went with Kafka 4.0: there is no ZooKeeper",
+        "server.properties:12: inter.broker.protocol.version went with Kafka 4.0",
+        "server.properties:13: log.message.format.version",
+        "server.properties:14: super.users: there is no authorizer",
+        "server.properties:15: confluent.balancer.enable: it is a key of Confluent Server",
+        "server.properties:16: no.such.key is unknown",
+        "server.properties:18: authorizer.class.name",
+        "--insecure",
+    ] {
+        assert_eq!(why.matches(part).count(), 1, "{part}: {why}");
+    }
+    assert!(!why.contains("secret"), "{why}");
+}
+
+#[test]
+fn the_lenient_start_with_it_and_are_warned() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(dir.path(), "server.properties", ZOOKEEPER_ERA);
+    let it = run(&["--config", &path, "--lenient", "--cores", "1"]);
+    assert_eq!(it.settings.listen, "127.0.0.1:9192".parse().unwrap());
+    let advertised = (
+        &it.settings.advertised_host[..],
+        it.settings.advertised_port,
+    );
+    assert_eq!(advertised, ("localhost", 9192));
+    assert_eq!(it.settings.node_id, 0);
+    let all = it.warnings.join("\n");
+    for part in [
+        "server.properties:2: port went",
+        "it is taken as listeners=PLAINTEXT://127.0.0.1:9192",
+        "it is taken as advertised.listeners=PLAINTEXT://localhost:9192",
+        "server.properties:11: zookeeper.ssl.keystore.password went",
+        "server.properties:16: no.such.key is unknown",
+        "default.replication.factor=300 is more than the 1 node ",
+        "queued.max.requests=100 limits nothing here",
+        "max.connection.creation.rate=5 limits nothing here",
+        "without effect here: num.network.threads",
+    ] {
+        assert_eq!(all.matches(part).count(), 1, "{part}: {all}");
+    }
+    assert!(!all.contains("secret"), "{all}");
+    // What would be a false promise, or is no value, is an error all the same; so is a flag.
+    for more in ["authorizer.class.name=x.Y\n", "num.partitions=x\n"] {
+        let path = file(
+            dir.path(),
+            "more.properties",
+            &format!("{ZOOKEEPER_ERA}{more}"),
+        );
+        assert!(!refused(&["--config", &path, "--lenient"]).is_empty());
+    }
+    refused(&["--lenient", "--set", "zookeeper.connect=x"]);
+    // Listeners that are named count more than the old names.
+    let text = format!("{ZOOKEEPER_ERA}listeners=PLAINTEXT://127.0.0.1:5\n");
+    let path = file(dir.path(), "both.properties", &text);
+    let it = run(&["--config", &path, "--lenient"]);
+    assert_eq!(it.settings.listen.port(), 5);
+    let path = file(dir.path(), "lenient.properties", "zookeeper.connect=x\n");
+    let Ok(Action::Print(text)) = action(&["config", "--config", &path, "--lenient"], &[]) else {
+        panic!()
+    };
+    assert!(
+        text.contains("# ") && text.contains(":1: zookeeper.connect went"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_changes_nothing_is_not_warned_of() {
+    assert_eq!(run(&[]).warnings, [""; 0]);
+    let defaults = run(&[
+        "--set",
+        "num.network.threads=3",
+        "--set",
+        "queued.max.requests=500",
+    ]);
+    assert_eq!(defaults.warnings, [""; 0]);
+}
+
+#[test]
+fn a_mistyped_variable_is_an_error() {
+    let why = action(&[], &[("MILLRACE_LISTENS", "127.0.0.1:1")]).map(|_| ());
+    let why = why.unwrap_err().to_string();
+    assert!(why.contains("did you mean MILLRACE_LISTEN?"), "{why}");
+}
+
+#[test]
+fn addresses_of_version_6() {
+    for listen in ["[::1]:9092", "::1:9092"] {
+        let it = run(&["--listen", listen, "--admin", "[::1]:9644", "--cores", "2"]);
+        assert_eq!(it.settings.listen, "[::1]:9092".parse().unwrap());
+        assert_eq!(it.admin, "[::1]:9644".parse().unwrap());
+        // Kafka's answers have it without brackets, its configurations with them.
+        assert_eq!(it.settings.endpoints()[1].host, "::1");
+        assert_eq!(
+            it.defaults.text("advertised.listeners").as_deref(),
+            Some("PLAINTEXT://[::1]:9092")
+        );
+    }
+    let it = run(&["--advertise", "[2001:db8::7]:29092"]);
+    assert_eq!(it.settings.advertised_host, "2001:db8::7");
+    for (arguments, cure) in [
+        (&["--listen", "::1"][..], "PLAINTEXT://[::1]:9092"),
+        (&["--listen", "[::]:9092"], "--insecure"),
+        (&["--admin", "::1"], "127.0.0.1:9644"),
+        (&["--advertise", "[::]:9092"], "no client can connect to"),
+        (&["--advertise", "0.0.0.0:9092"], "no client can connect to"),
+    ] {
+        let why = refused(arguments);
+        assert!(why.contains(cure), "{arguments:?}: {why}");
+    }
+}

@@ -355,7 +355,7 @@ fn effects(table: &'static str) -> Vec<EffectLine> {
         .collect()
 }
 
-fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
+pub(super) fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
     table
         .lines()
         .map(str::trim)

@@ -204,6 +204,9 @@ impl Defaults {
     /// will be kept.
     pub fn check_given(name: &str, value: &str) -> Result<(), String> {
         let Some(key) = catalogue().broker(name) else {
+            if let Some(cure) = super::gone::cure(name) {
+                return Err(cure);
+            }
             let hint = catalogue().suggest(Kind::Broker, name);
             let topic = catalogue().topic(name).and_then(|key| key.synonyms.first());
             return Err(match (topic, hint) {

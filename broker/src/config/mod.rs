@@ -3,6 +3,7 @@
 //! * [`catalogue`]  the keys: types, defaults, what is allowed, what a key does here.
 //! * [`value`]      reading and showing values.
 //! * [`defaults`]   values of broker keys by layer; the ground under every topic.
+//! * [`gone`]       keys that Kafka no longer has, and what to do about them.
 //! * [`describe`]   what DescribeConfigs says.
 //! * [`topic`]      what acts on a topic's partitions.
 //!
@@ -10,6 +11,7 @@
 pub mod catalogue;
 pub mod defaults;
 pub mod describe;
+pub mod gone;
 pub mod topic;
 pub mod value;
 

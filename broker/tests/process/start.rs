@@ -110,3 +110,30 @@ fn a_signal_while_it_starts() {
         }
     }
 }
+
+#[test]
+fn an_address_of_version_6_is_shown_in_brackets() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        // This machine has none.
+        return;
+    }
+    let host = Host::new(2);
+    let mut command = crate::host::command();
+    command
+        .args(["--data".as_ref(), host.data().as_os_str()])
+        .args(["--set", "millrace.disk.reserve.bytes=0", "--cores", "2"])
+        .args(["--listen", &format!("[::1]:{}", host.port)])
+        .args(["--admin", &format!("127.0.0.1:{}", host.admin)]);
+    let process = crate::host::Process::spawn(&mut command);
+    host.wait_ready();
+    process.signal("TERM");
+    let ended = process.end();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    let (first, second) = (host.port, host.port + 1);
+    for part in [
+        format!("endpoints   [::1]:{first} (node 1000), [::1]:{second} (node 1001)"),
+        format!("kcat -b [::1]:{first} -P"),
+    ] {
+        assert!(ended.out.contains(&part), "{part}: {ended:?}");
+    }
+}
