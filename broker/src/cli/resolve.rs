@@ -208,10 +208,17 @@ fn is_unspecified(host: &str) -> bool {
 fn warnings(layers: &Layers, values: &Defaults, nodes: u16) -> Vec<String> {
     let mut warnings = layers.warnings.clone();
     let factor = values.integer("default.replication.factor").unwrap_or(1);
+    // Where factors above the hosts are refused, the nodes that clients see do not count.
+    let above = values.text("millrace.replication.factor.above.hosts");
+    let nodes = if above.as_deref() == Some("refuse") {
+        1
+    } else {
+        nodes
+    };
     if factor > i64::from(nodes) {
         let s = if nodes == 1 { "" } else { "s" };
         warnings.push(format!(
-            "default.replication.factor={factor} is more than the {nodes} node{s} that clients see: a topic that is \
+            "default.replication.factor={factor} is more than the {nodes} node{s} that there are: a topic that is \
              created without a factor is refused; set 1"
         ));
     }
