@@ -17,9 +17,15 @@ use crate::{
     },
     signals::{Asked, Signals},
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use netio::{Boot, Event, Program, Running, Turn};
-use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{ErrorKind, IsTerminal},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{runtime::Runtime, sync::watch};
 
 /// Cores of a start that failed get this long to end by themselves; the process ends then, and takes them with it.
@@ -141,12 +147,7 @@ fn prepare(resolved: &Resolved) -> anyhow::Result<Host> {
         Signals::catch().context("cannot catch signals")?
     };
     let data = &resolved.storage.data;
-    std::fs::create_dir_all(data).with_context(|| {
-        format!(
-            "cannot make the data directory {}; choose another with --data DIR",
-            data.display()
-        )
-    })?;
+    make_data_dir(data)?;
     let admin_listener = std::net::TcpListener::bind(resolved.admin).with_context(|| {
         format!(
             "cannot listen on {} for health and metrics; choose another with --admin HOST:PORT",
@@ -171,6 +172,36 @@ fn prepare(resolved: &Resolved) -> anyhow::Result<Host> {
         admin_listener,
         running,
         progress,
+    })
+}
+
+/// Makes the data directory if it is not there.
+fn make_data_dir(data: &Path) -> anyhow::Result<()> {
+    // Also where a part of it is linked to another device, which may not be mounted.
+    for part in ["", "wal", "kafka"] {
+        let path = data.join(part);
+        for path in path.ancestors().filter(|path| path.is_symlink()) {
+            if std::fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+                let to = std::fs::read_link(path).unwrap_or_default();
+                bail!(
+                    "{} is a link to {}, which is not there: mount or make that, or choose another directory with --data DIR",
+                    path.display(),
+                    to.display()
+                );
+            }
+        }
+        if path.exists() && !path.is_dir() {
+            bail!(
+                "{} is a file where a directory is wanted: choose another with --data DIR",
+                path.display()
+            );
+        }
+    }
+    std::fs::create_dir_all(data).with_context(|| {
+        format!(
+            "cannot make the data directory {}; choose another with --data DIR",
+            data.display()
+        )
     })
 }
 

@@ -1,6 +1,6 @@
 //! A start that cannot succeed says one sentence and ends with status 1, whichever core finds out; so does one that a signal ends.
-use crate::host::{Ended, Host, fifo};
-use std::{fs, net::TcpListener};
+use crate::host::{Ended, Host, Process, command, fifo, wrapped};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 
 const CORES: [u16; 2] = [1, 3];
 
@@ -118,13 +118,13 @@ fn an_address_of_version_6_is_shown_in_brackets() {
         return;
     }
     let host = Host::new(2);
-    let mut command = crate::host::command();
+    let mut command = command();
     command
         .args(["--data".as_ref(), host.data().as_os_str()])
         .args(["--set", "millrace.disk.reserve.bytes=0", "--cores", "2"])
         .args(["--listen", &format!("[::1]:{}", host.port)])
         .args(["--admin", &format!("127.0.0.1:{}", host.admin)]);
-    let process = crate::host::Process::spawn(&mut command);
+    let process = Process::spawn(&mut command);
     host.wait_ready();
     process.signal("TERM");
     let ended = process.end();
@@ -135,5 +135,73 @@ fn an_address_of_version_6_is_shown_in_brackets() {
         format!("kcat -b [::1]:{first} -P"),
     ] {
         assert!(ended.out.contains(&part), "{part}: {ended:?}");
+    }
+}
+
+#[test]
+fn links_to_what_is_not_there() {
+    for (part, cores) in [("", 1), ("", 3), ("wal", 2), ("kafka", 2)] {
+        let host = Host::new(cores);
+        if !part.is_empty() {
+            fs::create_dir_all(host.data()).unwrap();
+        }
+        let missing = host.dir.path().join("missing");
+        let link = if part.is_empty() {
+            host.data()
+        } else {
+            host.file(part)
+        };
+        std::os::unix::fs::symlink(&missing, &link).unwrap();
+        fails(
+            &host,
+            &format!("is a link to {}, which is not there", missing.display()),
+        );
+        fs::create_dir(&missing).unwrap();
+        host.start_and_stop();
+    }
+}
+
+#[test]
+fn a_directory_of_another_owner() {
+    // Only root can become somebody else.
+    let other = "exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"";
+    let allowed = Command::new("sh")
+        .args(["-c", other, "sh", "true"])
+        .output();
+    if !allowed.unwrap().status.success() {
+        return;
+    }
+    let host = Host::new(2);
+    // The other user reaches it, and may not write.
+    let root = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(host.dir.path(), root).unwrap();
+    host.start_and_stop();
+    let binary = host.dir.path().join("millrace");
+    fs::copy(env!("CARGO_BIN_EXE_millrace"), &binary).unwrap();
+    let inner = host.command();
+    let mut command = Command::new(&binary);
+    command.args(inner.get_args());
+    let ended = Process::spawn(&mut wrapped(&command, &other.replace("exec", "set --"))).end();
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    for part in ["belongs to user 0", "runs as user 12345", "chown -R 12345"] {
+        assert!(said(&ended).contains(part), "{part}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_file_system_without_direct_writes() {
+    let host = Host::new(2);
+    fs::create_dir(host.data()).unwrap();
+    // Such a one, for this process alone; it takes root.
+    let mount = format!("mount -t ramfs ramfs {} || exit 99", host.data().display());
+    let inner = wrapped(&host.command(), &mount);
+    let mut command = wrapped(&inner, "set -- unshare --mount \"$@\"");
+    let ended = Process::spawn(&mut command).end();
+    if [Some(99), Some(1)].contains(&ended.status.code()) && !ended.error.contains("millrace") {
+        return;
+    }
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    for part in ["O_DIRECT", "ext4, XFS", "--data DIR"] {
+        assert!(said(&ended).contains(part), "{part}: {ended:?}");
     }
 }

@@ -11,12 +11,14 @@
 //! * `helper`    a thread for what the ring cannot do (listing, statvfs).
 //! * [`probe`]   what this kernel allows.
 //! * [`start`]   one thread per core; spinning and parking.
+//! * `directory` whether a data directory will do.
 //! * `sys`       the plain system calls around it.
 //!
 //! A descriptor is closed only when no operation on it is in flight, so a late continuation cannot hit the next file with the
 //! same number. Memory of operations in flight is never freed: if the kernel does not give it back in time at the end of a
 //! ring, it is leaked.
 mod buffers;
+mod directory;
 mod flight;
 mod helper;
 pub mod probe;

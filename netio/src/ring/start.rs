@@ -1,5 +1,5 @@
 //! One thread per core: start, the loop that spins and parks, and the end.
-use super::{Ring, RingWake, probe, sys};
+use super::{Ring, RingWake, directory, probe, sys};
 use crate::{
     Boot, Error, Options, Result,
     core::{
@@ -9,7 +9,7 @@ use crate::{
     driver::Driver,
 };
 use probe::Features;
-use std::{os::fd::OwnedFd, sync::Arc, sync::mpsc, thread::JoinHandle, time::Duration};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc, sync::mpsc, thread::JoinHandle, time::Duration};
 
 /// A core spins no longer than this at first, until it has learned what pays.
 const SPIN_START_US: u64 = 5;
@@ -85,6 +85,14 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
         .map(sys::lock)
         .transpose()?
         .map(Arc::new);
+    if let Some(data) = options.lock_file.as_deref().and_then(Path::parent) {
+        // What is linked elsewhere may be of another file system.
+        let below = ["wal", "kafka"].map(|name| data.join(name));
+        let below = below.iter().filter(|dir| dir.is_dir());
+        for dir in std::iter::once(&data.to_path_buf()).chain(below) {
+            directory::probe(dir)?;
+        }
+    }
     let failed =
         |e: std::io::Error| Error::new("eventfd", "", e.raw_os_error().unwrap_or(libc::EIO));
     let wakes = boots

@@ -271,6 +271,21 @@ pub(crate) fn raise_open_files() -> u64 {
     }
 }
 
+/// Writes at the beginning of a file, on the device before it returns; the errno if not, or not all.
+pub(crate) fn write_synced(fd: RawFd, bytes: &[u8]) -> std::result::Result<(), i32> {
+    let slice = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: one slice of valid memory, which a write does not change.
+    let written = unsafe { libc::pwritev2(fd, &raw const slice, 1, 0, libc::RWF_DSYNC) };
+    match usize::try_from(written) {
+        Ok(written) if written == bytes.len() => Ok(()),
+        Ok(_) => Err(libc::ENOSPC),
+        Err(_) => Err(last_errno()),
+    }
+}
+
 /// Creates, opens and locks the lock file, for as long as the descriptor or a ring that it is registered with lives.
 ///
 /// After SIGKILL the dead process's ring still writes: its flock, being registered with the ring, outlasts its last write. So it
@@ -288,7 +303,8 @@ pub(crate) fn lock(path: &Path) -> Result<OwnedFd> {
         )
     };
     if fd < 0 {
-        return Err(Error::new("open", &*name, last_errno()));
+        let dir = path.parent().unwrap_or(path);
+        return Err(super::directory::refused(dir, "open", path, last_errno()));
     }
     // SAFETY: a new descriptor that nobody else owns.
     let file = unsafe { OwnedFd::from_raw_fd(fd) };
