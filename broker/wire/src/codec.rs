@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::{ApiKey, Error, Reader, RequestHeader, ResponseHeader, Writer, types::Uuid};
+use crate::{
+    ApiKey, Error, Reader, RequestHeader, ResponseHeader, Writer, frame::SIZE_BYTES, types::Uuid,
+};
 
 /// Something that a version of the protocol can carry, read from a slice and borrowing from it.
 pub trait Decode<'a>: Sized {
@@ -82,7 +84,7 @@ pub trait ApiMessage: Message {
 
 /// A request, with the response that answers it.
 pub trait Request: ApiMessage {
-    type Response<'a>: ApiMessage + Decode<'a>;
+    type Response<'a>: ApiMessage + Decode<'a> + Default;
 }
 
 /// A record in one of Kafka's own topics; keys and values of coordinators have a number each.
@@ -166,6 +168,54 @@ pub fn encode_request<T: Request>(
     Ok(writer.into_slices())
 }
 
+/// A response's frame around `count` elements that are encoded one by one, of `bytes` in all: they
+/// belong into the first of its arrays that is empty.
+#[derive(Debug)]
+pub struct Around {
+    /// What stands before the elements.
+    pub head: Vec<u8>,
+    /// What stands behind them.
+    pub tail: Vec<u8>,
+    /// The error codes of both, as [`encode_answer`] has them.
+    pub errors: Vec<(i16, u32)>,
+    /// The elements' type, as [`std::any::type_name`] has it.
+    pub element: &'static str,
+}
+
+/// # Errors
+/// As [`Writer::around`]; or the frame is longer than one can be.
+pub fn encode_response_around<T: ApiMessage>(
+    message: &T,
+    correlation_id: i32,
+    version: i16,
+    count: usize,
+    bytes: usize,
+) -> Result<Around, Error> {
+    let mut w = Writer::new();
+    w.leave_gap(count);
+    write_response(&mut w, message, correlation_id, version)?;
+    let (tail, element) = w.end_gap()?;
+    let errors = w.take_errors();
+    let mut head = w.into_vec();
+    let body = head.len() + bytes + tail.len() - SIZE_BYTES;
+    match (i32::try_from(body), head.first_chunk_mut::<SIZE_BYTES>()) {
+        (Ok(size), Some(place)) => {
+            *place = size.to_be_bytes();
+            Ok(Around {
+                head,
+                tail,
+                errors,
+                element,
+            })
+        }
+        _ => Err(Error::Misuse {
+            field: T::NAME,
+            version,
+            problem: "longer than a frame can be",
+        }),
+    }
+}
+
 fn write_frame(
     w: &mut Writer,
     header: &impl Encode,
@@ -207,4 +257,52 @@ fixed_width! {
     i64, 8, i64;
     f64, 8, f64;
     Uuid, 16, uuid;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{describe_configs as dc, metadata as md};
+
+    #[test]
+    fn elements_written_one_by_one_make_the_same_frame() {
+        let topics: Vec<md::MetadataResponseTopic<'_>> = (0..200)
+            .map(|i| md::MetadataResponseTopic {
+                name: Some(format!("t{i}").into()),
+                partitions: vec![md::MetadataResponsePartition::default(); i % 3],
+                ..Default::default()
+            })
+            .collect();
+        let mut whole = md::MetadataResponse {
+            brokers: vec![md::MetadataResponseBroker::default()],
+            topics,
+            ..Default::default()
+        };
+        for version in md::MetadataResponse::VERSIONS.iter() {
+            let expected = encode_response(&whole, 7, version).unwrap().concat();
+            let mut elements = Writer::new();
+            for topic in &whole.topics {
+                // Once more inside: the partitions of a topic.
+                let mut bare = topic.clone();
+                let partitions = std::mem::take(&mut bare.partitions);
+                let tail = elements.around(&bare, partitions.len(), version).unwrap();
+                for partition in &partitions {
+                    partition.encode(&mut elements, version).unwrap();
+                }
+                elements.raw(&tail);
+            }
+            let topics = std::mem::take(&mut whole.topics);
+            let around =
+                encode_response_around(&whole, 7, version, topics.len(), elements.len()).unwrap();
+            whole.topics = topics;
+            let frame = [around.head, elements.into_vec(), around.tail].concat();
+            assert_eq!(frame, expected);
+        }
+    }
+
+    #[test]
+    fn a_value_without_an_empty_array_surrounds_nothing() {
+        let synonym = dc::DescribeConfigsSynonym::default();
+        assert!(Writer::new().around(&synonym, 1, 4).is_err());
+    }
 }

@@ -23,6 +23,18 @@ pub struct Writer {
     inserted: usize,
     /// Error codes written and how often, but for 0.
     errors: Vec<(i16, u32)>,
+    gap: Option<Gap>,
+}
+
+/// A place for elements that are written elsewhere: the first empty array.
+#[derive(Debug)]
+struct Gap {
+    /// How many elements there will be.
+    count: usize,
+    /// Where they belong, once the array has been met.
+    at: Option<usize>,
+    /// What the array is of.
+    element: &'static str,
 }
 
 /// Where a tagged field's value began.
@@ -52,6 +64,12 @@ const NULL: Error = Error::Misuse {
     problem: "null where the version has none",
 };
 
+const NO_GAP: Error = Error::Misuse {
+    field: "a value around others",
+    version: -1,
+    problem: "no empty array to hold them",
+};
+
 impl Writer {
     pub fn new() -> Writer {
         Writer::default()
@@ -63,6 +81,39 @@ impl Writer {
             buffer,
             ..Writer::default()
         }
+    }
+
+    /// Writes `value` up to the first of its arrays that is empty, which says that it has `count`
+    /// elements; they follow, and then what is returned.
+    ///
+    /// # Errors
+    /// The value has no empty array, or `version` cannot carry it.
+    pub fn around(
+        &mut self,
+        value: &impl Encode,
+        count: usize,
+        version: i16,
+    ) -> Result<Vec<u8>, Error> {
+        self.leave_gap(count);
+        let written = value.encode(self, version);
+        let tail = self.end_gap();
+        written.and(tail).map(|(tail, _)| tail)
+    }
+
+    pub(crate) fn leave_gap(&mut self, count: usize) {
+        self.gap = Some(Gap {
+            count,
+            at: None,
+            element: "",
+        });
+    }
+
+    /// Takes back what is written behind the gap, and says what belongs into it.
+    pub(crate) fn end_gap(&mut self) -> Result<(Vec<u8>, &'static str), Error> {
+        let gap = self.gap.take().ok_or(NO_GAP)?;
+        let at = gap.at.filter(|&at| at <= self.buffer.len());
+        at.map(|at| (self.buffer.split_off(at), gap.element))
+            .ok_or(NO_GAP)
     }
 
     /// Bytes written, slices included.
@@ -137,6 +188,11 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Bytes that are encoded already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
     pub fn bool(&mut self, value: bool) {
@@ -307,6 +363,19 @@ impl Writer {
         flex: bool,
         version: i16,
     ) -> Result<(), Error> {
+        if values.is_empty()
+            && let Some(gap) = &mut self.gap
+            && gap.at.is_none()
+        {
+            let count = gap.count;
+            self.length(Some(count), flex)?;
+            let at = self.buffer.len();
+            if let Some(gap) = &mut self.gap {
+                gap.at = Some(at);
+                gap.element = std::any::type_name::<T>();
+            }
+            return Ok(());
+        }
         self.length(Some(values.len()), flex)?;
         for value in values {
             value.encode(self, version)?;
