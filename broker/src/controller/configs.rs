@@ -5,6 +5,7 @@
 //! here. What is merely without effect is stored and described.
 use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::ABOVE_HOSTS, topics};
 use crate::{
+    answer::distinct::repeated,
     config::{
         Kind, catalogue,
         catalogue::{Altered, Effect, Key},
@@ -101,34 +102,37 @@ impl Controller {
         request: &IncrementalAlterConfigsRequest<'_>,
     ) -> Outcome<IncrementalAlterConfigsResponse<'static>> {
         let mut batch = Batch::default();
-        let twice = |r: &incremental_alter_configs::AlterConfigsResource<'_>| {
-            let same = |o: &&incremental_alter_configs::AlterConfigsResource<'_>| {
-                (o.resource_type, &o.resource_name) == (r.resource_type, &r.resource_name)
-            };
-            request.resources.iter().filter(same).count() > 1
-        };
-        let responses = request.resources.iter().map(|resource| {
-            let result = once(twice(resource))
-                .and_then(|()| {
-                    let changes = resource
-                        .configs
-                        .iter()
-                        .map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
-                    changes_of(changes)
-                })
-                .and_then(|changes| {
-                    let target = self.resource(resource.resource_type, &resource.resource_name)?;
-                    self.alter(&target, &changes)
-                })
-                .and_then(|records| batch.add(records));
-            let (error_code, error_message) = code_and_message(&result);
-            incremental_alter_configs::AlterConfigsResourceResponse {
-                error_code,
-                error_message,
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.to_string().into(),
-            }
+        let twice = repeated(&request.resources, |a, b| {
+            let kinds = a.resource_type.cmp(&b.resource_type);
+            kinds.then_with(|| a.resource_name.cmp(&b.resource_name))
         });
+        let responses = request
+            .resources
+            .iter()
+            .zip(twice)
+            .map(|(resource, twice)| {
+                let result = once(twice)
+                    .and_then(|()| {
+                        let changes = resource
+                            .configs
+                            .iter()
+                            .map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
+                        changes_of(changes)
+                    })
+                    .and_then(|changes| {
+                        let target =
+                            self.resource(resource.resource_type, &resource.resource_name)?;
+                        self.alter(&target, &changes)
+                    })
+                    .and_then(|records| batch.add(records));
+                let (error_code, error_message) = code_and_message(&result);
+                incremental_alter_configs::AlterConfigsResourceResponse {
+                    error_code,
+                    error_message,
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name.to_string().into(),
+                }
+            });
         let responses = responses.collect();
         let records = if request.validate_only {
             Vec::new()
@@ -150,47 +154,50 @@ impl Controller {
         request: &AlterConfigsRequest<'_>,
     ) -> Outcome<AlterConfigsResponse<'static>> {
         let mut batch = Batch::default();
-        let twice = |r: &alter_configs::AlterConfigsResource<'_>| {
-            let same = |o: &&alter_configs::AlterConfigsResource<'_>| {
-                (o.resource_type, &o.resource_name) == (r.resource_type, &r.resource_name)
-            };
-            request.resources.iter().filter(same).count() > 1
-        };
-        let responses = request.resources.iter().map(|resource| {
-            let result = once(twice(resource))
-                .and_then(|()| {
-                    let set = Operation::Set as i8;
-                    changes_of(
-                        resource
-                            .configs
-                            .iter()
-                            .map(|c| (&*c.name, set, c.value.as_deref())),
-                    )
-                })
-                .and_then(|mut changes| {
-                    let target = self.resource(resource.resource_type, &resource.resource_name)?;
-                    let current = self.image.configs(target.code(), &target.name());
-                    for name in current
-                        .keys()
-                        .filter(|name| !resource.configs.iter().any(|c| c.name == ***name))
-                    {
-                        changes.push(Change {
-                            name,
-                            operation: Operation::Delete,
-                            value: "",
-                        });
-                    }
-                    self.alter(&target, &changes)
-                })
-                .and_then(|records| batch.add(records));
-            let (error_code, error_message) = code_and_message(&result);
-            alter_configs::AlterConfigsResourceResponse {
-                error_code,
-                error_message,
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.to_string().into(),
-            }
+        let twice = repeated(&request.resources, |a, b| {
+            let kinds = a.resource_type.cmp(&b.resource_type);
+            kinds.then_with(|| a.resource_name.cmp(&b.resource_name))
         });
+        let responses = request
+            .resources
+            .iter()
+            .zip(twice)
+            .map(|(resource, twice)| {
+                let result = once(twice)
+                    .and_then(|()| {
+                        let set = Operation::Set as i8;
+                        changes_of(
+                            resource
+                                .configs
+                                .iter()
+                                .map(|c| (&*c.name, set, c.value.as_deref())),
+                        )
+                    })
+                    .and_then(|mut changes| {
+                        let target =
+                            self.resource(resource.resource_type, &resource.resource_name)?;
+                        let current = self.image.configs(target.code(), &target.name());
+                        for name in current
+                            .keys()
+                            .filter(|name| !resource.configs.iter().any(|c| c.name == ***name))
+                        {
+                            changes.push(Change {
+                                name,
+                                operation: Operation::Delete,
+                                value: "",
+                            });
+                        }
+                        self.alter(&target, &changes)
+                    })
+                    .and_then(|records| batch.add(records));
+                let (error_code, error_message) = code_and_message(&result);
+                alter_configs::AlterConfigsResourceResponse {
+                    error_code,
+                    error_message,
+                    resource_type: resource.resource_type,
+                    resource_name: resource.resource_name.to_string().into(),
+                }
+            });
         let responses = responses.collect();
         let records = if request.validate_only {
             Vec::new()

@@ -1,6 +1,9 @@
 //! CreatePartitions.
 use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::Clipped};
-use crate::metadata::{MetadataRecord, records::PartitionRecord};
+use crate::{
+    answer::distinct::repeated,
+    metadata::{MetadataRecord, records::PartitionRecord},
+};
 use record::TopicId;
 use std::collections::BTreeSet;
 use wire::{
@@ -22,13 +25,8 @@ impl Controller {
         let mut results = Vec::new();
         let mut clipped = Vec::new();
         let mut seen = BTreeSet::new();
-        for topic in &request.topics {
-            let twice = request
-                .topics
-                .iter()
-                .filter(|t| t.name == topic.name)
-                .count()
-                > 1;
+        let twice = repeated(&request.topics, |a, b| a.name.cmp(&b.name));
+        for (topic, twice) in request.topics.iter().zip(twice) {
             if !seen.insert(&*topic.name) {
                 continue;
             }

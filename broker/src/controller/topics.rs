@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     config::describe,
-    metadata::{Configs, MetadataRecord, records::TopicRecord, resource},
+    metadata::{Configs, Image, MetadataRecord, records::TopicRecord, resource},
     shard::route::core_of,
 };
 use netio::CoreId;
 use record::TopicId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::{
     ErrorCode,
     create_topics::{
@@ -54,10 +54,39 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Err(format!("Topic name is invalid: {wrong}"))
 }
 
-/// Whether metrics could not tell two names apart: `.` and `_` are one there.
-fn collide(a: &str, b: &str) -> bool {
-    let unified = |c: u8| if c == b'.' { b'_' } else { c };
-    a.len() == b.len() && a.bytes().map(unified).eq(b.bytes().map(unified))
+/// A name as metrics have it: `.` and `_` are one there.
+fn unified(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+/// Names that a request makes, and what they would be taken for.
+#[derive(Debug, Default)]
+struct NewNames<'a> {
+    names: BTreeSet<&'a str>,
+    /// Names with a dot or an underscore by what they are in metrics, those that exist included, once one is asked for.
+    unified: Option<BTreeMap<String, String>>,
+}
+
+impl<'a> NewNames<'a> {
+    fn insert(&mut self, name: &'a str) {
+        self.names.insert(name);
+        if let Some(known) = &mut self.unified {
+            known.insert(unified(name), name.to_owned());
+        }
+    }
+
+    /// A name that metrics could not tell from this one.
+    fn colliding(&mut self, name: &str, image: &Image) -> Option<&str> {
+        let known = self.unified.get_or_insert_with(|| {
+            let names = image
+                .topics()
+                .map(|t| &*t.name)
+                .chain(self.names.iter().copied());
+            let names = names.filter(|name| name.contains(['.', '_']));
+            names.map(|name| (unified(name), name.to_owned())).collect()
+        });
+        known.get(&unified(name)).map(String::as_str)
+    }
 }
 
 /// A topic as it is to be.
@@ -89,21 +118,21 @@ impl Controller {
         for topic in &request.topics {
             *count.entry(&*topic.name).or_insert(0) += 1;
         }
-        let mut new: Vec<&str> = Vec::new();
+        let mut new = NewNames::default();
         let mut partitions = 0;
         let mut clipped = Vec::new();
         let mut topics = Vec::with_capacity(count.len());
         for topic in &request.topics {
             let result = match count.get_mut(&*topic.name) {
                 Some(0) | None => continue,
-                Some(1) => self.plan(topic, &new, partitions).and_then(|plan| {
+                Some(1) => self.plan(topic, &mut new, partitions).and_then(|plan| {
                     let id = self.new_topic_id(plan.begins, &mut random);
                     let made = self.created(&plan, id);
                     let (planned, less) = (plan.replicas.len(), plan.clipped());
                     batch.add(plan.into_records(id))?;
                     clipped.extend(less);
                     partitions += planned;
-                    new.push(&topic.name);
+                    new.insert(&topic.name);
                     Ok(made)
                 }),
                 Some(more) => {
@@ -146,12 +175,12 @@ impl Controller {
     ) -> Outcome<Vec<(String, Refusal)>> {
         let mut batch = Batch::default();
         let (mut refused, mut clipped) = (Vec::new(), Vec::new());
-        let mut new: Vec<&str> = Vec::new();
+        let mut new = NewNames::default();
         let mut partitions = 0;
         for name in names {
             if self.image.topic(name).is_some()
-                || new.contains(&name.as_str())
-                || self.check_new_name(name, &new).is_err()
+                || new.names.contains(name.as_str())
+                || self.check_new_name(name, &mut new).is_err()
             {
                 continue;
             }
@@ -193,7 +222,7 @@ impl Controller {
             }
             clipped.extend(less);
             partitions += count;
-            new.push(name);
+            new.insert(name);
         }
         Outcome {
             records: batch.records,
@@ -205,7 +234,7 @@ impl Controller {
     fn plan<'a>(
         &self,
         topic: &'a CreatableTopic<'_>,
-        new: &[&str],
+        new: &mut NewNames<'_>,
         others: usize,
     ) -> Result<Plan<'a>, Refusal> {
         let name = &*topic.name;
@@ -290,7 +319,7 @@ impl Controller {
         Ok((replicas, factor.unwrap_or(1), begins))
     }
 
-    fn check_new_name(&self, name: &str, new: &[&str]) -> Result<(), Refusal> {
+    fn check_new_name(&self, name: &str, new: &mut NewNames<'_>) -> Result<(), Refusal> {
         if name == METADATA_TOPIC {
             let why = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
             return Err(Refusal::new(ErrorCode::InvalidRequest, why));
@@ -301,12 +330,7 @@ impl Controller {
         }
         check_name(name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
         if name.contains(['.', '_']) {
-            let known = self
-                .image
-                .topics()
-                .map(|t| &*t.name)
-                .chain(new.iter().copied());
-            if let Some(other) = known.into_iter().find(|other| collide(name, other)) {
+            if let Some(other) = new.colliding(name, &self.image) {
                 let why = format!("Topic '{name}' collides with existing topic: {other}");
                 return Err(Refusal::new(ErrorCode::InvalidTopicException, why));
             }
