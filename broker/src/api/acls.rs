@@ -1,10 +1,13 @@
 //! DescribeAcls, CreateAcls, DeleteAcls (keys 29 to 31): there is no authorizer, and each says so (`AclApis`).
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    answer::{Elements, Portion, Progress},
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
 };
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, Encode, ErrorCode, Reader,
     create_acls::{AclCreationResult, CreateAclsRequest, CreateAclsResponse},
     delete_acls::{DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse},
     describe_acls::{DescribeAclsRequest, DescribeAclsResponse},
@@ -27,34 +30,53 @@ pub(crate) fn describe<'a>(
 }
 
 pub(crate) fn create<'a>(
-    _: &mut Shard,
+    shard: &mut Shard,
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = CreateAclsRequest::decode(reader, request.version())?;
-    let refused = AclCreationResult {
-        error_code: ERROR.code(),
-        error_message: Some(WHY.into()),
+    let refused = Refused {
+        answer: AclCreationResult {
+            error_code: ERROR.code(),
+            error_message: Some(WHY.into()),
+        },
+        left: body.creations.len(),
     };
-    request.answer(&CreateAclsResponse {
-        results: vec![refused; body.creations.len()],
-        ..Default::default()
-    })
+    shard.answer_in_portions(request.pending, CreateAclsResponse::default, refused)
 }
 
 pub(crate) fn delete<'a>(
-    _: &mut Shard,
+    shard: &mut Shard,
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DeleteAclsRequest::decode(reader, request.version())?;
-    let refused = DeleteAclsFilterResult {
-        error_code: ERROR.code(),
-        error_message: Some(WHY.into()),
-        ..Default::default()
+    let refused = Refused {
+        answer: DeleteAclsFilterResult {
+            error_code: ERROR.code(),
+            error_message: Some(WHY.into()),
+            ..Default::default()
+        },
+        left: body.filters.len(),
     };
-    request.answer(&DeleteAclsResponse {
-        filter_results: vec![refused; body.filters.len()],
-        ..Default::default()
-    })
+    shard.answer_in_portions(request.pending, DeleteAclsResponse::default, refused)
+}
+
+/// The same answer to each of many.
+struct Refused<T> {
+    answer: T,
+    left: usize,
+}
+
+impl<T: Encode> Elements for Refused<T> {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while self.left > 0 {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            out.put(&self.answer)?;
+            self.left -= 1;
+        }
+        Ok(Progress::Done)
+    }
 }

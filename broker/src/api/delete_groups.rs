@@ -56,6 +56,8 @@ pub(crate) fn handle<'a>(
 }
 
 impl Split for DeleteGroupsRequest<'_> {
+    const IS_LIST: bool = true;
+
     fn merge<'r: 'r>(answers: Vec<DeleteGroupsResponse<'r>>) -> DeleteGroupsResponse<'r> {
         DeleteGroupsResponse {
             throttle_time_ms: 0,

@@ -1,18 +1,29 @@
 //! DescribeConfigs (key 32): every configuration of a topic, of this host, or of all hosts together.
 use crate::{
+    answer::{
+        Elements, Portion, Progress,
+        distinct::{Names, keep_firsts},
+        shown,
+    },
     config::{
         Defaults,
         describe::{self, Described},
     },
-    metadata::{Image, resource},
+    metadata::{Configs, resource},
     settings::Settings,
     shard::{
         Shard,
         reply::{Request, Stage},
     },
 };
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, ErrorCode, Reader, Str,
     describe_configs::{
         DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
         DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -26,59 +37,127 @@ pub(crate) fn handle<'a>(
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
-    let body = DescribeConfigsRequest::decode(reader, request.version())?;
+    let mut body = DescribeConfigsRequest::decode(reader, request.version())?;
     let show = Show {
         synonyms: body.include_synonyms,
         // What older versions do not carry.
         types: request.version() >= 3,
         notes: request.version() >= 3 && body.include_documentation,
     };
-    let defaults = shard.defaults.with(&shard.image, shard.settings.node_id);
-    let results = body
-        .resources
-        .iter()
-        .map(|resource| {
-            let (described, refusal) =
-                match describe(&shard.image, &shard.settings, &defaults, resource) {
-                    Ok(described) => (described, (ErrorCode::None, None)),
-                    Err(refusal) => (Vec::new(), refusal),
-                };
-            DescribeConfigsResult {
-                error_code: refusal.0.code(),
-                error_message: refusal.1.map(Into::into),
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name.to_string().into(),
-                configs: described.into_iter().map(|d| show.result(d)).collect(),
+    // One answer to the same question. (Kafka answers each, with up to a thousand times its bytes; its clients ask once.)
+    keep_firsts(&mut body.resources, order);
+    let resources = Resources::of(&body.resources, shard, show);
+    shard.answer_in_portions(request.pending, DescribeConfigsResponse::default, resources)
+}
+
+/// The keys that are asked for; `None` for all.
+fn asked_keys<'r, 'a>(asked: &'r DescribeConfigsResource<'a>) -> Option<&'r [Str<'a>]> {
+    let keys = asked.configuration_keys.as_deref();
+    keys.filter(|keys| !keys.is_empty())
+}
+
+fn order(a: &DescribeConfigsResource<'_>, b: &DescribeConfigsResource<'_>) -> Ordering {
+    let name = |r: &DescribeConfigsResource<'_>| r.resource_type;
+    name(a)
+        .cmp(&name(b))
+        .then_with(|| a.resource_name.cmp(&b.resource_name))
+        .then_with(|| asked_keys(a).cmp(&asked_keys(b)))
+}
+
+/// Resources, one after the other, as they were when they were asked for.
+struct Resources {
+    kinds: Vec<i8>,
+    names: Names,
+    /// Of those that ask for some keys and not for all, by their place.
+    keys: BTreeMap<usize, Names>,
+    /// A topic's overrides, if there is such a topic.
+    overrides: Vec<Option<Arc<Configs>>>,
+    settings: Rc<Settings>,
+    defaults: Defaults,
+    show: Show,
+    at: usize,
+}
+
+impl Resources {
+    fn of(asked: &[DescribeConfigsResource<'_>], shard: &Shard, show: Show) -> Self {
+        let overrides = |r: &DescribeConfigsResource<'_>| {
+            let name = Some(&*r.resource_name).filter(|_| r.resource_type == resource::TOPIC)?;
+            shard.image.topic(name)?;
+            Some(shard.image.shared_configs(resource::TOPIC, name).clone())
+        };
+        let keys = asked.iter().enumerate().filter_map(|(at, r)| {
+            let keys = asked_keys(r)?;
+            Some((at, keys.iter().map(|key| &**key).collect()))
+        });
+        Self {
+            kinds: asked.iter().map(|r| r.resource_type).collect(),
+            names: asked.iter().map(|r| &*r.resource_name).collect(),
+            keys: keys.collect(),
+            overrides: asked.iter().map(overrides).collect(),
+            settings: shard.settings.clone(),
+            defaults: shard.defaults.with(&shard.image, shard.settings.node_id),
+            show,
+            at: 0,
+        }
+    }
+
+    fn result<'r>(&self, kind: i8, name: &'r str) -> DescribeConfigsResult<'r> {
+        let keys = self.keys.get(&self.at).map(|keys| keys.iter().collect());
+        let overrides = self.overrides.get(self.at).and_then(Option::as_deref);
+        let (described, refusal) =
+            match describe(&self.settings, &self.defaults, kind, name, keys, overrides) {
+                Ok(described) => (described, (ErrorCode::None, None)),
+                Err(refusal) => (Vec::new(), refusal),
+            };
+        DescribeConfigsResult {
+            error_code: refusal.0.code(),
+            error_message: refusal.1.map(Into::into),
+            resource_type: kind,
+            resource_name: name.into(),
+            configs: described.into_iter().map(|d| self.show.result(d)).collect(),
+        }
+    }
+}
+
+impl Elements for Resources {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while let (Some(&kind), Some(name)) = (self.kinds.get(self.at), self.names.get(self.at)) {
+            if out.is_full() {
+                return Ok(Progress::More);
             }
-        })
-        .collect();
-    request.answer(&DescribeConfigsResponse {
-        results,
-        ..Default::default()
-    })
+            let result = self.result(kind, name);
+            out.looked_at(result.configs.len());
+            out.put(&result)?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.at = 0;
+        true
+    }
 }
 
 fn describe(
-    image: &Image,
     settings: &Settings,
     defaults: &Defaults,
-    asked: &DescribeConfigsResource<'_>,
+    kind: i8,
+    name: &str,
+    keys: Option<BTreeSet<&str>>,
+    overrides: Option<&Configs>,
 ) -> Result<Vec<Described>, Refusal> {
-    let name = &*asked.resource_name;
     let invalid = |why: &str| Err((ErrorCode::InvalidRequest, Some(why.to_owned())));
-    let keys = asked
-        .configuration_keys
-        .as_deref()
-        .filter(|keys| !keys.is_empty());
-    let wanted = |d: &Described| keys.is_none_or(|keys| keys.iter().any(|key| **key == d.name));
-    match asked.resource_type {
+    let short = shown(name);
+    let wanted = |d: &Described| keys.as_ref().is_none_or(|keys| keys.contains(&*d.name));
+    match kind {
         resource::TOPIC => {
             crate::controller::topics::check_name(name)
                 .map_err(|why| (ErrorCode::InvalidTopicException, Some(why)))?;
-            if image.topic(name).is_none() {
+            let Some(overrides) = overrides else {
                 return Err((ErrorCode::UnknownTopicOrPartition, None));
-            }
-            Ok(describe::topic(image.topic_configs(name), defaults)
+            };
+            Ok(describe::topic(overrides, defaults)
                 .filter(wanted)
                 .collect())
         }
@@ -87,11 +166,11 @@ fn describe(
         }
         resource::BROKER => {
             let Ok(id) = name.parse::<i32>() else {
-                return invalid(&format!("Broker id must be an integer, but it is: {name}"));
+                return invalid(&format!("Broker id must be an integer, but it is: {short}"));
             };
             if settings.host_of(id) != Some(settings.node_id) {
                 return invalid(&format!(
-                    "Unexpected broker id {name}: no core of this host has it"
+                    "Unexpected broker id {short}: no core of this host has it"
                 ));
             }
             Ok(describe::broker(defaults).filter(wanted).collect())
@@ -102,7 +181,7 @@ fn describe(
         // Nothing can be set for them, so that there is nothing to describe.
         resource::CLIENT_METRICS | resource::GROUP if !name.is_empty() => Ok(Vec::new()),
         other => invalid(&format!(
-            "Unexpected resource type {other} for resource {name}"
+            "Unexpected resource type {other} for resource {short}"
         )),
     }
 }
@@ -149,17 +228,20 @@ mod tests {
         for record in controller.auto_create(&["t".to_owned()], numbers()).records {
             controller.apply(&record);
         }
-        let asked = DescribeConfigsResource {
-            resource_type: kind,
-            resource_name: name.to_owned().into(),
-            configuration_keys: keys
-                .map(|keys| keys.iter().map(|k| (*k).to_owned().into()).collect()),
-        };
+        let image = controller.image();
+        let overrides = image
+            .topic(name)
+            .map(|_| image.topic_configs(name))
+            .filter(|_| kind == resource::TOPIC);
+        let keys = keys.filter(|keys| !keys.is_empty());
+        let keys = keys.map(|keys| keys.iter().copied().collect());
         describe(
-            controller.image(),
             &settings(),
             &Defaults::default(),
-            &asked,
+            kind,
+            name,
+            keys,
+            overrides,
         )
     }
 

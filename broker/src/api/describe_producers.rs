@@ -1,12 +1,16 @@
 //! DescribeProducers (key 61): producers with state in a partition.
-use super::split::{merged, must_split, scatter_topics};
+use super::{
+    partitions::{Answers, Partitions, named},
+    split::{merged, must_split, scatter_topics},
+};
+use crate::answer::{Portion, distinct::keep_firsts};
 use crate::shard::{
     Shard,
     forward::Split,
     reply::{Request, Stage},
 };
 use wire::{
-    Decode, Reader,
+    Decode, Encode, Reader,
     describe_producers::{
         DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState,
         TopicResponse,
@@ -18,53 +22,73 @@ pub(crate) fn handle<'a>(
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
-    let body = DescribeProducersRequest::decode(reader, request.version())?;
+    let mut body = DescribeProducersRequest::decode(reader, request.version())?;
+    // A partition that is named twice is described once. (Kafka describes it each time; its clients keep answers by partition.)
+    for topic in &mut body.topics {
+        keep_firsts(&mut topic.partition_indexes, Ord::cmp);
+    }
+    keep_firsts(&mut body.topics, |a, b| {
+        let name = a.name.cmp(&b.name);
+        name.then_with(|| a.partition_indexes.cmp(&b.partition_indexes))
+    });
     if must_split(shard, request) {
         let part = |topics| DescribeProducersRequest { topics };
         return scatter_topics(shard, request, body.topics, part);
     }
-    let mut topics = Vec::with_capacity(body.topics.len());
-    for topic in &body.topics {
-        let partitions = topic
-            .partition_indexes
-            .iter()
-            .map(|&partition_index| {
-                let mut answer = PartitionResponse {
-                    partition_index,
-                    ..Default::default()
-                };
-                match shard.led(&topic.name, partition_index, -1) {
-                    Ok((slot, _)) => {
-                        answer.active_producers = shard
-                            .store
-                            .producers(slot)
-                            .into_iter()
-                            .map(|p| ProducerState {
-                                producer_id: p.producer_id,
-                                producer_epoch: p.producer_epoch.into(),
-                                last_sequence: p.last_sequence,
-                                last_timestamp: p.last_timestamp,
-                                coordinator_epoch: p.coordinator_epoch,
-                                current_txn_start_offset: p.current_txn_start.map_or(-1, |o| o.0),
-                            })
-                            .collect();
-                    }
-                    Err(error) => {
-                        answer.error_code = error.code();
-                    }
-                }
-                answer
-            })
-            .collect();
-        topics.push(TopicResponse {
-            name: topic.name.clone().into_owned().into(),
-            partitions,
-        });
+    let topics = body
+        .topics
+        .iter()
+        .map(|t| (&*t.name, &t.partition_indexes[..]));
+    let partitions = Partitions::new(named(topics), Producers);
+    shard.answer_in_portions(
+        request.pending,
+        DescribeProducersResponse::default,
+        partitions,
+    )
+}
+
+struct Producers;
+
+impl Answers for Producers {
+    fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
+        TopicResponse {
+            name: name.into(),
+            partitions: Vec::new(),
+        }
     }
-    request.answer(&DescribeProducersResponse {
-        throttle_time_ms: 0,
-        topics,
-    })
+
+    fn partition(
+        &mut self,
+        shard: &mut Shard,
+        topic: &str,
+        partition_index: i32,
+        out: &mut Portion,
+    ) -> Result<(), wire::Error> {
+        let mut answer = PartitionResponse {
+            partition_index,
+            ..Default::default()
+        };
+        let producers = match shard.led(topic, partition_index, -1) {
+            Ok((slot, _)) => shard.store.producers(slot),
+            Err(error) => {
+                answer.error_code = error.code();
+                Vec::new()
+            }
+        };
+        let tail = out.begin_inner(&answer, producers.len())?;
+        for p in producers {
+            out.put_inner(&ProducerState {
+                producer_id: p.producer_id,
+                producer_epoch: p.producer_epoch.into(),
+                last_sequence: p.last_sequence,
+                last_timestamp: p.last_timestamp,
+                coordinator_epoch: p.coordinator_epoch,
+                current_txn_start_offset: p.current_txn_start.map_or(-1, |o| o.0),
+            })?;
+        }
+        out.end(&tail);
+        Ok(())
+    }
 }
 
 impl Split for DescribeProducersRequest<'_> {

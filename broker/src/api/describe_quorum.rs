@@ -1,4 +1,6 @@
 //! DescribeQuorum (key 55): the quorum of one, which is the controller of this host. Runs on core 0, where the metadata log is.
+use super::partitions::{Answers, Named, Partitions};
+use crate::answer::Portion;
 use crate::shard::{
     Shard,
     reply::{Request, Stage},
@@ -6,10 +8,10 @@ use crate::shard::{
 use netio::CoreId;
 use record::TopicId;
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, Encode, ErrorCode, Reader,
     describe_quorum::{
         DescribeQuorumRequest, DescribeQuorumResponse, Listener, Node, ReplicaState,
-        ResponsePartitionData, ResponseTopicData,
+        RequestTopicData, ResponsePartitionData, ResponseTopicData,
     },
 };
 
@@ -27,24 +29,19 @@ pub(crate) fn handle<'a>(
         if t.topic_name == METADATA_TOPIC && matches!(t.partitions.as_slice(), [p] if p.partition_index == 0));
     let log = shard.partitions.get(TopicId::METADATA, 0).filter(|_| one);
     let Some(log) = log else {
-        let topics = body.topics.iter().map(|topic| ResponseTopicData {
-            topic_name: topic.topic_name.clone().into_owned().into(),
-            partitions: topic
-                .partitions
-                .iter()
-                .map(|p| ResponsePartitionData {
-                    partition_index: p.partition_index,
-                    error_code: ErrorCode::UnknownTopicOrPartition.code(),
-                    error_message: Some(ErrorCode::UnknownTopicOrPartition.message().into()),
-                    ..Default::default()
-                })
-                .collect(),
-        });
-        return request.answer(&DescribeQuorumResponse {
+        let indexes = |t: &RequestTopicData<'_>| -> Vec<i32> {
+            t.partitions.iter().map(|p| p.partition_index).collect()
+        };
+        let mut topics = Named::default();
+        for topic in &body.topics {
+            topics.push(&topic.topic_name, &indexes(topic));
+        }
+        let around = || DescribeQuorumResponse {
             error_message: None,
-            topics: topics.collect(),
             ..Default::default()
-        });
+        };
+        let partitions = Partitions::new(topics, Unknown);
+        return shard.answer_in_portions(request.pending, around, partitions);
     };
     let controller = shard.settings.endpoint(CoreId(0));
     let offsets = shard.store.offsets(log.slot);
@@ -88,4 +85,30 @@ pub(crate) fn handle<'a>(
         nodes,
         ..Default::default()
     })
+}
+
+struct Unknown;
+
+impl Answers for Unknown {
+    fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
+        ResponseTopicData {
+            topic_name: name.into(),
+            partitions: Vec::new(),
+        }
+    }
+
+    fn partition(
+        &mut self,
+        _: &mut Shard,
+        _: &str,
+        partition_index: i32,
+        out: &mut Portion,
+    ) -> Result<(), wire::Error> {
+        out.put_inner(&ResponsePartitionData {
+            partition_index,
+            error_code: ErrorCode::UnknownTopicOrPartition.code(),
+            error_message: Some(ErrorCode::UnknownTopicOrPartition.message().into()),
+            ..Default::default()
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! DescribeTopicPartitions (key 75): topics page by page, so that no answer is unbounded (KIP-966).
 use super::metadata::{ALL_TOPIC_OPERATIONS, NO_OPERATIONS, is_internal};
 use crate::{
+    answer::{Elements, Portion, Progress, distinct::Names},
     controller::topics::is_valid_name,
     metadata::{Image, TopicImage},
     settings::Settings,
@@ -11,6 +12,7 @@ use crate::{
     },
 };
 use record::TopicId;
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 use wire::{
     Decode, ErrorCode, Reader,
     describe_topic_partitions::{
@@ -30,64 +32,118 @@ pub(crate) fn handle<'a>(
         .defaults
         .integer("max.request.partition.size.limit")
         .unwrap_or(i64::MAX);
-    request.answer(&answer(&shard.image, &shard.settings, &body, limit))
-}
-
-/// A page of at most `limit` partitions, and where the next one begins.
-fn answer(
-    image: &Image,
-    settings: &Settings,
-    body: &DescribeTopicPartitionsRequest<'_>,
-    limit: i64,
-) -> DescribeTopicPartitionsResponse<'static> {
-    let all = body.topics.is_empty();
-    let cursor = body
-        .cursor
-        .as_ref()
-        .map_or(("", 0), |c| (&*c.topic_name, c.partition_index));
-    let mut names: Vec<&str> = if all {
-        image.topics_from(cursor.0).map(|t| &*t.name).collect()
-    } else {
-        body.topics
-            .iter()
-            .map(|t| &*t.name)
-            .filter(|name| *name >= cursor.0)
-            .collect()
-    };
-    let lost = body.cursor.is_some() && !all && !names.contains(&cursor.0);
-    if lost || cursor.1 < 0 {
-        // There is no place for an error of the whole. Nothing is said of the topics themselves (Kafka:
-        // `DescribeTopicPartitionsRequest.getErrorResponse`).
-        let refused = body
-            .topics
-            .iter()
-            .map(|t| DescribeTopicPartitionsResponseTopic {
-                is_internal: false,
-                topic_authorized_operations: NO_OPERATIONS,
-                ..unknown(&t.name, ErrorCode::InvalidRequest)
-            });
-        return DescribeTopicPartitionsResponse {
-            topics: refused.collect(),
-            next_cursor: None,
-            ..Default::default()
-        };
-    }
-    names.sort_unstable();
-    names.dedup();
-    let mut remaining = usize::try_from(limit.min(body.response_partition_limit.into()))
-        .unwrap_or(1)
-        .max(1);
-    let mut response = DescribeTopicPartitionsResponse {
-        next_cursor: None,
+    let (pages, next) = Pages::of(&shard.image, &shard.settings, &body, limit);
+    let around = move || DescribeTopicPartitionsResponse {
+        next_cursor: next.borrow().clone(),
         ..Default::default()
     };
-    for name in names {
-        if remaining == 0 {
-            response.next_cursor = Some(ResponseCursor {
-                topic_name: name.to_owned().into(),
-                partition_index: 0,
-            });
-            break;
+    shard.answer_in_portions(request.pending, around, pages)
+}
+
+/// Where the next page begins, known when this one is written.
+type Next = Rc<RefCell<Option<ResponseCursor<'static>>>>;
+
+fn end_at(next: &Next, topic: &str, partition_index: usize) {
+    *next.borrow_mut() = Some(ResponseCursor {
+        topic_name: topic.to_owned().into(),
+        partition_index: i32::try_from(partition_index).unwrap_or(i32::MAX),
+    });
+}
+
+/// The topics of a page, one after the other.
+struct Pages {
+    settings: Rc<Settings>,
+    wanted: Wanted,
+    at: usize,
+    /// Where the page begins.
+    cursor: (String, i32),
+    /// Partitions that it still has room for.
+    remaining: usize,
+    next: Next,
+}
+
+enum Wanted {
+    /// Every topic, by name, behind one (or from the cursor on).
+    All { behind: Option<Arc<str>> },
+    /// By name.
+    Named(Names),
+    /// All that is said is that the request is wrong.
+    Refused(Names),
+}
+
+impl Pages {
+    /// A page of at most `limit` partitions.
+    fn of(
+        image: &Image,
+        settings: &Rc<Settings>,
+        body: &DescribeTopicPartitionsRequest<'_>,
+        limit: i64,
+    ) -> (Self, Next) {
+        let cursor = body.cursor.as_ref();
+        let cursor = cursor.map_or(("", 0), |c| (&*c.topic_name, c.partition_index));
+        let all = body.topics.is_empty();
+        let mut names: Vec<&str> = body.topics.iter().map(|t| &*t.name).collect();
+        let lost = body.cursor.is_some() && !all && !names.contains(&cursor.0);
+        let wanted = if lost || cursor.1 < 0 {
+            // There is no place for an error of the whole. Nothing is said of the topics themselves (Kafka:
+            // `DescribeTopicPartitionsRequest.getErrorResponse`).
+            Wanted::Refused(names.into_iter().collect())
+        } else if all {
+            // From the cursor's topic on: behind the last name before it.
+            let before = image.topic_before(cursor.0);
+            Wanted::All {
+                behind: before.map(|t| t.name.clone()),
+            }
+        } else {
+            names.retain(|name| *name >= cursor.0);
+            names.sort_unstable();
+            names.dedup();
+            Wanted::Named(names.into_iter().collect())
+        };
+        let remaining = usize::try_from(limit.min(body.response_partition_limit.into()));
+        let next = Next::default();
+        let pages = Self {
+            settings: settings.clone(),
+            wanted,
+            at: 0,
+            cursor: (cursor.0.to_owned(), cursor.1),
+            remaining: remaining.unwrap_or(1).max(1),
+            next: next.clone(),
+        };
+        (pages, next)
+    }
+
+    /// Writes the next topic; false when the page is complete.
+    fn step(&mut self, image: &Image, out: &mut Portion) -> Result<bool, wire::Error> {
+        let at = self.at;
+        self.at += 1;
+        let name: &str = match &mut self.wanted {
+            Wanted::Refused(names) => {
+                let Some(name) = names.get(at) else {
+                    return Ok(false);
+                };
+                out.put(&DescribeTopicPartitionsResponseTopic {
+                    is_internal: false,
+                    topic_authorized_operations: NO_OPERATIONS,
+                    ..unknown(name, ErrorCode::InvalidRequest)
+                })?;
+                return Ok(true);
+            }
+            Wanted::Named(names) => match names.get(at) {
+                Some(name) => name,
+                None => return Ok(false),
+            },
+            Wanted::All { behind } => match image.topic_after(behind.as_deref()) {
+                Some(topic) => {
+                    *behind = Some(topic.name.clone());
+                    &topic.name
+                }
+                None => return Ok(false),
+            },
+        };
+        if self.remaining == 0 {
+            end_at(&self.next, name, 0);
+            return Ok(false);
         }
         let Some(topic) = image.topic(name) else {
             let error = if is_valid_name(name) {
@@ -95,34 +151,48 @@ fn answer(
             } else {
                 ErrorCode::InvalidTopicException
             };
-            response.topics.push(unknown(name, error));
-            continue;
+            out.put(&unknown(name, error))?;
+            return Ok(true);
         };
-        let first = if name == cursor.0 {
-            usize::try_from(cursor.1).unwrap_or(0)
+        let first = if *name == *self.cursor.0 {
+            usize::try_from(self.cursor.1).unwrap_or(0)
         } else {
             0
         };
         let first = first.min(topic.partitions.len());
-        let end = topic.partitions.len().min(first.saturating_add(remaining));
-        response.topics.push(page(settings, topic, first, end));
+        let end = topic
+            .partitions
+            .len()
+            .min(first.saturating_add(self.remaining));
+        // A page is short: what one topic has of it is written at once.
+        out.put(&page(&self.settings, topic, first, end))?;
+        out.looked_at(end - first);
         if end < topic.partitions.len() {
-            let partition_index = i32::try_from(end).unwrap_or(i32::MAX);
-            response.next_cursor = Some(ResponseCursor {
-                topic_name: name.to_owned().into(),
-                partition_index,
-            });
-            break;
+            end_at(&self.next, name, end);
+            return Ok(false);
         }
-        remaining -= end - first;
+        self.remaining -= end - first;
+        Ok(true)
     }
-    response
 }
 
-fn unknown(name: &str, error: ErrorCode) -> DescribeTopicPartitionsResponseTopic<'static> {
+impl Elements for Pages {
+    fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        loop {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            if !self.step(&shard.image, out)? {
+                return Ok(Progress::Done);
+            }
+        }
+    }
+}
+
+fn unknown(name: &str, error: ErrorCode) -> DescribeTopicPartitionsResponseTopic<'_> {
     DescribeTopicPartitionsResponseTopic {
         error_code: error.code(),
-        name: Some(name.to_owned().into()),
+        name: Some(name.into()),
         topic_id: TopicId::ZERO,
         is_internal: is_internal(name),
         partitions: Vec::new(),
@@ -208,7 +278,15 @@ mod tests {
         {
             controller.apply(&record);
         }
-        answer(controller.image(), &settings(), body, 2000)
+        let settings = Rc::new(settings());
+        let (mut pages, next) = Pages::of(controller.image(), &settings, body, 2000);
+        let mut out = Portion::alone(0);
+        while pages.step(controller.image(), &mut out).unwrap() {}
+        let around = DescribeTopicPartitionsResponse {
+            next_cursor: next.borrow().clone(),
+            ..Default::default()
+        };
+        out.into_message(&around)
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! DescribeUserScramCredentials (key 50): there are no users (`ScramImage.describe`).
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    answer::{Elements, Portion, Progress, distinct::Names, shown},
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
 };
 use wire::{
     Decode, ErrorCode, Reader,
@@ -12,39 +15,58 @@ use wire::{
 };
 
 pub(crate) fn handle<'a>(
-    _: &mut Shard,
+    shard: &mut Shard,
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeUserScramCredentialsRequest::decode(reader, request.version())?;
-    let mut names: Vec<String> = body
-        .users
-        .unwrap_or_default()
-        .into_iter()
-        .map(|user| user.name.into_owned())
-        .collect();
-    names.sort_unstable();
-    let results = names.chunk_by(|a, b| a == b).map(|same| {
-        let user = &same[0];
-        let (error, why) = if same.len() > 1 {
-            let why = format!(
-                "Cannot describe SCRAM credentials for the same user twice in a single request: {user}"
-            );
-            (ErrorCode::DuplicateResource, why)
-        } else {
-            let why = format!("Attempt to describe a user credential that does not exist: {user}");
-            (ErrorCode::ResourceNotFound, why)
-        };
-        DescribeUserScramCredentialsResult {
-            user: user.clone().into(),
-            error_code: error.code(),
-            error_message: Some(why.into()),
-            ..Default::default()
-        }
-    });
-    request.answer(&DescribeUserScramCredentialsResponse {
+    let mut users = body.users.unwrap_or_default();
+    users.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let mut named = Users::default();
+    for same in users.chunk_by(|a, b| a.name == b.name) {
+        named.names.push(&same[0].name);
+        named.twice.push(same.len() > 1);
+    }
+    let around = || DescribeUserScramCredentialsResponse {
         error_message: None,
-        results: results.collect(),
         ..Default::default()
-    })
+    };
+    shard.answer_in_portions(request.pending, around, named)
+}
+
+/// Users that are asked for, by name.
+#[derive(Default)]
+struct Users {
+    names: Names,
+    twice: Vec<bool>,
+    at: usize,
+}
+
+impl Elements for Users {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while let (Some(user), Some(&twice)) = (self.names.get(self.at), self.twice.get(self.at)) {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            let short = shown(user);
+            let (error, why) = if twice {
+                let why = format!(
+                    "Cannot describe SCRAM credentials for the same user twice in a single request: {short}"
+                );
+                (ErrorCode::DuplicateResource, why)
+            } else {
+                let why =
+                    format!("Attempt to describe a user credential that does not exist: {short}");
+                (ErrorCode::ResourceNotFound, why)
+            };
+            out.put(&DescribeUserScramCredentialsResult {
+                user: user.into(),
+                error_code: error.code(),
+                error_message: Some(why.into()),
+                ..Default::default()
+            })?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
 }

@@ -1,11 +1,15 @@
 //! ElectLeaders (key 43): a partition has one replica, which leads it, so no election is ever needed
 //! (`ReplicationControlManager.electLeaders`).
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use super::partitions::{Answers, Partitions, named};
+use crate::{
+    answer::{Portion, shown},
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
 };
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, Encode, ErrorCode, Reader,
     elect_leaders::{
         ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
     },
@@ -26,33 +30,43 @@ pub(crate) fn handle<'a>(
         return request.answer(&response);
     }
     // Asked for all partitions, Kafka leaves out what has its leader already: everything.
-    for topic in body.topic_partitions.unwrap_or_default() {
-        let partitions = shard
-            .image
-            .topic(&topic.topic)
-            .map_or(0, |t| t.partitions.len());
-        let result = |&partition_id: &i32| {
-            let known = usize::try_from(partition_id).is_ok_and(|p| p < partitions);
-            let (error, why) = if known {
-                let error = ErrorCode::ElectionNotNeeded;
-                (error, error.message().to_owned())
-            } else {
-                let why = format!("No such partition as {}-{partition_id}", topic.topic);
-                (ErrorCode::UnknownTopicOrPartition, why)
-            };
-            PartitionResult {
-                partition_id,
-                error_code: error.code(),
-                error_message: Some(why.into()),
-            }
-        };
-        let partition_result = topic.partitions.iter().map(result).collect();
-        response
-            .replica_election_results
-            .push(ReplicaElectionResult {
-                topic: topic.topic.into_owned().into(),
-                partition_result,
-            });
+    let topics = body.topic_partitions.unwrap_or_default();
+    let topics = named(topics.iter().map(|t| (&*t.topic, &t.partitions[..])));
+    let partitions = Partitions::new(topics, Elections);
+    shard.answer_in_portions(request.pending, ElectLeadersResponse::default, partitions)
+}
+
+struct Elections;
+
+impl Answers for Elections {
+    fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
+        ReplicaElectionResult {
+            topic: name.into(),
+            partition_result: Vec::new(),
+        }
     }
-    request.answer(&response)
+
+    fn partition(
+        &mut self,
+        shard: &mut Shard,
+        topic: &str,
+        partition_id: i32,
+        out: &mut Portion,
+    ) -> Result<(), wire::Error> {
+        let known = shard.image.topic(topic);
+        let partitions = known.map_or(0, |t| t.partitions.len());
+        let known = usize::try_from(partition_id).is_ok_and(|p| p < partitions);
+        let (error, why) = if known {
+            let error = ErrorCode::ElectionNotNeeded;
+            (error, error.message().into())
+        } else {
+            let why = format!("No such partition as {}-{partition_id}", shown(topic));
+            (ErrorCode::UnknownTopicOrPartition, why.into())
+        };
+        out.put_inner(&PartitionResult {
+            partition_id,
+            error_code: error.code(),
+            error_message: Some(why),
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! FindCoordinator (key 10): the core that leads a group's partition of `__consumer_offsets`.
 use crate::{
+    answer::{Elements, Portion, Progress, distinct::Names},
     coordinator::placement,
     shard::{
         Shard,
@@ -11,7 +12,7 @@ use crate::{
 };
 use netio::CoreId;
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, ErrorCode, IntoOwned, Reader,
     find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse},
 };
 
@@ -27,13 +28,13 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = FindCoordinatorRequest::decode(reader, request.version())?;
     let kind = body.key_type;
-    let keys: Vec<String> = if request.version() >= 4 {
-        body.coordinator_keys.into_iter().map(Into::into).collect()
+    let keys: Names = if request.version() >= 4 {
+        body.coordinator_keys.iter().map(|key| &**key).collect()
     } else {
-        vec![body.key.into()]
+        [&*body.key].into_iter().collect()
     };
     let pending = request.pending;
-    if kind == GROUP && !keys.is_empty() && shard.image.topic(OFFSETS_TOPIC).is_none() {
+    if kind == GROUP && keys.len() > 0 && shard.image.topic(OFFSETS_TOPIC).is_none() {
         if shard.me != CoreId(0) {
             return Ok(shard.forward(request, CoreId(0)));
         }
@@ -41,29 +42,45 @@ pub(crate) fn handle<'a>(
         // Without them the answer says that they are not there, on which clients ask again.
         let deadline = request.deadline(AUTO_CREATE_MS);
         shard.propose_then(records, deadline, move |shard, _| {
-            let response = answer(shard, pending.version, kind, keys);
-            shard.finish(&pending, &response);
+            if pending.version < 4 {
+                let response = one(shard, kind, &keys);
+                return shard.finish(&pending, &response);
+            }
+            let coordinators = Coordinators { keys, kind, at: 0 };
+            shard.finish_in_portions(pending, FindCoordinatorResponse::default, coordinators);
         });
         return Ok(Stage::Later);
     }
-    request.answer(&answer(shard, request.version(), kind, keys))
+    if pending.version < 4 {
+        return request.answer(&one(shard, kind, &keys));
+    }
+    let coordinators = Coordinators { keys, kind, at: 0 };
+    shard.answer_in_portions(pending, FindCoordinatorResponse::default, coordinators)
 }
 
-fn answer(
-    shard: &Shard,
-    version: i16,
+/// The coordinators of keys, one after the other.
+struct Coordinators {
+    keys: Names,
     kind: i8,
-    keys: Vec<String>,
-) -> FindCoordinatorResponse<'static> {
-    let mut found: Vec<Coordinator<'static>> =
-        keys.into_iter().map(|key| find(shard, kind, key)).collect();
-    if version >= 4 {
-        return FindCoordinatorResponse {
-            coordinators: found,
-            ..Default::default()
-        };
+    at: usize,
+}
+
+impl Elements for Coordinators {
+    fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while let Some(key) = self.keys.get(self.at) {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            out.put(&find(shard, self.kind, key))?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
     }
-    let one = found.pop().unwrap_or_default();
+}
+
+/// The answer while a request had one key.
+fn one(shard: &Shard, kind: i8, keys: &Names) -> FindCoordinatorResponse<'static> {
+    let one = find(shard, kind, keys.get(0).unwrap_or_default()).into_owned();
     let error_message = match one.error_code {
         // Kafka: `Errors.NONE.message`.
         0 => Some("NONE".into()),
@@ -79,8 +96,8 @@ fn answer(
     }
 }
 
-fn find(shard: &Shard, kind: i8, key: String) -> Coordinator<'static> {
-    let refuse = |key: String, error: ErrorCode, message: &'static str| Coordinator {
+fn find<'k>(shard: &Shard, kind: i8, key: &'k str) -> Coordinator<'k> {
+    let refuse = |key: &'k str, error: ErrorCode, message: &'static str| Coordinator {
         key: key.into(),
         node_id: -1,
         host: "".into(),
@@ -114,7 +131,7 @@ fn find(shard: &Shard, kind: i8, key: String) -> Coordinator<'static> {
         );
     };
     let partitions = i32::try_from(topic.partitions.len()).unwrap_or(1);
-    let partition = placement::partition_for(&key, partitions);
+    let partition = placement::partition_for(key, partitions);
     let endpoint = shard
         .settings
         .endpoint(core_of(topic.id, partition, shard.settings.cores));

@@ -1,5 +1,6 @@
 //! What the group APIs share: finding the coordinator, one answer or several.
 use crate::{
+    answer::{AnswerId, Progress},
     coordinator::Context,
     group::{self, Response},
     shard::{
@@ -10,7 +11,11 @@ use crate::{
     },
 };
 use netio::CoreId;
-use std::collections::BTreeMap;
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 use wire::{ErrorCode, Str};
 
 /// Answers with what the coordinator of one group says. `assemble` turns it into the API's answer.
@@ -122,6 +127,54 @@ pub(crate) fn by_core<T>(
         split.entry(core).or_default().push(item);
     }
     split
+}
+
+/// Waits until what an answer was told of groups is committed.
+#[derive(Default)]
+pub(crate) struct Committed {
+    partitions: BTreeSet<i32>,
+    asked: bool,
+    fine: Rc<Cell<Option<bool>>>,
+}
+
+impl Committed {
+    /// The state of a group's coordinator is read for the answer.
+    pub(crate) fn read<'s>(
+        &mut self,
+        shard: &'s Shard,
+        partition: i32,
+    ) -> Result<&'s group::Coordinator, ErrorCode> {
+        let coordinator = shard.coordinators.serving(partition)?;
+        self.partitions.insert(partition);
+        Ok(coordinator)
+    }
+
+    /// As [`Self::read`], of the coordinator of this group.
+    pub(crate) fn read_group<'s>(
+        &mut self,
+        shard: &'s Shard,
+        group: &str,
+    ) -> Result<&'s group::Coordinator, ErrorCode> {
+        let partition = shard.partition_of_group(group).unwrap_or(NOWHERE);
+        self.read(shard, partition)
+    }
+
+    /// Everything is read. [`Progress::Again`] when a coordinator has failed since: what it said did not last.
+    pub(crate) fn end(&mut self, shard: &mut Shard, id: AnswerId) -> Progress {
+        if !self.asked {
+            self.asked = true;
+            let fine = self.fine.clone();
+            shard.when_committed(&self.partitions, move |shard, is_fine| {
+                fine.set(Some(is_fine));
+                shard.wake_answer(id);
+            });
+        }
+        match self.fine.take() {
+            Some(true) => Progress::Done,
+            Some(false) => Progress::Again,
+            None => Progress::Wait,
+        }
+    }
 }
 
 /// The error of a partition that a commit names; `None` when it exists.

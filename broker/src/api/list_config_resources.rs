@@ -1,12 +1,14 @@
 //! ListConfigResources (key 74): names of what can have a configuration. Version 0 asks for client metrics only, of which
 //! there are none.
 use crate::{
+    answer::{Elements, Portion, Progress},
     metadata::resource,
     shard::{
         Shard,
         reply::{Request, Stage},
     },
 };
+use std::sync::Arc;
 use wire::{
     Decode, ErrorCode, Reader,
     list_config_resources::{
@@ -37,24 +39,49 @@ pub(crate) fn handle<'a>(
         request.version() >= 1
             && (body.resource_types.is_empty() || body.resource_types.contains(&kind))
     };
-    let mut list = |kind: i8, name: String| {
-        response.config_resources.push(ConfigResource {
-            resource_name: name.into(),
-            resource_type: kind,
-        });
+    let brokers = shard.settings.endpoints();
+    let brokers = brokers.iter().filter(|_| wants(resource::BROKER));
+    let mut resources = Resources {
+        brokers: brokers.map(|e| e.id).collect(),
+        topics: wants(resource::TOPIC),
+        behind: None,
     };
-    if wants(resource::BROKER) {
-        shard
-            .settings
-            .endpoints()
-            .iter()
-            .for_each(|e| list(resource::BROKER, e.id.to_string()));
+    resources.brokers.reverse();
+    shard.answer_in_portions(
+        request.pending,
+        ListConfigResourcesResponse::default,
+        resources,
+    )
+}
+
+struct Resources {
+    /// To come, the next one last.
+    brokers: Vec<i32>,
+    /// Topics follow, by name, behind one.
+    topics: bool,
+    behind: Option<Arc<str>>,
+}
+
+impl Elements for Resources {
+    fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while let Some(id) = self.brokers.pop() {
+            out.put(&ConfigResource {
+                resource_name: id.to_string().into(),
+                resource_type: resource::BROKER,
+            })?;
+        }
+        while self.topics
+            && let Some(topic) = shard.image.topic_after(self.behind.as_deref())
+        {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            self.behind = Some(topic.name.clone());
+            out.put(&ConfigResource {
+                resource_name: (&*topic.name).into(),
+                resource_type: resource::TOPIC,
+            })?;
+        }
+        Ok(Progress::Done)
     }
-    if wants(resource::TOPIC) {
-        shard
-            .image
-            .topics()
-            .for_each(|t| list(resource::TOPIC, t.name.to_string()));
-    }
-    request.answer(&response)
 }

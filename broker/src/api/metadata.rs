@@ -1,6 +1,11 @@
 //! Metadata (key 3): brokers of the cluster (one per core, or one per host in single-port mode), topics, leaders.
 use crate::{
+    answer::{
+        Elements, Portion, Progress,
+        distinct::{Names, firsts},
+    },
     metadata::TopicImage,
+    settings::Settings,
     shard::{
         Shard,
         control::AUTO_CREATE_MS,
@@ -11,7 +16,7 @@ use crate::{
 };
 use netio::CoreId;
 use record::TopicId;
-use std::collections::BTreeSet;
+use std::{rc::Rc, sync::Arc};
 use wire::{
     Decode, ErrorCode, Reader,
     metadata::{
@@ -43,30 +48,34 @@ pub(crate) fn handle<'a>(
         .topics
         .as_ref()
         .is_none_or(|t| version == 0 && t.is_empty());
-    let wanted: Vec<Wanted> = match body.topics {
-        Some(topics) if !all => wanted(topics),
-        _ => shard
-            .image
-            .topics()
-            .map(|t| Wanted::Name(t.name.to_string()))
-            .collect(),
+    let wanted = match body.topics {
+        Some(topics) if !all => wanted(&topics),
+        _ => Wanted::All { behind: None },
     };
-    let operations = (
-        body.include_cluster_authorized_operations,
-        body.include_topic_authorized_operations,
-    );
-    let missing: Vec<String> = wanted
-        .iter()
-        .filter_map(|w| match w {
-            Wanted::Name(name) if shard.image.topic(name).is_none() => Some(name.clone()),
-            _ => None,
-        })
-        .collect();
-    let create =
-        !all && !missing.is_empty() && body.allow_auto_topic_creation && shard.auto_create_topics();
-    if !create {
-        let response = answer(shard, &wanted, operations);
-        return request.answer(&response);
+    let mut missing: Vec<String> = Vec::new();
+    if let Wanted::Names(names) = &wanted
+        && body.allow_auto_topic_creation
+        && shard.auto_create_topics()
+    {
+        let unknown = names
+            .iter()
+            .filter(|name| shard.image.topic(name).is_none());
+        missing.extend(unknown.map(str::to_owned));
+    }
+    let topics = Topics {
+        wanted,
+        at: 0,
+        settings: shard.settings.clone(),
+        operations: if body.include_topic_authorized_operations {
+            ALL_TOPIC_OPERATIONS
+        } else {
+            NO_OPERATIONS
+        },
+        open: None,
+    };
+    let around = around(shard, body.include_cluster_authorized_operations);
+    if missing.is_empty() {
+        return shard.answer_in_portions(request.pending, around, topics);
     }
     if shard.me != CoreId(0) {
         return Ok(shard.forward(request, CoreId(0)));
@@ -76,14 +85,13 @@ pub(crate) fn handle<'a>(
     // Without them the answer says that they are not there, on which clients ask again.
     let deadline = request.deadline(AUTO_CREATE_MS);
     shard.propose_then(records, deadline, move |shard, _| {
-        let response = answer(shard, &wanted, operations);
-        shard.finish(&pending, &response);
+        shard.finish_in_portions(pending, around, topics);
     });
     Ok(Stage::Later)
 }
 
 /// Versions 10 and 11 have topic ids in the schema and not yet in the protocol: Kafka refuses the request (`KafkaApis.handleTopicMetadataRequest`).
-fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataResponse<'static>> {
+fn refused_ids<'a>(body: &'a MetadataRequest<'_>, version: i16) -> Option<MetadataResponse<'a>> {
     let topics = body.topics.as_ref().filter(|_| version < 12)?;
     if topics
         .iter()
@@ -91,12 +99,15 @@ fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataRespo
     {
         return None;
     }
-    let name = |t: &MetadataRequestTopic<'_>| t.name.clone().unwrap_or_default().into_owned();
     let topics = topics
         .iter()
         .map(|t| MetadataResponseTopic {
             is_internal: false,
-            ..unknown(Some(name(t)), t.topic_id, ErrorCode::InvalidRequest)
+            ..unknown(
+                Some(t.name.as_deref().unwrap_or_default()),
+                t.topic_id,
+                ErrorCode::InvalidRequest,
+            )
         })
         .collect();
     Some(MetadataResponse {
@@ -105,75 +116,51 @@ fn refused_ids(body: &MetadataRequest<'_>, version: i16) -> Option<MetadataRespo
     })
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 enum Wanted {
-    Name(String),
-    Id(TopicId),
+    /// Every topic, by name, behind one.
+    All {
+        behind: Option<Arc<str>>,
+    },
+    Names(Names),
+    Ids(Vec<TopicId>),
 }
 
 /// Each topic once, however often it is named. Where one is asked for by id, all are: names beside ids count for nothing
 /// (Kafka: `KafkaApis.handleTopicMetadataRequest`).
-fn wanted(topics: Vec<MetadataRequestTopic<'_>>) -> Vec<Wanted> {
+fn wanted(topics: &[MetadataRequestTopic<'_>]) -> Wanted {
     let by_id = topics.iter().any(|t| !t.topic_id.is_zero());
-    let mut named = BTreeSet::new();
-    topics
-        .into_iter()
-        .filter(|t| !(by_id && t.topic_id.is_zero()))
-        .map(|t| match t.name {
-            Some(name) if !by_id => Wanted::Name(name.into_owned()),
-            _ => Wanted::Id(t.topic_id),
-        })
-        .filter(|topic| named.insert(topic.clone()))
-        .collect()
+    if !by_id {
+        let firsts = firsts(topics, |a, b| a.name.cmp(&b.name));
+        let names = firsts
+            .into_iter()
+            .map(|at| topics[at as usize].name.as_deref());
+        return Wanted::Names(names.map(Option::unwrap_or_default).collect());
+    }
+    let mut ids: Vec<TopicId> = topics
+        .iter()
+        .map(|t| t.topic_id)
+        .filter(|id| !id.is_zero())
+        .collect();
+    crate::answer::distinct::keep_firsts(&mut ids, |a, b| a.0.cmp(&b.0));
+    Wanted::Ids(ids)
 }
 
-fn answer(
+/// What is said of the cluster, around its topics.
+fn around(
     shard: &Shard,
-    wanted: &[Wanted],
-    (cluster_operations, topic_operations): (bool, bool),
-) -> MetadataResponse<'static> {
-    let settings = &shard.settings;
-    let brokers = settings.endpoints_as(|e, rack| MetadataResponseBroker {
-        node_id: e.id,
-        host: e.host.into(),
-        port: e.port.into(),
-        rack,
-    });
-    let topics = wanted
-        .iter()
-        .map(|w| {
-            let mut topic = match w {
-                Wanted::Name(name) => match shard.image.topic(name) {
-                    Some(topic) => describe(shard, topic),
-                    None => {
-                        let valid = crate::controller::topics::is_valid_name(name);
-                        let error = if valid {
-                            ErrorCode::UnknownTopicOrPartition
-                        } else {
-                            ErrorCode::InvalidTopicException
-                        };
-                        unknown(Some(name.clone()), TopicId::ZERO, error)
-                    }
-                },
-                Wanted::Id(id) => match shard.image.topic_by_id(*id) {
-                    Some(topic) => describe(shard, topic),
-                    None => unknown(None, *id, ErrorCode::UnknownTopicId),
-                },
-            };
-            // An id that nobody knows is no resource to be authorized for.
-            topic.topic_authorized_operations = if topic_operations && topic.name.is_some() {
-                ALL_TOPIC_OPERATIONS
-            } else {
-                NO_OPERATIONS
-            };
-            topic
-        })
-        .collect();
-    MetadataResponse {
-        brokers,
-        cluster_id: Some(shard.cluster_id.to_string().into()),
+    cluster_operations: bool,
+) -> impl Fn() -> MetadataResponse<'static> + use<> {
+    let (settings, cluster_id) = (shard.settings.clone(), shard.cluster_id.clone());
+    move || MetadataResponse {
+        brokers: settings.endpoints_as(|e, rack| MetadataResponseBroker {
+            node_id: e.id,
+            host: e.host.into(),
+            port: e.port.into(),
+            rack,
+        }),
+        cluster_id: Some(cluster_id.to_string().into()),
         controller_id: settings.client_id_of(CoreId(0)),
-        topics,
         cluster_authorized_operations: if cluster_operations {
             ALL_CLUSTER_OPERATIONS
         } else {
@@ -183,51 +170,128 @@ fn answer(
     }
 }
 
-fn unknown(name: Option<String>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic<'static> {
+/// Topics, one after the other, and of a large one some partitions at a time.
+struct Topics {
+    wanted: Wanted,
+    at: usize,
+    settings: Rc<Settings>,
+    operations: i32,
+    /// The topic that is being written, as it was when it was begun; how many of its partitions are; what comes behind them.
+    open: Option<(Arc<TopicImage>, usize, Vec<u8>)>,
+}
+
+impl Topics {
+    /// Begins the next topic, or writes that it is not there; false when there is none.
+    fn next(&mut self, shard: &Shard, out: &mut Portion) -> Result<bool, wire::Error> {
+        let image = &shard.image;
+        let found = match &mut self.wanted {
+            Wanted::All { behind } => {
+                let Some(topic) = image.topic_after(behind.as_deref()) else {
+                    return Ok(false);
+                };
+                *behind = Some(topic.name.clone());
+                Ok(topic)
+            }
+            Wanted::Names(names) => match names.get(self.at) {
+                None => return Ok(false),
+                Some(name) => image.shared_topic(name).ok_or_else(|| {
+                    let valid = crate::controller::topics::is_valid_name(name);
+                    let error = if valid {
+                        ErrorCode::UnknownTopicOrPartition
+                    } else {
+                        ErrorCode::InvalidTopicException
+                    };
+                    MetadataResponseTopic {
+                        topic_authorized_operations: self.operations,
+                        ..unknown(Some(name), TopicId::ZERO, error)
+                    }
+                }),
+            },
+            Wanted::Ids(ids) => match ids.get(self.at) {
+                None => return Ok(false),
+                // An id that nobody knows is no resource to be authorized for.
+                Some(&id) => image
+                    .shared_topic_by_id(id)
+                    .ok_or_else(|| MetadataResponseTopic {
+                        topic_authorized_operations: NO_OPERATIONS,
+                        ..unknown(None, id, ErrorCode::UnknownTopicId)
+                    }),
+            },
+        };
+        match found {
+            Ok(topic) => {
+                let head = MetadataResponseTopic {
+                    error_code: 0,
+                    name: Some((&*topic.name).into()),
+                    topic_id: topic.id,
+                    is_internal: is_internal(&topic.name),
+                    partitions: Vec::new(),
+                    topic_authorized_operations: self.operations,
+                };
+                let tail = out.begin(&head, topic.partitions.len())?;
+                self.open = Some((topic.clone(), 0, tail));
+            }
+            Err(unknown) => out.put(&unknown)?,
+        }
+        self.at += 1;
+        Ok(true)
+    }
+}
+
+impl Elements for Topics {
+    fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        loop {
+            if let Some((topic, written, tail)) = &mut self.open {
+                while *written < topic.partitions.len() {
+                    if out.is_full() {
+                        return Ok(Progress::More);
+                    }
+                    out.put_inner(&partition(&self.settings, topic, *written))?;
+                    *written += 1;
+                }
+                out.end(tail);
+                self.open = None;
+            }
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            if !self.next(shard, out)? {
+                return Ok(Progress::Done);
+            }
+        }
+    }
+}
+
+fn unknown(name: Option<&str>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic<'_> {
     MetadataResponseTopic {
         error_code: error.code(),
-        is_internal: name.as_deref().is_some_and(is_internal),
+        is_internal: name.is_some_and(is_internal),
         name: name.map(Into::into),
         topic_id: id,
         ..Default::default()
     }
 }
 
-fn describe(shard: &Shard, topic: &TopicImage) -> MetadataResponseTopic<'static> {
-    let settings = &shard.settings;
-    let partitions = topic
-        .partitions
-        .iter()
-        .enumerate()
-        .map(|(index, p)| {
-            let partition_index = i32::try_from(index).unwrap_or(i32::MAX);
-            let core = core_of(topic.id, partition_index, settings.cores);
-            // Records speak of hosts; clients see the host's leading core.
-            let visible = |host: &i32| {
-                if *host == settings.node_id {
-                    settings.client_id_of(core)
-                } else {
-                    *host
-                }
-            };
-            MetadataResponsePartition {
-                error_code: 0,
-                partition_index,
-                leader_id: visible(&p.leader),
-                leader_epoch: p.leader_epoch,
-                replica_nodes: p.replicas.iter().map(visible).collect(),
-                isr_nodes: p.isr.iter().map(visible).collect(),
-                offline_replicas: Vec::new(),
-            }
-        })
-        .collect();
-    MetadataResponseTopic {
+fn partition(settings: &Settings, topic: &TopicImage, index: usize) -> MetadataResponsePartition {
+    let p = &topic.partitions[index];
+    let partition_index = i32::try_from(index).unwrap_or(i32::MAX);
+    let core = core_of(topic.id, partition_index, settings.cores);
+    // Records speak of hosts; clients see the host's leading core.
+    let visible = |host: &i32| {
+        if *host == settings.node_id {
+            settings.client_id_of(core)
+        } else {
+            *host
+        }
+    };
+    MetadataResponsePartition {
         error_code: 0,
-        name: Some(topic.name.to_string().into()),
-        topic_id: topic.id,
-        is_internal: is_internal(&topic.name),
-        partitions,
-        ..Default::default()
+        partition_index,
+        leader_id: visible(&p.leader),
+        leader_epoch: p.leader_epoch,
+        replica_nodes: p.replicas.iter().map(visible).collect(),
+        isr_nodes: p.isr.iter().map(visible).collect(),
+        offline_replicas: Vec::new(),
     }
 }
 

@@ -39,6 +39,7 @@ pub mod offset_commit;
 pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
+pub(crate) mod partitions;
 pub mod produce;
 pub mod reassignments;
 pub(crate) mod split;

@@ -1,5 +1,8 @@
 //! OffsetCommit (key 8): a group's positions. Partitions that do not exist are refused here, the rest by the coordinator.
-use super::groups::{one, unknown_partition};
+use super::{
+    groups::{one, unknown_partition},
+    split::merged,
+};
 use crate::{
     group::{self, Response},
     shard::{
@@ -83,16 +86,7 @@ pub(crate) fn handle<'a>(
             let Response::OffsetCommit(mut answer) = answer else {
                 unreachable!("{answer:?} to OffsetCommit")
             };
-            for topic in refused {
-                match answer
-                    .topics
-                    .iter_mut()
-                    .find(|t| t.name == topic.name && t.topic_id == topic.topic_id)
-                {
-                    Some(known) => known.partitions.extend(topic.partitions),
-                    None => answer.topics.push(topic),
-                }
-            }
+            answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
             pending.encode(&answer)
         },
     )

@@ -1,5 +1,8 @@
 //! OffsetDelete (key 47): forgets committed positions of topics that the group is not subscribed to.
-use super::groups::{one, unknown_partition};
+use super::{
+    groups::{one, unknown_partition},
+    split::merged,
+};
 use crate::{
     group::{self, Response},
     shard::{
@@ -55,12 +58,7 @@ pub(crate) fn handle<'a>(
                 unreachable!("{answer:?} to OffsetDelete")
             };
             if answer.error_code == 0 {
-                for topic in refused {
-                    match answer.topics.iter_mut().find(|t| t.name == topic.name) {
-                        Some(known) => known.partitions.extend(topic.partitions),
-                        None => answer.topics.push(topic),
-                    }
-                }
+                answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
             }
             pending.encode(&answer)
         },

@@ -1,13 +1,11 @@
 //! OffsetFetch (key 9): committed positions, of one group or (from version 8 on) of several.
 use super::{
-    groups::{by_core, other_core},
+    groups::{Committed, by_core, other_core},
     split::must_split,
 };
 use crate::{
-    group::{
-        self, Response,
-        request::{fetch_groups, fetch_response},
-    },
+    answer::{Elements, Portion, Progress, distinct::keep_firsts},
+    group::request::{fetch_groups, fetch_has_group_error, no_offset},
     shard::{
         Shard,
         forward::Split,
@@ -15,11 +13,13 @@ use crate::{
     },
 };
 use record::TopicId;
+use std::{cell::Cell, rc::Rc};
 use wire::{
-    Decode, ErrorCode, Reader,
+    Decode, ErrorCode, IntoOwned, Reader,
     offset_fetch::{
         OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup,
-        OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+        OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+        OffsetFetchResponseTopics,
     },
 };
 
@@ -29,7 +29,13 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let version = request.version();
-    let body = OffsetFetchRequest::decode(reader, version)?;
+    let mut body = OffsetFetchRequest::decode(reader, version)?;
+    // What is asked twice is answered once: what was committed may be a thousand times as long as the question.
+    keep_firsts(&mut body.groups, |a, b| {
+        let all = |g: &OffsetFetchRequestGroup<'_>| g.topics.is_none();
+        let by_group = a.group_id.cmp(&b.group_id).then(all(a).cmp(&all(b)));
+        by_group.then_with(|| by_topics(a, b))
+    });
     if version < 8 {
         if let Some(core) = other_core(shard, request, &body.group_id) {
             return Ok(shard.forward(request, core));
@@ -55,110 +61,324 @@ pub(crate) fn handle<'a>(
         if !parts.is_empty() {
             return shard.scatter(request, parts);
         }
-        return request.answer(&fetch_response(Vec::new(), version));
+        return request.answer(&OffsetFetchResponse::default());
     }
-    let mut groups = fetch_groups(&body, version);
-    let by_id = version >= 10;
-    let mut unknown: Vec<Vec<OffsetFetchResponseTopics<'static>>> = Vec::new();
-    for group in &mut groups {
-        unknown.push(if by_id {
-            name_topics(shard, group)
-        } else {
-            Vec::new()
-        });
-    }
-    let parts: Vec<(i32, group::Request<'_>)> = groups
-        .iter()
-        .map(|g| {
-            (
-                shard.partition_of_group(&g.group_id).unwrap_or(-1),
-                group::Request::OffsetFetch(g),
-            )
-        })
+    let mut groups: Vec<OffsetFetchRequestGroup<'static>> = fetch_groups(&body, version)
+        .into_iter()
+        .map(IntoOwned::into_owned)
         .collect();
-    // Without a list of topics the answer has them all, by name: from version 10 on each needs its id.
-    let names: Vec<(String, TopicId)> = if by_id && groups.iter().any(|g| g.topics.is_none()) {
-        shard
-            .image
-            .topics()
-            .map(|t| (t.name.to_string(), t.id))
-            .collect()
-    } else {
-        Vec::new()
+    let topics = groups
+        .iter_mut()
+        .flat_map(|g| g.topics.iter_mut().flatten());
+    for topic in topics {
+        keep_firsts(&mut topic.partition_indexes, Ord::cmp);
+    }
+    let error = Rc::new(Cell::new(ErrorCode::None));
+    let offsets = Offsets {
+        groups,
+        version,
+        error: error.clone(),
+        at: 0,
+        group: None,
+        topic: None,
+        interrupted: 0,
+        committed: Committed::default(),
     };
-    shard.coordinate(request, &parts, move |pending, answers| {
-        let groups: Vec<OffsetFetchResponseGroup<'static>> = answers
-            .into_iter()
-            .zip(unknown)
-            .map(|(answer, unknown)| {
-                let Response::OffsetFetch(mut group) = answer else {
-                    unreachable!("{answer:?} to OffsetFetch")
-                };
-                if pending.version >= 10 {
-                    name_ids(&mut group, &names);
-                }
-                if group.error_code == 0 {
-                    group.topics.extend(unknown);
-                }
-                group
-            })
-            .collect();
-        pending.encode(&fetch_response(groups, pending.version))
+    let around = move || OffsetFetchResponse {
+        error_code: error.get().code(),
+        ..Default::default()
+    };
+    shard.answer_in_portions(request.pending, around, offsets)
+}
+
+fn by_topics(
+    a: &OffsetFetchRequestGroup<'_>,
+    b: &OffsetFetchRequestGroup<'_>,
+) -> std::cmp::Ordering {
+    let topics = |g: &OffsetFetchRequestGroup<'_>| g.topics.as_ref().map_or(0, Vec::len);
+    topics(a).cmp(&topics(b)).then_with(|| {
+        let (a, b) = (a.topics.iter().flatten(), b.topics.iter().flatten());
+        a.map(|t| (&*t.name, t.topic_id.0, &*t.partition_indexes))
+            .cmp(b.map(|t| (&*t.name, t.topic_id.0, &*t.partition_indexes)))
     })
 }
 
-/// Gives topics of an answer that were not asked by id theirs; those that are gone are left out.
-fn name_ids(group: &mut OffsetFetchResponseGroup<'static>, names: &[(String, TopicId)]) {
-    group.topics.retain_mut(|topic| {
-        if topic.topic_id.is_zero() {
-            let known = names.binary_search_by(|(name, _)| name.as_str().cmp(&topic.name));
-            topic.topic_id = known
-                .ok()
-                .and_then(|at| names.get(at))
-                .map_or(TopicId::ZERO, |(_, id)| *id);
-        }
-        !topic.topic_id.is_zero()
-    });
+/// A group that changes again and again is answered in one go.
+const INTERRUPTED_MAX: u32 = 3;
+
+/// What groups have committed: one group, topic and partition after the other.
+struct Offsets {
+    groups: Vec<OffsetFetchRequestGroup<'static>>,
+    version: i16,
+    /// Of the only group, in versions that have one.
+    error: Rc<Cell<ErrorCode>>,
+    at: usize,
+    group: Option<OpenGroup>,
+    topic: Option<OpenTopic>,
+    interrupted: u32,
+    committed: Committed,
 }
 
-/// Gives topics asked by id their names; those that nobody knows are set apart with UNKNOWN_TOPIC_ID.
-fn name_topics(
-    shard: &Shard,
-    group: &mut OffsetFetchRequestGroup<'_>,
-) -> Vec<OffsetFetchResponseTopics<'static>> {
-    let mut unknown = Vec::new();
-    let Some(topics) = &mut group.topics else {
-        return unknown;
-    };
-    topics.retain_mut(|topic| match shard.image.topic_by_id(topic.topic_id) {
-        Some(known) => {
-            topic.name = known.name.to_string().into();
-            true
+/// A group that is being written.
+struct OpenGroup {
+    topics: usize,
+    written: usize,
+    /// The last topic that was written: its place, or its name where all are asked for.
+    behind: Option<String>,
+    tail: Vec<u8>,
+    error: ErrorCode,
+}
+
+/// A topic of it.
+struct OpenTopic {
+    name: String,
+    /// As it is known; none if it was asked for by an id that nobody knows.
+    id: Option<TopicId>,
+    partitions: usize,
+    written: usize,
+    behind: Option<i32>,
+    tail: Vec<u8>,
+}
+
+impl Offsets {
+    fn is_batched(&self) -> bool {
+        self.version >= 8
+    }
+
+    fn again(&mut self) -> Progress {
+        (self.at, self.group, self.topic) = (0, None, None);
+        self.error.set(ErrorCode::None);
+        self.interrupted += 1;
+        self.committed = Committed::default();
+        Progress::Again
+    }
+
+    fn is_full(&self, out: &Portion) -> bool {
+        out.is_full() && self.interrupted < INTERRUPTED_MAX
+    }
+
+    /// The id of a topic in an answer to "all there is": from version 10 on it must have one.
+    fn listed_id(&self, shard: &Shard, topic: &str) -> Option<TopicId> {
+        if self.version < 10 {
+            return Some(TopicId::ZERO);
         }
-        None => {
-            let partitions = topic
-                .partition_indexes
-                .iter()
-                .map(|&partition_index| OffsetFetchResponsePartitions {
-                    partition_index,
-                    committed_offset: -1,
-                    committed_leader_epoch: -1,
-                    metadata: Some("".into()),
-                    error_code: ErrorCode::UnknownTopicId.code(),
-                })
-                .collect();
-            unknown.push(OffsetFetchResponseTopics {
-                name: "".into(),
-                topic_id: topic.topic_id,
-                partitions,
+        shard.image.topic(topic).map(|t| t.id)
+    }
+
+    fn begin_group(&mut self, shard: &Shard, out: &mut Portion) -> Result<(), wire::Error> {
+        let group = &self.groups[self.at];
+        let read = self.committed.read_group(shard, &group.group_id);
+        let (topics, error) = match (read, &group.topics) {
+            (Ok(_), Some(topics)) => (topics.len(), ErrorCode::None),
+            (Ok(coordinator), None) => {
+                let names = coordinator.committed_topics(&group.group_id, None);
+                let known = names.filter(|(name, _)| self.listed_id(shard, name).is_some());
+                (known.count(), ErrorCode::None)
+            }
+            (Err(error), Some(topics)) if !fetch_has_group_error(self.version) => {
+                (topics.len(), error)
+            }
+            (Err(error), _) => (0, error),
+        };
+        let tail = if self.is_batched() {
+            let head = OffsetFetchResponseGroup {
+                group_id: (&*group.group_id).into(),
+                topics: Vec::new(),
+                error_code: error.code(),
+            };
+            out.begin(&head, topics)?
+        } else {
+            if fetch_has_group_error(self.version) {
+                self.error.set(error);
+            }
+            Vec::new()
+        };
+        self.group = Some(OpenGroup {
+            topics,
+            written: 0,
+            behind: None,
+            tail,
+            error,
+        });
+        Ok(())
+    }
+
+    /// The next topic of the open group; `None` when there is none although there should be.
+    fn begin_topic(&mut self, shard: &Shard, out: &mut Portion) -> Result<Option<()>, wire::Error> {
+        let asked = &self.groups[self.at];
+        let Some(group) = &self.group else {
+            return Ok(None);
+        };
+        let (name, id, partitions) = if let Some(topics) = &asked.topics {
+            let topic = &topics[group.written];
+            let partitions = topic.partition_indexes.len();
+            if self.version < 10 {
+                (topic.name.to_string(), Some(TopicId::ZERO), partitions)
+            } else {
+                let known = shard.image.topic_by_id(topic.topic_id);
+                let name = known.map(|t| t.name.to_string());
+                (name.unwrap_or_default(), known.map(|t| t.id), partitions)
+            }
+        } else {
+            let Ok(coordinator) = self.committed.read_group(shard, &asked.group_id) else {
+                return Ok(None);
+            };
+            let mut names = coordinator.committed_topics(&asked.group_id, group.behind.as_deref());
+            let next = names.find_map(|(name, partitions)| {
+                let id = self.listed_id(shard, name)?;
+                Some((name.to_owned(), Some(id), partitions))
             });
-            false
+            let Some(next) = next else {
+                return Ok(None);
+            };
+            next
+        };
+        let topic_id = match &asked.topics {
+            Some(topics) => topics[group.written].topic_id,
+            None => id.unwrap_or_default(),
+        };
+        let tail = if self.is_batched() {
+            let head = OffsetFetchResponseTopics {
+                name: (&*name).into(),
+                topic_id,
+                partitions: Vec::new(),
+            };
+            out.begin_inner(&head, partitions)?
+        } else {
+            let head = OffsetFetchResponseTopic {
+                name: (&*name).into(),
+                partitions: Vec::new(),
+            };
+            out.begin(&head, partitions)?
+        };
+        self.topic = Some(OpenTopic {
+            name,
+            id,
+            partitions,
+            written: 0,
+            behind: None,
+            tail,
+        });
+        Ok(Some(()))
+    }
+
+    /// Writes partitions of the open topic; `None` when it is not as it was.
+    fn write_partitions(
+        &mut self,
+        shard: &Shard,
+        out: &mut Portion,
+    ) -> Result<Option<()>, wire::Error> {
+        let asked = &self.groups[self.at];
+        let (Some(group), Some(topic)) = (&mut self.group, &mut self.topic) else {
+            return Ok(None);
+        };
+        let full = |out: &Portion| out.is_full() && self.interrupted < INTERRUPTED_MAX;
+        let error = match topic.id {
+            _ if group.error != ErrorCode::None => group.error,
+            None => ErrorCode::UnknownTopicId,
+            Some(_) => ErrorCode::None,
+        };
+        if let Some(topics) = &asked.topics {
+            let indexes = &topics[group.written].partition_indexes;
+            for &index in &indexes[topic.written..] {
+                if full(out) {
+                    return Ok(Some(()));
+                }
+                let answer = if error == ErrorCode::None {
+                    let Ok(coordinator) = self.committed.read_group(shard, &asked.group_id) else {
+                        return Ok(None);
+                    };
+                    let named = (&*topic.name, topic.id.unwrap_or_default());
+                    coordinator.committed(&asked.group_id, named, index)
+                } else {
+                    no_offset(index, error)
+                };
+                put_partition(out, self.version, answer)?;
+                topic.written += 1;
+            }
+        } else {
+            let Ok(coordinator) = self.committed.read_group(shard, &asked.group_id) else {
+                return Ok(None);
+            };
+            let all = coordinator.committed_partitions(&asked.group_id, &topic.name, topic.behind);
+            for answer in all {
+                if full(out) {
+                    return Ok(Some(()));
+                }
+                if topic.written == topic.partitions {
+                    return Ok(None);
+                }
+                topic.behind = Some(answer.partition_index);
+                put_partition(out, self.version, answer)?;
+                topic.written += 1;
+            }
+            if topic.written < topic.partitions {
+                return Ok(None);
+            }
         }
-    });
-    unknown
+        out.end(&topic.tail);
+        group.written += 1;
+        group.behind = Some(std::mem::take(&mut topic.name));
+        self.topic = None;
+        Ok(Some(()))
+    }
+
+    /// One step; `None` when what was written is not true any more.
+    fn step(&mut self, shard: &Shard, out: &mut Portion) -> Result<Option<()>, wire::Error> {
+        let Some(group) = &self.group else {
+            self.begin_group(shard, out)?;
+            return Ok(Some(()));
+        };
+        if self.topic.is_some() {
+            return self.write_partitions(shard, out);
+        }
+        if group.written < group.topics {
+            return self.begin_topic(shard, out);
+        }
+        out.end(&group.tail);
+        self.group = None;
+        self.at += 1;
+        Ok(Some(()))
+    }
+}
+
+impl Elements for Offsets {
+    fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while self.at < self.groups.len() {
+            if self.is_full(out) {
+                return Ok(Progress::More);
+            }
+            if self.step(shard, out)?.is_none() {
+                return Ok(self.again());
+            }
+        }
+        Ok(match self.committed.end(shard, out.id) {
+            Progress::Again => self.again(),
+            progress => progress,
+        })
+    }
+}
+
+fn put_partition(
+    out: &mut Portion,
+    version: i16,
+    answer: OffsetFetchResponsePartitions<'_>,
+) -> Result<(), wire::Error> {
+    if version >= 8 {
+        return out.put_inner(&answer);
+    }
+    out.put_inner(&OffsetFetchResponsePartition {
+        partition_index: answer.partition_index,
+        committed_offset: answer.committed_offset,
+        committed_leader_epoch: answer.committed_leader_epoch,
+        metadata: answer.metadata,
+        error_code: answer.error_code,
+    })
 }
 
 impl Split for OffsetFetchRequest<'_> {
+    const IS_LIST: bool = true;
+
     fn merge<'r: 'r>(answers: Vec<OffsetFetchResponse<'r>>) -> OffsetFetchResponse<'r> {
         OffsetFetchResponse {
             groups: answers.into_iter().flat_map(|a| a.groups).collect(),

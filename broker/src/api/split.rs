@@ -19,7 +19,8 @@ pub(crate) trait Topic: Clone {
 
 /// A topic of an answer, with its partitions.
 pub(crate) trait Answered {
-    fn same_topic(&self, other: &Self) -> bool;
+    /// Which topic: by name, and by id where there is one.
+    fn topic(&self) -> (Str<'_>, TopicId);
     fn append(&mut self, other: &mut Self);
 }
 
@@ -38,8 +39,8 @@ macro_rules! topic {
             }
         }
         impl Answered for $response {
-            fn same_topic(&self, other: &Self) -> bool {
-                self.$answer_name == other.$answer_name
+            fn topic(&self) -> (Str<'_>, TopicId) {
+                (Str::Borrowed(&*self.$answer_name), TopicId::ZERO)
             }
             fn append(&mut self, other: &mut Self) {
                 self.$answers.append(&mut other.$answers);
@@ -48,9 +49,27 @@ macro_rules! topic {
     };
 }
 
+macro_rules! answered {
+    ($answer:ty, $id:expr) => {
+        impl Answered for $answer {
+            fn topic(&self) -> (Str<'_>, TopicId) {
+                (Str::Borrowed(&*self.name), $id(self))
+            }
+            fn append(&mut self, other: &mut Self) {
+                self.partitions.append(&mut other.partitions);
+            }
+        }
+    };
+}
+
+answered!(dl::DescribeLogDirsTopic<'_>, |_: &Self| TopicId::ZERO);
+answered!(oc::OffsetCommitResponseTopic<'_>, |t: &Self| t.topic_id);
+answered!(od::OffsetDeleteResponseTopic<'_>, |_: &Self| TopicId::ZERO);
+
 use wire::{
-    delete_records as dr, describe_producers as dp, list_offsets as lo,
-    offset_for_leader_epoch as oe, produce as pr,
+    Str, delete_records as dr, describe_log_dirs as dl, describe_producers as dp,
+    list_offsets as lo, offset_commit as oc, offset_delete as od, offset_for_leader_epoch as oe,
+    produce as pr,
 };
 
 topic!(
@@ -112,8 +131,8 @@ impl<'a> Topic for pr::TopicProduceData<'a> {
 }
 
 impl Answered for pr::TopicProduceResponse<'_> {
-    fn same_topic(&self, other: &Self) -> bool {
-        self.name == other.name && self.topic_id == other.topic_id
+    fn topic(&self) -> (Str<'_>, TopicId) {
+        (Str::Borrowed(&*self.name), self.topic_id)
     }
     fn append(&mut self, other: &mut Self) {
         self.partition_responses
@@ -193,14 +212,61 @@ pub(crate) fn scatter_parts<Q: Split>(
     }
 }
 
-/// Topics of several answers, partitions of the same topic together.
+/// Topics of several answers, partitions of the same topic together, in the order in which they are named first.
 pub(crate) fn merged<T: Answered>(answers: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
-    let mut all: Vec<T> = Vec::new();
-    for mut topic in answers.into_iter().flatten() {
-        match all.iter_mut().find(|t| t.same_topic(&topic)) {
-            Some(known) => known.append(&mut topic),
-            None => all.push(topic),
+    let all: Vec<T> = answers.into_iter().flatten().collect();
+    let by_topic = |a: &T, b: &T| {
+        let ((a, a_id), (b, b_id)) = (a.topic(), b.topic());
+        a.cmp(&b).then(a_id.0.cmp(&b_id.0))
+    };
+    // The place of the first of each topic, for all that are sorted behind it.
+    let mut places: Vec<u32> = (0..u32::try_from(all.len()).unwrap_or(u32::MAX)).collect();
+    let topic = |place: u32| &all[place as usize];
+    places.sort_unstable_by(|&a, &b| by_topic(topic(a), topic(b)).then(a.cmp(&b)));
+    let mut first_of: Vec<u32> = vec![0; all.len()];
+    for same in places.chunk_by(|&a, &b| by_topic(topic(a), topic(b)).is_eq()) {
+        for &place in same {
+            first_of[place as usize] = same[0];
         }
     }
-    all
+    drop(places);
+    let mut merged: Vec<T> = Vec::new();
+    let mut places_merged: Vec<u32> = vec![0; first_of.len()];
+    for (place, mut topic) in all.into_iter().enumerate() {
+        let first = first_of[place] as usize;
+        if first == place {
+            places_merged[place] = u32::try_from(merged.len()).unwrap_or(u32::MAX);
+            merged.push(topic);
+        } else {
+            merged[places_merged[first] as usize].append(&mut topic);
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_put_together_in_the_order_of_their_first_naming() {
+        let topic = |name: &'static str, partitions: &[i32]| dp::TopicResponse {
+            name: name.into(),
+            partitions: partitions
+                .iter()
+                .map(|&partition_index| dp::PartitionResponse {
+                    partition_index,
+                    ..Default::default()
+                })
+                .collect(),
+        };
+        let all = merged([
+            vec![topic("b", &[1]), topic("a", &[1])],
+            vec![topic("c", &[]), topic("a", &[0, 2]), topic("b", &[0])],
+        ]);
+        assert_eq!(
+            all,
+            [topic("b", &[1, 0]), topic("a", &[1, 0, 2]), topic("c", &[])]
+        );
+    }
 }

@@ -283,6 +283,29 @@ impl Runtime {
         Vec::new()
     }
 
+    /// Answers (with no groups) when all that was appended up to now is committed: what was read of the state is true then.
+    pub fn when_committed(&mut self, reply_to: ReplyTo) {
+        match self.status {
+            Status::Active => self.hold(vec![(reply_to, Response::ListGroups(Ok(Vec::new())))]),
+            _ => {
+                let refused = Response::ListGroups(Err(ErrorCode::NotCoordinator));
+                self.ready.push_back((reply_to, refused));
+            }
+        }
+    }
+
+    /// The state machine, if it serves.
+    ///
+    /// # Errors
+    /// What a request is refused with otherwise.
+    pub fn serving(&self) -> Result<&Coordinator, ErrorCode> {
+        match self.status {
+            Status::Active => Ok(&self.state),
+            Status::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
+            Status::Failed => Err(ErrorCode::NotCoordinator),
+        }
+    }
+
     /// When [`Runtime::tick`] is due (monotonic ms); it may find nothing to do then.
     pub fn next_deadline(&self) -> Option<u64> {
         (self.status == Status::Active)

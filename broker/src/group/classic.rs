@@ -15,6 +15,7 @@ use super::member::{Member, Protocol};
 use super::subscription;
 use crate::coordinator::ReplyTo;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use wire::ErrorCode;
 
@@ -129,6 +130,12 @@ impl Classic {
 
     pub(super) fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
         self.members.values()
+    }
+
+    /// By id.
+    pub(super) fn members_from(&self, from: Bound<&str>) -> impl Iterator<Item = &Member> {
+        let members = self.members.range::<str, _>((from, Bound::Unbounded));
+        members.map(|(_, member)| member)
     }
 
     pub(super) fn member(&self, id: &str) -> Option<&Member> {

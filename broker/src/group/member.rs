@@ -13,16 +13,14 @@ pub(super) struct Protocol {
 
 /// Protocols of a request in order of preference. A name said twice counts once, or it would vote twice.
 pub(super) fn protocols(request: &[JoinGroupRequestProtocol<'_>]) -> Vec<Protocol> {
-    let mut protocols: Vec<Protocol> = Vec::with_capacity(request.len().min(16));
-    for protocol in request {
-        if !protocols.iter().any(|known| *known.name == *protocol.name) {
-            protocols.push(Protocol {
-                name: protocol.name.as_ref().into(),
-                metadata: protocol.metadata.as_ref().into(),
-            });
-        }
-    }
-    protocols
+    let firsts = crate::answer::distinct::firsts(request, |a, b| a.name.cmp(&b.name));
+    let firsts = firsts.into_iter().map(|at| &request[at as usize]);
+    firsts
+        .map(|protocol| Protocol {
+            name: protocol.name.as_ref().into(),
+            metadata: protocol.metadata.as_ref().into(),
+        })
+        .collect()
 }
 
 /// Memory held by them, about.

@@ -54,6 +54,8 @@ mod versions;
 mod tests;
 
 pub use classic::GroupState;
+pub use describe::Membership;
+pub use list::Wanted;
 pub use options::{Limits, Options};
 pub use request::{Request, Response};
 pub use state::Coordinator;

@@ -3,7 +3,7 @@
 //! Most of a coordinator's memory: a topic's name is held once per group, a commit without metadata takes 64 bytes.
 //! Ordered maps, so that answers and snapshots come in the same order in every run.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 use wire::Uuid;
 
 /// No expiry of its own.
@@ -111,6 +111,15 @@ impl Offsets {
             .map(|(topic, partitions)| (&**topic, partitions))
     }
 
+    /// By name.
+    pub(super) fn topics_from(
+        &self,
+        from: Bound<&str>,
+    ) -> impl Iterator<Item = (&str, &TopicOffsets)> {
+        let topics = self.topics.range::<str, _>((from, Bound::Unbounded));
+        topics.map(|(topic, partitions)| (&**topic, partitions))
+    }
+
     pub(super) fn put(&mut self, topic: &str, partition: i32, commit: Commit) {
         self.bytes += commit.bytes();
         // Not `entry`: it would need the topic's name as its own at every commit.
@@ -146,7 +155,7 @@ impl Offsets {
         &self,
         behind: Option<&(Box<str>, i32)>,
     ) -> impl Iterator<Item = (&str, i32, &Commit)> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
+        use Bound::{Excluded, Included, Unbounded};
         let topic = behind.map(|(topic, _)| topic.clone());
         let from = topic.clone().map_or(Unbounded, Included);
         let partition = behind.map(|(_, partition)| *partition);

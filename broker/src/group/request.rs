@@ -233,7 +233,7 @@ pub(super) fn commit_error(
 }
 
 /// "There is no offset", or why it is not told.
-pub(super) fn no_offset(
+pub(crate) fn no_offset(
     partition: i32,
     error: ErrorCode,
 ) -> OffsetFetchResponsePartitions<'static> {
@@ -270,6 +270,11 @@ fn fetch_error(
         topics,
         error_code: error.into(),
     }
+}
+
+/// Whether an error of a group stands beside its topics.
+pub(crate) const fn fetch_has_group_error(version: i16) -> bool {
+    versions::fetch_has_group_error(version)
 }
 
 /// The groups of an OffsetFetch, of whatever version.

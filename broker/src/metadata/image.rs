@@ -28,13 +28,14 @@ pub type Configs = BTreeMap<String, String>;
 /// All metadata of the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
-    topics: HashMap<TopicId, TopicImage, FixedState>,
+    /// Shared, as overrides are: a long answer keeps what it began with.
+    topics: HashMap<TopicId, Arc<TopicImage>, FixedState>,
     /// Twice by name: hashed for the look-up of every request, ordered for lists.
     by_name: HashMap<Arc<str>, TopicId, FixedState>,
     ordered: BTreeMap<Arc<str>, TopicId>,
     partitions: usize,
     /// By resource type, then name.
-    configs: BTreeMap<i8, BTreeMap<String, Configs>>,
+    configs: BTreeMap<i8, BTreeMap<String, Arc<Configs>>>,
     features: BTreeMap<String, i16>,
     brokers: BTreeMap<i32, RegisterBrokerRecord>,
     producer_ids: Option<ProducerIdsRecord>,
@@ -66,7 +67,7 @@ pub struct PartitionImage {
     pub last_known_elr: Vec<i32>,
 }
 
-static NO_CONFIGS: LazyLock<Configs> = LazyLock::new(Configs::new);
+static NO_CONFIGS: LazyLock<Arc<Configs>> = LazyLock::new(Arc::default);
 /// `PartitionChangeRecord.leader`: unchanged (Kafka: `LeaderConstants.NO_LEADER_CHANGE`).
 const NO_LEADER_CHANGE: i32 = -2;
 const NO_RECOVERY_STATE_CHANGE: i8 = -1;
@@ -82,16 +83,26 @@ impl Image {
     }
 
     pub fn topic(&self, name: &str) -> Option<&TopicImage> {
+        self.shared_topic(name).map(|topic| &**topic)
+    }
+
+    /// As [`Self::topic`], to be kept: it stays as it is.
+    pub fn shared_topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
         self.topics.get(self.by_name.get(name)?)
     }
 
-    pub fn topic_by_id(&self, id: TopicId) -> Option<&TopicImage> {
+    /// As [`Self::topic_by_id`], to be kept.
+    pub fn shared_topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
         self.topics.get(&id)
+    }
+
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&TopicImage> {
+        self.topics.get(&id).map(|topic| &**topic)
     }
 
     /// Every topic, ordered by name.
     pub fn topics(&self) -> impl Iterator<Item = &TopicImage> {
-        self.ordered.values().map(|id| &self.topics[id])
+        self.ordered.values().map(|id| &*self.topics[id])
     }
 
     /// Topics from `name` on, `name` included, ordered by name.
@@ -99,7 +110,24 @@ impl Image {
         let range = (Bound::Included(name), Bound::Unbounded);
         self.ordered
             .range::<str, _>(range)
-            .map(|(_, id)| &self.topics[id])
+            .map(|(_, id)| &*self.topics[id])
+    }
+
+    /// The first topic behind `name`, by name; the first of all for none.
+    pub fn topic_after(&self, name: Option<&str>) -> Option<&Arc<TopicImage>> {
+        let after = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let (_, id) = self
+            .ordered
+            .range::<str, _>((after, Bound::Unbounded))
+            .next()?;
+        self.topics.get(id)
+    }
+
+    /// The last topic before `name`, by name.
+    pub fn topic_before(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        let before = (Bound::Unbounded, Bound::Excluded(name));
+        let (_, id) = self.ordered.range::<str, _>(before).next_back()?;
+        self.topics.get(id)
     }
 
     pub fn topic_count(&self) -> usize {
@@ -120,6 +148,11 @@ impl Image {
 
     /// Overrides of a resource (codes: [`resource`]); empty when it has none.
     pub fn configs(&self, resource_type: i8, name: &str) -> &Configs {
+        self.shared_configs(resource_type, name)
+    }
+
+    /// As [`Self::configs`], to be kept: they stay as they are.
+    pub fn shared_configs(&self, resource_type: i8, name: &str) -> &Arc<Configs> {
         self.configs
             .get(&resource_type)
             .and_then(|by_name| by_name.get(name))
@@ -197,11 +230,11 @@ impl Image {
         self.ordered.insert(name.clone(), r.topic_id);
         self.topics.insert(
             r.topic_id,
-            TopicImage {
+            Arc::new(TopicImage {
                 name,
                 id: r.topic_id,
                 partitions: Vec::new(),
-            },
+            }),
         );
         true
     }
@@ -210,6 +243,7 @@ impl Image {
         let Some(topic) = self.topics.get_mut(&r.topic_id) else {
             return false;
         };
+        let topic = Arc::make_mut(topic);
         let Ok(index) = usize::try_from(r.partition_id) else {
             return false;
         };
@@ -232,7 +266,7 @@ impl Image {
             return false;
         };
         let index = usize::try_from(r.partition_id).ok();
-        let Some(partition) = index.and_then(|i| topic.partitions.get_mut(i)) else {
+        let Some(partition) = index.and_then(|i| Arc::make_mut(topic).partitions.get_mut(i)) else {
             return false;
         };
         partition.change(r);
@@ -254,10 +288,8 @@ impl Image {
         match &r.value {
             Some(value) => {
                 let by_name = self.configs.entry(r.resource_type).or_default();
-                by_name
-                    .entry(r.resource_name.to_string())
-                    .or_default()
-                    .insert(r.name.to_string(), value.to_string());
+                let configs = by_name.entry(r.resource_name.to_string()).or_default();
+                Arc::make_mut(configs).insert(r.name.to_string(), value.to_string());
                 true
             }
             None => {
@@ -266,6 +298,7 @@ impl Image {
                 else {
                     return false;
                 };
+                let configs = Arc::make_mut(configs);
                 let removed = configs.remove(&*r.name).is_some();
                 if configs.is_empty() {
                     self.remove_configs(r.resource_type, &r.resource_name);
@@ -343,7 +376,7 @@ impl Image {
         }
         for (&resource_type, by_name) in &self.configs {
             for (resource_name, configs) in by_name {
-                for (name, value) in configs {
+                for (name, value) in &**configs {
                     let record = ConfigRecord {
                         resource_type,
                         resource_name: resource_name.clone().into(),

@@ -87,6 +87,7 @@ impl Shard {
         let Some(session) = self.sessions.remove(conn) else {
             return;
         };
+        self.answers.on_closed(conn);
         self.hosts.leave(session.host);
         self.give_back_memory(session.reserved);
         if let Some(fetch) = session.fetch {
@@ -389,6 +390,23 @@ impl Shard {
         {
             session.order.forgive(seq, ns);
         }
+    }
+
+    /// Sends a part of the answer to request `seq`, before the rest of it. False when the connection takes no more.
+    pub(crate) fn send_part(&mut self, conn: ConnId, seq: u64, part: Bytes) -> bool {
+        let Some(session) = self.sessions.get_mut(conn) else {
+            return false;
+        };
+        if session.closing {
+            return false;
+        }
+        session.order.assert_first(seq);
+        session.active = self.now;
+        self.stats.sent_bytes += part.len() as u64;
+        if !part.is_empty() {
+            self.io.send(conn, vec![part]);
+        }
+        true
     }
 
     /// Fills a request's place in its connection's order, and lets go what may leave.

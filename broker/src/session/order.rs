@@ -101,6 +101,16 @@ impl Order {
         place.next = Some(next);
     }
 
+    /// Parts of the answer to request `seq` may leave: it is the next.
+    pub fn assert_first(&self, seq: u64) {
+        let front = self.waiting.front();
+        assert!(
+            self.first == seq && front.is_some_and(|place| place.next.is_none()),
+            "a part of the answer to {seq}, the next is {}: {front:?}",
+            self.first
+        );
+    }
+
     /// Request `seq` waited for `ns`, as its client asked: that is no latency.
     pub fn forgive(&mut self, seq: u64, ns: u64) {
         let at = usize::try_from(seq.wrapping_sub(self.first)).unwrap_or(usize::MAX);

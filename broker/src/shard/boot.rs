@@ -368,6 +368,7 @@ impl Shard {
             resume_later: Vec::new(),
             turns: 0,
             resting: VecDeque::new(),
+            answers: crate::answer::Answers::default(),
             produces: ProduceOps::default(),
             fetches: FetchOps::default(),
             fetch_sessions: FetchSessions::new(limits.fetch_sessions_max),

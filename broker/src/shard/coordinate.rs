@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use hashbrown::HashMap;
 use record::{Offset, Timestamp, TopicId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use storage::{AppendError, LogSlot, Read, ReadError};
 use wire::ErrorCode;
 
@@ -29,15 +29,14 @@ const WRITE_MS: u64 = 5_000;
 /// What is due waits this long when the log has no room.
 const NO_ROOM_MS: u64 = 20;
 
-/// Turns the answers to the parts of a request into its answer.
-type Assemble = Box<dyn FnOnce(&Pending, Vec<Response>) -> Result<Answer, wire::Error>>;
+/// What is done with the answers to all parts.
+type Then = Box<dyn FnOnce(&mut Shard, Vec<Response>)>;
 
 /// A request whose parts wait for their coordinators.
 struct GroupOp {
-    pending: Pending,
     parts: Vec<Option<Response>>,
     missing: usize,
-    assemble: Assemble,
+    then: Then,
 }
 
 /// A snapshot on its way into the log.
@@ -123,6 +122,15 @@ impl Coordinators {
         let home = self.homes.remove(&partition)?;
         self.bytes -= home.counted;
         Some(home)
+    }
+
+    /// The groups of a partition, if this core coordinates them.
+    ///
+    /// # Errors
+    /// What a request for them is refused with otherwise.
+    pub(crate) fn serving(&self, partition: i32) -> Result<&group::Coordinator, ErrorCode> {
+        let home = self.homes.get(&partition);
+        home.ok_or(ErrorCode::NotCoordinator)?.runtime.serving()
     }
 
     /// Partitions led.
@@ -380,19 +388,15 @@ impl Shard {
             Some(AppendError::Storage(storage::Error::Failed(_))) | None => None,
             Some(_) => Some(ErrorCode::CoordinatorNotAvailable),
         };
-        let op = self.coordinators.next;
-        self.coordinators.next += 1;
         let host = format!("/{}", request.host);
         let now = self.coordinator_now();
-        self.coordinators.ops.insert(
-            op,
-            GroupOp {
-                pending: request.pending,
-                parts: parts.iter().map(|_| None).collect(),
-                missing: parts.len(),
-                assemble: Box::new(assemble),
-            },
-        );
+        let pending = request.pending;
+        let op = self.begin_op(parts.len(), move |shard, answers| {
+            match assemble(&pending, answers) {
+                Ok(answer) => shard.reply(pending.reply, answer),
+                Err(error) => shard.fail_reply(pending, &error.to_string()),
+            }
+        });
         for (at, (partition, part)) in parts.iter().enumerate() {
             let context = Context {
                 api_version: request.version(),
@@ -400,9 +404,7 @@ impl Shard {
                 client_host: &host,
                 random: u128::from(self.io.random()) << 64 | u128::from(self.io.random()),
             };
-            let reply = self.coordinators.next;
-            self.coordinators.next += 1;
-            self.coordinators.replies.insert(reply, (op, at));
+            let reply = self.begin_part(op, at);
             match self.coordinators.homes.get_mut(partition) {
                 Some(_) if let Some(refusal) = refusal => {
                     let refusal = part.refuse(&context, refusal);
@@ -422,6 +424,59 @@ impl Shard {
             }
         }
         Ok(Stage::Later)
+    }
+
+    fn begin_op(
+        &mut self,
+        parts: usize,
+        then: impl FnOnce(&mut Self, Vec<Response>) + 'static,
+    ) -> u64 {
+        let op = self.coordinators.next;
+        self.coordinators.next += 1;
+        let waiting = GroupOp {
+            parts: (0..parts).map(|_| None).collect(),
+            missing: parts,
+            then: Box::new(then),
+        };
+        self.coordinators.ops.insert(op, waiting);
+        op
+    }
+
+    fn begin_part(&mut self, op: u64, at: usize) -> u64 {
+        let reply = self.coordinators.next;
+        self.coordinators.next += 1;
+        self.coordinators.replies.insert(reply, (op, at));
+        reply
+    }
+
+    /// Goes on with `then` when all that the coordinators of these partitions have appended up to now is committed: what was
+    /// read of their groups may be told then. False when one of them has failed.
+    pub(crate) fn when_committed(
+        &mut self,
+        partitions: &BTreeSet<i32>,
+        then: impl FnOnce(&mut Self, bool) + 'static,
+    ) {
+        if partitions.is_empty() {
+            return then(self, true);
+        }
+        let is_fine = |answer: &Response| matches!(answer, Response::ListGroups(Ok(_)));
+        let op = self.begin_op(partitions.len(), move |shard, answers| {
+            let fine = answers.iter().all(is_fine);
+            then(shard, fine);
+        });
+        for (at, &partition) in partitions.iter().enumerate() {
+            let reply = ReplyTo(self.begin_part(op, at));
+            match self.coordinators.homes.get_mut(&partition) {
+                Some(home) => {
+                    home.runtime.when_committed(reply);
+                    self.append_records(partition, &[]);
+                }
+                None => {
+                    let refused = Response::ListGroups(Err(ErrorCode::NotCoordinator));
+                    self.on_group_reply(reply, refused);
+                }
+            }
+        }
     }
 
     /// The partition of `__consumer_offsets` that a group lives in; `None` while the topic does not exist.
@@ -491,10 +546,7 @@ impl Shard {
         let Some(op) = self.coordinators.ops.remove(&id) else {
             return;
         };
-        match (op.assemble)(&op.pending, op.parts.into_iter().flatten().collect()) {
-            Ok(answer) => self.reply(op.pending.reply, answer),
-            Err(error) => self.fail_reply(op.pending, &error.to_string()),
-        }
+        (op.then)(self, op.parts.into_iter().flatten().collect());
     }
 
     // ---- the log ---------------------------------------------------------------------------------------------------------

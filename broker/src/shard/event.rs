@@ -79,6 +79,7 @@ impl Shard {
     }
 
     fn on_writable(&mut self, conn: ConnId) {
+        self.answers.on_writable(conn);
         if self
             .sessions
             .get_mut(conn)

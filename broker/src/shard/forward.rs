@@ -8,7 +8,7 @@ use super::{
     message::{Forwarded, Message},
     reply::{Arrival, Pending, ReplyTo, Request, Stage},
 };
-use crate::session::order::Next;
+use crate::{answer::concat::concatenated, session::order::Next};
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use netio::CoreId;
@@ -17,6 +17,9 @@ use wire::{ApiMessage, Decode, Reader, ResponseHeader};
 
 /// An API whose requests are split by owner.
 pub(crate) trait Split: wire::Request {
+    /// An answer is an array of what each part answers, and no more.
+    const IS_LIST: bool = false;
+
     /// Puts the answers to all parts into one, in the order of the parts. (`'r: 'r` makes the lifetime one that an associated type
     /// may be named with.)
     fn merge<'r: 'r>(answers: Vec<Self::Response<'r>>) -> Self::Response<'r>;
@@ -26,11 +29,24 @@ pub(crate) trait Split: wire::Request {
 const FORWARD_BYTES: usize = 256;
 
 /// Merges frames without their length.
-type Merge = fn(&Pending, &[Bytes]) -> Result<Vec<Bytes>, wire::Error>;
+type Merge = fn(&Pending, Vec<Vec<Bytes>>) -> Result<Vec<Bytes>, wire::Error>;
 
-fn merge_frames<Q: Split>(pending: &Pending, frames: &[Bytes]) -> Result<Vec<Bytes>, wire::Error> {
+fn merge_frames<Q: Split>(
+    pending: &Pending,
+    frames: Vec<Vec<Bytes>>,
+) -> Result<Vec<Bytes>, wire::Error> {
+    if Q::IS_LIST
+        && let Some(all) = concatenated::<Q::Response<'_>>(pending, &frames)
+    {
+        return Ok(all);
+    }
+    let frames: Vec<Bytes> = frames
+        .iter()
+        .map(|slices| joined(slices))
+        .map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..))
+        .collect();
     let mut answers = Vec::with_capacity(frames.len());
-    for frame in frames {
+    for frame in &frames {
         let mut reader = Reader::new(frame);
         ResponseHeader::decode(
             &mut reader,
@@ -57,7 +73,7 @@ enum Waiting {
 
 struct Gather {
     pending: Pending,
-    parts: Vec<Option<Bytes>>,
+    parts: Vec<Option<Vec<Bytes>>>,
     missing: usize,
     merge: Merge,
 }
@@ -241,12 +257,12 @@ impl Shard {
     pub(crate) fn on_forward_reply(&mut self, id: u64, slices: Vec<Bytes>) {
         match self.forwards.remove(id) {
             None => unreachable!("an answer {id} that nobody waits for"),
-            Some(Waiting::Whole(pending)) => self.send(pending.reply, slices),
+            Some(Waiting::Whole(pending)) => self.reply_in_parts(pending, slices),
             Some(Waiting::Part { gather, at }) => {
                 let Some(waiting) = self.forwards.gathers.get_mut(&gather) else {
                     return;
                 };
-                waiting.parts[at] = Some(joined(&slices));
+                waiting.parts[at] = Some(slices);
                 waiting.missing -= 1;
                 if waiting.missing == 0 {
                     self.merge(gather);
@@ -261,18 +277,13 @@ impl Shard {
         };
         let pending = gather.pending;
         // acks=0: the parts have no answers, nor has the whole.
-        if gather.parts.iter().flatten().all(Bytes::is_empty) {
+        if gather.parts.iter().flatten().flatten().all(Bytes::is_empty) {
             self.send(pending.reply, Vec::new());
             return;
         }
-        let frames: Vec<Bytes> = gather
-            .parts
-            .into_iter()
-            .flatten()
-            .map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..))
-            .collect();
-        match (gather.merge)(&pending, &frames) {
-            Ok(slices) => self.send(pending.reply, slices),
+        let frames = gather.parts.into_iter().flatten().collect();
+        match (gather.merge)(&pending, frames) {
+            Ok(slices) => self.reply_in_parts(pending, slices),
             Err(error) => self.fail_reply(pending, &error.to_string()),
         }
     }

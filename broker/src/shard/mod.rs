@@ -23,6 +23,7 @@ pub mod stop;
 pub mod tick;
 
 use crate::{
+    answer::Answers,
     api::delete_records::DeleteRecordsOp,
     config::Defaults,
     fetch::{FetchOps, session::FetchSessions},
@@ -92,6 +93,7 @@ pub struct Shard {
     /// Connections that have had their turn and have more to do, in order.
     pub(crate) resting: VecDeque<ConnId>,
 
+    pub(crate) answers: Answers,
     pub(crate) produces: ProduceOps,
     pub(crate) fetches: FetchOps,
     pub(crate) fetch_sessions: FetchSessions,
@@ -139,6 +141,7 @@ impl netio::Program for Shard {
         }
         self.see_ended_cores();
         self.run_resting(TURNS_MIN.max(self.turns.wrapping_sub(turns_before)));
+        self.run_answers();
         let settled = self.settle();
         self.stats.end_turn(|| self.io.read_clock());
         self.continue_stop();
@@ -148,6 +151,7 @@ impl netio::Program for Shard {
         if messages == MESSAGES_PER_TURN || !settled || !self.resting.is_empty()
             // Answered at the very end of the settling.
             || !self.resume_later.is_empty()
+            || self.answers.go_on()
         {
             netio::Turn::Again
         } else {

@@ -102,6 +102,10 @@ impl Shard {
                 }
             }
         }
+        for conn in self.answers.stuck(self.now, limits.frame_body_ms) {
+            let host = self.sessions.get_mut(conn).map(|s| s.host);
+            late.extend(host.map(|host| (conn, host, true)));
+        }
         late.sort_unstable_by_key(|l| l.0);
         late.dedup_by_key(|l| l.0);
         for (conn, host, slow) in late {

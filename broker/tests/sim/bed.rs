@@ -40,6 +40,8 @@ pub(crate) struct How {
     pub(crate) turns: Option<Arc<Mutex<Vec<TurnNote>>>>,
     /// Takes note of the errors that each core has counted.
     pub(crate) errors: Option<Arc<Mutex<Errors>>>,
+    /// Runs every turn of which a note is taken.
+    pub(crate) around_turn: Option<fn(&mut dyn FnMut())>,
 }
 
 /// Errors counted, by core, and by API key and code.
@@ -52,6 +54,7 @@ pub(crate) struct TurnNote {
     pub(crate) accepted: usize,
     /// By API key, since the start.
     pub(crate) requests: BTreeMap<i16, u64>,
+    pub(crate) sent_bytes: u64,
 }
 
 impl How {
@@ -98,6 +101,7 @@ impl How {
             defaults: Defaults::default(),
             turns: None,
             errors: None,
+            around_turn: None,
         }
     }
 
@@ -326,6 +330,7 @@ struct Watched {
     core: usize,
     turns: Option<Arc<Mutex<Vec<TurnNote>>>>,
     errors: Option<Arc<Mutex<Errors>>>,
+    around: Option<fn(&mut dyn FnMut())>,
 }
 
 impl Program for Watched {
@@ -336,7 +341,13 @@ impl Program for Watched {
             accepted: events.iter().filter(accepted).count(),
             ..TurnNote::default()
         };
-        let said = self.shard.turn(events);
+        let mut said = Turn::Done;
+        let mut turn = || said = self.shard.turn(events);
+        match self.around {
+            Some(around) => around(&mut turn),
+            None => turn(),
+        }
+        note.sent_bytes = self.shard.stats().sent_bytes;
         note.requests = (self.shard.stats().apis())
             .map(|(key, api)| (key.code(), api.requests))
             .collect();
@@ -363,6 +374,7 @@ fn boot_of(plan: Plan, core: usize, how: How) -> Boot<Message> {
                         core,
                         turns,
                         errors,
+                        around: how.around_turn,
                     }) as Box<dyn Program>,
                 },
                 Err(reason) => {

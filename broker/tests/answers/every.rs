@@ -1,0 +1,150 @@
+//! Every array of every API in every version that is served, as long as a frame of some size allows.
+use crate::{
+    PATIENCE_NS,
+    bed::{Bed, How, SECOND_NS},
+    crowd::{self, Named, World},
+    kafka::{Kafka, batch},
+    meter, modes,
+    notation::Message,
+    weigh,
+};
+use broker::api::TABLE;
+use std::{collections::BTreeMap, fs, path::Path};
+use wire::{ApiKey, ErrorCode};
+
+/// Bytes of a frame: `MILLRACE_FRAME_BYTES` for a larger run.
+fn frame_bytes() -> usize {
+    let text = std::env::var("MILLRACE_FRAME_BYTES");
+    text.map_or(24 << 10, |text| text.parse().unwrap())
+}
+
+/// Memory that a turn may take for each byte received: what decoding may take ([`wire::Reader`]), and as much again for the
+/// answer and the work between. Those with more make something lasting of each name, or are answered by one thing for each
+/// that is kept until the answer leaves; they are linear, and not to grow.
+fn times_allowed(key: ApiKey) -> usize {
+    match key {
+        // A topic with its partitions and their logs.
+        ApiKey::CreateTopics | ApiKey::Metadata => 600,
+        // A record of the log.
+        ApiKey::OffsetCommit => 80,
+        ApiKey::Produce | ApiKey::Fetch => 64,
+        ApiKey::DescribeProducers
+        | ApiKey::AlterConfigs
+        | ApiKey::IncrementalAlterConfigs
+        | ApiKey::DeleteTopics
+        | ApiKey::DeleteGroups
+        | ApiKey::OffsetFetch
+        | ApiKey::DescribeLogDirs
+        | ApiKey::LeaveGroup => 40,
+        _ => 2 * 8,
+    }
+}
+
+/// What a turn may take beside.
+const BESIDE: usize = 128 << 10;
+
+/// The requests of the schema, by the number of their API.
+fn schemas() -> BTreeMap<i16, Message> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire/schema/api");
+    let mut requests = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for message in Message::parse_all(&text).unwrap() {
+            if let (true, Some(key)) = (message.name.ends_with("Request"), message.key) {
+                requests.insert(key, message);
+            }
+        }
+    }
+    requests
+}
+
+fn world(bed: &mut Bed, kafka: &mut Kafka) -> World {
+    let topic_id = kafka.create_topic(bed, "known", 2).unwrap();
+    for i in 1..20 {
+        kafka.create_topic(bed, &format!("known{i}"), 1).unwrap();
+    }
+    assert_eq!(
+        kafka.produce(bed, "known", 0, batch(&["value"])).error_code,
+        0
+    );
+    assert_eq!(kafka.commit(bed, "group", "known", 0, 1), ErrorCode::None);
+    World {
+        topic: "known".into(),
+        topic_id: topic_id.0,
+        group: "group".into(),
+    }
+}
+
+fn start(how: &How) -> (Bed, World) {
+    let mut bed = Bed::start(how.clone());
+    let mut kafka = Kafka::default();
+    let world = world(&mut bed, &mut kafka);
+    bed.sim.run_for(SECOND_NS);
+    (bed, world)
+}
+
+#[test]
+fn no_array_takes_more_than_its_bytes() {
+    let _alone = meter::alone();
+    let schemas = schemas();
+    for how in modes(3) {
+        let single = how.settings.single_port;
+        // What is made on the way must not be found by the next request.
+        let (mut bed, mut world) = start(&how);
+        let mut lines = Vec::new();
+        let mut wrong = Vec::new();
+        for api in TABLE {
+            let message = &schemas[&api.key.code()];
+            if [
+                ApiKey::CreateTopics,
+                ApiKey::DeleteTopics,
+                ApiKey::Metadata,
+                ApiKey::DeleteGroups,
+            ]
+            .contains(&api.key)
+            {
+                (bed, world) = start(&how);
+            }
+            for version in api.min..=api.max {
+                for path in crowd::arrays(message, version) {
+                    for named in [Named::Same, Named::Distinct] {
+                        let frame = crowd::frame(
+                            message,
+                            api.key,
+                            version,
+                            &path,
+                            frame_bytes(),
+                            named,
+                            &world,
+                        );
+                        let received = frame.len();
+                        let mut conn = bed.connect(bed.cores() - 1);
+                        let outcome = weigh(&mut bed, &mut conn, frame, PATIENCE_NS);
+                        let times = |bytes: usize| bytes as f64 / received as f64;
+                        let line = format!(
+                            "{:?} {version} {} {named:?}, single port {single}: {received} in, {:?} out, turn {:.1}x {:?}, held {:.1}x, {} turns, {} sent in one",
+                            api.key,
+                            path.join("."),
+                            outcome.answer,
+                            times(outcome.turn.bytes),
+                            outcome.turn.took,
+                            times(outcome.held),
+                            outcome.turns,
+                            outcome.sent,
+                        );
+                        if outcome.turn.bytes > times_allowed(api.key) * received + BESIDE {
+                            wrong.push(line.clone());
+                        }
+                        lines.push((outcome.turn.bytes, line));
+                    }
+                }
+            }
+        }
+        lines.sort();
+        println!("{} requests, those that take most first", lines.len());
+        for (_, line) in lines.iter().rev().take(400) {
+            println!("{line}");
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
