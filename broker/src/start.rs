@@ -215,6 +215,7 @@ impl Host {
             cores: self.running.sender(),
             core_count: resolved.settings.cores,
             ready: is_ready,
+            health: self.progress.clone(),
             info: Arc::from([
                 ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
                 ("kernel".to_owned(), features.kernel.clone()),
@@ -227,6 +228,7 @@ impl Host {
         let listener = &self.admin_listener;
         let (signals, progress) = (&mut self.signals, &mut self.progress);
         let mut served = false;
+        let mut space = SpaceLines::default();
         let end = self.control.block_on(async {
             let http = async { admin::serve(listener.try_clone()?, admin).await };
             let mut http = std::pin::pin!(http);
@@ -247,6 +249,7 @@ impl Host {
                             return End::Cores;
                         }
                         let now = progress.borrow_and_update().clone();
+                        space.follow(&now, resolved);
                         if let Some(reason) = now.failed {
                             return End::Failed(reason);
                         }
@@ -260,6 +263,36 @@ impl Host {
             }
         });
         (end, served)
+    }
+}
+
+/// One line when the process begins to refuse records for want of space, whichever core is the first, and one when none does
+/// any more.
+#[derive(Debug, Default)]
+struct SpaceLines {
+    refusing: bool,
+}
+
+impl SpaceLines {
+    fn follow(&mut self, now: &Progress, resolved: &Resolved) {
+        let refusing = !now.refusing.is_empty();
+        if refusing == self.refusing {
+            return;
+        }
+        self.refusing = refusing;
+        let data = resolved.storage.data.display();
+        match now.refusing.first_key_value() {
+            Some((core, reason)) => tracing::warn!(
+                core,
+                reason,
+                "the volume of {data} is nearly full: records are refused (KAFKA_STORAGE_ERROR) until there is space. \
+                 Reads, deletions, configurations, groups and commits go on: delete topics or records, lower \
+                 retention.ms or retention.bytes, make the volume larger, or lower millrace.disk.reserve.bytes"
+            ),
+            None => {
+                tracing::info!("there is space on the volume of {data} again: records are taken")
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     log::{Busy, Dir, dir_name},
     producer_state::ProducerStates,
     retention,
+    segment::tail::AHEAD_BYTES_MAX,
     turn::Outcome,
 };
 use bytes::Bytes;
@@ -32,6 +33,8 @@ const WAITS_MAX: u32 = 1_000;
 const WAIT_MS: u64 = 20;
 const EEXIST: i32 = 17;
 const ENOTEMPTY: i32 = 39;
+/// What a flush takes beside batches.
+const SMALL_FILES: u64 = 64 << 10;
 /// Most bytes of one flush.
 const FLUSH_BYTES: usize = 8 << 20;
 
@@ -394,6 +397,23 @@ impl Store {
             return self.any_log(slot).is_none_or(|log| log.failed.is_some());
         };
         let (batches, bytes) = self.gather(slot, first, through);
+        let ahead = match self.is_refusing() {
+            true => 0,
+            false => AHEAD_BYTES_MAX,
+        };
+        // Indexes, a snapshot and the like, if a segment ends.
+        let space = bytes + ahead + SMALL_FILES;
+        let stopping = self.is_stopping();
+        let ledger = &mut self.turn.ledger;
+        // A stop takes whatever space there is.
+        if !stopping && !ledger.is_above(ledger.floor(), space) {
+            let available = ledger.available().unwrap_or(0);
+            self.turn.full = Some(format!("{available} bytes available, too few to flush"));
+            self.dirs.forget_flushes();
+            self.look_at_space();
+            return true;
+        }
+        ledger.begin(space);
         if let Some(log) = self.any_log(slot) {
             log.busy = Some(Busy::Flush);
             log.closed = false;
@@ -405,6 +425,7 @@ impl Store {
             Outcome::Flushed {
                 slot,
                 bytes,
+                space,
                 result,
             }
         });
@@ -575,11 +596,14 @@ impl Store {
             log.wanted.trim = false;
             self.tasks.spawn(Class::Maintenance, async move {
                 let trim = async {
+                    // First what needs no space.
+                    disk.remove_below(log_start).await?;
                     // The active segment goes as well when all of it is below the start.
                     if log_start >= disk.flushed() {
                         disk.roll().await?;
+                        disk.remove_below(log_start).await?;
                     }
-                    disk.remove_below(log_start).await
+                    Ok(())
                 };
                 let result = Box::pin(trim).await;
                 Outcome::Changed {
@@ -616,8 +640,12 @@ impl Store {
         log.busy = None;
         log.encoded = None;
         match (what, &result) {
-            (Busy::Trim, Err(error)) if error.is_transient() => log.wanted.trim = true,
-            (Busy::Remove, Err(error)) if error.is_transient() && !stopping => {
+            (Busy::Trim, Err(error)) if error.is_transient() || error.is_full() => {
+                log.wanted.trim = true;
+            }
+            (Busy::Remove, Err(error))
+                if (error.is_transient() || error.is_full()) && !stopping =>
+            {
                 log.wanted.remove = true;
             }
             (Busy::Remove, _) => {
@@ -643,7 +671,11 @@ impl Store {
             _ => {}
         }
         match result {
-            Err(error) if error.is_full() => self.on_full(slot, error),
+            Err(error) if error.is_full() => {
+                // Not at once: it would meet the same.
+                self.turn.short = (!stopping).then(|| error.clone());
+                self.on_full(slot, error);
+            }
             Err(error) if error.is_transient() => self.fall_short(slot, error),
             Err(error) => self.fail_log(slot, error.to_string()),
             Ok(()) => {}

@@ -192,6 +192,7 @@ struct Inner {
     options: DiskOptions,
     open: RefCell<OpenFiles>,
     logs: Cell<u32>,
+    tight: Cell<bool>,
     /// Where flushes gather what they write.
     buffers: Arena,
 }
@@ -234,6 +235,7 @@ impl Disk {
             options,
             open: RefCell::default(),
             logs: Cell::new(0),
+            tight: Cell::new(false),
             buffers: Arena::new(WRITE_BYTES, BUFFERS_KEPT),
         };
         Self {
@@ -245,6 +247,13 @@ impl Disk {
     }
     pub fn io(&self) -> &Io {
         &self.inner.io
+    }
+    /// Space is short: files are not extended in advance.
+    pub(crate) fn set_tight(&self, tight: bool) {
+        self.inner.tight.set(tight);
+    }
+    pub(crate) fn is_tight(&self) -> bool {
+        self.inner.tight.get()
     }
     pub(crate) fn buffers(&self) -> &Arena {
         &self.inner.buffers

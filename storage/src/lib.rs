@@ -36,6 +36,7 @@ pub mod recover;
 pub mod retention;
 mod seal;
 pub mod segment;
+mod space;
 mod stop;
 pub mod store;
 mod turn;

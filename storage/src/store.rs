@@ -14,6 +14,7 @@ use crate::{
     producer_budget::ProducerBudget,
     producer_state::{Checked, ProducerStates},
     reads::Reads,
+    space::{Ledger, Whose},
     stop::Ending,
     turn::{Control, Outcome, Turn},
     wal::{Chain, Entry, Kind, Wal, recycle, writer::GroupSizes},
@@ -78,6 +79,9 @@ pub enum Event {
     LogFailed { slot: LogSlot, reason: String },
     /// The core's chain became read-only: every log of the core.
     ChainFailed { reason: String },
+    /// Clients' appends are refused for want of space since now, and why; `None`: they are taken again. Reads, deletions and
+    /// the server's own appends go on meanwhile.
+    Space { refusing: Option<String> },
     /// [`Store::delete`] is durable.
     Deleted(LogId),
     /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or [`Store::left`] says what is not.
@@ -128,6 +132,8 @@ impl Store {
             .ok_or_else(|| Error::Failed("the data directory was not recovered".into()))?
             .head
             .start;
+        // A volume that cannot say is asked again.
+        let space = io.space(&options.data).await.ok();
         let (bytes, first_bytes) = (options.wal_file_bytes, options.wal_first_file_bytes);
         let first = recycle::first(&io, &dir, core, bytes, first_bytes).await?;
         let chain = Chain {
@@ -175,6 +181,8 @@ impl Store {
             store.insert(Log::new(state, config, producers));
         }
         store.keep_producer_budget(None);
+        store.turn.ledger = Ledger::new(store.options.reserve_bytes, space);
+        store.weigh(0);
         store.start_timers();
         Ok(store)
     }
@@ -292,14 +300,32 @@ impl Store {
     }
 
     // ---- append ----------------------------------------------------------------------------------------------------------
-    /// Appends one validated batch: checks idempotence, gives offsets, copies it once into the open group. With
-    /// `log_append_time` the batch is restamped. Batches of coordinators and of the controller carry no producer id and so pass
-    /// the idempotence check.
+    /// Appends one validated batch of a client: checks idempotence, gives offsets, copies it once into the open group. With
+    /// `log_append_time` the batch is restamped.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
     pub fn append(
         &mut self,
+        slot: LogSlot,
+        batch: &[u8],
+        log_append_time: Option<i64>,
+    ) -> Result<Appended, AppendError> {
+        self.append_of(Whose::Client, slot, batch, log_append_time)
+    }
+
+    /// As [`Self::append`], of a coordinator or of the controller: below the reserve too, for without them nothing could be
+    /// deleted. Their batches carry no producer id and so pass the idempotence check.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended then.
+    pub fn append_own(&mut self, slot: LogSlot, batch: &[u8]) -> Result<Appended, AppendError> {
+        self.append_of(Whose::Server, slot, batch, None)
+    }
+
+    fn append_of(
+        &mut self,
+        whose: Whose,
         slot: LogSlot,
         batch: &[u8],
         log_append_time: Option<i64>,
@@ -338,7 +364,7 @@ impl Store {
                 duplicate: true,
             });
         }
-        self.check_room(batch.len())?;
+        self.check_room(whose, batch.len())?;
         Ok(self.append_checked(slot, batch, header, log_append_time))
     }
 
@@ -513,7 +539,7 @@ impl Store {
     }
     /// Space of the data directory's file system, as it was when last looked at.
     pub fn space(&self) -> Option<netio::file::Space> {
-        self.turn.space
+        self.turn.ledger.space()
     }
 
     /// Cuts the log to end at `to` (followers, later). What idempotent producers did is forgotten: a follower learns it again
@@ -592,6 +618,9 @@ impl Store {
             producer_ids: self.producer_budget.total() as u64,
             producer_ids_evicted: self.producer_budget.evicted,
             failed: self.wal.failed.clone(),
+            space: self.turn.ledger.space(),
+            reserve_bytes: self.options.reserve_bytes,
+            refusing: self.is_refusing(),
             ..self.stats.clone()
         }
     }
@@ -674,6 +703,11 @@ pub struct Stats {
     pub producer_ids: u64,
     pub producer_ids_evicted: u64,
     pub failed: Option<String>,
+    /// Of the data directory's device, as last looked at.
+    pub space: Option<netio::file::Space>,
+    pub reserve_bytes: u64,
+    /// Clients' appends are refused for want of space.
+    pub refusing: bool,
 }
 
 /// A log found by recovery, ready to be opened on any core.

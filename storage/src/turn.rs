@@ -9,6 +9,7 @@ use crate::{
     disk_log::{DiskLog, FlushedState},
     flush::{self, Move},
     log::Busy,
+    space::{Ledger, Whose},
     store::{TimeOffset, batch_entry},
     wal::{
         Kind,
@@ -41,6 +42,8 @@ pub(crate) enum Outcome {
     Flushed {
         slot: LogSlot,
         bytes: u64,
+        /// Most that it took of the device.
+        space: u64,
         result: Result<FlushedState, Error>,
     },
     Changed {
@@ -109,19 +112,21 @@ pub(crate) struct Turn {
     /// WAL files that are to be removed.
     excess_files: Vec<WalFile>,
     removing_files: bool,
-    /// The device was full when space was last asked for.
+    /// The device was full when space was last asked for, or nearly: nothing takes any.
     pub full: Option<String>,
+    /// Clients' appends are refused, so that the reserve is kept.
+    pub refusing: Option<String>,
+    pub ledger: Ledger,
+    pub told_refusing: bool,
+    pub quiet_since: Option<netio::Instant>,
     /// Something else was short for a moment ([`Error::is_transient`]): until the care timer, nothing is begun that would
     /// only fail again.
     pub short: Option<Error>,
     /// The last attempt to make a file of the write-ahead log failed for want of something.
     no_file: bool,
-    checking_space: bool,
-    /// As last looked at.
-    pub(crate) space: Option<Space>,
-    appended_since_space: u64,
+    pub appended_since_space: u64,
     /// Somebody was told that there is no room, and waits for [`Event::Room`].
-    refused: bool,
+    pub refused: bool,
     told_failure: bool,
     linger_armed: bool,
     care_armed: bool,
@@ -130,7 +135,7 @@ pub(crate) struct Turn {
     retention_armed: bool,
     ahead_armed: bool,
     /// The care timer asked for a look at all unflushed logs.
-    look: bool,
+    pub look: bool,
     /// Unflushed bytes below which a look for large logs found none.
     looked_at: u64,
 }
@@ -158,10 +163,8 @@ impl Store {
     }
 
     /// Is there room for a batch of `bytes`?
-    pub(crate) fn check_room(&mut self, bytes: usize) -> Result<(), AppendError> {
-        if let Some(reason) = &self.turn.full {
-            return Err(Error::Full(reason.clone()).into());
-        }
+    pub(crate) fn check_room(&mut self, whose: Whose, bytes: usize) -> Result<(), AppendError> {
+        self.check_space(whose, bytes)?;
         // A frame lies in one file: this batch fits none that will ever be made.
         if Group::bytes_for(bytes) as u64 > self.options.wal_file_bytes {
             return Err(AppendError::TooLarge {
@@ -179,10 +182,10 @@ impl Store {
         Ok(())
     }
 
-    /// Why an append would be refused now, for those who must know before they decide what to append.
-    pub fn can_append(&mut self) -> Result<(), AppendError> {
+    /// Why [`Self::append_own`] would be refused now, for those who must know before they decide what to append.
+    pub fn can_append_own(&mut self) -> Result<(), AppendError> {
         self.check_chain()?;
-        self.check_room(0)
+        self.check_room(Whose::Server, 0)
     }
 
     /// Whether appends are taken now; [`Event::Room`] follows when not.
@@ -252,6 +255,10 @@ impl Store {
         while let Some(outcome) = self.tasks.take() {
             self.on_outcome(outcome);
         }
+        if self.turn.ledger.has_taken_much() {
+            self.look_at_space();
+        }
+        self.dirs.disk.set_tight(self.is_refusing());
         self.pump_reads();
         self.plan_flush();
         self.pump_dirs();
@@ -270,8 +277,12 @@ impl Store {
             Outcome::Flushed {
                 slot,
                 bytes,
+                space,
                 result,
-            } => self.on_flushed(slot, bytes, result),
+            } => {
+                self.turn.ledger.end(space);
+                self.on_flushed(slot, bytes, result);
+            }
             Outcome::Changed { slot, what, result } => self.on_changed(slot, what, result),
             Outcome::Retain { slot, result } => self.on_retain(slot, result),
             Outcome::Read {
@@ -333,10 +344,11 @@ impl Store {
             let reason = self.wal.failed.clone().unwrap_or_default();
             self.events.push_back(Event::ChainFailed { reason });
         }
-        if self.turn.refused && self.room() && self.turn.full.is_none() {
+        if self.turn.refused && self.room() {
             self.turn.refused = false;
             self.events.push_back(Event::Room);
         }
+        self.tell_space();
     }
 
     fn on_control(&mut self, control: Control) {
@@ -608,15 +620,24 @@ impl Store {
             return;
         }
         let first = self.stats.wal_files_made + self.stats.wal_files_recycled == 0;
-        let target = if first { 1 } else { SPARES };
+        let target = match first || self.turn.refusing.is_some() {
+            true => 1,
+            false => SPARES,
+        };
         let size = self.options.wal_file_bytes;
         if self.wal.files.spares() < target && !self.wal.files.is_making() {
             let old = self.turn.done_files.pop();
             // A full device gives no new file; one that is there may serve again. The care timer tries again.
-            let may_try = self.turn.full.is_none()
+            let tries = self.turn.full.is_none()
                 || self.wal.is_starved() && (self.turn.look || self.is_stopping());
-            if old.is_some() || may_try && !self.ending.no_file {
-                let recycled = old.is_some();
+            let recycled = old.is_some();
+            // A stop takes whatever space there is.
+            if !recycled && !self.is_stopping() && !self.may_make_file() {
+                self.miss_file();
+            } else if recycled || tries && !self.ending.no_file {
+                if !recycled {
+                    self.turn.ledger.begin(size);
+                }
                 let task = self.wal.files.make(&self.io, old, size);
                 self.tasks.spawn(Class::Maintenance, async move {
                     let result = task.await;
@@ -644,16 +665,15 @@ impl Store {
     /// logged in it, and to remove one costs more where freed blocks are discarded at once (ext4's `discard`: 10 ms for 64 MiB,
     /// and every ack behind it). More than can be live at once are never kept; while the device is full, only those that are
     /// wanted next: no new ones can be made then.
-    fn keep_files(&mut self) {
+    pub(crate) fn keep_files(&mut self) {
         let size = self.options.wal_file_bytes;
         let files = &self.wal.files;
         let wanted = SPARES.saturating_sub(files.spares());
-        let mut room = match self.turn.full {
-            Some(_) => wanted,
-            None => {
-                let most = self.options.unflushed_bytes_max.div_ceil(size) as usize + 1 + SPARES;
-                wanted.max(most.saturating_sub(files.count()))
-            }
+        let mut room = if self.is_refusing() {
+            wanted
+        } else {
+            let most = self.options.unflushed_bytes_max.div_ceil(size) as usize + 1 + SPARES;
+            wanted.max(most.saturating_sub(files.count()))
         };
         let excess = self.turn.done_files.extract_if(.., |file| {
             let kept = file.bytes == size && room > 0;
@@ -663,7 +683,24 @@ impl Store {
         self.turn.excess_files.extend(excess);
     }
 
+    /// There is no space for another file. Without any that is ready, clients are refused before they fill what is left.
+    fn miss_file(&mut self) {
+        if self.wal.files.spares() > 0 {
+            return;
+        }
+        self.turn.no_file = true;
+        if self.turn.refusing.is_none() {
+            let available = self.turn.ledger.available().unwrap_or(0);
+            self.refuse(format!(
+                "{available} bytes available, too few for another file of the write-ahead log"
+            ));
+        }
+    }
+
     fn on_file_made(&mut self, recycled: bool, result: Result<WalFile, NotMade>) {
+        if !recycled {
+            self.turn.ledger.end(self.options.wal_file_bytes);
+        }
         match result {
             Ok(file) => {
                 self.turn.no_file = false;
@@ -692,47 +729,20 @@ impl Store {
         }
     }
 
-    // ---- space -------------------------------------------------------------------------------------------------------------
+    // ---- what is looked at now and then ------------------------------------------------------------------------------------
 
-    /// Looked at each second while something is going on.
+    /// Each second while something is going on.
     fn care(&mut self) {
         self.turn.look |= self.turn.short.take().is_some();
         self.wal_sync_when_old();
         self.turn.trimming = self.wal.trim_memory();
-        if self.turn.checking_space
-            || (self.turn.appended_since_space == 0 && self.turn.full.is_none())
-        {
-            return;
-        }
-        self.turn.checking_space = true;
-        self.turn.appended_since_space = 0;
-        let (io, data) = (self.io.clone(), self.options.data.clone());
-        self.tasks.spawn(Class::Maintenance, async move {
-            Outcome::Space(io.space(&data).await)
-        });
+        self.care_for_space();
     }
 
     /// What was acked in a weaker class becomes durable within the age of a flush, if the disk is otherwise quiet.
     fn wal_sync_when_old(&mut self) {
         if self.wal.durable_through() < self.wal.written_through() && self.wal.failed.is_none() {
             self.wal.want_durable();
-        }
-    }
-
-    fn on_space(&mut self, result: Result<Space, netio::Error>) {
-        self.turn.checking_space = false;
-        let Ok(space) = result else { return };
-        self.turn.space = Some(space);
-        let reserve = self.options.reserve_bytes;
-        if space.available_bytes < reserve {
-            self.turn.full = Some(format!(
-                "{} bytes available, {reserve} are kept free",
-                space.available_bytes
-            ));
-            self.keep_files();
-        } else if self.turn.full.take().is_some() {
-            self.turn.refused = true;
-            self.turn.look = true;
         }
     }
 
@@ -757,7 +767,8 @@ impl Store {
             self.io.timer(at, TIMER_LINGER);
         }
         let idle = self.dirty.is_empty()
-            && self.turn.full.is_none()
+            && !self.is_refusing()
+            && !self.turn.told_refusing
             && self.turn.short.is_none()
             && self.turn.appended_since_space == 0
             && !self.turn.trimming;

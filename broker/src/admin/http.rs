@@ -1,6 +1,9 @@
 //! The admin HTTP server: `/healthz` (the process answers), `/readyz` (every core serves), `/metrics` (Prometheus text).
 use super::{collect, exposition::Format, metrics};
-use crate::{settings::MetricsSettings, shard::message::Message};
+use crate::{
+    settings::MetricsSettings,
+    shard::{boot::Progress, message::Message},
+};
 use axum::{
     Router,
     extract::State,
@@ -19,6 +22,8 @@ pub struct Admin {
     pub core_count: u16,
     /// True once every core serves.
     pub ready: watch::Receiver<bool>,
+    /// How the cores are.
+    pub health: watch::Receiver<Progress>,
     /// What this process runs on, for `millrace_info`.
     pub info: Arc<[(String, String)]>,
     pub bounds: MetricsSettings,
@@ -46,11 +51,35 @@ async fn index() -> &'static str {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    if *admin.ready.borrow() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+    let ready = *admin.ready.borrow();
+    readiness(ready, &admin.health.borrow())
+}
+
+/// Not ready: a core that does not serve yet, or can take no records until another start. Want of space is a state of the
+/// volume, in which reads and deletions go on: it is said, and is not unreadiness.
+fn readiness(ready: bool, now: &Progress) -> (StatusCode, String) {
+    if !ready {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned());
     }
+    let line =
+        |what: &str, (core, reason): (&u16, &String)| format!("core {core}: {what}: {reason}\n");
+    if !now.failed_logs.is_empty() {
+        let lines = now.failed_logs.iter().map(|each| {
+            line(
+                "the write-ahead log has failed and is read-only until another start",
+                each,
+            )
+        });
+        return (StatusCode::SERVICE_UNAVAILABLE, lines.collect());
+    }
+    let lines = now
+        .refusing
+        .iter()
+        .map(|each| line("refuses records for want of space", each));
+    (
+        StatusCode::OK,
+        std::iter::once("ready\n".to_owned()).chain(lines).collect(),
+    )
 }
 
 async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> impl IntoResponse {
@@ -60,5 +89,25 @@ async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> impl IntoResp
     match metrics::render(numbers, format) {
         Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_takes_no_records_any_more_is_not_ready() {
+        let mut now = Progress::default();
+        assert_eq!(readiness(false, &now).0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(readiness(true, &now), (StatusCode::OK, "ready\n".into()));
+        now.refusing.insert(1, "3 bytes available".into());
+        let (status, body) = readiness(true, &now);
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.starts_with("ready\ncore 1: refuses records") && body.contains("3 bytes"));
+        now.failed_logs.insert(0, "write: EIO".into());
+        let (status, body) = readiness(true, &now);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.starts_with("core 0: the write-ahead log has failed") && body.contains("EIO"));
     }
 }

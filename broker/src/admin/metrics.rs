@@ -249,6 +249,11 @@ const GAUGES: &[(&str, &str, Read<u64>)] = &[
         |s| u64::from(s.store.failed.is_some()),
     ),
     (
+        "log_refusing",
+        "1 while the core refuses records for want of space on the device",
+        |s| u64::from(s.store.refusing),
+    ),
+    (
         "metadata_offset",
         "Metadata applied by the core, as an offset of __cluster_metadata",
         |s| u64::try_from(s.image_offset).unwrap_or(0),
@@ -272,6 +277,7 @@ impl Collector for Cores {
         if self.0.cores.is_empty() {
             return Ok(());
         }
+        self.encode_space(&mut encoder)?;
         for &(name, help, read) in COUNTERS {
             self.per_core(&mut encoder, name, help, |c| {
                 ConstCounter::new(read(&c.snapshot))
@@ -377,6 +383,38 @@ impl Cores {
         let cores = self.0.cores.iter();
         let values = cores.map(|c| ([("core", core(c))], read(c)));
         family(encoder, name, help, values)
+    }
+
+    /// Of the volume that all cores share, as the first of them has looked at it last.
+    fn encode_space(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(store) = self.0.cores.first().map(|c| &c.snapshot.store) else {
+            return Ok(());
+        };
+        let space = store.space;
+        let values = [
+            (
+                "disk_total",
+                "Size of the data directory's volume",
+                space.map(|space| space.total_bytes),
+            ),
+            (
+                "disk_available",
+                "Space of the data directory's volume that this process may take",
+                space.map(|space| space.available_bytes),
+            ),
+            (
+                "disk_reserve",
+                "Space below which records are refused (millrace.disk.reserve.bytes)",
+                Some(store.reserve_bytes),
+            ),
+        ];
+        for (name, help, value) in values {
+            let Some(value) = value else { continue };
+            let gauge = gauge(value);
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), kind)?)?;
+        }
+        Ok(())
     }
 
     fn encode_groups(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {

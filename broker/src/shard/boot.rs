@@ -30,7 +30,13 @@ use crate::{
 };
 use netio::{CoreId, Io, Mesh, Sharing};
 use record::{Batches, LeaderEpoch, Offset};
-use std::{collections::VecDeque, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+};
 use storage::{LogConfig, LogId, Store, recover::Recovery, store::RecoveredLog};
 use tokio::sync::watch;
 
@@ -44,7 +50,7 @@ pub struct Plan {
     pub ready: Arc<watch::Sender<Progress>>,
 }
 
-/// How far the start has come.
+/// How far the start has come, and how the cores are since.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     pub serving: Vec<(CoreId, SocketAddr)>,
@@ -55,6 +61,10 @@ pub struct Progress {
     pub ready: bool,
     /// After a stop: what it left for the next start, and why.
     pub left: Option<String>,
+    /// Cores whose write-ahead log has failed, and why: they take no records until another start.
+    pub failed_logs: BTreeMap<u16, String>,
+    /// Cores that refuse records for want of space, and why.
+    pub refusing: BTreeMap<u16, String>,
 }
 
 impl Progress {
@@ -144,7 +154,7 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
     for chunk in records.chunks(START_RECORDS_PER_BATCH) {
         let batch = metadata_batch(chunk, io.wall()).map_err(|e| e.to_string())?;
         through = store
-            .append(slot, &batch, None)
+            .append_own(slot, &batch)
             .map_err(|e| e.to_string())?
             .end_offset
             .0;
@@ -387,6 +397,7 @@ impl Shard {
             stats: Default::default(),
             refusals: Default::default(),
             ready: None,
+            health: plan.ready.clone(),
             starting: None,
             storage_options: plan.storage.clone(),
             log_dir: log_dir(&plan.storage.data).into(),

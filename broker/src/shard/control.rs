@@ -218,13 +218,10 @@ impl Shard {
                 error: ErrorCode::UnknownServerError,
                 message: error.to_string(),
             })?;
-            let appended = self
-                .store
-                .append(home.slot, &batch, None)
-                .map_err(|error| {
-                    let (error, message) = append_error(&error);
-                    Failed { error, message }
-                })?;
+            let appended = self.store.append_own(home.slot, &batch).map_err(|error| {
+                let (error, message) = append_error(&error);
+                Failed { error, message }
+            })?;
             for record in &records {
                 home.controller.apply(record);
             }
@@ -391,7 +388,7 @@ impl Shard {
         for records in batches.iter().filter(|b| !b.is_empty()) {
             let appended = metadata_batch(records, wall)
                 .ok()
-                .and_then(|batch| self.store.append(slot, &batch, None).ok());
+                .and_then(|batch| self.store.append_own(slot, &batch).ok());
             match appended {
                 Some(appended) => end = appended.end_offset.0,
                 None => return,

@@ -377,7 +377,7 @@ impl Shard {
             return Ok(Stage::Reply(assemble(&request.pending, Vec::new())?));
         }
         let refusal = match parts.iter().any(|(_, part)| part.may_write()) {
-            true => self.store.can_append().err(),
+            true => self.store.can_append_own().err(),
             false => None,
         };
         // What a coordinator decides must be appended: before it decides, there must be room.
@@ -517,7 +517,7 @@ impl Shard {
         {
             let appended = self
                 .store
-                .append(home.slot, &batch, None)
+                .append_own(home.slot, &batch)
                 .map_err(|e| e.to_string())?;
             home.since_snapshot += batch.len() as u64;
             end = Some(appended.end_offset);
@@ -595,7 +595,7 @@ impl Shard {
         self.coordinators.changed = true;
         let due = self.coordinators.armed.take().map_or(0, |(due, _)| due);
         let failed = |e: &AppendError| matches!(e, AppendError::Storage(storage::Error::Failed(_)));
-        if self.store.can_append().is_err_and(|e| !failed(&e)) {
+        if self.store.can_append_own().is_err_and(|e| !failed(&e)) {
             let at = self.now.after_ms(NO_ROOM_MS);
             self.coordinators.armed = Some((due, self.io.timer(at, token(Timer::Coordinators, 0))));
             return;
@@ -620,7 +620,7 @@ impl Shard {
             .map(|(&p, home)| (p, home.slot))
             .collect();
         for (partition, slot) in again {
-            if self.store.failure(slot).is_some() || self.store.can_append().is_err() {
+            if self.store.failure(slot).is_some() || self.store.can_append_own().is_err() {
                 continue;
             }
             tracing::info!(partition, "group coordinator reads its log again");

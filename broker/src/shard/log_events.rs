@@ -35,12 +35,24 @@ impl Shard {
                 tracing::error!(
                     core = self.me.0,
                     reason,
-                    "write-ahead log is read-only since this fault: every partition of the core"
+                    "write-ahead log is read-only since this fault: every partition of the core; \
+                     look at the device (dmesg), mend or replace it, and start again: what was acknowledged is recovered"
                 );
+                let core = self.me.0;
+                self.health.send_modify(|now| {
+                    now.failed_logs.insert(core, reason.clone());
+                });
                 let slots: Vec<LogSlot> = self.partitions.iter().map(|p| p.slot).collect();
                 for slot in slots {
                     self.on_log_failed(slot, &reason);
                 }
+            }
+            Event::Space { refusing } => {
+                let core = self.me.0;
+                self.health.send_modify(|now| match refusing {
+                    Some(reason) => drop(now.refusing.insert(core, reason)),
+                    None => drop(now.refusing.remove(&core)),
+                });
             }
             Event::Deleted(_) => {}
             Event::Stopped => self.on_store_stopped(),

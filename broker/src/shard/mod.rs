@@ -110,6 +110,8 @@ pub struct Shard {
 
     /// On core 0: who waits for the start, and what is left of it.
     pub(crate) ready: Option<Arc<watch::Sender<Progress>>>,
+    /// How this core is, for the control thread.
+    pub(crate) health: Arc<watch::Sender<Progress>>,
     pub(crate) starting: Option<Starting>,
     pub(crate) stopping: bool,
     pub(crate) flushing: bool,

@@ -11,7 +11,9 @@ impl Shard {
         &self.stats
     }
 
-    pub(crate) fn on_snapshot(&self, to: oneshot::Sender<Box<Snapshot>>) {
+    pub(crate) fn on_snapshot(&mut self, to: oneshot::Sender<Box<Snapshot>>) {
+        // For the next one: a core at rest looks at nothing.
+        self.store.look_at_space();
         let (topics, shared_topics) = self.traffic.totals();
         let snapshot = Snapshot {
             core: self.me.0,

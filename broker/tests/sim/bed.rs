@@ -190,6 +190,11 @@ impl Bed {
         );
     }
 
+    /// Cores that say that they refuse records for want of space.
+    pub(crate) fn refusing(&self) -> BTreeMap<u16, String> {
+        self.progress.borrow().refusing.clone()
+    }
+
     /// Starts a process and does not wait.
     pub(crate) fn begin_restart(&mut self) {
         let (told, progress) = watch::channel(Progress::default());

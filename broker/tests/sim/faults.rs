@@ -543,26 +543,16 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     }
     let refused = refused.expect("20 MB into 4 MB");
     assert!(refused.is_retriable(), "{refused:?}");
-    for _ in 0..3 {
-        let refused = kafka.commit(&mut bed, "g", "t", 0, 9);
-        assert!(
-            refused != ErrorCode::None && refused.is_retriable(),
-            "{refused:?}"
-        );
-        assert_eq!(
-            kafka.committed(&mut bed, "g", "t", 0),
-            Ok(1),
-            "positions are still told"
-        );
+    for offset in 2..5 {
+        let committed = kafka.commit(&mut bed, "g", "t", 0, offset);
+        assert_eq!(committed, ErrorCode::None, "positions are taken");
+        assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(offset));
     }
     let seen = kafka.read_all(&mut bed, "t", 0, 0).len();
     assert!(seen > 0, "reads go on");
     bed.sim.run_for(5 * SECOND_NS);
     let made = kafka.create_topic(&mut bed, "more", 1);
-    assert!(
-        made.is_ok() || made == Err(ErrorCode::KafkaStorageError),
-        "{made:?}"
-    );
+    assert!(made.is_ok(), "{made:?}");
 
     bed.sim.disk(bed.node).set_capacity(4 << 30);
     let mut returned = false;

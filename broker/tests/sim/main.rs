@@ -20,6 +20,7 @@
 //! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
 //! * [`faults`]    a disk that fails or is full.
 //! * [`short`]     descriptors or kernel memory that are missing for a moment.
+//! * [`space`]     a device that fills up, what goes on then, and how it ends.
 //! * [`names`]     directories with the longest names, and such as cannot be moved.
 //! * [`starts`]    starts that fail, or are stopped on the way.
 //!
@@ -48,6 +49,7 @@ mod requests;
 mod sampled;
 mod short;
 mod smoke;
+mod space;
 mod starts;
 mod stop;
 mod versions;

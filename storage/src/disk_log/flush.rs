@@ -113,7 +113,7 @@ impl DiskLog {
             .await?;
         let bytes = run.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let longer = tail
-            .reserve(&file, bytes, segment_bytes)
+            .reserve(&file, bytes, segment_bytes, self.inner.disk.is_tight())
             .await
             .map_err(|error| self.fault(error))?;
 

@@ -90,6 +90,8 @@ pub struct Recovery {
     deleted: BTreeMap<LogId, String>,
     /// Deleted logs of which a directory is left: the next start must know that they are deleted.
     undeleted: Vec<(LogId, String)>,
+    /// The device is nearly full.
+    is_short: bool,
     report: RecoveryReport,
     changing: bool,
 }
@@ -139,12 +141,21 @@ impl Recovery {
         recovery.report.clean = files
             .keys()
             .all(|core| heads.get(core).is_some_and(|head| head.clean));
+        let (cores, mut live) = (files.len().max(1), 0);
+        let mut void = Vec::new();
         for (core, numbers) in files {
             let head = heads.get(&core);
-            if !head.is_some_and(|head| head.clean) {
-                recovery.scan_chain(&wal, core, numbers, head).await?;
+            live += numbers.len();
+            if head.is_some_and(|head| head.clean) {
+                void.extend(numbers.into_iter().map(|n| (core, n)));
+            } else {
+                let of_chain = recovery.scan_chain(&wal, core, numbers, head).await?;
+                void.extend(of_chain.into_iter().map(|n| (core, n)));
             }
         }
+        recovery
+            .make_room(&wal, cores, live - void.len(), &void)
+            .await?;
         let lost_frames = recovery.report.lost_frames;
         for found in recovery.logs.values_mut() {
             found.holes_are_damage = lost_frames;
@@ -246,6 +257,7 @@ impl Recovery {
             replayed: BTreeMap::new(),
             deleted: BTreeMap::new(),
             undeleted: Vec::new(),
+            is_short: false,
             report: RecoveryReport {
                 clean: true,
                 ..RecoveryReport::default()
@@ -264,14 +276,16 @@ impl Recovery {
         }
     }
 
+    /// Reads a chain; returns the numbers of files that hold nothing of it.
     async fn scan_chain(
         &mut self,
         wal: &Path,
         core: u32,
         numbers: Vec<u64>,
         head: Option<&Head>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<u64>, Error> {
         let first = head.map_or(0, |head| head.first_file);
+        let mut void: Vec<u64> = numbers.iter().copied().filter(|n| *n < first).collect();
         let start = self.start;
         let io = self.io.clone();
         let probes = numbers.into_iter().filter(|n| *n >= first).map(|n| {
@@ -287,20 +301,51 @@ impl Recovery {
         for probed in join_bounded(probes, FILES_READ_AT_ONCE).await {
             files.push(probed?);
         }
+        files.sort_unstable_by_key(scan::Probed::number);
         let last = files.iter().rposition(|file| file.used);
         let reads = files.into_iter().enumerate().map(|(at, file)| async move {
+            let n = file.number();
             // The memory of a file without frames is free again here.
-            file.frames(last.is_none_or(|last| at >= last)).await
+            let read = file.frames(last.is_none_or(|last| at >= last)).await;
+            (n, last.is_none_or(|last| at > last), read)
         });
         let mut frames = Vec::new();
-        for read in join_bounded(reads, FILES_READ_AT_ONCE).await {
+        for (n, is_behind, read) in join_bounded(reads, FILES_READ_AT_ONCE).await {
             let read: Result<(Vec<scan::Frame>, u64), Error> = read;
             let (of_file, bytes) = read?;
+            if is_behind && of_file.is_empty() {
+                void.push(n);
+            }
             frames.extend(of_file);
             self.report.wal_bytes_read += bytes;
         }
         for found in scan::chain(frames, head, &mut self.report)? {
             self.on_found(found);
+        }
+        Ok(void)
+    }
+
+    /// Frees what holds nothing, if there may not be space for what the chains hold: without it no start would come through on
+    /// a full device. `live`: files of the chains that hold something.
+    async fn make_room(
+        &mut self,
+        wal: &Path,
+        cores: usize,
+        live: usize,
+        void: &[(u32, u64)],
+    ) -> Result<(), Error> {
+        let (io, bytes) = (&self.io, self.options.wal_file_bytes);
+        let space = io.space(&self.options.data).await?;
+        let wanted = self
+            .options
+            .reserve_bytes
+            .saturating_add(live as u64 * bytes);
+        self.is_short = space.available_bytes < wanted;
+        if self.is_short {
+            // What is live now serves again when it has been replayed.
+            let keep = cores.saturating_sub(live);
+            self.disk.set_tight(true);
+            recycle::free_void(io, wal, void, keep, bytes).await?;
         }
         Ok(())
     }
@@ -648,7 +693,8 @@ impl Recovery {
         let bytes = checkpoint::encode(&head, logs, &self.undeleted);
         checkpoint::write(&self.io, &wal, RECOVERED, bytes).await?;
         let (files, checkpoints) = list(&self.io, &wal).await?;
-        let keep = FILES_KEPT * files.len().max(1);
+        let each = if self.is_short { 1 } else { FILES_KEPT };
+        let keep = each * files.len().max(1);
         let all = files
             .into_iter()
             .flat_map(|(core, numbers)| numbers.into_iter().map(move |n| (core, n)));

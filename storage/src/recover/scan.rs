@@ -270,6 +270,10 @@ impl Owner {
 }
 
 impl Probed {
+    pub(crate) fn number(&self) -> u64 {
+        self.owner.generation
+    }
+
     /// The file's frames. `is_last`: no later file of the chain has any; only then less than all of it is read.
     ///
     /// A file is filled from its front, so what was never written begins somewhere, and from there on nothing counts. Where?

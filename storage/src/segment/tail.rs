@@ -20,7 +20,7 @@ pub(crate) const WRITE_BYTES: usize = 256 << 10;
 /// Pieces above this are gathered in memory that is used again: fresh memory costs a page fault every 4 KiB.
 const POOLED_BYTES: usize = 64 << 10;
 /// Most bytes that a file is extended by beyond what is needed now.
-const AHEAD_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const AHEAD_BYTES_MAX: u64 = 8 << 20;
 
 /// Where a file ends, and the bytes of its last, partial block.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Tail {
         self.size
     }
 
-    /// Takes space for `bytes` more. True if the file became longer: its metadata must be synced with the data.
+    /// Takes space for `bytes` more, and for no later ones where space is `tight`. True if the file became longer: its metadata must be synced with the data.
     ///
     /// # Errors
     /// [`Error::Full`]: nothing has changed.
@@ -63,6 +63,7 @@ impl Tail {
         file: &File,
         bytes: u64,
         file_bytes_max: u64,
+        tight: bool,
     ) -> Result<bool, Error> {
         let allocated = match self.allocated {
             Some(allocated) => allocated,
@@ -83,7 +84,12 @@ impl Tail {
             return Ok(false);
         }
         // Small logs stay small, large ones are extended rarely: as much ahead as there is, within bounds.
-        let wish = (need + self.size.min(AHEAD_BYTES_MAX)).next_multiple_of(BLOCK_U64);
+        let ahead = if tight {
+            0
+        } else {
+            self.size.min(AHEAD_BYTES_MAX)
+        };
+        let wish = (need + ahead).next_multiple_of(BLOCK_U64);
         let target = wish
             .min(file_bytes_max.next_multiple_of(BLOCK_U64))
             .max(need);

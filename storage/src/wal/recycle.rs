@@ -358,6 +358,33 @@ pub(crate) async fn retire(
     Ok(())
 }
 
+/// Before a recovery writes anything on a device that is nearly full: files that hold nothing go - those of the chains named in
+/// `void`, those that wait for any core, and what was half made - but for `keep` of them of `bytes` each.
+pub(crate) async fn free_void(
+    io: &Io,
+    dir: &Path,
+    void: &[(u32, u64)],
+    mut keep: usize,
+    bytes: u64,
+) -> Result<(), netio::Error> {
+    for entry in io.read_dir(dir).await? {
+        let name = entry.name;
+        let half_made = name.ends_with(HALF_MADE);
+        let waits = name.starts_with(SPARE) && name.ends_with(".wal");
+        let is_void = parse_name(&name).is_some_and(|of| void.contains(&of));
+        if !half_made && !waits && !is_void {
+            continue;
+        }
+        let path = dir.join(name);
+        if !half_made && keep > 0 && has(io, &path, bytes).await? {
+            keep -= 1;
+            continue;
+        }
+        io.remove_file(&path).await?;
+    }
+    io.sync_dir(dir).await
+}
+
 /// Is the file as long as that?
 async fn has(io: &Io, path: &Path, bytes: u64) -> Result<bool, netio::Error> {
     Ok(io.open(path, Open::default()).await?.len().await? == bytes)

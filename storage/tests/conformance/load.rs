@@ -684,7 +684,7 @@ impl Load {
             Event::Deleted(id) => {
                 self.shared.lock().leaving.remove(&id);
             }
-            Event::Room => {}
+            Event::Room | Event::Space { .. } => {}
             Event::Stopped => {
                 self.phase = Phase::Done;
                 let left = self.store.left();
