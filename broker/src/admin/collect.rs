@@ -2,6 +2,7 @@
 use super::{http::Admin, process::ProcessNumbers};
 use crate::{
     group::numbers::GroupNumbers,
+    partition::traffic::Totals,
     settings::MetricsSettings,
     shard::{
         message::Message,
@@ -20,6 +21,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default)]
 pub struct CoreNumbers {
     pub snapshot: Snapshot,
+    /// Topics with counters of their own.
+    pub topics: Vec<(Arc<str>, Totals)>,
     pub partitions: Vec<PartitionRow>,
     pub acked_not_durable_bytes: u64,
     pub acked_not_durable_ns: u64,
@@ -33,6 +36,7 @@ pub struct CoreNumbers {
 pub struct Numbers {
     /// What this process is and runs on.
     pub info: Arc<[(String, String)]>,
+    /// As `/readyz` says.
     pub ready: bool,
     pub core_count: u16,
     /// Those that answered, in order.
@@ -45,9 +49,10 @@ pub struct Numbers {
 /// Asks every core that serves: all for their groups before any for its partitions, so that no committed offset is above the end
 /// of its log because it is younger.
 pub(super) async fn numbers(admin: &Admin) -> Numbers {
-    let ready = *admin.ready.borrow();
+    let (status, _) = admin.readiness();
+    let serves = *admin.ready.borrow();
     let mut asked = JoinSet::new();
-    for core in 0..if ready { admin.core_count } else { 0 } {
+    for core in 0..if serves { admin.core_count } else { 0 } {
         asked.spawn(ask(admin.clone(), CoreId(core)));
     }
     let mut again = JoinSet::new();
@@ -61,7 +66,7 @@ pub(super) async fn numbers(admin: &Admin) -> Numbers {
         .ok();
     Numbers {
         info: admin.info.clone(),
-        ready,
+        ready: status.is_success(),
         core_count: admin.core_count,
         cores,
         process,
@@ -94,6 +99,12 @@ async fn ask(admin: Admin, core: CoreId) -> Option<CoreNumbers> {
         snapshot: *snapshot,
         ..CoreNumbers::default()
     };
+    let mut next = Some(0);
+    while let Some(from) = next {
+        let portion = message(&admin, core, |to| Message::Topics { from, to }).await?;
+        numbers.topics.extend(portion.rows);
+        next = portion.next;
+    }
     let (mut next, mut left) = (Some(GroupCursor::default()), admin.bounds.group_offsets_max);
     while let Some(from) = next.take() {
         if left == 0 {

@@ -51,8 +51,15 @@ async fn index() -> &'static str {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    let ready = *admin.ready.borrow();
-    readiness(ready, &admin.health.borrow())
+    admin.readiness()
+}
+
+impl Admin {
+    /// What `/readyz` answers.
+    pub(super) fn readiness(&self) -> (StatusCode, String) {
+        let ready = *self.ready.borrow();
+        readiness(ready, &self.health.borrow())
+    }
 }
 
 /// Not ready: a core that does not serve yet, or can take no records until another start. Want of space is a state of the

@@ -265,14 +265,14 @@ impl Collector for Cores {
         one(
             &mut encoder,
             "ready",
-            "1 when every core serves",
-            i64::from(self.0.ready),
+            "1 when every core serves and can take records, as /readyz says",
+            gauge(u64::from(self.0.ready)),
         )?;
         one(
             &mut encoder,
             "cores",
             "Cores of this process",
-            i64::from(self.0.core_count),
+            gauge(u64::from(self.0.core_count)),
         )?;
         if self.0.cores.is_empty() {
             return Ok(());
@@ -312,15 +312,14 @@ impl Collector for Cores {
     }
 }
 
-/// A gauge without labels.
+/// A metric without labels.
 pub(super) fn one(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    value: i64,
+    metric: impl EncodeMetric,
 ) -> Result<(), fmt::Error> {
-    let gauge = ConstGauge::new(value);
-    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
 
 pub(super) fn gauge(value: u64) -> ConstGauge<i64> {

@@ -35,7 +35,7 @@ impl Topics {
         let mut topics: BTreeMap<&str, Totals> = BTreeMap::new();
         let mut other = Totals::default();
         for core in &self.0.cores {
-            for (name, totals) in &core.snapshot.topics {
+            for (name, totals) in &core.topics {
                 topics.entry(name).or_default().add(totals);
             }
             other.add(&core.snapshot.shared_topics);
@@ -247,18 +247,17 @@ impl Collector for Process {
         let Some(process) = &self.0.process else {
             return Ok(());
         };
-        let none: [(&str, &str); 0] = [];
-        family(
+        one(
             &mut encoder,
             "cpu_seconds",
             "CPU time of all threads, user and system",
-            [(none, ConstCounter::new(process.cpu_seconds))],
+            ConstCounter::new(process.cpu_seconds),
         )?;
-        family(
+        one(
             &mut encoder,
             "start_time_seconds",
             "When the process started, in seconds since the Unix epoch",
-            [(none, ConstGauge::new(process.start_seconds))],
+            ConstGauge::new(process.start_seconds),
         )?;
         let gauges = [
             (
@@ -281,8 +280,7 @@ impl Collector for Process {
         ];
         for (name, help, value) in gauges {
             if let Some(value) = value {
-                let value = i64::try_from(value).unwrap_or(i64::MAX);
-                one(&mut encoder, name, help, value)?;
+                one(&mut encoder, name, help, gauge(value))?;
             }
         }
         Ok(())

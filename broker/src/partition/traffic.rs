@@ -69,7 +69,8 @@ impl TopicTraffic {
 struct Topic {
     name: Arc<str>,
     counts: Rc<TopicTraffic>,
-    own: bool,
+    /// Its place in [`Traffic::own`].
+    own: Option<usize>,
 }
 
 /// The topics of the cluster, as a core counts them. Every core opens and closes the same ones in the same order, so the same
@@ -77,7 +78,9 @@ struct Topic {
 #[derive(Debug)]
 pub struct Traffic {
     topics: HashMap<TopicId, Topic, foldhash::fast::FixedState>,
-    own: usize,
+    /// Those with counters of their own; a place that is free serves again.
+    own: Vec<Option<(Arc<str>, Rc<TopicTraffic>)>>,
+    free: Vec<usize>,
     own_max: usize,
     shared: Rc<TopicTraffic>,
 }
@@ -86,7 +89,8 @@ impl Traffic {
     pub fn new(own_max: usize) -> Self {
         Self {
             topics: HashMap::default(),
-            own: 0,
+            own: Vec::new(),
+            free: Vec::new(),
             own_max,
             shared: Rc::default(),
         }
@@ -97,16 +101,26 @@ impl Traffic {
         let topic = match self.topics.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let own = self.own < self.own_max;
-                self.own += usize::from(own);
+                let name: Arc<str> = name.into();
+                let place = self.free.pop().or_else(|| {
+                    let more = self.own.len() < self.own_max;
+                    more.then(|| {
+                        self.own.push(None);
+                        self.own.len() - 1
+                    })
+                });
+                let counts = match place {
+                    Some(at) => {
+                        let counts = Rc::default();
+                        self.own[at] = Some((name.clone(), Rc::clone(&counts)));
+                        counts
+                    }
+                    None => self.shared.clone(),
+                };
                 new.insert(Topic {
-                    name: name.into(),
-                    counts: if own {
-                        Rc::default()
-                    } else {
-                        self.shared.clone()
-                    },
-                    own,
+                    name,
+                    counts,
+                    own: place,
                 })
             }
         };
@@ -115,8 +129,9 @@ impl Traffic {
 
     /// The topic was deleted.
     pub fn close(&mut self, id: TopicId) {
-        if let Some(topic) = self.topics.remove(&id) {
-            self.own -= usize::from(topic.own);
+        if let Some(at) = self.topics.remove(&id).and_then(|topic| topic.own) {
+            self.own[at] = None;
+            self.free.push(at);
         }
     }
 
@@ -124,16 +139,19 @@ impl Traffic {
         self.topics.get(&id).map_or(&self.shared, |t| &t.counts)
     }
 
-    /// Topics with counters of their own, in no order; and what the others have together.
-    pub fn totals(&self) -> (Vec<(Arc<str>, Totals)>, Totals) {
-        let own = self.topics.values().filter(|t| t.own);
-        let own = own.map(|t| (t.name.clone(), t.counts.totals()));
-        (own.collect(), self.shared.totals())
+    /// Topics with counters of their own, from a place on, each with its place.
+    pub fn own_from(&self, from: usize) -> impl Iterator<Item = (usize, &Arc<str>, Totals)> {
+        let rest = self.own.get(from..).unwrap_or_default();
+        (from..).zip(rest).filter_map(|(at, topic)| {
+            let (name, counts) = topic.as_ref()?;
+            Some((at, name, counts.totals()))
+        })
     }
 
-    /// Topics that share counters.
-    pub fn sharing(&self) -> usize {
-        self.topics.len() - self.own
+    /// What the others have together, and how many they are.
+    pub fn shared(&self) -> (Totals, usize) {
+        let own = self.own.len() - self.free.len();
+        (self.shared.totals(), self.topics.len() - own)
     }
 }
 
@@ -154,6 +172,12 @@ pub fn records_in(slices: &[Bytes]) -> u64 {
 mod tests {
     use super::*;
 
+    fn own(traffic: &Traffic) -> Vec<(&str, u64)> {
+        let own = traffic.own_from(0);
+        own.map(|(_, name, totals)| (&**name, totals.produced_bytes))
+            .collect()
+    }
+
     #[test]
     fn above_the_bound_topics_share_and_no_total_goes_back() {
         let mut traffic = Traffic::new(2);
@@ -163,26 +187,23 @@ mod tests {
             traffic.open(id, name);
             traffic.of(id).produced(10, 1);
         }
-        let (mut own, shared) = traffic.totals();
-        own.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        assert_eq!((&*own[0].0, &*own[1].0, own.len()), ("a", "b", 2));
-        assert_eq!(shared.produced_bytes, 20);
+        assert_eq!(own(&traffic), [("a", 10), ("b", 10)]);
+        assert_eq!(traffic.shared().0.produced_bytes, 20);
+        assert_eq!(traffic.shared().1, 2);
         // A topic that has its own goes: those that share stay where they are.
         traffic.close(ids[0]);
         traffic.open(ids[2], "c");
         traffic.of(ids[2]).fetched(5, 1);
-        assert_eq!(traffic.totals().1.fetched_bytes, 5);
+        assert_eq!(traffic.shared().0.fetched_bytes, 5);
         // One that shares goes: what it had stays.
         traffic.close(ids[3]);
-        assert_eq!(traffic.totals().1.produced_bytes, 20);
+        assert_eq!(traffic.shared().0.produced_bytes, 20);
         // A new one takes the place.
         let fifth = TopicId(9u128.to_be_bytes());
         traffic.open(fifth, "e");
         traffic.of(fifth).produced(1, 1);
-        let own = traffic.totals().0;
-        assert!(
-            own.iter()
-                .any(|(name, t)| &**name == "e" && t.produced_bytes == 1)
-        );
+        assert_eq!(own(&traffic), [("e", 1), ("b", 10)]);
+        assert_eq!(traffic.own_from(1).count(), 1);
+        assert_eq!(traffic.shared().1, 1);
     }
 }

@@ -118,6 +118,7 @@ impl Shard {
             Message::Applied { core, through } => self.on_applied(core, through),
             Message::Snapshot { to } => self.on_snapshot(to),
             Message::Partitions { from, to } => self.on_partitions_asked(from, to),
+            Message::Topics { from, to } => self.on_topics_asked(from, to),
             Message::Groups { from, to } => self.on_groups_asked(from, to),
             Message::Stop => self.begin_stop(),
             Message::Stopped { core, left } => self.on_core_stopped(core, left),

@@ -1,6 +1,6 @@
 //! What cores and the control thread say to each other. A message is owned and can be sent between threads.
 use super::{
-    scrape::{GroupCursor, GroupPortion, PartitionPortion},
+    scrape::{GroupCursor, GroupPortion, PartitionPortion, TopicPortion},
     stats::Snapshot,
 };
 use crate::fetch::session::Wanted;
@@ -69,6 +69,11 @@ pub enum Message {
     Partitions {
         from: usize,
         to: tokio::sync::oneshot::Sender<PartitionPortion>,
+    },
+    /// From the control thread: topics from this place on, please.
+    Topics {
+        from: usize,
+        to: tokio::sync::oneshot::Sender<TopicPortion>,
     },
     /// From the control thread: groups from there on, please.
     Groups {

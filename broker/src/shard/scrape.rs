@@ -1,11 +1,12 @@
-//! What the control thread is told of partitions and groups for `/metrics`, a portion a message.
+//! What the control thread is told of topics, partitions and groups for `/metrics`, a portion a message.
 //!
-//! Both are many, and clients wait meanwhile. So a core keeps nothing between two portions: the next message says where to go
+//! They are many, and clients wait meanwhile. So a core keeps nothing between two portions: the next message says where to go
 //! on, what comes and goes in between is seen or not, and a scraper that loses interest stops asking.
 use super::Shard;
 use crate::{
     coordinator::Status,
     group::numbers::{Behind, GroupNumbers},
+    partition::traffic::Totals,
 };
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -36,6 +37,14 @@ pub struct PartitionPortion {
     /// Acknowledged and not on the device: how much, and for how long at most.
     pub acked_not_durable_bytes: u64,
     pub acked_not_durable_ns: u64,
+    /// Where to go on.
+    pub next: Option<usize>,
+}
+
+/// Some topics with counters of their own.
+#[derive(Clone, Debug, Default)]
+pub struct TopicPortion {
+    pub rows: Vec<(Arc<str>, Totals)>,
     /// Where to go on.
     pub next: Option<usize>,
 }
@@ -86,6 +95,18 @@ impl Shard {
             });
         }
         // Nobody waits any more: fine.
+        drop(to.send(portion));
+    }
+
+    pub(crate) fn on_topics_asked(&self, from: usize, to: oneshot::Sender<TopicPortion>) {
+        let mut portion = TopicPortion::default();
+        for (at, name, totals) in self.traffic.own_from(from) {
+            if portion.rows.len() == PORTION_ROWS {
+                portion.next = Some(at);
+                break;
+            }
+            portion.rows.push((name.clone(), totals));
+        }
         drop(to.send(portion));
     }
 

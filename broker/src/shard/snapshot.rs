@@ -14,7 +14,7 @@ impl Shard {
     pub(crate) fn on_snapshot(&mut self, to: oneshot::Sender<Box<Snapshot>>) {
         // For the next one: a core at rest looks at nothing.
         self.store.look_at_space();
-        let (topics, shared_topics) = self.traffic.totals();
+        let (shared_topics, sharing_topics) = self.traffic.shared();
         let snapshot = Snapshot {
             core: self.me.0,
             connections: self.sessions.len(),
@@ -27,9 +27,8 @@ impl Shard {
             waiting_fetches: self.fetches.len(),
             request_memory_bytes: self.memory.used(),
             image_offset: self.image_through,
-            topics,
             shared_topics,
-            sharing_topics: self.traffic.sharing(),
+            sharing_topics,
             stats: self.stats.clone(),
             store: self.store.stats(),
             io: self.io.stats(),

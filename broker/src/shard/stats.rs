@@ -2,7 +2,7 @@
 use super::latency::Latency;
 use crate::{group::numbers::ByState, partition::traffic::Totals};
 use netio::Instant;
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 use wire::ApiKey;
 
 /// Requests of one API on the core of their connections: each is counted once, wherever its parts are carried out.
@@ -139,8 +139,7 @@ pub struct Snapshot {
     pub waiting_fetches: usize,
     pub request_memory_bytes: usize,
     pub image_offset: i64,
-    /// Topics with counters of their own, and what the others have together.
-    pub topics: Vec<(Arc<str>, Totals)>,
+    /// What topics without counters of their own have together.
     pub shared_topics: Totals,
     /// How many those are.
     pub sharing_topics: usize,

@@ -11,7 +11,7 @@ use broker::{
     },
     shard::{
         message::Message,
-        scrape::{GroupCursor, GroupPortion, PartitionPortion},
+        scrape::{GroupCursor, GroupPortion, PartitionPortion, TopicPortion},
         stats::Snapshot,
     },
 };
@@ -46,6 +46,12 @@ fn scrape(bed: &mut Bed) -> (Samples, usize) {
             snapshot: *snapshot,
             ..CoreNumbers::default()
         };
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let portion: TopicPortion = ask(bed, core, |to| Message::Topics { from, to });
+            numbers.topics.extend(portion.rows);
+            next = portion.next;
+        }
         let mut next = Some(GroupCursor::default());
         while let Some(from) = next {
             let portion: GroupPortion = ask(bed, core, |to| Message::Groups { from, to });
