@@ -8,6 +8,7 @@ mod configs;
 mod demo;
 mod fuzz;
 mod instructions;
+mod monitoring;
 mod peers;
 mod provision;
 mod screenshots;
@@ -40,6 +41,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Instructions of a core for each kind of request, against what is recorded.
     Instructions(instructions::Arguments),
+    /// Metrics, alert rules and dashboard, as promtool judges them.
+    Monitoring(monitoring::Arguments),
     /// A page as a browser shows it: light and dark, wide and narrow.
     Screenshots(screenshots::Arguments),
     /// A year of real events through several clients, with the broker killed meanwhile.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Command::Clients(arguments) => clients::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Instructions(arguments) => instructions::run(&arguments),
+        Command::Monitoring(arguments) => monitoring::run(&arguments),
         Command::Screenshots(arguments) => screenshots::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }

@@ -71,6 +71,12 @@ const STAGES: &[Stage] = &[
         environment: &[],
     },
     Stage {
+        name: "monitoring",
+        about: "metrics, alert rules and dashboard, as promtool judges them",
+        command: &["cargo", "xtask", "monitoring"],
+        environment: &[],
+    },
+    Stage {
         name: "release",
         about: "the binary that the next stages run",
         command: &["cargo", "build", "--release"],

@@ -96,7 +96,7 @@ impl Host {
         }
     }
 
-    fn admin(&self, path: &str) -> std::io::Result<String> {
+    pub(crate) fn admin(&self, path: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
