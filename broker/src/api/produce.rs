@@ -219,16 +219,15 @@ fn acceptable(request: &Request<'_>, body: &ProduceRequest<'_>) -> Result<(), Er
     if !(-1..=1).contains(&body.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }
-    // Transactions are refused when the client asks for a transactional producer id; one that gets here anyway has none. As in
-    // `KafkaApis.handleProduceRequest`, it is the batches that say so, and one of them refuses the whole request. A
-    // transactional id beside other batches says nothing.
+    // It is the batches that say whether they are of a transaction, and without a transactional id one of them refuses the whole
+    // request (`KafkaApis.handleProduceRequest`). An id beside other batches says nothing.
     let mut partitions = body.topic_data.iter().flat_map(|t| &t.partition_data);
     let transactional = partitions.any(|p| {
         let records = p.records.as_ref().map(wire::Records::contiguous);
         let header = records.and_then(|records| BatchHeader::parse(&records).ok());
         header.is_some_and(|header| header.attributes.is_transactional())
     });
-    if transactional {
+    if transactional && body.transactional_id.is_none() {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed);
     }
     Ok(())
@@ -277,7 +276,8 @@ fn append(
         invalid(refusal(scratch, batch, options, Timestamp(wall), first))
     })?;
     let attributes = validated.header.attributes;
-    // Stored, it would be a transaction that never ends.
+    // Transactions are refused when the client asks for a transactional producer id; one that gets here anyway has none. Stored,
+    // it would be a transaction that never ends.
     if attributes.is_transactional() {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
     }

@@ -107,14 +107,23 @@ fn a_transaction_s_batch_without_a_transaction_refuses_its_request() {
         let (never, one) = (of_a_transaction(), batch(&["one"]));
         let answer = kafka.produce(&mut bed, "t", 0, never.clone());
         assert_eq!(answer.error_code, REFUSED.code());
-        // Nothing of the request is stored.
-        for id in [None, Some("id")] {
-            let mut request = produce_all(&[(0, &one), (1, &never)]);
+        // Nothing of the request is stored, nor of one with an id what is of the transaction.
+        for (id, wanted) in [
+            (None, [(0, REFUSED, -1), (1, REFUSED, -1)]),
+            (
+                Some("id"),
+                [
+                    (0, REFUSED, -1),
+                    (1, ErrorCode::UnknownTopicOrPartition, -1),
+                ],
+            ),
+        ] {
+            let mut request = produce_all(&[(1, &one), (0, &never)]);
             request.transactional_id = id.map(Into::into);
             let answer = kafka.call(&mut bed, core, &request, 9);
             let mut told = told(&answer);
             told.sort_unstable_by_key(|t| t.0);
-            assert_eq!(told, [(0, REFUSED, -1), (1, REFUSED, -1)]);
+            assert_eq!(told, wanted);
         }
         assert!(kafka.read_all(&mut bed, "t", 0, 0).is_empty());
         // An id alone is no transaction.
