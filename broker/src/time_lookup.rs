@@ -73,8 +73,18 @@ impl Shard {
             return;
         };
         let (_, t, p) = lookup.waiting.swap_remove(at);
+        let topic = &lookup.topics[t];
+        let (name, partition) = (topic.name.to_string(), topic.partitions[p].partition_index);
+        // It may have been deleted meanwhile.
+        let led = self.led(&name, partition, -1);
+        let Some(lookup) = self.lookups.ops.get_mut(&id) else {
+            return;
+        };
         let answer = &mut lookup.topics[t].partitions[p];
         match result {
+            _ if led.is_err() => {
+                answer.error_code = led.map_or_else(|error| error.code(), |_| 0);
+            }
             Ok(Some(found)) => {
                 answer.offset = found.offset.0;
                 answer.timestamp = found.timestamp;

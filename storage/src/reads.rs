@@ -41,7 +41,7 @@ pub(crate) struct Reads {
 const COLD_MIN: usize = 256 << 10;
 /// Most bytes that a batch may decompress to for a look-up by time.
 const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
-/// Times a look-up is done again because a segment went under it.
+/// Times a look-up is done again because a segment went under it, or what it found.
 const TRIES_MAX: u8 = 10;
 
 impl Store {
@@ -502,12 +502,23 @@ impl Store {
     }
 
     pub(crate) fn on_time(&mut self, token: u64, result: Result<Option<TimeOffset>, Error>) {
-        if let Err(Error::Io(error)) = &result
-            && error.is_not_found()
+        let is_stale = match &result {
+            // A segment went under the look-up.
+            Err(Error::Io(error)) => error.is_not_found(),
+            // Records were deleted, and this is one of them.
+            Ok(Some(found)) => match self.reads.wanted.get(&token) {
+                Some((slot, Ask::Time(_), _)) => self
+                    .any_log(*slot)
+                    .is_some_and(|log| found.offset < log.offsets.log_start),
+                _ => false,
+            },
+            _ => false,
+        };
+        if is_stale
             && let Some((slot, ask, tries)) = self.reads.wanted.get_mut(&token)
             && *tries < TRIES_MAX
         {
-            // A segment went under the look-up. What is left is looked through again.
+            // What is left is looked through again.
             *tries += 1;
             let (slot, ask) = (*slot, *ask);
             self.reads.waiting.push_back((token, slot, ask));

@@ -1,6 +1,6 @@
 //! What a fetch waits for, what it says when its time is over, and how much it brings.
 use crate::{
-    bed::{Bed, Conn, How, SECOND_NS, every_mode, seeds},
+    bed::{Bed, Conn, How, SECOND_NS, every_mode, read_answer, seeds},
     kafka::{Kafka, batch, fetch_request, fetch_topic, produce_request, values, with_topic},
 };
 use std::collections::BTreeMap;
@@ -8,7 +8,9 @@ use wire::{
     ErrorCode, Records, Uuid,
     create_topics::{CreatableTopic, CreateTopicsRequest},
     delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
+    delete_topics::{DeleteTopicState, DeleteTopicsRequest},
     fetch::{FetchRequest, FetchResponse, FetchTopic, PartitionData},
+    list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
     produce::ProduceRequest,
 };
 
@@ -247,10 +249,9 @@ fn news_between_the_look_and_the_wait_are_not_missed() {
     }
 }
 
-/// Deletes all records of `t-0` before `offset`.
-fn delete_records(bed: &mut Bed, kafka: &mut Kafka, offset: i64) {
-    let core = kafka.leader(bed, "t", 0);
-    let request = DeleteRecordsRequest {
+/// To delete all records of `t-0` before `offset`.
+fn records_request(offset: i64) -> DeleteRecordsRequest<'static> {
+    DeleteRecordsRequest {
         topics: vec![DeleteRecordsTopic {
             name: "t".into(),
             partitions: vec![DeleteRecordsPartition {
@@ -259,9 +260,93 @@ fn delete_records(bed: &mut Bed, kafka: &mut Kafka, offset: i64) {
             }],
         }],
         timeout_ms: 30_000,
-    };
-    let answer = kafka.call(bed, core, &request, 2);
+    }
+}
+
+fn delete_records(bed: &mut Bed, kafka: &mut Kafka, offset: i64) {
+    let core = kafka.leader(bed, "t", 0);
+    let answer = kafka.call(bed, core, &records_request(offset), 2);
     assert_eq!(answer.topics[0].partitions[0].error_code, 0);
+}
+
+/// A look-up by time goes to the disk. What is deleted meanwhile is not what it answers.
+#[test]
+fn a_look_up_by_time_says_what_is_there_at_its_end() {
+    for seed in seeds(3) {
+        let mut how = How::new(seed, 1);
+        // What is sent first arrives first, on any connection.
+        (how.sim.net.delay_ns, how.sim.net.slow) = ((10_000, 10_000), 0.0);
+        let (mut bed, mut kafka, core) = with_topic(how);
+        for n in 0..100 {
+            kafka.produce(&mut bed, "t", 0, batch(&[vec![n; 50_000]]));
+        }
+        bed.sim.run_for(5 * SECOND_NS);
+        let (mut reader, mut admin) = (bed.connect(core), bed.connect(core));
+        let look_up = |topic: &str| ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name: topic.to_owned().into(),
+                partitions: vec![ListOffsetsPartition {
+                    partition_index: 0,
+                    current_leader_epoch: -1,
+                    timestamp: 0,
+                }],
+            }],
+            ..Default::default()
+        };
+        let mut found = |bed: &mut Bed, topic: &str, step: u64, then: &dyn Fn(&mut Conn) -> i32| {
+            let looked = reader.send(&look_up(topic), 7);
+            bed.sim.run_for(step * 5_000);
+            then(&mut admin);
+            let mut frames = (None, None);
+            bed.sim.run_until(60 * SECOND_NS, |_| {
+                let deleted = frames.1.is_some();
+                let looked = frames.0.take();
+                frames.0 = looked.or_else(|| reader.poll().map(|f| (f, deleted)));
+                frames.1 = frames.1.take().or_else(|| admin.poll());
+                frames.0.is_some() && frames.1.is_some()
+            });
+            let (frame, deleted) = frames.0.unwrap();
+            let mut answer = read_answer::<ListOffsetsRequest<'_>>(&frame, looked, 7);
+            (answer.topics.remove(0).partitions.remove(0), deleted)
+        };
+        for step in 1..40 {
+            let to = step as i64 * 2;
+            let delete = records_request(to);
+            let (answer, deleted) = found(&mut bed, "t", step, &|admin| admin.send(&delete, 2));
+            assert_eq!(answer.error_code, 0);
+            if deleted {
+                assert_eq!(answer.offset, to, "seed {seed}, step {step}");
+            }
+        }
+        for step in 0..12 {
+            let topic = &format!("short-{step}");
+            kafka.create_topic(&mut bed, topic, 1).unwrap();
+            for n in 0..40 {
+                kafka.produce(&mut bed, topic, 0, batch(&[vec![n; 50_000]]));
+            }
+            bed.sim.run_for(3 * SECOND_NS);
+            let request = DeleteTopicsRequest {
+                topics: vec![DeleteTopicState {
+                    name: Some(topic.clone().into()),
+                    topic_id: Uuid::default(),
+                }],
+                timeout_ms: 30_000,
+                ..Default::default()
+            };
+            let (answer, deleted) =
+                found(&mut bed, topic, step * 2, &|admin| admin.send(&request, 6));
+            let error = ErrorCode::from_code(answer.error_code).unwrap();
+            assert!(
+                [ErrorCode::None, UNKNOWN_NAME].contains(&error),
+                "{error:?}"
+            );
+            assert!(
+                !deleted || error == UNKNOWN_NAME,
+                "seed {seed}, step {step}"
+            );
+        }
+    }
 }
 
 /// How a long poll ends.
