@@ -84,6 +84,24 @@ impl Round {
         self.found.iter().flatten().map(FetchedPart::bytes).sum()
     }
 
+    /// As [`Self::bytes`], but a partition that has more than it may give counts as if it gave all that it may: whole batches are
+    /// often less, and waiting makes them no more (`DelayedFetch.tryComplete`).
+    fn available(&self, wanted: &[Wanted]) -> usize {
+        let of = |(part, found): (&Wanted, &Option<FetchedPart>)| {
+            let found = found.as_ref()?;
+            let given = found.bytes();
+            let has_more = found.has_anything(part)
+                && found.end().is_none_or(|end| end.0 < found.high_watermark);
+            let may_give = usize::try_from(part.max_bytes).unwrap_or(0);
+            Some(if has_more { given.max(may_give) } else { given })
+        };
+        wanted
+            .iter()
+            .zip(&self.found)
+            .filter_map(of)
+            .fold(0, usize::saturating_add)
+    }
+
     /// Keeps what the request allows, in its order: `max_bytes`, or the one batch that may be larger.
     fn trim(&mut self, max_bytes: usize) {
         let (mut left, mut first) = (max_bytes, true);
@@ -277,7 +295,11 @@ impl Shard {
         for part in op.round.found.iter().flatten() {
             tell_now |= part.error != 0 || part.diverging.is_some();
         }
-        if tell_now || op.round.bytes() >= op.min_bytes {
+        let enough = |op: &FetchOp| {
+            let bytes = op.round.bytes();
+            bytes >= op.min_bytes || (bytes > 0 && op.round.available(&op.wanted) >= op.min_bytes)
+        };
+        if tell_now || enough(op) {
             self.answer_fetch(id);
             return;
         }

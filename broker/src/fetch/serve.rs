@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use netio::CoreId;
-use record::{LeaderEpoch, Offset, TopicId};
+use record::{Batches, LeaderEpoch, Offset, TopicId};
 use storage::{LogId, LogSlot, Read, ReadError};
 use wire::ErrorCode;
 
@@ -45,6 +45,12 @@ impl FetchedPart {
     /// Of the records.
     pub fn bytes(&self) -> usize {
         self.records.iter().map(Bytes::len).sum()
+    }
+
+    /// The offset behind the records, if there are any.
+    pub fn end(&self) -> Option<Offset> {
+        let last = Batches::new(self.records.last()?).last()?;
+        Some(last.header().next_offset())
     }
 
     /// There are records for `part`, whether they fitted or not.

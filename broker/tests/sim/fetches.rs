@@ -249,6 +249,32 @@ fn news_between_the_look_and_the_wait_are_not_missed() {
     }
 }
 
+#[test]
+fn nobody_waits_for_more_than_a_partition_may_give() {
+    in_every_mode(|bed, kafka| {
+        for n in 0..3 {
+            kafka.produce(bed, "t", 0, batch(&[vec![n; 6_000]]));
+        }
+        let core = kafka.leader(bed, "t", 0);
+        let mut conn = bed.connect(core);
+        let mut request = FetchRequest {
+            max_wait_ms: 2_000,
+            min_bytes: 10_000,
+            ..fetch_request("t", 0, 0)
+        };
+        request.topics[0].partitions[0].partition_max_bytes = 10_000;
+        // There is more, but the second batch does not fit: waiting does not change that.
+        let (answer, waited) = timed(bed, &mut conn, &request, 11);
+        assert_eq!(values(data(&answer)[0].1, 0).len(), 1);
+        assert!(waited < 100, "{waited} ms");
+        // Of the last there is no more.
+        request.topics[0].partitions[0].fetch_offset = 2;
+        let (answer, waited) = timed(bed, &mut conn, &request, 11);
+        assert_eq!(values(data(&answer)[0].1, 2).len(), 1);
+        assert!(waited >= 2_000, "{waited} ms");
+    });
+}
+
 /// To delete all records of `t-0` before `offset`.
 fn records_request(offset: i64) -> DeleteRecordsRequest<'static> {
     DeleteRecordsRequest {
