@@ -320,6 +320,9 @@ fn describe(report: &storage::recover::RecoveryReport) -> String {
              move it out of the data directory, or mend its permissions, before the next start"
         );
     }
+    if report.clean && report.logs == 0 {
+        return "a new data directory".to_owned();
+    }
     let how = if report.clean {
         "clean stop"
     } else {
