@@ -14,6 +14,8 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// `fetch.max.bytes` of the broker.
     pub fetch_bytes_max: usize,
+    /// Answers of a core that its clients have not taken, above which a fetch gets one batch at most.
+    pub answer_bytes_max: usize,
     /// Fetch sessions of a core (`max.incremental.fetch.session.cache.slots`).
     pub fetch_sessions_max: usize,
     /// Partitions of this host.
@@ -36,6 +38,7 @@ impl Default for Limits {
             frame_bytes_max: 100 << 20,
             request_bytes_max: 256 << 20,
             fetch_bytes_max: 55 << 20,
+            answer_bytes_max: 128 << 20,
             fetch_sessions_max: 1_000,
             partitions_max: 100_000,
             connection_idle_ms: 600_000,

@@ -182,6 +182,10 @@ impl Io {
             .get(conn)
             .map_or(0, |conn| conn.output_bytes())
     }
+    /// As [`Self::output_bytes`], of all connections of the core.
+    pub fn output_bytes_of_all(&self) -> usize {
+        self.shared.state.borrow().net.queued.get()
+    }
     /// Output above the high-water mark: stop producing until `Event::Writable`.
     pub fn is_congested(&self, conn: ConnId) -> bool {
         self.shared

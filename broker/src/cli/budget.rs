@@ -72,6 +72,7 @@ pub const CACHE: &str = "millrace.cache.bytes";
 pub const FETCH: &str = "fetch.max.bytes";
 pub const DECOMPRESSED: &str = "max.decompressed.message.bytes";
 pub const HELD: &str = "cache held by answers";
+pub const ANSWERS: &str = "answers not taken";
 pub const COLD: &str = "reads from files";
 pub const AHEAD: &str = "read ahead";
 const GROUPS: &str = "millrace.group.memory.bytes";
@@ -90,7 +91,8 @@ const ITEMS: &[Item] = &[
     buffer(UNFLUSHED, "write-ahead log", 256 * MIB, 16 * MIB, 1),
     // Answers under way hold as much again before they become copies.
     buffer(CACHE, "cache", 64 * MIB, 4 * MIB, 2),
-    buffer(HELD, "answers", 64 * MIB, 8 * MIB, 1),
+    buffer(HELD, "cache held", 64 * MIB, 8 * MIB, 1),
+    buffer(ANSWERS, "answers", 128 * MIB, 8 * MIB, 1),
     buffer(FETCH, "one answer", 55 * MIB, 8 * MIB, 1),
     buffer(COLD, "reads of files", 64 * MIB, 8 * MIB, 1),
     buffer(AHEAD, "read ahead", 32 * MIB, 2 * MIB, 1),
@@ -124,7 +126,7 @@ impl Budget {
     /// Fitted defaults that are keys of the configuration.
     pub fn fitted_keys(&self) -> impl Iterator<Item = &'static str> {
         let fitted = self.fitted.iter().copied();
-        fitted.filter(|name| ![HELD, COLD, AHEAD].contains(name))
+        fitted.filter(|name| ![HELD, ANSWERS, COLD, AHEAD].contains(name))
     }
 
     pub fn value(&self, key: &'static str) -> u64 {
@@ -234,7 +236,7 @@ pub fn budget(
 pub fn keys() -> impl Iterator<Item = &'static str> {
     let items = ITEMS.iter().map(|item| item.key);
     items
-        .filter(|name| ![HELD, COLD, AHEAD].contains(name))
+        .filter(|name| ![HELD, ANSWERS, COLD, AHEAD].contains(name))
         .chain(["message.max.bytes"])
 }
 
@@ -328,12 +330,12 @@ mod tests {
     fn a_table_of_limits() {
         // MiB, cores, write-ahead log and requests of a core in MiB, producers of a core.
         let rows = [
-            (512, 1, 63, 63, 61_527),
-            (512, 2, 33, 33, 17_380),
-            (1_024, 2, 71, 71, 76_919),
-            (2_048, 2, 132, 132, 266_876),
-            (4_096, 2, 228, 228, 798_439),
-            (8_192, 8, 139, 139, 296_939),
+            (512, 1, 59, 59, 53_115),
+            (512, 2, 30, 30, 14_428),
+            (1_024, 2, 65, 65, 65_964),
+            (2_048, 2, 124, 124, 236_514),
+            (4_096, 2, 218, 218, 726_822),
+            (8_192, 8, 131, 131, 261_855),
         ];
         let found = rows.map(|(mib, cores, ..)| {
             let budget = fit(mib, cores, &[]).unwrap();

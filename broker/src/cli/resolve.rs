@@ -150,7 +150,10 @@ pub fn resolve(mut layers: Layers, mut problems: Vec<String>) -> Result<Resolved
         ),
     );
     let defaults = layers.defaults();
-    let limits = limits(&defaults);
+    let limits = Limits {
+        answer_bytes_max: as_size(budget.value(budget::ANSWERS)),
+        ..limits(&defaults)
+    };
     let nodes = if single_port { 1 } else { cores };
     let warnings = warnings(&layers, &defaults, nodes);
     let settings = Settings {
@@ -533,6 +536,7 @@ fn limits(values: &Defaults) -> Limits {
         // One request of the largest size must always find room.
         request_bytes_max: size(values, "millrace.request.memory.bytes").max(frame_bytes_max),
         fetch_bytes_max: size(values, "fetch.max.bytes"),
+        answer_bytes_max: Limits::default().answer_bytes_max,
         fetch_sessions_max: size(values, "max.incremental.fetch.session.cache.slots"),
         partitions_max: size(values, "millrace.partitions.max"),
         connection_idle_ms: duration(values, "connections.max.idle.ms"),

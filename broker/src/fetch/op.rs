@@ -164,14 +164,23 @@ impl Shard {
         self.look_again(id);
     }
 
+    /// What an answer may add to those that clients have not taken. A fetch gets one batch all the same (KIP-74), so slow
+    /// readers hold this much together and a batch each; they are closed when they take nothing for long.
+    fn answer_room(&self) -> usize {
+        let max = self.settings.limits.answer_bytes_max;
+        max.saturating_sub(self.io.output_bytes_of_all())
+    }
+
     /// A round: every core that has partitions of the fetch looks at them.
     fn look_again(&mut self, id: u64) {
+        let room = self.answer_room();
         let Some(op) = self.fetches.ops.get_mut(&id) else {
             return;
         };
         op.round.begin(op.wanted.len());
         op.waiting = false;
-        let (wanted, max_bytes) = (op.wanted.clone(), op.max_bytes);
+        let wanted = op.wanted.clone();
+        let max_bytes = op.max_bytes.min(room);
         let unknown = std::mem::take(&mut op.round.unknown);
         let mut by_core: BTreeMap<CoreId, Vec<u32>> = BTreeMap::new();
         for ((part, place), unknown) in wanted.iter().zip(0..).zip(&unknown) {
@@ -249,6 +258,7 @@ impl Shard {
     /// 1. of two cores each may give half; the batch of the first partition is larger, the second partition has small ones,
     /// 2. every answer brings the small ones, and the first partition stays where it is.
     fn ask_again(&mut self, id: u64) -> bool {
+        let room = self.answer_room();
         let Some(op) = self.fetches.ops.get(&id) else {
             return false;
         };
@@ -273,9 +283,9 @@ impl Shard {
             return false;
         };
         let left = if next.first {
-            op.max_bytes
+            op.max_bytes.min(room)
         } else {
-            op.max_bytes.saturating_sub(op.round.bytes())
+            op.max_bytes.min(room).saturating_sub(op.round.bytes())
         };
         if left == 0 && !next.first {
             return false;

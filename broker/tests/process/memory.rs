@@ -1,6 +1,18 @@
 //! Memory limits of the real system: seen at the start, fitted to, or refused with the number.
 use crate::host::{Host, Process, wrapped};
-use std::{fs, path::PathBuf};
+use record::{BatchBuilder, Timestamp};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+};
+use wire::{
+    Records,
+    create_topics::{CreatableTopic, CreateTopicsRequest},
+    fetch::{FetchPartition, FetchRequest, FetchTopic},
+    produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
+};
 
 #[test]
 fn an_address_space_too_small_is_an_error_that_names_the_least() {
@@ -94,4 +106,96 @@ fn a_control_group_is_a_limit() {
     assert_eq!(ended.code(), 0, "{ended:?}");
     let said = format!("of 512 MiB ({}/memory.", group.0.display());
     assert!(ended.out.contains(&said), "{ended:?}");
+}
+
+/// Sends a request, and gives the answer's body with its header.
+fn call<Q: wire::Request>(stream: &mut TcpStream, request: &Q, version: i16) -> Vec<u8> {
+    send(stream, request, version);
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).unwrap();
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
+fn send<Q: wire::Request>(stream: &mut TcpStream, request: &Q, version: i16) {
+    let slices = wire::encode_request(request, 1, Some("test"), version).unwrap();
+    stream.write_all(&slices.concat()).unwrap();
+}
+
+#[test]
+fn readers_that_take_nothing_share_one_memory() {
+    const READERS: usize = 60;
+    // Answers of 8 MiB, and about as much for all that are not taken.
+    let host = Host::new(1).with(&["--set", "millrace.memory.bytes=230000000"]);
+    let process = host.start();
+    host.wait_ready();
+    let connect = || TcpStream::connect(("127.0.0.1", host.port)).unwrap();
+    let mut stream = connect();
+    let topic = CreatableTopic {
+        name: "t".into(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    let create = CreateTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: 30_000,
+        validate_only: false,
+    };
+    call(&mut stream, &create, 5);
+    for _ in 0..160 {
+        let mut batch = BatchBuilder::new();
+        let value = vec![b'x'; 100_000];
+        batch.append(None, Some(&value), Timestamp(1), &[]).unwrap();
+        let produce = ProduceRequest {
+            acks: -1,
+            timeout_ms: 30_000,
+            topic_data: vec![TopicProduceData {
+                name: "t".into(),
+                partition_data: vec![PartitionProduceData {
+                    index: 0,
+                    records: Some(Records::from(batch.build_bytes().unwrap())),
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        call(&mut stream, &produce, 8);
+    }
+    let fetch = FetchRequest {
+        max_bytes: 50 << 20,
+        topics: vec![FetchTopic {
+            topic: "t".into(),
+            partitions: vec![FetchPartition {
+                partition_max_bytes: 50 << 20,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..FetchRequest::default()
+    };
+    let readers: Vec<TcpStream> = (0..READERS)
+        .map(|_| {
+            let mut reader = connect();
+            send(&mut reader, &fetch, 11);
+            // Something of its answer is there, and no more is taken.
+            reader.peek(&mut [0]).unwrap();
+            reader
+        })
+        .collect();
+    let metrics = host.admin("/metrics").unwrap();
+    let line = metrics
+        .lines()
+        .find_map(|l| l.strip_prefix("millrace_output_bytes{core=\"0\"} "));
+    let queued: usize = line.unwrap().parse().unwrap();
+    // Without the bound: 8 MiB each, but for what the kernel takes.
+    assert!((1 << 20..32 << 20).contains(&queued), "{queued} bytes");
+    // Who reads gets his batch.
+    for mut reader in readers {
+        let mut size = [0; 4];
+        reader.read_exact(&mut size).unwrap();
+        assert!(i32::from_be_bytes(size) > 100_000);
+    }
+    drop(process);
 }

@@ -19,7 +19,7 @@ use crate::{
     driver::{Handle, Op, Outcome, Slot},
 };
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::{cell::Cell, net::SocketAddr, rc::Rc};
 
 /// A frame above this is received in one shot into the connection's own buffer.
 const LARGE_BYTES: usize = 32 << 10;
@@ -83,7 +83,8 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(peer: SocketAddr, now: Instant) -> Self {
+    /// `queued` counts the output of all connections.
+    pub(crate) fn new(peer: SocketAddr, now: Instant, queued: Rc<Cell<usize>>) -> Self {
         Self {
             handle: None,
             peer,
@@ -105,7 +106,7 @@ impl Conn {
             large: false,
             small_streak: 0,
             received_at: now,
-            output: Output::default(),
+            output: Output::new(queued),
             sending: false,
             dirty: false,
             congested: false,

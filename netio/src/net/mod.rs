@@ -16,7 +16,7 @@ mod spare;
 
 use crate::{Instant, Options, stats::Stats};
 pub use input::Received;
-use std::{net::SocketAddr, rc::Rc};
+use std::{cell::Cell, net::SocketAddr, rc::Rc};
 
 /// A connection of this core: slot and generation, so that a late event never reaches the next connection in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +70,8 @@ pub(crate) struct Net {
     pub(crate) large: Vec<ConnId>,
     pub(crate) sweeping: bool,
     pub(crate) spare: Rc<spare::Spare>,
+    /// Output of all connections that the kernel has not taken.
+    pub(crate) queued: Rc<Cell<usize>>,
 }
 
 struct Entry {
@@ -82,6 +84,7 @@ impl Net {
         Self {
             entries: Vec::new(),
             spare: Rc::default(),
+            queued: Rc::default(),
             free: Vec::new(),
             listeners: Vec::new(),
             connections_max: options.connections_max,
@@ -112,7 +115,7 @@ impl Net {
             (self.entries.len() - 1) as u32
         });
         let entry = &mut self.entries[slot as usize];
-        entry.conn = Some(Box::new(conn::Conn::new(peer, now)));
+        entry.conn = Some(Box::new(conn::Conn::new(peer, now, self.queued.clone())));
         ConnId {
             slot,
             generation: entry.generation,

@@ -1,6 +1,6 @@
 //! The ordered output of one connection: small pieces are copied together, large ones are passed by reference.
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque, rc::Rc};
 
 /// Slices below this are gathered by copy when several follow each other: an iovec costs more than the copy.
 const SMALL_BYTES: usize = 512;
@@ -17,12 +17,29 @@ pub(crate) struct Output {
     slices: VecDeque<Bytes>,
     /// Of `slices` and of the send in flight.
     bytes: usize,
+    /// Of all outputs of the core.
+    total: Rc<Cell<usize>>,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 impl Output {
+    /// One that is counted in `total`, too.
+    pub(crate) fn new(total: Rc<Cell<usize>>) -> Self {
+        Self {
+            slices: VecDeque::new(),
+            bytes: 0,
+            total,
+        }
+    }
     pub(crate) fn push(&mut self, slice: Bytes) {
         if !slice.is_empty() {
             self.bytes += slice.len();
+            self.total.set(self.total.get() + slice.len());
             self.slices.push_back(slice);
         }
     }
@@ -37,9 +54,11 @@ impl Output {
     pub(crate) fn sent(&mut self, bytes: usize) {
         assert!(bytes <= self.bytes, "{bytes} bytes sent of {}", self.bytes);
         self.bytes -= bytes;
+        self.total.set(self.total.get() - bytes);
     }
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.slices = VecDeque::new();
+        self.sent(self.bytes);
     }
 
     /// Takes the slices of the next send.
@@ -116,6 +135,23 @@ mod tests {
         assert_eq!(output.bytes(), 605);
         output.sent(605);
         assert!(output.is_queue_empty() && output.bytes() == 0 && output.next_send().is_empty());
+    }
+
+    #[test]
+    fn all_outputs_are_counted_together() {
+        let total = Rc::new(Cell::new(0));
+        let mut outputs = [(); 3].map(|()| Output::new(total.clone()));
+        for (output, bytes) in outputs.iter_mut().zip([100, 20, 3]) {
+            output.push(Bytes::from(vec![1; bytes]));
+        }
+        assert_eq!(total.get(), 123);
+        outputs[0].next_send();
+        outputs[0].sent(40);
+        assert_eq!(total.get(), 83);
+        outputs[1].clear();
+        assert_eq!((total.get(), outputs[1].bytes()), (63, 0));
+        drop(outputs);
+        assert_eq!(total.get(), 0);
     }
 
     #[test]
