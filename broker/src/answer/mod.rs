@@ -2,7 +2,7 @@
 //! nobody's answers hold its memory (decision 0010).
 //!
 //! An answer is what its API encodes around one array, and the [`Elements`] of that array. Most are written whole in the
-//! handler, in one portion. The rest is a job ([`job`]): each turn writes a few portions of all jobs ([`run`]).
+//! handler, in one portion. The rest is a job ([`job`]): each turn writes one portion of one of them ([`run`]).
 //!
 //! ```text
 //! Elements that last    measured first, for the frame begins with its length; then written again as the connection takes them

@@ -13,8 +13,8 @@ use netio::ConnId;
 use std::collections::{BTreeMap, VecDeque};
 use wire::{ApiMessage, Error};
 
-/// Portions that a turn writes or sends, of all answers.
-const PORTIONS_PER_TURN: usize = 4;
+/// Portions that a turn writes or sends, of all answers: whoever comes waits for one at most.
+const PORTIONS_PER_TURN: usize = 1;
 /// An answer that is there and is longer leaves in parts.
 const PARTS_BYTES: usize = 1 << 20;
 

@@ -140,7 +140,7 @@ fn a_client_that_goes_in_the_middle_leaves_nothing() {
         let request = configurations(&mut bed, &mut kafka);
         let before = meter::held();
         for _ in 0..3 {
-            let mut conn = bed.connect(0);
+            let conn = bed.connect(0);
             conn.client.send(frame(&request, 4));
             let mut arrived = 0;
             bed.sim.run_until(PATIENCE_NS, |_| {
