@@ -45,7 +45,7 @@ use slab::Slab;
 use std::{
     fmt, mem,
     net::SocketAddr,
-    os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd},
+    os::fd::{IntoRawFd, RawFd},
     rc::Rc,
     sync::Arc,
 };
@@ -96,7 +96,7 @@ pub struct Ring {
     counters: Counters,
     control_cpus: Vec<usize>,
     random: u64,
-    lock: Option<Arc<OwnedFd>>,
+    lock: Option<Arc<sys::Lock>>,
 }
 
 impl fmt::Debug for Ring {
@@ -120,7 +120,7 @@ impl Ring {
         options: &Options,
         features: Features,
         wake: Arc<RingWake>,
-        lock: Option<Arc<OwnedFd>>,
+        lock: Option<Arc<sys::Lock>>,
     ) -> Result<Self> {
         let mut builder = IoUring::builder();
         builder
@@ -156,8 +156,8 @@ impl Ring {
         }
         if let Some(lock) = &lock {
             submitter
-                .register_files(&[lock.as_raw_fd()])
-                .map_err(failed("register the lock file"))?;
+                .register_files(&lock.descriptors())
+                .map_err(failed("register the locks"))?;
         }
         let mut seed = [0; 8];
         // SAFETY: valid memory of the given size. Should it fail, the address of the pool is the seed: no secret hangs on it.

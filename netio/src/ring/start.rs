@@ -9,7 +9,7 @@ use crate::{
     driver::Driver,
 };
 use probe::Features;
-use std::{os::fd::OwnedFd, path::Path, sync::Arc, sync::mpsc, thread::JoinHandle, time::Duration};
+use std::{path::Path, sync::Arc, sync::mpsc, thread::JoinHandle, time::Duration};
 
 /// A core spins no longer than this at first, until it has learned what pays.
 const SPIN_START_US: u64 = 5;
@@ -25,7 +25,7 @@ pub struct Running<M> {
     threads: Vec<JoinHandle<()>>,
     features: Features,
     nice: i32,
-    _lock: Option<Arc<OwnedFd>>,
+    _lock: Option<Arc<sys::Lock>>,
 }
 
 impl<M: Send + 'static> Running<M> {

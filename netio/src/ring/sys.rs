@@ -286,32 +286,67 @@ pub(crate) fn write_synced(fd: RawFd, bytes: &[u8]) -> std::result::Result<(), i
     }
 }
 
-/// Creates, opens and locks the lock file, for as long as the descriptor or a ring that it is registered with lives.
+/// A locked data directory: for as long as these descriptors, or a ring that they are registered with, live.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: OwnedFd,
+    /// `None` on a file system that locks no directories.
+    dir: Option<OwnedFd>,
+}
+
+impl Lock {
+    /// To be registered with every ring.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        let dir = self.dir.iter().map(AsRawFd::as_raw_fd);
+        dir.chain([self.file.as_raw_fd()]).collect()
+    }
+}
+
+/// Locks the directory of the lock file, and the lock file, which is made if it is not there.
 ///
-/// After SIGKILL the dead process's ring still writes: its flock, being registered with the ring, outlasts its last write. So it
-/// is waited for, for about two seconds; then a living process must hold it.
-pub(crate) fn lock(path: &Path) -> Result<OwnedFd> {
+/// The directory too: to remove a "stale" lock file is a habit, and frees the name, not the directory.
+///
+/// ```text
+/// 1. a broker holds the flock of DATA/lock; somebody removes the file
+/// 2. a second broker makes a new DATA/lock, whose flock is free, and writes over what the first one writes
+/// ```
+/// After SIGKILL the dead process's ring still writes: its flocks, being registered with the ring, outlast its last write. So they
+/// are waited for, for about two seconds; then a living process must hold them.
+pub(crate) fn lock(path: &Path) -> Result<Lock> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let dir = open(parent, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let dir = match flock(&dir, parent) {
+        Ok(()) => Some(dir),
+        Err(error) if error.errno == libc::EWOULDBLOCK => return Err(error),
+        // NFS locks files that are open for writing, and a directory never is.
+        Err(_) => None,
+    };
+    let file = open(path, libc::O_RDWR | libc::O_CREAT)?;
+    flock(&file, path)?;
+    Ok(Lock { file, dir })
+}
+
+fn open(path: &Path, how: libc::c_int) -> Result<OwnedFd> {
     let name = path.to_string_lossy();
     let c_path = std::ffi::CString::new(path.as_os_str().as_bytes())
         .map_err(|_| Error::new("lock", &*name, libc::EINVAL))?;
     // SAFETY: a terminated string.
-    let fd = unsafe {
-        libc::open(
-            c_path.as_ptr(),
-            libc::O_RDWR | libc::O_CREAT | libc::O_CLOEXEC,
-            0o644,
-        )
-    };
+    let fd = unsafe { libc::open(c_path.as_ptr(), how | libc::O_CLOEXEC, 0o644) };
     if fd < 0 {
         let dir = path.parent().unwrap_or(path);
         return Err(super::directory::refused(dir, "open", path, last_errno()));
     }
     // SAFETY: a new descriptor that nobody else owns.
-    let file = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn flock(file: &OwnedFd, path: &Path) -> Result<()> {
+    let name = path.to_string_lossy();
     for _ in 0..LOCK_TRIES {
         // SAFETY: no pointers.
-        if unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            return Ok(file);
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Ok(());
         }
         let errno = last_errno();
         if errno != libc::EWOULDBLOCK && errno != libc::EINTR {

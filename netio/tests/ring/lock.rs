@@ -34,6 +34,37 @@ fn a_directory_in_use_is_refused_and_a_freed_one_is_taken() {
     second.join().unwrap();
 }
 
+/// To remove a lock that looks stale is a habit.
+#[test]
+fn a_lock_file_that_was_removed_frees_nothing() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = Options {
+        lock_file: Some(dir.path().join("lock")),
+        cpus: vec![None],
+        ..Options::default()
+    };
+    let (first, _) = Echo::start(options.clone());
+    for round in 0..2 {
+        std::fs::remove_file(dir.path().join("lock")).unwrap();
+        let (boot, _) = run_once(|_| Box::pin(async {}));
+        let error = netio::start(options.clone(), vec![boot]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("another process uses this directory"),
+            "{error}"
+        );
+        if round == 0 {
+            std::fs::write(dir.path().join("lock"), "").unwrap();
+        }
+    }
+    first.stop();
+    first.join().unwrap();
+    let (second, _) = Echo::start(options);
+    second.stop();
+    second.join().unwrap();
+}
+
 /// Listens on the port of the environment, and writes numbers to a file, several at a time, until it is killed.
 #[test]
 #[ignore = "the process that the next test kills"]
@@ -82,7 +113,7 @@ fn victim() {
 #[test]
 fn after_sigkill_the_lock_outlasts_the_last_write() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    for _ in 0..5 {
+    for round in 0..6 {
         drop(std::fs::remove_file(dir.path().join("address")));
         let mut victim = Command::new(std::env::current_exe().unwrap());
         let victim = victim
@@ -103,6 +134,9 @@ fn after_sigkill_the_lock_outlasts_the_last_write() {
         };
         let _connected = TcpStream::connect(address).unwrap();
         victim.kill().unwrap();
+        if round % 2 == 1 {
+            std::fs::remove_file(dir.path().join("lock")).unwrap();
+        }
 
         let data = dir.path().join("data");
         let (boot, results) = run_once(move |io: Io| {
