@@ -33,6 +33,8 @@ pub struct Open {
 pub struct DirEntry {
     pub name: String,
     pub is_dir: bool,
+    /// Of a file.
+    pub bytes: u64,
 }
 
 /// Space of a file system, in bytes.

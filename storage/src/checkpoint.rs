@@ -17,7 +17,10 @@
 pub(crate) mod sense;
 
 use crate::{
-    Error, LogId, disk_log::FlushedState, leader_epoch::EpochHistory, producer_state,
+    Error, LogId,
+    disk_log::{Chain, FlushedState},
+    leader_epoch::EpochHistory,
+    producer_state,
     wal::frame::BLOCK,
 };
 use bytes::Bytes;
@@ -26,9 +29,11 @@ use record::{LeaderEpoch, Offset, TopicId, checksum};
 use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"millckpt";
-const VERSION: u32 = 1;
+/// Since 2, a log says which closed segments it has.
+const VERSION: u32 = 2;
+const VERSION_WITHOUT_CHAINS: u32 = 1;
 /// As an operator reads them.
-const VERSIONS: &str = "1";
+const VERSIONS: &str = "1 and 2";
 /// `core` of the file that recovery writes.
 pub(crate) const RECOVERED: u32 = u32::MAX;
 /// Largest checkpoint that is believed.
@@ -68,6 +73,8 @@ pub(crate) struct LogState {
     pub producers: Vec<u8>,
     /// Ranges lost to damage: reading them is an error.
     pub fenced: Vec<(Offset, Offset)>,
+    /// Ranges whose segments are not there, as this start has found; not in the file, for they may come back.
+    pub missing: Vec<(Offset, Offset)>,
 }
 
 impl LogState {
@@ -83,6 +90,7 @@ impl LogState {
             epochs: EpochHistory::new(),
             producers: Vec::new(),
             fenced: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -117,14 +125,22 @@ impl LogState {
         out.into()
     }
 
-    fn decode(at: &mut Reader<'_>) -> Option<LogState> {
+    fn decode(at: &mut Reader<'_>, version: u32) -> Option<LogState> {
         let (id, name) = at.id()?;
         let log_start = Offset(at.i64()?);
         let flags = at.u8()?;
         let disk = if flags & 1 != 0 {
-            Some(FlushedState::from_bytes(
-                at.take(FlushedState::BYTES)?.try_into().ok()?,
-            ))
+            let mut bytes = [0; FlushedState::BYTES];
+            let len = match version {
+                VERSION_WITHOUT_CHAINS => FlushedState::BYTES_WITHOUT_CHAIN,
+                _ => FlushedState::BYTES,
+            };
+            bytes[..len].copy_from_slice(at.take(len)?);
+            let mut disk = FlushedState::from_bytes(&bytes);
+            if version == VERSION_WITHOUT_CHAINS {
+                disk.chain = Chain::UNKNOWN;
+            }
+            Some(disk)
         } else {
             None
         };
@@ -157,6 +173,7 @@ impl LogState {
             epochs,
             producers,
             fenced,
+            missing: Vec::new(),
         })
     }
 }
@@ -241,9 +258,11 @@ fn foreign(bytes: &[u8]) -> Option<Bad> {
     }
     let (found, start) = (at.u32()?, at.u64()?);
     let (body, crc) = bytes.split_last_chunk::<4>()?;
-    let mut ours = body.to_vec();
-    ours[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    let is_ours = found == VERSION || checksum(&ours) == u32::from_le_bytes(*crc);
+    let is_ours = [VERSION, VERSION_WITHOUT_CHAINS].iter().any(|version| {
+        let mut ours = body.to_vec();
+        ours[8..12].copy_from_slice(&version.to_le_bytes());
+        found == *version || checksum(&ours) == u32::from_le_bytes(*crc)
+    });
     (!is_ours).then_some(Bad::Version { found, start })
 }
 
@@ -253,7 +272,8 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
         return None;
     }
     let mut at = Reader(body);
-    if at.take(8)? != MAGIC || at.u32()? != VERSION {
+    let (magic, version) = (at.take(8)?, at.u32()?);
+    if magic != MAGIC || ![VERSION, VERSION_WITHOUT_CHAINS].contains(&version) {
         return None;
     }
     let head = Head {
@@ -266,7 +286,7 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
     };
     let (logs, deleted) = (at.u32()?, at.u32()?);
     let logs = (0..logs)
-        .map(|_| LogState::decode(&mut at))
+        .map(|_| LogState::decode(&mut at, version))
         .collect::<Option<_>>()?;
     let deleted = (0..deleted).map(|_| at.id()).collect::<Option<_>>()?;
     at.0.is_empty().then_some(Checkpoint {

@@ -19,6 +19,7 @@
 //! Methods take `&self` and may run at the same time on their core; those that change files wait for each other. In files:
 //! `open` (create, open, close), `flush` (write, roll), `closed` (seals, rebuilt indexes), `read`, `time`, `shrink` (retention,
 //! truncation, removal).
+mod chain;
 mod closed;
 mod flush;
 mod open;
@@ -49,6 +50,7 @@ use std::{
     rc::Rc,
 };
 
+pub use chain::Chain;
 pub use open::OpenReport;
 
 /// Index entries in memory that start their writing.
@@ -68,11 +70,15 @@ pub struct FlushedState {
     pub log_start: Offset,
     /// The active segment up to where its index files on the device reach.
     pub synced: Facts,
+    /// The segments before it.
+    pub chain: Chain,
 }
 
 impl FlushedState {
     /// Bytes of [`Self::to_bytes`].
-    pub const BYTES: usize = 32 + FACTS_BYTES;
+    pub const BYTES: usize = Self::BYTES_WITHOUT_CHAIN + Chain::BYTES;
+    /// The same in checkpoints of version 1.
+    pub const BYTES_WITHOUT_CHAIN: usize = 32 + FACTS_BYTES;
 
     /// Of a log that has nothing and begins at `first`.
     pub fn empty(first: Offset) -> Self {
@@ -82,6 +88,7 @@ impl FlushedState {
             flushed: first,
             log_start: first,
             synced: Facts::new(first, 0),
+            chain: Chain::default(),
         }
     }
 
@@ -95,6 +102,7 @@ impl FlushedState {
         out.put_i64(self.flushed.0);
         out.put_i64(self.log_start.0);
         out.put_slice(&self.synced.to_bytes());
+        out.put_slice(&self.chain.to_bytes());
         bytes
     }
 
@@ -105,12 +113,15 @@ impl FlushedState {
         let (flushed, log_start) = (Offset(at.get_i64()), Offset(at.get_i64()));
         let mut facts = [0; FACTS_BYTES];
         at.copy_to_slice(&mut facts);
+        let mut chain = [0; Chain::BYTES];
+        at.copy_to_slice(&mut chain);
         Self {
             segment_base,
             position,
             flushed,
             log_start,
             synced: Facts::from_bytes(&facts),
+            chain: Chain::from_bytes(&chain),
         }
     }
 }
@@ -176,6 +187,8 @@ struct State {
     epochs_stale: bool,
     /// Whoever opened the log keeps its epochs as well: see [`DiskLog::set_epochs`].
     epochs_kept: bool,
+    /// Not all of the closed segments are what they were.
+    chain_doubted: bool,
     /// By `from`.
     fences: BTreeMap<Offset, Fence>,
     cursors: Vec<Cursor>,
@@ -189,6 +202,8 @@ struct State {
 /// A closed segment; its seal is read at the first use.
 #[derive(Clone, Copy, Debug, Default)]
 struct Closed {
+    /// Bytes of the `.log`.
+    bytes: u64,
     seal: Option<Seal>,
     /// Its index files agree with the seal.
     checked: bool,
@@ -277,6 +292,17 @@ impl State {
             .next()
             .map_or_else(|| self.active.base(), |(&base, _)| base)
     }
+    fn chain(&self) -> Chain {
+        let chain = Chain::of(
+            self.closed
+                .iter()
+                .map(|(base, closed)| (*base, closed.bytes)),
+        );
+        match self.chain_doubted {
+            true => chain.doubted(),
+            false => chain,
+        }
+    }
     /// All segments, oldest first.
     fn bases(&self) -> Vec<Offset> {
         self.closed
@@ -312,6 +338,7 @@ impl DiskLog {
             flushed: state.active.flushed,
             log_start: state.log_start,
             synced: state.active.synced,
+            chain: state.chain(),
         }
     }
     /// Offset after the last record on the device.

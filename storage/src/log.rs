@@ -76,6 +76,8 @@ pub(crate) struct Log {
     /// The producers as of the flushed end, as bytes, until the directory is open and knows them itself.
     pub producers_flushed: Vec<u8>,
     pub fenced: Vec<(Offset, Offset)>,
+    /// The same, as long as their segments are not there.
+    pub missing: Vec<(Offset, Offset)>,
     /// By offset; the front may be evicted from memory.
     pub index: VecDeque<Cached>,
     pub unflushed_bytes: u64,
@@ -116,6 +118,7 @@ impl Log {
             producers,
             producers_flushed: state.producers,
             fenced: state.fenced,
+            missing: state.missing,
             index: VecDeque::new(),
             unflushed_bytes: 0,
             dirty_since: Instant::default(),
@@ -232,19 +235,20 @@ impl Log {
         self.position(self.offsets.flushed)
     }
 
+    fn fences(&self) -> impl Iterator<Item = (Offset, Offset)> + '_ {
+        self.fenced.iter().chain(&self.missing).copied()
+    }
+
     /// The fenced range that holds `offset`, if any.
     pub(crate) fn fence_at(&self, offset: Offset) -> Option<(Offset, Offset)> {
-        self.fenced
-            .iter()
-            .copied()
+        self.fences()
             .find(|(from, to)| *from <= offset && offset < *to)
     }
 
     /// Where reading from `offset` must stop: the first fence after it.
     pub(crate) fn next_fence(&self, offset: Offset) -> Offset {
-        self.fenced
-            .iter()
-            .map(|(from, _)| *from)
+        self.fences()
+            .map(|(from, _)| from)
             .filter(|from| *from > offset)
             .min()
             .unwrap_or(Offset::MAX)
@@ -272,6 +276,7 @@ impl Log {
             epochs: self.epochs.clone(),
             producers,
             fenced: self.fenced.clone(),
+            missing: Vec::new(),
         };
         let encoded = state.encode();
         self.encoded = Some(encoded.clone());

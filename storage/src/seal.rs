@@ -7,11 +7,18 @@
 //! ```text
 //! magic 8 B, format u16, reserved u16, index CRC u32, time index CRC u32, facts 100 B, CRC-32C of all before u32
 //! ```
-use crate::segment::facts::{FACTS_BYTES, Facts};
-use record::checksum;
+use crate::{
+    Error,
+    files::Disk,
+    segment::facts::{FACTS_BYTES, Facts},
+};
+use record::{Offset, checksum};
+use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"MRSEAL\r\n";
 const FORMAT: u16 = 1;
+/// Most bytes of a seal of whatever format.
+const BYTES_MAX: usize = 4096;
 /// Bytes of a seal.
 pub(crate) const SEAL_BYTES: usize = 8 + 2 + 2 + 4 + 4 + FACTS_BYTES + 4;
 
@@ -35,6 +42,34 @@ impl Seal {
         out.extend_from_slice(&checksum(&out).to_be_bytes());
         assert_eq!(out.len(), SEAL_BYTES);
         out
+    }
+
+    /// The seal of the segment that begins at `base`; `None` if there is none that can be used.
+    ///
+    /// # Errors
+    /// The disk's; [`Error::Version`]: it is not to be written over.
+    pub(crate) async fn load(
+        disk: &Disk,
+        path: &Path,
+        base: Offset,
+    ) -> Result<Option<Self>, Error> {
+        // One that is too long is a damaged one, as good as none; or one of a newer program.
+        let bytes = match disk.read(path, BYTES_MAX).await {
+            Err(Error::Damaged { .. }) => None,
+            other => other?,
+        };
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
+        if let Some(format) = Self::foreign_format(&bytes) {
+            return Err(Error::Version {
+                file: path.display().to_string(),
+                what: "a seal",
+                found: format.to_string(),
+                known: "1",
+            });
+        }
+        Ok(Self::from_bytes(&bytes).filter(|seal| seal.facts.base == base))
     }
 
     /// The format, if the bytes are a seal of one that is not known here. Magic and format keep their places in every one.
@@ -72,7 +107,6 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::Offset;
 
     #[test]
     fn there_and_back_and_every_damaged_byte_is_seen() {

@@ -518,6 +518,7 @@ impl Store {
         log.offsets.log_start = to;
         log.epochs.truncate_from_start(to);
         log.fenced.retain(|(_, end)| *end > to);
+        log.missing.retain(|(_, end)| *end > to);
         log.encoded = None;
         log.check();
         let (id, epoch) = (log.id, log.epoch);

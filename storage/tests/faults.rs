@@ -521,6 +521,202 @@ fn a_directory_with_a_newer_partition_metadata_is_not_set_aside() {
     );
 }
 
+// ---- missing segments ----------------------------------------------------------------------------------------------------
+
+/// A log of ten batches in five segments, two batches each, which has ended: cleanly, or by a kill that leaves nothing unflushed.
+fn segments(cleanly: bool) -> Case {
+    let mut case = Case::new(Options {
+        flush_bytes: 1,
+        flush_age_ms: 20,
+        ..options()
+    });
+    case.order(|store, slot| {
+        let small = LogConfig {
+            segment_bytes: 13_000,
+            ..LogConfig::default()
+        };
+        store.set_config(slot, small);
+    });
+    for n in 1..=10 {
+        case.append_acked(6_000);
+        case.until("flushed", |bench| bench.offsets.flushed == Offset(n));
+    }
+    assert_eq!(case.stop(), Left::default());
+    case.options = options();
+    case.start();
+    match cleanly {
+        true => assert_eq!(case.stop(), Left::default()),
+        false => case.sim.kill(case.node),
+    }
+    case
+}
+
+fn segment(base: i64, suffix: &str) -> String {
+    format!("data/kafka/topic-0/{base:020}.{suffix}")
+}
+
+/// Every offset that is not in `gap` is served, every one in it is damage, and no read goes over it.
+fn check_gap(case: &mut Case, gap: std::ops::Range<i64>) {
+    for offset in 0..10 {
+        let read = case.read(offset);
+        if gap.contains(&offset) {
+            let expected = ReadError::Damaged {
+                offset: Offset(offset),
+                next: Offset(gap.end),
+            };
+            assert_eq!(read, Err(expected), "at {offset}");
+        } else {
+            let upto = if offset < gap.start { gap.start } else { 10 };
+            let bytes = read.unwrap_or_else(|error| panic!("at {offset}: {error}"));
+            // Two small ones may be behind them.
+            let most = (upto - offset) as usize * 6_200 + 2_000;
+            assert!(bytes > 6_000 && bytes <= most, "{bytes} at {offset}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_is_found_at_the_start_and_served_as_damage() {
+    // The first, one in the middle, the last closed one, the active one.
+    for base in [0, 4, 6, 8] {
+        for cleanly in [true, false] {
+            for whole in [true, false] {
+                let mut case = segments(cleanly);
+                let disk = case.sim.disk(case.node);
+                let kept: Vec<_> = ["log", "index", "timeindex", "seal"]
+                    .into_iter()
+                    .filter(|suffix| whole || *suffix == "log")
+                    .filter_map(|suffix| {
+                        let name = segment(base, suffix);
+                        let bytes = disk.read(&name).ok()?;
+                        disk.remove(&name).expect("removed");
+                        Some((name, bytes))
+                    })
+                    .collect();
+                // At every start, and whatever comes between.
+                for n in 0..2 {
+                    let report = case.start();
+                    let what = format!("{base}, {cleanly}, {whole}: {report:?}");
+                    assert_eq!(report.damaged.len(), 1, "{what}");
+                    assert!(
+                        report.damaged[0].file.ends_with(&segment(base, "log")),
+                        "{what}"
+                    );
+                    assert!(
+                        report.damaged[0]
+                            .what
+                            .contains(&format!("offsets {base}..{}", base + 2)),
+                        "{what}"
+                    );
+                    assert_eq!(case.offsets().log_end, Offset(10 + n), "{what}");
+                    check_gap(&mut case, base..base + 2);
+                    case.append_acked(500);
+                    match n {
+                        0 => assert_eq!(case.stop(), Left::default()),
+                        _ => case.sim.kill(case.node),
+                    }
+                }
+                for (name, bytes) in kept {
+                    disk.put(&name, &bytes).expect("put");
+                }
+                let report = case.start();
+                assert_eq!(report.damaged, [], "{base}: it is back");
+                check_gap(&mut case, 0..0);
+                assert!(case.read(11).is_ok_and(|bytes| bytes > 500));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_start_on_segments_that_are_all_there_reads_no_seal() {
+    for cleanly in [true, false] {
+        let mut case = segments(cleanly);
+        case.sim.fail_always(case.node, FileOp::Open, ".seal", EIO);
+        let report = case.start();
+        assert_eq!(report.damaged, []);
+        assert_eq!(case.offsets().log_end, Offset(10));
+    }
+}
+
+#[test]
+fn a_missing_directory_is_found_at_the_start_and_served_as_damage() {
+    for cleanly in [true, false] {
+        let mut case = segments(cleanly);
+        let disk = case.sim.disk(case.node);
+        for (name, _) in disk.list() {
+            if name.starts_with("data/kafka/topic-0/") {
+                disk.remove(&name).expect("removed");
+            }
+        }
+        for n in 0..2 {
+            let report = case.start();
+            assert!(
+                report.damaged.len() == 1 && report.damaged[0].what.contains("offsets 0..10"),
+                "{report:?}"
+            );
+            assert_eq!(case.offsets().log_end, Offset(10 + n));
+            check_gap(&mut case, 0..10);
+            case.append_acked(500);
+            assert!(case.read(10).is_ok_and(|bytes| bytes > 500));
+            assert_eq!(case.stop(), Left::default());
+        }
+    }
+}
+
+#[test]
+fn a_segment_cut_short_is_found_at_the_start_and_served_as_damage() {
+    for (base, cleanly) in [(4, true), (4, false), (8, true), (8, false)] {
+        let mut case = segments(cleanly);
+        let disk = case.sim.disk(case.node);
+        let name = segment(base, "log");
+        let bytes = disk.read(&name).expect("there");
+        disk.remove(&name).expect("removed");
+        disk.put(&name, &bytes[..7_000]).expect("put");
+        for n in 0..3 {
+            let report = case.start();
+            let what = format!("start {n}, {base}, {cleanly}: {report:?}");
+            assert_eq!(report.damaged.len(), 1, "{what}");
+            assert!(report.damaged[0].file.ends_with(&name), "{what}");
+            assert!(case.read(base).is_ok_and(|bytes| bytes > 6_000), "{what}");
+            let expected = ReadError::Damaged {
+                offset: Offset(base + 1),
+                next: Offset(base + 2),
+            };
+            assert_eq!(case.read(base + 1), Err(expected), "{what}");
+            match base {
+                4 => assert!(case.read(base + 2).is_ok_and(|bytes| bytes > 6_000)),
+                _ => assert_eq!(case.offsets().log_end, Offset(10)),
+            }
+            match n {
+                0 => case.sim.kill(case.node),
+                _ => drop(case.stop()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_index_is_made_again() {
+    for base in [4, 8] {
+        for cleanly in [true, false] {
+            let mut case = segments(cleanly);
+            let disk = case.sim.disk(case.node);
+            for suffix in ["index", "timeindex"] {
+                disk.remove(&segment(base, suffix)).expect("removed");
+            }
+            let report = case.start();
+            assert_eq!(report.damaged, [], "{base}");
+            check_gap(&mut case, 0..0);
+            for _ in 0..3 {
+                case.append_acked(6_000);
+            }
+            assert_eq!(case.stop(), Left::default(), "{base} {cleanly}");
+            assert!(disk.read(&segment(base, "index")).is_ok());
+        }
+    }
+}
+
 /// Of the write-ahead log's files: no frame lies across a multiple of it.
 const LANDMARK: u64 = 4 << 20;
 

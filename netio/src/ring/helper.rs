@@ -140,12 +140,24 @@ fn failed(op: &'static str, error: &std::io::Error) -> Error {
 fn read_dir(path: &Path) -> std::io::Result<Vec<DirEntry>> {
     let entry = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry?;
-        Ok(DirEntry {
+        let is_dir = entry.file_type()?.is_dir();
+        let bytes = match entry.metadata() {
+            Ok(about) if !is_dir => about.len(),
+            Ok(_) => 0,
+            // Gone since it was listed.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(DirEntry {
             name: entry.file_name().to_string_lossy().into_owned(),
-            is_dir: entry.file_type()?.is_dir(),
-        })
+            is_dir,
+            bytes,
+        }))
     };
-    std::fs::read_dir(path)?.map(entry).collect()
+    std::fs::read_dir(path)?
+        .map(entry)
+        .filter_map(std::io::Result::transpose)
+        .collect()
 }
 
 fn space(path: &Path) -> std::io::Result<Space> {

@@ -82,6 +82,7 @@ fn doubt_disk(disk: &FlushedState) -> Option<String> {
         flushed,
         log_start,
         synced,
+        chain: _,
     } = *disk;
     if !is_offset(base) || !is_offset(flushed) || !is_offset(log_start) {
         return Some(format!(

@@ -29,8 +29,6 @@ const CREATE: Open = Open {
     create: true,
     ..BUFFERED
 };
-/// Most bytes of a seal of whatever format.
-const SEAL_BYTES_MAX: usize = 4096;
 /// An index file is extended by this much at a time.
 const INDEX_STEP: u64 = 4096;
 
@@ -215,23 +213,7 @@ impl DiskLog {
     }
 
     pub(super) async fn read_seal(&self, base: Offset) -> Result<Option<Seal>, Error> {
-        let path = self.path(base, SEAL);
-        // A seal that is too long is a damaged one, as good as none; or one of a newer program, which is not written over.
-        let bytes = match self.inner.disk.read(&path, SEAL_BYTES_MAX).await {
-            Err(Error::Damaged { .. }) => None,
-            other => other?,
-        };
-        if let Some(format) = bytes.as_deref().and_then(Seal::foreign_format) {
-            return Err(Error::Version {
-                file: path.display().to_string(),
-                what: "a seal",
-                found: format.to_string(),
-                known: "1",
-            });
-        }
-        Ok(bytes
-            .and_then(|bytes| Seal::from_bytes(&bytes))
-            .filter(|seal| seal.facts.base == base))
+        Seal::load(&self.inner.disk, &self.path(base, SEAL), base).await
     }
 
     pub(super) async fn log_len(&self, base: Offset) -> Result<u64, Error> {
@@ -250,6 +232,7 @@ impl DiskLog {
         let Some(Closed {
             seal: Some(seal),
             checked: false,
+            ..
         }) = known
         else {
             return Ok(());
@@ -329,9 +312,8 @@ impl DiskLog {
             )
             .await?;
         let mut facts = scanned.facts;
-        if let Some(seal) = self.read_seal(base).await?
-            && seal.facts.end > facts.end
-        {
+        let old = self.read_seal(base).await?;
+        if let Some(seal) = old.filter(|seal| seal.facts.end > facts.end) {
             // The end of the file is gone; only the seal remembers it.
             self.add_fence(Fence {
                 from: facts.end,
@@ -341,7 +323,6 @@ impl DiskLog {
                 resume: facts.size,
                 why: format!("ends at offset {} instead of {}", facts.end, seal.facts.end),
             });
-            facts.skip_to(facts.size, seal.facts.end);
         }
         times.extend(facts.time_entry());
         for fence in scanned.fences {
@@ -363,10 +344,16 @@ impl DiskLog {
             index_crc,
             time_index_crc,
         };
-        self.write_seal(&seal).await?;
+        // The seal of a segment that was cut short stays: it alone says what is missing, and does so at every start.
+        let is_short = old.is_some_and(|old| old.facts.size > len || old.facts.end > facts.end);
+        if !is_short {
+            self.write_seal(&seal).await?;
+        }
         let mut state = self.inner.state.borrow_mut();
+        state.chain_doubted |= is_short;
         Ok(state.closed.get_mut(&base).map(|closed| {
             *closed = Closed {
+                bytes: facts.size,
                 seal: Some(seal),
                 checked: true,
             };

@@ -209,6 +209,7 @@ impl DiskLog {
         state.closed.insert(
             seal.facts.base,
             Closed {
+                bytes: seal.facts.size,
                 seal: Some(seal),
                 checked: true,
             },

@@ -216,8 +216,9 @@ impl DiskLog {
         let log = Self::new(disk, dir, id, config, active, known.log_start, epochs, tail);
         {
             let mut state = log.inner.state.borrow_mut();
-            let closed = found.logs.range(..base);
-            state.closed = closed.map(|&base| (base, Closed::default())).collect();
+            state.closed = found.closed_before(base);
+            // Doubted until a start finds nothing missing; and where something has gone since the start looked.
+            state.chain_doubted = state.chain() != known.chain;
             state.epochs_stale = epochs_stale;
         }
         if !there {
@@ -261,11 +262,11 @@ impl DiskLog {
             epochs.clone(),
             Tail::of(0),
         );
-        log.inner.state.borrow_mut().closed = found
-            .logs
-            .range(..base)
-            .map(|&base| (base, Closed::default()))
-            .collect();
+        {
+            let mut state = log.inner.state.borrow_mut();
+            state.closed = found.closed_before(base);
+            state.chain_doubted = true;
+        }
         report.producers_read = true;
         let len = log.log_len(base).await?;
         let max = disk.options().producer_ids_max;
@@ -369,6 +370,7 @@ impl DiskLog {
         let state = State {
             config,
             closed: BTreeMap::new(),
+            chain_doubted: false,
             active,
             log_start,
             producers: ProducerStates::new(disk.options().producer_ids_max),
@@ -586,10 +588,24 @@ pub(super) async fn remove_segment(
 #[derive(Debug, Default)]
 struct Found {
     logs: BTreeSet<Offset>,
+    /// Bytes of them.
+    bytes: BTreeMap<Offset, u64>,
     snapshots: BTreeSet<Offset>,
 }
 
 impl Found {
+    fn closed_before(&self, active: Offset) -> BTreeMap<Offset, Closed> {
+        let closed = self.bytes.range(..active);
+        let closed = closed.map(|(&base, &bytes)| {
+            let closed = Closed {
+                bytes,
+                ..Closed::default()
+            };
+            (base, closed)
+        });
+        closed.collect()
+    }
+
     /// Lists it, and removes what a crash left behind: temporary files, files that waited for removal, indexes without a log.
     async fn list(disk: &Disk, dir: &std::path::Path) -> Result<Self, Error> {
         let mut found = Self::default();
@@ -605,6 +621,7 @@ impl Found {
             match parse_name(&entry.name) {
                 Some((base, LOG)) => {
                     found.logs.insert(base);
+                    found.bytes.insert(base, entry.bytes);
                 }
                 Some((base, SNAPSHOT)) => {
                     found.snapshots.insert(base);

@@ -9,6 +9,7 @@
 //! Its time depends on the unflushed write-ahead log only. A crash inside it repeats it: segments are written from the recorded
 //! position again, and only the new checkpoint ends the old start. What it leaves is all in segments, so a log may be opened on
 //! any core afterwards.
+mod chain;
 mod clean;
 pub(crate) mod replay;
 pub(crate) mod scan;
@@ -412,9 +413,12 @@ impl Recovery {
         config: LogConfig,
     ) -> Result<Option<Offsets>, Error> {
         self.begin_changes().await?;
-        if let Some(found) = self.logs.remove(&id) {
+        if let Some(mut found) = self.logs.remove(&id) {
             let dir = self.dir(&dir_name(name, id.partition));
             let max = self.options.producer_ids_max;
+            let mut missing =
+                Box::pin(chain::check(&self.disk, &dir, id, &config, &mut found)).await?;
+            self.report.damaged.append(&mut missing);
             let mut replayed = Box::pin(replay::replay(
                 &self.disk,
                 dir.clone(),
@@ -467,6 +471,7 @@ impl Recovery {
             .state
             .fenced
             .iter()
+            .chain(&log.state.missing)
             .find(|(start, end)| *start <= from && from < *end)
         {
             return Err(ReadError::Damaged {
@@ -508,13 +513,15 @@ impl Recovery {
         self.settle_directories(&expected, &known).await?;
         let (disk, max) = (self.disk.clone(), self.options.producer_ids_max);
         let kafka = self.options.data.join("kafka");
-        let replays = wanted.into_iter().map(|(id, name, config, found)| {
+        let replays = wanted.into_iter().map(|(id, name, config, mut found)| {
             let (disk, dir) = (disk.clone(), kafka.join(dir_name(&name, id.partition)));
             async move {
+                let missing = Box::pin(chain::check(&disk, &dir, id, &config, &mut found)).await?;
                 let mut replayed =
                     Box::pin(replay::replay(&disk, dir, id, config, found, max)).await?;
                 replayed.state.name = name;
                 replayed.disk = None;
+                replayed.damaged.extend(missing);
                 Ok((id, replayed))
             }
         });

@@ -79,6 +79,10 @@ impl LogFound {
         }
     }
 
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
     /// The batches of the chain, by offset.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Bytes> + '_ {
         self.batches.values().map(|batch| batch.bytes.clone())

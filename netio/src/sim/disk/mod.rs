@@ -333,6 +333,7 @@ impl Disk {
             .map(|(name, &i)| DirEntry {
                 name: name.clone(),
                 is_dir: self.is_dir(i),
+                bytes: if self.is_dir(i) { 0 } else { self.len(i) },
             })
             .collect())
     }

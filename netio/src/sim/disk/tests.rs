@@ -213,7 +213,8 @@ fn errors_are_those_of_linux() {
         list,
         vec![DirEntry {
             name: "dir".into(),
-            is_dir: true
+            is_dir: true,
+            bytes: 0,
         }]
     );
 }
