@@ -639,6 +639,7 @@ fn a_producer_s_log_append_time() {
         let valid = check(&bytes).unwrap();
         let max = Timestamp(1_700_000_000_002);
         assert_eq!(valid.restamp, Restamp::MaxTimestamp(max));
+        assert_eq!(check_first(&bytes).unwrap().restamp, valid.restamp);
         let mut stored = bytes.clone();
         valid.apply(&mut stored);
         assert!(stored == small_batch(codec));

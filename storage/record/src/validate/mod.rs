@@ -421,6 +421,17 @@ impl<'o> RecordChecks<'o> {
         InvalidRecord::Framing { index, error }.into()
     }
 
+    /// What it takes for a header of a topic with its producers' times to say `max`.
+    fn restamp_to(&self, max: Timestamp) -> Restamp {
+        let is_right = max == self.header.max_timestamp
+            && self.header.attributes.timestamp_type() == TimestampType::CreateTime;
+        if is_right {
+            Restamp::Keep
+        } else {
+            Restamp::MaxTimestamp(max)
+        }
+    }
+
     fn finish(self, all_seen: bool) -> Result<Validated, Invalid> {
         let header = self.header;
         let (max_timestamp, max_timestamp_offset_delta, restamp) =
@@ -430,18 +441,11 @@ impl<'o> RecordChecks<'o> {
             } else if !all_seen {
                 self.timestamp(None, header.max_timestamp)?;
                 let claimed = header.max_timestamp;
-                (claimed, header.last_offset_delta, Restamp::Keep)
+                (claimed, header.last_offset_delta, self.restamp_to(claimed))
             } else {
                 // -1 if all lie before 1970: Kafka's leader counts from there, too.
                 let found = self.max_timestamp;
-                let is_right = found == header.max_timestamp
-                    && header.attributes.timestamp_type() == TimestampType::CreateTime;
-                let restamp = if is_right {
-                    Restamp::Keep
-                } else {
-                    Restamp::MaxTimestamp(found)
-                };
-                (found, self.max_timestamp_at, restamp)
+                (found, self.max_timestamp_at, self.restamp_to(found))
             };
         Ok(Validated {
             header,
