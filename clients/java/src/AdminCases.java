@@ -26,12 +26,14 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.TopicPartitionReplica;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
 import org.apache.kafka.common.errors.InvalidReplicationFactorException;
 import org.apache.kafka.common.errors.InvalidTopicException;
+import org.apache.kafka.common.errors.LogDirNotFoundException;
 import org.apache.kafka.common.errors.OffsetOutOfRangeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -50,6 +52,7 @@ final class AdminCases {
         kit.add("alter_configs_incremental", () -> with(AdminCases::alterConfigs));
         kit.add("list_config_resources", () -> with(AdminCases::listConfigResources));
         kit.add("describe_log_dirs", () -> with(AdminCases::describeLogDirs));
+        kit.add("alter_log_dirs", () -> with(AdminCases::alterLogDirs));
         kit.add("describe_producers", () -> with(AdminCases::describeProducers));
         kit.add("delete_records", () -> with(AdminCases::deleteRecords));
     }
@@ -313,6 +316,27 @@ final class AdminCases {
             Kit.equal(1, homes, "log directories of " + partition);
             Kit.check(size >= 50_000 && size < 60_000, "size " + size + " of 50,000 bytes written");
         }
+    }
+
+    private static void alterLogDirs(Admin admin) throws Exception {
+        String name = Kit.topic(admin, "moved", 1);
+        int node = admin.describeTopics(List.of(name)).allTopicNames().get().get(name)
+                .partitions().get(0).leader().id();
+        String dir = admin.describeLogDirs(List.of(node)).allDescriptions().get().get(node)
+                .keySet().iterator().next();
+        TopicPartitionReplica replica = new TopicPartitionReplica(name, 0, node);
+        admin.alterReplicaLogDirs(Map.of(replica, dir)).all().get();
+        refuse(LogDirNotFoundException.class, admin, replica, "/no/such/directory");
+        TopicPartitionReplica none = new TopicPartitionReplica(Kit.unique("none"), 0, node);
+        refuse(UnknownTopicOrPartitionException.class, admin, none, dir);
+    }
+
+    private static void refuse(Class<? extends Throwable> type, Admin admin,
+            TopicPartitionReplica replica, String dir) throws Exception {
+        Kit.refused(type, () -> {
+            admin.alterReplicaLogDirs(Map.of(replica, dir)).all().get();
+            return null;
+        });
     }
 
     private static void describeProducers(Admin admin) throws Exception {

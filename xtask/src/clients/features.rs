@@ -161,6 +161,10 @@ pub(crate) const FEATURES: &[(&str, &str)] = &[
         "size per partition, as large as what was written",
     ),
     (
+        "alter_log_dirs",
+        "the directory that a replica is in may be named, others are refused",
+    ),
+    (
         "describe_producers",
         "the idempotent producer's id, epoch and last sequence",
     ),
