@@ -83,15 +83,19 @@ impl Controller {
         if asked <= shown && self.clips() {
             return Ok(hosts);
         }
+        let of = match hosts {
+            1 => "one host".to_owned(),
+            hosts => format!("{hosts} hosts"),
+        };
         let (has, cure) = if asked <= shown {
             let cure = format!(
-                " The {shown} brokers are cores of {hosts} host(s), and a replica needs a host of its own: \
+                " The {shown} brokers are cores of {of}, and a replica needs a host of its own: \
                  {ABOVE_HOSTS}=clip keeps as many as there are hosts, --single-port shows each host as one broker."
             );
             (hosts, cure)
         } else if shown > hosts {
             let cure = format!(
-                " They are cores of {hosts} host(s), and a replica needs a host of its own: \
+                " They are cores of {of}, and a replica needs a host of its own: \
                  --single-port shows each host as one broker."
             );
             (shown, cure)

@@ -6,11 +6,13 @@ use wire::{
     ApiKey, ApiMessage, Decode, Error, Message, Reader, Records, Request, RequestHeader,
     ResponseHeader, Uuid, Writer,
     api_versions::{ApiVersionsRequest, ApiVersionsResponse},
-    encode_request, encode_response,
+    encode_answer, encode_request, encode_response,
     fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData},
     frame, header,
     init_producer_id::InitProducerIdRequest,
-    metadata::MetadataRequest,
+    metadata::{
+        MetadataRequest, MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
+    },
     write_response,
 };
 
@@ -64,6 +66,40 @@ fn null_is_misuse_where_the_version_has_none() {
         wire::decode::<MetadataRequest<'_>>(&[0xff; 4], 0),
         Err(Error::Malformed(_))
     ));
+}
+
+#[test]
+fn the_error_codes_of_a_response_are_noted_as_far_as_they_are_carried() {
+    let partition = |error_code| MetadataResponsePartition {
+        error_code,
+        ..Default::default()
+    };
+    let topic = |error_code, partitions| MetadataResponseTopic {
+        error_code,
+        name: Some("t".into()),
+        partitions,
+        ..Default::default()
+    };
+    let response = MetadataResponse {
+        error_code: 29,
+        topics: vec![
+            topic(3, vec![partition(0), partition(5)]),
+            topic(0, vec![partition(9), partition(3)]),
+        ],
+        ..Default::default()
+    };
+    for (version, wanted) in [
+        (1, vec![(3, 2), (5, 1), (9, 1)]),
+        (13, vec![(3, 2), (5, 1), (9, 1), (29, 1)]),
+    ] {
+        let mut response = response.clone();
+        if version < 13 {
+            response.error_code = 0;
+        }
+        let (slices, errors) = encode_answer(&response, 1, version).unwrap();
+        assert_eq!(errors, wanted);
+        assert_eq!(slices, encode_response(&response, 1, version).unwrap());
+    }
 }
 
 #[test]
