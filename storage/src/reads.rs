@@ -273,9 +273,10 @@ impl Store {
                     return self.refuse_unopened(slot, token, ask, reason);
                 };
                 let upto = offsets.high_watermark.min(offsets.flushed);
+                let from = offsets.log_start;
                 self.tasks.spawn(Class::Read, async move {
                     let found = match ask {
-                        Ask::Time(timestamp) => disk.find_time(timestamp, upto).await,
+                        Ask::Time(timestamp) => disk.find_time_from(timestamp, from, upto).await,
                         _ => disk.max_timestamp().await,
                     };
                     let result = found.map(|found| match (found, tail, ask) {

@@ -20,10 +20,20 @@ impl DiskLog {
         timestamp: i64,
         upto: Offset,
     ) -> Result<Option<TimeOffset>, Error> {
+        self.find_time_from(timestamp, Offset::ZERO, upto).await
+    }
+
+    /// As [`Self::find_time`], at or behind `from`: the store's log start may be ahead of the one here.
+    pub(crate) async fn find_time_from(
+        &self,
+        timestamp: i64,
+        from: Offset,
+        upto: Offset,
+    ) -> Result<Option<TimeOffset>, Error> {
         self.load().await?;
         let (bases, log_start) = {
             let state = self.inner.state.borrow();
-            (state.bases(), state.log_start)
+            (state.bases(), state.log_start.max(from))
         };
         for base in bases.into_iter().filter(|&base| base < upto) {
             let Some((facts, place)) = self.facts_of(base).await? else {
