@@ -739,7 +739,7 @@ impl Store {
                 // One that was being made when space or descriptors ran out is there although nobody has opened it; and when
                 // this is tried again, another topic may have the name.
                 Dir::Closed(known) | Dir::Opening(known) => match disk.topic_of(&path).await {
-                    Ok(owner) if owner.map_or(known.is_some(), |owner| owner == topic) => {
+                    Ok(owner) if owner.map_or_else(|| known.is_some(), |owner| owner == topic) => {
                         remove_dir(&disk, &path).await
                     }
                     other => other.map(drop),

@@ -89,7 +89,7 @@ fn control_groups(root: &Path, groups: &str, mounts: &str) -> Vec<Limit> {
         if !unified && !controllers.split(',').any(|name| name == "memory") {
             continue;
         }
-        let mounted = mounts.lines().filter_map(|line| mounted(line));
+        let mounted = mounts.lines().filter_map(mounted);
         for mount in mounted.filter(|mount| mount.unified == unified) {
             found.extend(path_limits(root, &mount, group));
         }

@@ -108,7 +108,7 @@ impl Controller {
                     consistent(kept, Some(factor))?;
                     let index = i32::try_from(index).unwrap_or(i32::MAX);
                     self.check_core(id, index, &assigned)?;
-                    clipped = clipped.or(Clipped::of(&topic.name, assigned.asked, kept));
+                    clipped = clipped.or_else(|| Clipped::of(&topic.name, assigned.asked, kept));
                     replicas.push(assigned.hosts);
                 }
                 replicas

@@ -238,11 +238,9 @@ impl Controller {
                 let judged = self.reassign(known, asked, request.allow_replication_factor_change);
                 let (error_code, error_message) = code_and_message(&judged);
                 if let Ok(assigned) = judged {
-                    clipped = clipped.take().or(Clipped::of(
-                        &topic.name,
-                        assigned.asked,
-                        assigned.hosts.len(),
-                    ));
+                    clipped = clipped
+                        .take()
+                        .or_else(|| Clipped::of(&topic.name, assigned.asked, assigned.hosts.len()));
                 }
                 ReassignablePartitionResponse {
                     partition_index: asked.partition_index,

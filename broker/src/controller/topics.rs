@@ -329,11 +329,11 @@ impl Controller {
             return Err(Refusal::new(ErrorCode::TopicAlreadyExists, why));
         }
         check_name(name).map_err(|why| Refusal::new(ErrorCode::InvalidTopicException, why))?;
-        if name.contains(['.', '_']) {
-            if let Some(other) = new.colliding(name, &self.image) {
-                let why = format!("Topic '{name}' collides with existing topic: {other}");
-                return Err(Refusal::new(ErrorCode::InvalidTopicException, why));
-            }
+        if name.contains(['.', '_'])
+            && let Some(other) = new.colliding(name, &self.image)
+        {
+            let why = format!("Topic '{name}' collides with existing topic: {other}");
+            return Err(Refusal::new(ErrorCode::InvalidTopicException, why));
         }
         Ok(())
     }

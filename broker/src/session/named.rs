@@ -27,7 +27,7 @@ impl Shard {
 
     /// The client behind a request: its id, and its software where it has said so.
     pub(crate) fn client_behind(&mut self, to: ReplyTo, client_id: Option<&str>) -> String {
-        let id = client_id.map_or("none".to_owned(), shown);
+        let id = client_id.map_or_else(|| "none".to_owned(), shown);
         let software = match to {
             ReplyTo::Session { conn, .. } => self.sessions.get_mut(conn),
             ReplyTo::Core { .. } => None,

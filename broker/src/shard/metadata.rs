@@ -13,6 +13,15 @@ use storage::LogId;
 /// `__consumer_offsets` (Kafka: `Topic.GROUP_METADATA_TOPIC_NAME`).
 pub use crate::controller::topics::OFFSETS_TOPIC;
 
+/// What the partitions of a topic have in common when they are opened.
+struct TopicOpened<'a> {
+    id: TopicId,
+    name: &'a Arc<str>,
+    role: Role,
+    config: &'a Rc<TopicConfig>,
+    traffic: &'a Rc<TopicTraffic>,
+}
+
 impl Shard {
     /// Metadata was committed: applies it, and tells core 0 when this core serves accordingly.
     pub(crate) fn on_metadata(&mut self, through: i64, records: &[MetadataRecord]) {
@@ -93,7 +102,14 @@ impl Shard {
             Role::User
         };
         for (partition, epoch) in epochs {
-            self.open_partition(id, &name, partition, epoch, role, &config, &traffic);
+            let topic = TopicOpened {
+                id,
+                name: &name,
+                role,
+                config: &config,
+                traffic: &traffic,
+            };
+            self.open_partition(&topic, partition, epoch);
         }
     }
 
@@ -110,16 +126,14 @@ impl Shard {
         config
     }
 
-    fn open_partition(
-        &mut self,
-        topic: TopicId,
-        name: &Arc<str>,
-        partition: i32,
-        epoch: i32,
-        role: Role,
-        config: &Rc<TopicConfig>,
-        traffic: &Rc<TopicTraffic>,
-    ) {
+    fn open_partition(&mut self, topic: &TopicOpened<'_>, partition: i32, epoch: i32) {
+        let &TopicOpened {
+            id: topic,
+            name,
+            role,
+            config,
+            traffic,
+        } = topic;
         if let Some(leader) = self
             .partitions
             .slot(topic, partition)

@@ -118,10 +118,7 @@ impl Shard {
         let begun = self.io.read_clock();
         let mut portion = GroupPortion::default();
         let mut left = PORTION_ROWS;
-        loop {
-            let Some((partition, runtime)) = self.coordinators.from(cursor.partition) else {
-                break;
-            };
+        while let Some((partition, runtime)) = self.coordinators.from(cursor.partition) {
             let serves = runtime.status() == Status::Active;
             if partition != cursor.partition || cursor.groups.is_empty() {
                 cursor.partition = partition;

@@ -9,8 +9,11 @@ const EIO: i32 = 5;
 const EACCES: i32 = 13;
 const ENOSPC: i32 = 28;
 
-/// A topic with records that are not in segments, on every core; the process is killed.
-fn with_records(how: How) -> (Bed, Vec<Vec<(i64, Vec<u8>)>>) {
+/// Offsets and values of a partition's records.
+type Records = Vec<(i64, Vec<u8>)>;
+
+/// A topic with records that are not in segments, on every core; the process is killed. With them, by partition.
+fn with_records(how: How) -> (Bed, Vec<Records>) {
     let mut bed = Bed::start(how);
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 4).unwrap();

@@ -382,7 +382,6 @@ fn a_request_that_is_not_served_is_logged_with_who_sent_it() {
             let hello = ApiVersionsRequest {
                 client_software_name: "some-library".into(),
                 client_software_version: "1.2.3".into(),
-                ..Default::default()
             };
             assert_eq!(bed.call(&mut conn, &hello, 3).error_code, 0);
             let mut request = Vec::new();

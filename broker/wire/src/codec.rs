@@ -144,12 +144,15 @@ pub fn encode_response<T: ApiMessage>(
     Ok(encode_answer(message, correlation_id, version)?.0)
 }
 
+/// Error codes other than 0 of an answer, each with how often it is there.
+pub type ErrorCounts = Vec<(i16, u32)>;
+
 /// As [`encode_response`], with the error codes that the frame has and how often, but for 0.
 pub fn encode_answer<T: ApiMessage>(
     message: &T,
     correlation_id: i32,
     version: i16,
-) -> Result<(Vec<Bytes>, Vec<(i16, u32)>), Error> {
+) -> Result<(Vec<Bytes>, ErrorCounts), Error> {
     let mut writer = Writer::with_buffer(Vec::with_capacity(256));
     write_response(&mut writer, message, correlation_id, version)?;
     let errors = writer.take_errors();
@@ -177,7 +180,7 @@ pub struct Around {
     /// What stands behind them.
     pub tail: Vec<u8>,
     /// The error codes of both, as [`encode_answer`] has them.
-    pub errors: Vec<(i16, u32)>,
+    pub errors: ErrorCounts,
     /// The elements' type, as [`std::any::type_name`] has it.
     pub element: &'static str,
 }

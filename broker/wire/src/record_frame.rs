@@ -95,7 +95,7 @@ pub fn versions_of<R: RecordSet<'static>>(id: i16) -> Option<(i16, i16)> {
     };
     let mut known = (0..=i16::from(i8::MAX)).filter(is_known);
     let oldest = known.next()?;
-    Some((oldest, known.last().unwrap_or(oldest)))
+    Some((oldest, known.next_back().unwrap_or(oldest)))
 }
 
 /// Value of a metadata record, read back, with its version.

@@ -307,7 +307,7 @@ fn wrong_bytes_around_the_batch() {
     no_length[8..].copy_from_slice(&13i32.to_be_bytes());
     assert_eq!(check(&no_length), Err(Invalid::Corrupt(Error::Length(13))));
     // A length that ends inside of the records: its CRC is wrong before the rest is looked at.
-    let mut short = good.clone();
+    let mut short = good;
     short[8..12].copy_from_slice(&(have as i32 - 13).to_be_bytes());
     assert!(matches!(
         check(&short),

@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(Foreign::read(&ours), None);
         assert_eq!(Foreign::read(&[0; BLOCK]), None);
         // Whatever a newer version has instead of a checksum.
-        let mut newer = ours.clone();
+        let mut newer = ours;
         newer[8] = 3;
         newer[100..HEADER_BYTES].fill(0x5a);
         let foreign = Foreign::read(&newer).expect("a newer frame");
