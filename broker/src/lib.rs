@@ -4,7 +4,7 @@
 //! controller. A turn gathers a bounded batch of events, applies each with `&mut self`, and settles.
 //!
 //! In reading order:
-//! * [`settings`]    what the server runs with, after configuration; [`limits`] what bounds it.
+//! * [`settings`]    what the server runs with, after configuration; [`limits`] what bounds it, [`descriptors`] too.
 //! * [`shard`]       a core: its turn, the closed set of events, the messages between cores, who owns what.
 //! * [`session`]     a connection: framing, admission, order of replies.
 //! * [`api`]         the table of Kafka's APIs, and one file per API.
@@ -25,6 +25,7 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+pub mod descriptors;
 pub mod fetch;
 pub mod group;
 pub mod identity;

@@ -10,6 +10,7 @@ use crate::{
     admin::{self, Admin},
     banner,
     cli::Resolved,
+    descriptors,
     output::Streams,
     shard::{
         boot::{self, Plan, Progress},
@@ -64,7 +65,7 @@ enum End {
 
 /// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status after an ordered stop of a broker that served
 /// is 0, or [`LEFT`].
-pub fn run(resolved: Resolved) -> ExitCode {
+pub fn run(mut resolved: Resolved) -> ExitCode {
     // Lines go to threads of their own and are dropped when they fall behind: a core never waits for one.
     let streams = Streams::open();
     let level =
@@ -81,6 +82,10 @@ pub fn run(resolved: Resolved) -> ExitCode {
 
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
+    }
+    if let Err(error) = descriptors::fit(&mut resolved) {
+        streams.complain(&error);
+        return ExitCode::FAILURE;
     }
     let mut host = match prepare(&resolved) {
         Ok(host) => host,

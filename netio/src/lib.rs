@@ -38,6 +38,7 @@ pub use file::{DirEntry, File, Open};
 pub use io::Io;
 pub use net::{CloseReason, ConnId, ListenerId, Received, Sharing};
 pub use options::Options;
+pub use ring::raise_open_files;
 pub use ring::{
     probe::{Features, probe},
     start::{Running, start},

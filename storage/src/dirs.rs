@@ -20,8 +20,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Segment files open at once in a core.
-const FILES_OPEN_MAX: usize = 1024;
 /// Logs looked at for wanted changes in one turn.
 const LOOKS_MAX: usize = 32;
 /// Logs whose files are changed at once, when that is urgent.
@@ -59,12 +57,12 @@ pub(crate) struct Dirs {
 }
 
 impl Dirs {
-    pub(crate) fn new(io: &Io, producer_ids_max: usize) -> Dirs {
+    pub(crate) fn new(io: &Io, open_files_max: usize, producer_ids_max: usize) -> Dirs {
         Dirs {
             disk: Disk::new(
                 io,
                 DiskOptions {
-                    open_files_max: FILES_OPEN_MAX,
+                    open_files_max,
                     producer_ids_max,
                 },
             ),

@@ -42,6 +42,8 @@ pub struct Options {
     pub producer_ids_max: usize,
     /// `log.retention.check.interval.ms`
     pub retention_check_ms: u64,
+    /// Segment files open at once.
+    pub open_files_max: usize,
     /// Most bytes of cold reads in memory at once.
     pub cold_read_bytes_max: usize,
     /// Most bytes read ahead of readers of old data; 0: none are.
@@ -66,6 +68,7 @@ impl Options {
             producer_id_expiration_ms: 86_400_000,
             producer_ids_max: 1_000_000,
             retention_check_ms: 300_000,
+            open_files_max: 1_024,
             cold_read_bytes_max: 64 << 20,
             read_ahead_bytes_max: 32 << 20,
         }

@@ -156,7 +156,7 @@ impl Store {
             producer_budget: ProducerBudget::new(options.producer_ids_max),
             tasks: TaskSet::new(&io),
             events: VecDeque::new(),
-            dirs: Dirs::new(&io, options.producer_ids_max),
+            dirs: Dirs::new(&io, options.open_files_max, options.producer_ids_max),
             reads: Reads::default(),
             turn: Turn::default(),
             ending: Ending::default(),

@@ -1,5 +1,5 @@
 //! The admin HTTP server: `/healthz` (the process answers), `/readyz` (every core serves), `/metrics` (Prometheus text).
-use super::{collect, exposition::Format, metrics};
+use super::{bounded::Bounded, collect, exposition::Format, metrics};
 use crate::{
     settings::MetricsSettings,
     shard::{boot::Progress, message::Message},
@@ -42,7 +42,8 @@ pub async fn serve(listener: std::net::TcpListener, admin: Admin) -> std::io::Re
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .with_state(admin);
-    axum::serve(listener, app).await?;
+    let connections_max = usize::try_from(crate::descriptors::ADMIN).unwrap_or(1);
+    axum::serve(Bounded::new(listener, connections_max), app).await?;
     Ok(address)
 }
 

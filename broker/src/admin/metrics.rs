@@ -57,7 +57,7 @@ const COUNTERS: &[(&str, &str, Read<u64>)] = &[
     (
         "connections_refused",
         "Connections refused by a limit",
-        |s| s.stats.connections_refused,
+        |s| s.stats.connections_refused + s.io.refused,
     ),
     (
         "connections_closed_idle",

@@ -7,6 +7,7 @@
 //! * [`streams`] standard streams that nobody reads, and signals.
 #![allow(clippy::unwrap_used)]
 
+mod descriptors;
 mod host;
 mod memory;
 mod metrics;

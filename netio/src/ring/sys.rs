@@ -250,7 +250,7 @@ pub(crate) fn cpu_set(cpus: &[usize]) -> libc::cpu_set_t {
 }
 
 /// Raises the soft limit of open files to the hard one; returns what now holds.
-pub(crate) fn raise_open_files() -> u64 {
+pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

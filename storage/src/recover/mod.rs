@@ -249,7 +249,7 @@ impl Recovery {
             disk: Disk::new(
                 io,
                 DiskOptions {
-                    open_files_max: FILES_OPEN_MAX,
+                    open_files_max: FILES_OPEN_MAX.min(options.open_files_max),
                     producer_ids_max: options.producer_ids_max,
                 },
             ),
@@ -525,7 +525,9 @@ impl Recovery {
                 Ok((id, replayed))
             }
         });
-        for result in join_bounded(replays, REPLAYS_AT_ONCE).await {
+        // Each has a few files open.
+        let at_once = REPLAYS_AT_ONCE.min(self.options.open_files_max / 4);
+        for result in join_bounded(replays, at_once).await {
             let result: Result<(LogId, Replayed), Error> = result;
             let (id, replayed) = result?;
             self.replayed.insert(id, replayed);
