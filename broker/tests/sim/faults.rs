@@ -45,7 +45,8 @@ fn after_a_failed_write_of_the_log_nothing_is_acked_and_reads_go_on() {
             0
         );
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 1), ErrorCode::None);
-        bed.sim.fail_next(bed.node, FileOp::Write, "wal/", EIO);
+        // The file that the log is written to: a spare one may just be made.
+        bed.sim.fail_next(bed.node, FileOp::Write, "wal/0-1.", EIO);
         for partition in [0, 1, 0] {
             let refused = kafka.produce(&mut bed, "t", partition, batch(&["after"]));
             assert_eq!(

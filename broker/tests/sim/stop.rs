@@ -17,14 +17,19 @@ fn values(bed: &mut Bed, kafka: &mut Kafka, topic: &str, partition: i32) -> Vec<
 #[test]
 fn below_the_reserve_a_stop_keeps_topics_and_records() {
     for mut how in [How::new(81, 1), How::new(82, 2)] {
-        how.storage.reserve_bytes = 1 << 60;
+        how.storage.reserve_bytes = 64 << 20;
         let mut bed = Bed::start(how);
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 4).unwrap();
         for n in 0..50 {
             let made = kafka.produce(&mut bed, "t", n % 4, batch(&[n.to_string()]));
-            assert_eq!(made.error_code, 0, "before the first look at the space");
+            assert_eq!(made.error_code, 0);
         }
+        // Others have taken space: less than the reserve is left.
+        let disk = bed.sim.disk(bed.node);
+        let space = disk.space();
+        assert!(space.available_bytes > 64 << 20, "{space:?}");
+        disk.set_capacity(space.total_bytes - space.available_bytes + (48 << 20));
         // The space is looked at, and found to be below the reserve.
         bed.sim.run_for(5 * SECOND_NS / 2);
         assert_eq!(bed.stop_within(20 * SECOND_NS), None, "a clean stop");
