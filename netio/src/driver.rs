@@ -8,6 +8,7 @@
 //! * `CloseSocket` and `CloseFile` are the last operation on their handle. The socket's other operations are cancelled; the
 //!   file's are waited for. The descriptor is given back only when none is in flight, so its number cannot be used again
 //!   by mistake.
+//! * After `finish_sending` the peer gets the end of the stream behind what was sent, and the socket receives on.
 //! * At most one `Receive` or `ReceiveInto`, and at most one `Send`, is in flight per socket.
 use crate::{AlignedBuf, DirEntry, Instant, Open, Result, Sharing, WallTime, file::Space};
 use bytes::Bytes;
@@ -247,6 +248,14 @@ impl Driver {
         match self {
             Driver::Ring(d) => d.listen(addr, sharing),
             Driver::Sim(d) => d.listen(addr, sharing),
+        }
+    }
+    /// Closes a socket for writing: the end of the stream follows what was sent. No send is in flight, and none follows. A
+    /// connection that is broken already says so to its receive.
+    pub(crate) fn finish_sending(&mut self, socket: Handle) {
+        match self {
+            Driver::Ring(d) => d.finish_sending(socket),
+            Driver::Sim(d) => d.finish_sending(socket),
         }
     }
     pub fn now(&self) -> Instant {

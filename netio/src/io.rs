@@ -195,7 +195,8 @@ impl Io {
             .get(conn)
             .is_some_and(|conn| conn.is_congested())
     }
-    /// Closes after the queued output is sent (`flush`), or at once. `Event::Closed` follows.
+    /// Closes after the queued output is sent (`flush`), or at once. `Event::Closed` follows. After a flush the peer gets the end
+    /// of the stream and no reset, also when it still sends: that is received and dropped, for at most a second and 1 MiB.
     pub fn close(&self, conn: ConnId, flush: bool) {
         self.shared.state.borrow_mut().close(conn, flush);
     }

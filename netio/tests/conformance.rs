@@ -49,5 +49,7 @@ scenarios! {
         put_back_with_hold_rests, output_stays_in_order, many_connections_at_once, both_directions_at_once;
     closing:
         flushing_close_delivers_all, a_hard_close_ends_both_sides, nobody_listens, late_events_never_reach_the_next_connection,
-        a_closed_listener_refuses_and_connections_stay, giving_up_a_connect, close_while_sending_and_receiving;
+        a_closed_listener_refuses_and_connections_stay, giving_up_a_connect, close_while_sending_and_receiving,
+        a_flushing_close_is_no_reset_to_who_sends_on, a_peer_that_never_closes_is_closed,
+        a_peer_that_floods_a_closed_connection_is_closed;
 }

@@ -263,7 +263,7 @@ fn produce_requests_wait_for_the_disk_together_and_keep_their_order() {
 
 #[test]
 fn what_ends_a_connection_ends_it_after_the_answers_before() {
-    for how in every_mode(4) {
+    for how in seeds(6).flat_map(every_mode) {
         let (mut bed, mut kafka, core) = with_topic(how);
         // A produce request that has no other way to say that it failed; a frame that is none; a request that is none.
         let failing = wire::encode_request(

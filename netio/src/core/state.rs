@@ -200,6 +200,7 @@ impl State {
                 Due::Program(token) => self.events.push(Event::Timer { token }),
                 Due::Task(waker) => waker.wake(),
                 Due::FlushOver(conn) => self.on_flush_over(conn),
+                Due::LingerOver(conn) => self.stop_lingering(conn),
                 Due::SweepLarge => self.sweep_large(),
                 Due::Accept(listener) => self.accept(listener),
             }

@@ -11,6 +11,8 @@ pub(crate) enum Due {
     Task(Waker),
     /// A closing connection did not get rid of its output.
     FlushOver(ConnId),
+    /// A closed connection's peer did not close its side.
+    LingerOver(ConnId),
     /// Look for connections that rest with a large buffer.
     SweepLarge,
     /// Accepting failed (no descriptors left); try again.

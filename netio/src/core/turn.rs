@@ -210,6 +210,10 @@ impl Core {
                 for conn in state.net.open() {
                     state.close(conn, false);
                 }
+                // They are no reason to wait.
+                for conn in state.net.lingering() {
+                    state.stop_lingering(conn);
+                }
                 self.stage = Stage::Draining(state.now.after_ms(END_MS));
             }
         }

@@ -7,6 +7,7 @@
 use super::{
     CloseReason, ConnId, Received,
     input::Input,
+    linger::Lingering,
     output::Output,
     spare::{LARGE_BUFFER_BYTES, Spare},
 };
@@ -35,10 +36,25 @@ const FLUSH_MS: u64 = 5_000;
 
 /// The receive in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receiving {
+pub(super) enum Receiving {
     No,
     Multishot { slot: Slot, cancelled: bool },
     Into { slot: Slot, cancelled: bool },
+}
+
+impl Receiving {
+    pub(super) fn is_cancelled(self) -> bool {
+        matches!(
+            self,
+            Receiving::Multishot {
+                cancelled: true,
+                ..
+            } | Receiving::Into {
+                cancelled: true,
+                ..
+            }
+        )
+    }
 }
 
 #[derive(Debug)]
@@ -52,9 +68,11 @@ pub(crate) struct Conn {
     /// The end of the peer's bytes ends the connection; else `Finished` is said, and the program ends it.
     ends_with_peer: bool,
     /// The peer has closed its side for writing.
-    finished: bool,
+    pub(super) finished: bool,
     /// Closes when the output is sent; the timer ends its patience.
-    flushing: Option<u64>,
+    pub(super) flushing: Option<u64>,
+    /// It has ended, its socket not yet.
+    pub(super) lingering: Option<Lingering>,
 
     input: Input,
     /// The program has the input.
@@ -71,7 +89,7 @@ pub(crate) struct Conn {
     /// Bytes the program needs before it is worth waking; 0 = any.
     want: usize,
     hold: bool,
-    receiving: Receiving,
+    pub(super) receiving: Receiving,
     large: bool,
     small_streak: u8,
     received_at: Instant,
@@ -93,6 +111,7 @@ impl Conn {
             ends_with_peer: true,
             finished: false,
             flushing: None,
+            lingering: None,
             input: Input::default(),
             taken: false,
             taken_bytes: 0,
@@ -132,6 +151,15 @@ impl Conn {
 
     pub(crate) fn is_congested(&self) -> bool {
         self.congested
+    }
+
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.lingering.is_some()
+    }
+
+    /// Nobody will take what has arrived.
+    pub(super) fn drop_input(&mut self, spare: &Spare) {
+        std::mem::take(&mut self.input).give_up(spare);
     }
 
     /// The connection is over: its large buffer serves the next one.
@@ -234,8 +262,11 @@ impl State {
         if conn.ended || (flush && conn.flushing.is_some()) {
             return;
         }
-        if !flush || conn.output.bytes() == 0 || conn.handle.is_none() {
+        if !flush || conn.handle.is_none() {
             return self.end(id, CloseReason::Local);
+        }
+        if conn.output.bytes() == 0 {
+            return self.end_in_order(id);
         }
         conn.hold = true;
         let at = self.now.after_ms(FLUSH_MS);
@@ -281,18 +312,15 @@ impl State {
         };
         let now = self.now;
         let spare = self.net.spare.clone();
-        let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
+        let Some(conn) = self.net.get_mut(id) else {
             return;
         };
-        let cancelled = matches!(
-            conn.receiving,
-            Receiving::Multishot {
-                cancelled: true,
-                ..
-            }
-        );
+        let cancelled = conn.receiving.is_cancelled();
         if !more {
             conn.receiving = Receiving::No;
+        }
+        if conn.ended {
+            return self.on_dropped(id, result.map(|provided| provided.len()), cancelled);
         }
         match result {
             Ok(provided) if provided.is_empty() => self.on_peer_finished(id),
@@ -317,17 +345,15 @@ impl State {
         };
         let now = self.now;
         let spare = self.net.spare.clone();
-        let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
+        let Some(conn) = self.net.get_mut(id) else {
             return spare.give(buf);
         };
-        let cancelled = matches!(
-            conn.receiving,
-            Receiving::Into {
-                cancelled: true,
-                ..
-            }
-        );
+        let cancelled = conn.receiving.is_cancelled();
         (conn.receiving, conn.lent_bytes) = (Receiving::No, 0);
+        if conn.ended {
+            spare.give(buf);
+            return self.on_dropped(id, result, cancelled);
+        }
         conn.input
             .returned(buf, conn.lent_at + *result.as_ref().unwrap_or(&0));
         if !conn.large {
@@ -385,7 +411,7 @@ impl State {
             self.net.dirty.push(id);
         }
         if flushed {
-            self.end(id, CloseReason::Local);
+            self.end_in_order(id);
         }
     }
 
@@ -522,7 +548,7 @@ impl State {
         }
     }
 
-    fn set_receiving(&mut self, id: ConnId, receiving: Receiving) {
+    pub(super) fn set_receiving(&mut self, id: ConnId, receiving: Receiving) {
         if let Some(conn) = self.net.get_mut(id) {
             conn.receiving = receiving;
         }
@@ -590,7 +616,11 @@ impl State {
         self.net.notified = notified;
         if turned {
             let mut dead = std::mem::take(&mut self.net.dead);
-            dead.drain(..).for_each(|id| self.net.remove(id));
+            for id in dead.drain(..) {
+                if !self.lingers_on(id) {
+                    self.net.remove(id);
+                }
+            }
             self.net.dead = dead;
         }
     }

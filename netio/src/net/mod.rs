@@ -7,9 +7,11 @@
 //! * [`output`] the bytes to send, and how they are gathered into one send.
 //! * `spare`    large receive buffers between two connections.
 //! * `conn`     a connection's states, and what each completion does to it.
+//! * `linger`   the end of a connection that is closed in order.
 //! * `listen`   listeners: accepting, and the limit of connections.
 pub(crate) mod conn;
 pub mod input;
+mod linger;
 mod listen;
 pub mod output;
 mod spare;
@@ -166,11 +168,20 @@ impl Net {
         stats.spare_buffer_bytes = self.spare.bytes() as u64;
     }
 
+    /// Connections that have ended, whose sockets have not.
+    pub(crate) fn lingering(&self) -> Vec<ConnId> {
+        self.ids(conn::Conn::is_lingering)
+    }
+
     /// All connections that have not ended.
     pub(crate) fn open(&self) -> Vec<ConnId> {
+        self.ids(|conn| !conn.ended)
+    }
+
+    fn ids(&self, which: impl Fn(&conn::Conn) -> bool) -> Vec<ConnId> {
         let entries = self.entries.iter().enumerate();
         entries
-            .filter(|(_, entry)| entry.conn.as_ref().is_some_and(|conn| !conn.ended))
+            .filter(|(_, entry)| entry.conn.as_deref().is_some_and(&which))
             .map(|(slot, entry)| ConnId {
                 slot: slot as u32,
                 generation: entry.generation,

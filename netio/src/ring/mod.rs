@@ -348,6 +348,10 @@ impl Ring {
         Ok((self.insert(socket.into_raw_fd(), false), bound))
     }
 
+    pub(crate) fn finish_sending(&mut self, socket: Handle) {
+        sys::finish_sending(self.descriptors[socket.0 as usize].fd);
+    }
+
     fn insert(&mut self, fd: RawFd, is_file: bool) -> Handle {
         Handle(self.descriptors.insert(Descriptor {
             fd,

@@ -196,6 +196,12 @@ pub(crate) fn peer_of(fd: RawFd) -> Option<SocketAddr> {
     if result == 0 { peer.get() } else { None }
 }
 
+/// Queues a FIN behind what was sent; does not wait for anything. It fails only on a connection that is broken.
+pub(crate) fn finish_sending(fd: RawFd) {
+    // SAFETY: no pointers.
+    unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+}
+
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: the caller owns the descriptor and gives it up.
     unsafe { libc::close(fd) };

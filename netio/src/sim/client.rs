@@ -69,7 +69,7 @@ impl Client {
     }
     /// Closes for writing, behind what was sent (shutdown(2) with SHUT_WR); what arrives is still taken.
     pub fn finish(&self) {
-        self.world.borrow_mut().finish_client(self.end);
+        self.world.borrow_mut().finish(self.end);
     }
     /// Closes: in order, or by a reset.
     pub fn close(&self, reset: bool) {

@@ -50,6 +50,10 @@ impl SimDriver {
         self.world.borrow_mut().listen(self.core, addr, sharing)
     }
     #[inline(never)]
+    pub(crate) fn finish_sending(&mut self, socket: Handle) {
+        self.world.borrow_mut().finish_core(self.core, socket)
+    }
+    #[inline(never)]
     pub fn now(&self) -> Instant {
         self.world.borrow().instant()
     }

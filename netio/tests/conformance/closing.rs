@@ -379,3 +379,157 @@ pub(crate) fn close_while_sending_and_receiving(_: &Place) -> Vec<Boot<Message>>
     });
     vec![closes, echo_server()]
 }
+
+const ANSWER_BYTES: usize = 200_000;
+
+/// A core that answers the first bytes of a connection, reads no others, and closes in order. `check` sees its counters when
+/// core 0 says that it is over.
+fn closing_server(check: fn(netio::stats::Stats)) -> Boot<Message> {
+    core(move |io, mesh| {
+        let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
+            .unwrap();
+        let mut ends = 0;
+        act(move |events| {
+            for event in events.drain(..) {
+                match event {
+                    Event::Accepted { conn, .. } => io.start_receiving(conn),
+                    Event::Readable { conn } => {
+                        io.send(conn, [Bytes::from(pattern(9, ANSWER_BYTES))]);
+                        io.close(conn, true);
+                        io.close(conn, true);
+                    }
+                    Event::Closed { conn, why } => {
+                        assert_eq!(why, CloseReason::Local);
+                        ends += 1;
+                        // The input of the last turn, and nothing that came later.
+                        io.send(conn, [Bytes::from_static(b"after the end: never sent")]);
+                        io.start_receiving(conn);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            match mesh.receive() {
+                Some((_, Message::Over)) => {
+                    assert!(ends > 0);
+                    check(io.stats());
+                    Turn::Done
+                }
+                Some(other) => panic!("{other:?}"),
+                None => Turn::Rest,
+            }
+        })
+    })
+}
+
+pub(crate) fn a_flushing_close_is_no_reset_to_who_sends_on(_: &Place) -> Vec<Boot<Message>> {
+    const ROUNDS: u64 = 8;
+    let sends_on = client(|io, addr| {
+        let (mut round, mut back) = (0, Vec::new());
+        let mut conn = io.connect(addr);
+        io.outlive_peer(conn);
+        Box::new(move |event| {
+            match event {
+                Event::Connected { .. } => {
+                    io.start_receiving(conn);
+                    // In every second round some of it still waits in the server's kernel when that closes.
+                    let first = if round % 2 == 0 { 10 } else { 300_000 };
+                    io.send(conn, [Bytes::from(vec![3; first])]);
+                    io.timer(io.now().after_us(300), round);
+                }
+                Event::Timer { token } if token == round => {
+                    io.send(conn, [Bytes::from_static(b"and on, also behind the end")]);
+                    io.timer(io.now().after_us(300), round);
+                }
+                Event::Readable { .. } => {
+                    let input = io.take(conn).expect("readable means bytes");
+                    back.extend_from_slice(input.bytes());
+                    let n = input.bytes().len();
+                    io.put_back(conn, input, n, 0, false);
+                }
+                // Once more at the end of the stream: a reset would be told instead.
+                Event::Finished { .. } => {
+                    if let Some(input) = io.take(conn) {
+                        back.extend_from_slice(input.bytes());
+                        let n = input.bytes().len();
+                        io.put_back(conn, input, n, 0, false);
+                    }
+                    assert!(
+                        back == pattern(9, ANSWER_BYTES),
+                        "{} of {ANSWER_BYTES} bytes",
+                        back.len()
+                    );
+                    back.clear();
+                    io.close(conn, true);
+                    round += 1;
+                    if round == ROUNDS {
+                        return Turn::Done;
+                    }
+                    conn = io.connect(addr);
+                    io.outlive_peer(conn);
+                }
+                Event::Closed { conn: ended, why } => {
+                    assert_ne!(ended, conn, "reset after {} bytes: {why:?}", back.len());
+                }
+                Event::Timer { .. } | Event::Writable { .. } => {}
+                other => panic!("{other:?}"),
+            }
+            Turn::Rest
+        })
+    });
+    vec![sends_on, closing_server(|_| ())]
+}
+
+/// A peer that has had the end of the stream and stays. It sends `each` again and again, until that is refused.
+fn stays(each: usize, check: fn(netio::stats::Stats)) -> Vec<Boot<Message>> {
+    let stays = client(move |io, addr| {
+        let conn = io.connect(addr);
+        io.outlive_peer(conn);
+        let mut finished = false;
+        Box::new(move |event| {
+            match event {
+                Event::Connected { .. } => {
+                    io.start_receiving(conn);
+                    io.send(conn, [Bytes::from_static(b"hello")]);
+                }
+                Event::Readable { .. } => {
+                    let input = io.take(conn).expect("readable means bytes");
+                    let n = input.bytes().len();
+                    io.put_back(conn, input, n, 0, false);
+                }
+                Event::Finished { .. } => {
+                    finished = true;
+                    io.timer(io.now().after_ms(1), 0);
+                }
+                Event::Timer { .. } => {
+                    if !io.is_congested(conn) {
+                        io.send(conn, [Bytes::from(vec![4; each])]);
+                    }
+                    io.timer(io.now().after_ms(1), 0);
+                }
+                Event::Closed { why, .. } => {
+                    assert!(finished, "{why:?} before the end");
+                    return Turn::Done;
+                }
+                Event::Writable { .. } => {}
+                other => panic!("{other:?}"),
+            }
+            Turn::Rest
+        })
+    });
+    vec![stays, closing_server(check)]
+}
+
+pub(crate) fn a_peer_that_never_closes_is_closed(_: &Place) -> Vec<Boot<Message>> {
+    stays(1, |_| ())
+}
+
+pub(crate) fn a_peer_that_floods_a_closed_connection_is_closed(_: &Place) -> Vec<Boot<Message>> {
+    stays(1 << 20, |stats| {
+        assert!(
+            stats.received_bytes < 3 << 19,
+            "{} bytes taken of who should go",
+            stats.received_bytes
+        );
+    })
+}

@@ -49,8 +49,14 @@ impl World {
             self.pump(end);
         }
     }
-    /// A client closes for writing.
-    pub(in crate::sim) fn finish_client(&mut self, end: EndId) {
+    /// A core closes a socket for writing.
+    pub(in crate::sim) fn finish_core(&mut self, core: CoreKey, socket: Handle) {
+        if let Some(end) = self.socket(core, socket) {
+            self.finish(end);
+        }
+    }
+    /// An end is closed for writing.
+    pub(in crate::sim) fn finish(&mut self, end: EndId) {
         if let Some(e) = self.net.ends.get_mut(&end) {
             e.finishing = true;
             self.pump(end);
