@@ -544,6 +544,60 @@ fn stop_reaches_every_core_and_the_node_ends() {
 }
 
 #[test]
+fn a_closed_connection_counts_while_its_peer_stays_and_no_stop_waits_for_it() {
+    for seed in 0..seeds(20) {
+        let mut sim = Sim::new(SimOptions::seeded(seed));
+        let says_bye = core(|io, _| {
+            io.listen("0.0.0.0:9092".parse().unwrap()).unwrap();
+            act(move |events| {
+                for event in events.drain(..) {
+                    match event {
+                        Event::Accepted { conn, .. } => io.start_receiving(conn),
+                        Event::Readable { conn } => {
+                            io.send(conn, [Bytes::from_static(b"bye")]);
+                            io.close(conn, true);
+                        }
+                        Event::Closed { conn, .. } => assert!(io.take(conn).is_some()),
+                        Event::Stop => return Turn::Done,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                Turn::Rest
+            })
+        });
+        let process = netio::Options {
+            cpus: vec![None],
+            connections_max: 1,
+            ..netio::Options::default()
+        };
+        let options = NodeOptions {
+            process,
+            ..NodeOptions::default()
+        };
+        let n = sim.add_node(options, vec![says_bye]);
+        let visit = |sim: &mut Sim, back: &[u8]| {
+            let client = sim.client((n.ip(), 9_092).into());
+            client.send("x");
+            assert!(sim.run_until(SECOND / 2, |_| client.ended().is_some()));
+            assert_eq!(client.take(), back, "seed {seed}");
+            // It stays: to drop it would be to close it.
+            client
+        };
+        let first = visit(&mut sim, b"bye");
+        assert_eq!(first.ended(), Some(None), "the end, and no reset");
+        let _refused = visit(&mut sim, b"");
+        // Nothing else happens on this core, so nothing but its time ends it.
+        sim.run_for(2 * SECOND);
+        let _last = visit(&mut sim, b"bye");
+        sim.stop(n);
+        assert!(
+            sim.run_until(SECOND / 2, |sim| sim.has_ended(n)),
+            "seed {seed}: waited"
+        );
+    }
+}
+
+#[test]
 fn a_test_can_send_messages_and_rest_costs_no_steps() {
     let mut sim = Sim::new(SimOptions::seeded(5));
     let got = Arc::new(Mutex::new(Vec::new()));
