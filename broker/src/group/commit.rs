@@ -6,6 +6,7 @@ use super::request::{commit_error, owned};
 use super::state::{Coordinator, Group};
 use super::{Outcome, Response, records, versions};
 use crate::coordinator::{Context, Now};
+use std::collections::{BTreeMap, btree_map::Entry};
 use wire::ErrorCode;
 use wire::offset_commit::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetCommitResponsePartition,
@@ -37,6 +38,9 @@ pub(super) fn process(
         };
         let mut room = turn.room;
         let mut topics = Vec::with_capacity(request.topics.len());
+        // Where in this request's records a partition's commit stands: one that is named again takes its place, so records
+        // follow the partitions there are and not how often they are named. (Kafka writes them all; the last one counts.)
+        let mut written: BTreeMap<(&str, i32), usize> = BTreeMap::new();
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in &topic.partitions {
@@ -59,7 +63,13 @@ pub(super) fn process(
                         topic.topic_id,
                     );
                     let record = records::offset(&turn.group.id, &topic.name, index, &commit);
-                    turn.out.records.push(record);
+                    match written.entry((&topic.name, index)) {
+                        Entry::Occupied(at) => turn.out.records[*at.get()] = record,
+                        Entry::Vacant(at) => {
+                            at.insert(turn.out.records.len());
+                            turn.out.records.push(record);
+                        }
+                    }
                     turn.group.offsets.put(&topic.name, index, commit);
                     ErrorCode::None
                 };

@@ -105,6 +105,20 @@ fn metadata_comes_back_and_has_a_limit() {
 }
 
 #[test]
+fn a_partition_that_is_named_again_is_written_once() {
+    let mut bed = Bed::new();
+    let mut request = commit_request("", -1, "t", 0, 1);
+    let again = commit_request("", -1, "t", 0, 2).topics.remove(0);
+    let other = commit_request("", -1, "t", 1, 3).topics.remove(0);
+    request.topics.extend([other, again]);
+    let before = bed.log.len();
+    assert_eq!(bed.send_commit(&request, 9), ErrorCode::None);
+    assert_eq!(bed.log.len() - before, 2);
+    assert_eq!((bed.fetch("t", 0), bed.fetch("t", 1)), (2, 3));
+    bed.replay_is_the_same();
+}
+
+#[test]
 fn a_full_coordinator_takes_no_more() {
     let limits = super::super::Limits {
         bytes: 5_000,
