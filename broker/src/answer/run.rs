@@ -151,7 +151,13 @@ impl Shard {
         around: impl Fn() -> T + 'static,
         elements: impl Elements + 'static,
     ) {
-        match self.answer_in_portions(pending, around, elements) {
+        let done = self.answer_in_portions(pending, around, elements);
+        self.finish_stage(pending, done);
+    }
+
+    /// Sends what a handler would have given back.
+    pub(crate) fn finish_stage(&mut self, pending: Pending, done: Result<Stage, Error>) {
+        match done {
             Ok(Stage::Reply(answer)) => self.reply(pending.reply, answer),
             Ok(_) => {}
             Err(error) => self.fail_reply(pending, &error.to_string()),

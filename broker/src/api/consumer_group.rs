@@ -3,11 +3,16 @@
 //! Both are offered and answer UNSUPPORTED_VERSION, as Kafka does while `group.version` is 0 (`KafkaApis.handleConsumerGroupHeartbeat`).
 //! If they were not offered, librdkafka with `group.protocol=consumer` would wait for a broker that has them, without a word; so it
 //! is told. Clients of the classic protocol never ask.
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    answer::{
+        Elements, Portion, Progress,
+        distinct::{Names, keep_firsts},
+    },
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
 };
-use std::collections::BTreeSet;
 use wire::{
     Decode, ErrorCode, Reader,
     consumer_group_describe::{
@@ -34,24 +39,47 @@ pub(crate) fn heartbeat<'a>(
 
 /// Admin clients then ask for the group with DescribeGroups. A group that is named twice is answered once.
 pub(crate) fn describe<'a>(
-    _: &mut Shard,
+    shard: &mut Shard,
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
-    let body = ConsumerGroupDescribeRequest::decode(reader, request.version())?;
-    let mut named = BTreeSet::new();
-    let groups = body
-        .group_ids
-        .iter()
-        .filter(|group_id| named.insert(&***group_id))
-        .map(|group_id| DescribedGroup {
-            error_code: ErrorCode::UnsupportedVersion.code(),
-            group_id: (&**group_id).into(),
-            ..Default::default()
-        })
-        .collect();
-    request.answer(&ConsumerGroupDescribeResponse {
+    let mut body = ConsumerGroupDescribeRequest::decode(reader, request.version())?;
+    keep_firsts(&mut body.group_ids, Ord::cmp);
+    let groups = Groups {
+        names: body.group_ids.iter().map(|group_id| &**group_id).collect(),
+        at: 0,
+    };
+    shard.answer_in_portions(
+        request.pending,
+        ConsumerGroupDescribeResponse::default,
         groups,
-        ..Default::default()
-    })
+    )
+}
+
+/// Each group, refused.
+struct Groups {
+    names: Names,
+    at: usize,
+}
+
+impl Elements for Groups {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while let Some(group_id) = self.names.get(self.at) {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            out.put(&DescribedGroup {
+                error_code: ErrorCode::UnsupportedVersion.code(),
+                group_id: group_id.into(),
+                ..Default::default()
+            })?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.at = 0;
+        true
+    }
 }

@@ -5,7 +5,7 @@
 //! here. What is merely without effect is stored and described.
 use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::ABOVE_HOSTS, topics};
 use crate::{
-    answer::distinct::repeated,
+    answer::{distinct::repeated, shown},
     config::{
         Kind, catalogue,
         catalogue::{Altered, Effect, Key},
@@ -13,7 +13,7 @@ use crate::{
     },
     metadata::{Configs, MetadataRecord, records::ConfigRecord, resource},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::{
     ErrorCode,
     alter_configs::{self, AlterConfigsRequest, AlterConfigsResponse},
@@ -382,6 +382,18 @@ fn once(twice: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Names as a message repeats them: it cannot hold all that a request can name.
+pub(super) fn listed(names: &[&str], between: &str) -> String {
+    const NAMED: usize = 50;
+    let some: Vec<&str> = names.iter().take(NAMED).map(|name| shown(name)).collect();
+    let more = names.len() - some.len();
+    let text = some.join(between);
+    match more {
+        0 => text,
+        _ => format!("{text} and {more} more"),
+    }
+}
+
 fn changes_of<'a>(
     asked: impl Iterator<Item = (&'a str, i8, Option<&'a str>)>,
 ) -> Result<Vec<Change<'a>>, Refusal> {
@@ -417,7 +429,7 @@ fn changes_of<'a>(
         });
     }
     if !nulls.is_empty() {
-        let why = format!("Null value not supported for : {}", nulls.join(", "));
+        let why = format!("Null value not supported for : {}", listed(&nulls, ", "));
         return Err(Refusal::new(ErrorCode::InvalidRequest, why));
     }
     Ok(changes)
@@ -429,12 +441,28 @@ fn edit_list(mut items: Vec<String>, operation: Operation, value: &str) -> Strin
         "" if !value.is_empty() => return items.join(","),
         value => value,
     };
-    for item in value.split(',') {
-        match items.iter().position(|known| known == item) {
-            Some(at) if operation == Operation::Subtract => drop(items.remove(at)),
-            None if operation == Operation::Append => items.push(item.to_owned()),
-            _ => {}
+    // Of a value with many items each costs a look-up, and no walk through the others.
+    if operation == Operation::Append {
+        let mut known: BTreeSet<String> = items.iter().cloned().collect();
+        for item in value.split(',') {
+            if !known.contains(item) {
+                known.insert(item.to_owned());
+                items.push(item.to_owned());
+            }
         }
+    } else {
+        // Each naming takes one item away, the first of those that are left.
+        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
+        for item in value.split(',') {
+            *gone.entry(item).or_default() += 1;
+        }
+        items.retain(|item| match gone.get_mut(item.as_str()) {
+            Some(times) if *times > 0 => {
+                *times -= 1;
+                false
+            }
+            _ => true,
+        });
     }
     items.join(",")
 }

@@ -128,6 +128,40 @@ fn lists_are_appended_to_and_subtracted_from() {
 }
 
 #[test]
+fn a_refusal_does_not_repeat_all_that_is_wrong() {
+    let mut c = with_topic(settings());
+    let names: Vec<String> = (0..20_000).map(|n| format!("no.such.key.{n}")).collect();
+    let asked: Vec<_> = names.iter().map(|name| (&**name, SET, None)).collect();
+    let (error, why) = topic(&mut c, &asked);
+    assert_eq!(error, ErrorCode::InvalidRequest);
+    assert!(
+        why.len() < 2_000 && why.contains("no.such.key.0"),
+        "{}",
+        why.len()
+    );
+}
+
+#[test]
+fn a_list_is_edited_item_by_item() {
+    let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    for (items, operation, value, wanted) in [
+        ("a,b", Operation::Append, "c,b,c", "a,b,c"),
+        ("a,a", Operation::Append, "a", "a,a"),
+        ("a", Operation::Append, ",", "a"),
+        ("a", Operation::Append, "", "a,"),
+        ("a,b,a,a", Operation::Subtract, "a,x,a", "b,a"),
+        ("a,b", Operation::Subtract, "b,b,a", ""),
+        ("a,b", Operation::Subtract, ",", "a,b"),
+    ] {
+        assert_eq!(
+            edit_list(list(items), operation, value),
+            wanted,
+            "{items} {value}"
+        );
+    }
+}
+
+#[test]
 fn what_a_topic_cannot_have() {
     let mut c = with_topic(settings());
     for (asked, error, hint) in [

@@ -1,24 +1,27 @@
 //! DeleteTopics: by name, and since version 6 by id (`ControllerApis.deleteTopics`).
 use super::{Batch, Controller, Outcome, Refusal, code_and_message};
-use crate::metadata::records::RemoveTopicRecord;
+use crate::{
+    answer::distinct::{firsts, repeated},
+    metadata::records::RemoveTopicRecord,
+};
 use record::TopicId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use wire::{
     ErrorCode,
     delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse},
 };
 
 /// A topic as a request names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Named {
-    Name(String),
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Named<'a> {
+    Name(&'a str),
     Id(TopicId),
-    Both(String, TopicId),
+    Both(&'a str, TopicId),
     Neither,
 }
 
-impl Named {
-    fn name(&self) -> Option<&str> {
+impl<'a> Named<'a> {
+    fn name(&self) -> Option<&'a str> {
         match self {
             Self::Name(name) => Some(name),
             _ => None,
@@ -44,50 +47,49 @@ impl Controller {
             .topics
             .iter()
             .map(|t| match (&t.name, t.topic_id.is_zero()) {
-                (Some(name), true) => Named::Name(name.to_string()),
-                (Some(name), false) => Named::Both(name.to_string(), t.topic_id),
+                (Some(name), true) => Named::Name(name),
+                (Some(name), false) => Named::Both(name, t.topic_id),
                 (None, false) => Named::Id(t.topic_id),
                 (None, true) => Named::Neither,
             });
-        let asked: Vec<Named> = request
-            .topic_names
-            .iter()
-            .map(|n| Named::Name(n.to_string()))
-            .chain(by_state)
-            .collect();
-        let mut count: BTreeMap<&Named, usize> = BTreeMap::new();
-        for named in &asked {
-            *count.entry(named).or_default() += 1;
-        }
+        let mut asked = Vec::with_capacity(request.topic_names.len() + request.topics.len());
+        asked.extend(request.topic_names.iter().map(|n| Named::Name(n)));
+        asked.extend(by_state);
+        let again = repeated(&asked, Ord::cmp);
         // One topic by its name and by its id: which of the two was meant is not known, so neither counts.
-        let ids: BTreeSet<TopicId> = asked.iter().filter_map(Named::id).collect();
-        let twice: BTreeSet<TopicId> = count
+        let mut ids: Vec<TopicId> = asked.iter().filter_map(Named::id).collect();
+        ids.sort_unstable();
+        let twice: BTreeSet<TopicId> = asked
             .iter()
-            .filter(|(_, times)| **times == 1)
+            .zip(&again)
+            .filter(|(_, again)| !**again)
             .filter_map(|(named, _)| Some(self.image.topic(named.name()?)?.id))
-            .filter(|id| ids.contains(id))
+            .filter(|id| ids.binary_search(id).is_ok())
             .collect();
+        drop(ids);
         let mut batch = Batch::default();
-        let mut responses = Vec::with_capacity(count.len());
-        for named in &asked {
-            let times = std::mem::take(count.entry(named).or_default());
+        let firsts = firsts(&asked, Ord::cmp);
+        let mut responses = Vec::with_capacity(firsts.len());
+        for at in firsts {
+            let (named, again) = (asked[at as usize], again[at as usize]);
             // Such a topic is answered once, with the name.
-            if times == 0 || times == 1 && named.id().is_some_and(|id| twice.contains(&id)) {
+            if !again && named.id().is_some_and(|id| twice.contains(&id)) {
                 continue;
             }
-            let found = self.find(named, times, version).and_then(|(name, id)| {
+            let found = self.find(named, again, version).and_then(|(name, id)| {
                 if !twice.contains(&id) {
                     batch.add(vec![RemoveTopicRecord { topic_id: id }.into()])?;
                 }
                 Ok((name, id))
             });
             let (name, topic_id) = match (&found, named) {
-                (Ok((name, id)), _) => (Some(name.clone()), *id),
-                (Err(_), Named::Name(name)) => (Some(name.clone()), TopicId::ZERO),
-                (Err(_), Named::Id(id)) => (None, *id),
-                (Err(_), Named::Both(name, id)) => (Some(name.clone()), *id),
+                (Ok((name, id)), _) => (Some(*name), *id),
+                (Err(_), Named::Name(name)) => (Some(name), TopicId::ZERO),
+                (Err(_), Named::Id(id)) => (None, id),
+                (Err(_), Named::Both(name, id)) => (Some(name), id),
                 (Err(_), Named::Neither) => (None, TopicId::ZERO),
             };
+            let name = name.map(|name| name.to_owned().into());
             let found = found.and_then(|(_, id)| match twice.contains(&id) {
                 false => Ok(()),
                 true => {
@@ -97,7 +99,7 @@ impl Controller {
             });
             let (error_code, error_message) = code_and_message(&found);
             responses.push(DeletableTopicResult {
-                name: name.map(Into::into),
+                name,
                 topic_id,
                 error_code,
                 error_message,
@@ -112,12 +114,12 @@ impl Controller {
         )
     }
 
-    fn find(
-        &self,
-        named: &Named,
-        times: usize,
+    fn find<'a>(
+        &'a self,
+        named: Named<'a>,
+        again: bool,
         version: i16,
-    ) -> Result<(String, TopicId), Refusal> {
+    ) -> Result<(&'a str, TopicId), Refusal> {
         if !self.settings.delete_topic_enable {
             // Older clients do not know the code for it.
             let error = if version < 3 {
@@ -134,14 +136,14 @@ impl Controller {
         match named {
             Named::Neither => invalid("Neither topic name nor id were specified."),
             Named::Both(..) => invalid("You may not specify both topic name and topic id."),
-            Named::Name(_) if times > 1 => invalid("Duplicate topic name."),
-            Named::Id(_) if times > 1 => invalid("Duplicate topic id."),
+            Named::Name(_) if again => invalid("Duplicate topic name."),
+            Named::Id(_) if again => invalid("Duplicate topic id."),
             Named::Name(name) => match self.image.topic(name) {
-                Some(topic) => Ok((name.clone(), topic.id)),
+                Some(topic) => Ok((name, topic.id)),
                 None => Err(ErrorCode::UnknownTopicOrPartition.into()),
             },
-            Named::Id(id) => match self.image.topic_by_id(*id) {
-                Some(topic) => Ok((topic.name.to_string(), *id)),
+            Named::Id(id) => match self.image.topic_by_id(id) {
+                Some(topic) => Ok((&topic.name, id)),
                 None => Err(ErrorCode::UnknownTopicId.into()),
             },
         }

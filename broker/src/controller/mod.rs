@@ -97,6 +97,8 @@ pub struct Controller {
 
 /// Records of one request, which are one batch (Kafka: `QuorumController.MAX_RECORDS_PER_USER_OP`).
 const RECORDS_MAX: usize = 10_000;
+/// Why a request for more partitions than that is refused.
+const TOO_MANY_PARTITIONS: &str = "Excessively large number of partitions per request.";
 /// Their bytes, which must fit into one group of the write-ahead log.
 const RECORD_BYTES_MAX: usize = 768 << 10;
 

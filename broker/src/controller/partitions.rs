@@ -124,7 +124,7 @@ impl Controller {
     /// Refuses more partitions than a request or this host may have. `others` = those of the same request.
     pub(super) fn room_for(&self, more: usize, others: usize) -> Result<(), Refusal> {
         if more + others > super::RECORDS_MAX {
-            let why = "Excessively large number of partitions per request.";
+            let why = super::TOO_MANY_PARTITIONS;
             return Err(Refusal::new(ErrorCode::PolicyViolation, why));
         }
         let max = self.settings.limits.partitions_max;

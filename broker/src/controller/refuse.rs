@@ -1,11 +1,11 @@
 //! The answer to a change of metadata that did not come about, because its records could not be written: what would have
 //! succeeded has the error, what was refused before keeps its own.
+use super::topics::Created;
 use record::TopicId;
 use wire::{
     ErrorCode, Str, alter_configs::AlterConfigsResponse,
     alter_partition_reassignments::AlterPartitionReassignmentsResponse,
-    create_partitions::CreatePartitionsResponse, create_topics::CreateTopicsResponse,
-    delete_topics::DeleteTopicsResponse,
+    create_partitions::CreatePartitionsResponse, delete_topics::DeleteTopicsResponse,
     incremental_alter_configs::IncrementalAlterConfigsResponse,
     init_producer_id::InitProducerIdResponse,
 };
@@ -26,7 +26,7 @@ fn part(code: &mut i16, text: &mut Option<Str<'static>>, error: ErrorCode, messa
     succeeded
 }
 
-impl Refuse for CreateTopicsResponse<'static> {
+impl Refuse for Created {
     fn refuse(&mut self, error: ErrorCode, message: &str) {
         for topic in &mut self.topics {
             if part(
@@ -104,10 +104,7 @@ mod tests {
             num_partitions: 3,
             ..Default::default()
         };
-        let mut response = CreateTopicsResponse {
-            topics: vec![taken.clone(), made],
-            ..Default::default()
-        };
+        let mut response = Created::of(vec![taken.clone(), made]);
         response.refuse(ErrorCode::KafkaStorageError, "the disk");
         assert_eq!(response.topics[0], taken);
         let refused = &response.topics[1];

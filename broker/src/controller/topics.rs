@@ -5,7 +5,7 @@ use super::{
     replicas::{Assigned, Clipped},
 };
 use crate::{
-    config::describe,
+    config::{Defaults, describe},
     metadata::{Configs, Image, MetadataRecord, records::TopicRecord, resource},
     shard::route::core_of,
 };
@@ -16,7 +16,6 @@ use wire::{
     ErrorCode,
     create_topics::{
         CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
-        CreateTopicsResponse,
     },
 };
 
@@ -112,24 +111,32 @@ impl Controller {
         &self,
         request: &CreateTopicsRequest<'_>,
         mut random: impl FnMut() -> u64,
-    ) -> Outcome<CreateTopicsResponse<'static>> {
+    ) -> Outcome<Created> {
         let mut batch = Batch::default();
         let mut count = BTreeMap::new();
         for topic in &request.topics {
             *count.entry(&*topic.name).or_insert(0) += 1;
         }
+        if self.is_too_much(request, &count) {
+            return Outcome::unchanged(Created::refused(count.into_keys()));
+        }
         let mut new = NewNames::default();
         let mut partitions = 0;
         let mut clipped = Vec::new();
         let mut topics = Vec::with_capacity(count.len());
+        let mut overrides = BTreeMap::new();
         for topic in &request.topics {
             let result = match count.get_mut(&*topic.name) {
                 Some(0) | None => continue,
                 Some(1) => self.plan(topic, &mut new, partitions).and_then(|plan| {
                     let id = self.new_topic_id(plan.begins, &mut random);
-                    let made = self.created(&plan, id);
+                    let made = created(&plan, id);
                     let (planned, less) = (plan.replicas.len(), plan.clipped());
+                    let own = plan.configs.clone();
                     batch.add(plan.into_records(id))?;
+                    if !own.is_empty() {
+                        overrides.insert(topics.len(), own);
+                    }
                     clipped.extend(less);
                     partitions += planned;
                     new.insert(&topic.name);
@@ -151,9 +158,10 @@ impl Controller {
                 ..Default::default()
             }));
         }
-        let response = CreateTopicsResponse {
+        let response = Created {
             topics,
-            ..Default::default()
+            overrides,
+            defaults: self.defaults(),
         };
         if request.validate_only {
             return Outcome::unchanged(response);
@@ -348,7 +356,7 @@ impl Controller {
         if !nulls.is_empty() {
             let why = format!(
                 "Null value not supported for topic configs: {}",
-                nulls.join(",")
+                super::configs::listed(&nulls, ",")
             );
             return Err(Refusal::new(ErrorCode::InvalidConfig, why));
         }
@@ -395,28 +403,89 @@ impl Controller {
         }
     }
 
-    fn created(&self, plan: &Plan<'_>, topic_id: TopicId) -> CreatableTopicResult<'static> {
-        let configs = describe::topic(&plan.configs, &self.defaults())
-            .map(|config| CreatableTopicConfigs {
+    /// Whether a request asks for more partitions than one may (`ReplicationControlManager.validateTotalNumberOfPartitions`):
+    /// found before anything is made of it. Topics that are named twice do not count.
+    fn is_too_much(
+        &self,
+        request: &CreateTopicsRequest<'_>,
+        count: &BTreeMap<&str, usize>,
+    ) -> bool {
+        let default = self.settings.default_partitions;
+        let wanted = |topic: &CreatableTopic<'_>| match topic.num_partitions {
+            _ if count.get(&*topic.name) != Some(&1) => 0,
+            _ if !topic.assignments.is_empty() => topic.assignments.len(),
+            -1 => usize::try_from(default).unwrap_or(1),
+            some => usize::try_from(some).unwrap_or(0),
+        };
+        request.topics.iter().map(wanted).sum::<usize>() > super::RECORDS_MAX
+    }
+}
+
+fn created(plan: &Plan<'_>, topic_id: TopicId) -> CreatableTopicResult<'static> {
+    CreatableTopicResult {
+        name: plan.name.to_owned().into(),
+        topic_id,
+        num_partitions: i32::try_from(plan.replicas.len()).unwrap_or(i32::MAX),
+        replication_factor: plan
+            .replicas
+            .first()
+            .map_or(1, |r| i16::try_from(r.len()).unwrap_or(i16::MAX)),
+        configs: Some(Vec::new()),
+        error_message: None,
+        ..Default::default()
+    }
+}
+
+/// The answer to CreateTopics, without the configurations of topics: they are most of it, and are described when it is
+/// written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created {
+    pub topics: Vec<CreatableTopicResult<'static>>,
+    /// Of those that have some, by their place.
+    overrides: BTreeMap<usize, Configs>,
+    defaults: Defaults,
+}
+
+impl Created {
+    /// Of topics without overrides.
+    pub(super) fn of(topics: Vec<CreatableTopicResult<'static>>) -> Self {
+        Self {
+            topics,
+            overrides: BTreeMap::new(),
+            defaults: Defaults::default(),
+        }
+    }
+
+    /// All of a request is refused, since it asks for too many partitions.
+    fn refused<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let refused = |name: &str| CreatableTopicResult {
+            name: name.to_owned().into(),
+            error_code: ErrorCode::PolicyViolation.code(),
+            error_message: Some(super::TOO_MANY_PARTITIONS.into()),
+            configs: Some(Vec::new()),
+            ..Default::default()
+        };
+        Self::of(names.map(refused).collect())
+    }
+
+    /// What is said of a topic, with its configurations.
+    pub fn result(&self, at: usize) -> Option<CreatableTopicResult<'static>> {
+        let topic = self.topics.get(at)?;
+        let mut result = topic.clone();
+        if topic.error_code == 0 {
+            let none = Configs::new();
+            let overrides = self.overrides.get(&at).unwrap_or(&none);
+            let described = describe::topic(overrides, &self.defaults);
+            let configs = described.map(|config| CreatableTopicConfigs {
                 name: config.name.into(),
                 value: config.value.map(Into::into),
                 read_only: config.read_only,
                 config_source: config.source.code(),
                 is_sensitive: config.sensitive,
-            })
-            .collect();
-        CreatableTopicResult {
-            name: plan.name.to_owned().into(),
-            topic_id,
-            num_partitions: i32::try_from(plan.replicas.len()).unwrap_or(i32::MAX),
-            replication_factor: plan
-                .replicas
-                .first()
-                .map_or(1, |r| i16::try_from(r.len()).unwrap_or(i16::MAX)),
-            configs: Some(configs),
-            error_message: None,
-            ..Default::default()
+            });
+            result.configs = Some(configs.collect());
         }
+        Some(result)
     }
 }
 

@@ -36,10 +36,7 @@ fn assigned(name: &str, nodes: &[(i32, &[i32])]) -> CreatableTopic<'static> {
     }
 }
 
-fn ask(
-    controller: &Controller,
-    topics: Vec<CreatableTopic<'static>>,
-) -> Outcome<CreateTopicsResponse<'static>> {
+fn ask(controller: &Controller, topics: Vec<CreatableTopic<'static>>) -> Outcome<Created> {
     controller.create_topics(
         &CreateTopicsRequest {
             topics,
@@ -75,7 +72,7 @@ fn a_topic_with_everything_it_says_about_itself() {
         }],
     );
     let response = done(&mut controller, outcome);
-    let made = &response.topics[0];
+    let made = &response.result(0).unwrap();
     assert_eq!(
         (
             made.error_code,
@@ -273,6 +270,22 @@ fn partitions_of_this_host_are_bounded() {
         .map(|t| t.error_code)
         .collect();
     assert_eq!(codes, [0, ErrorCode::PolicyViolation.code()]);
+}
+
+#[test]
+fn a_request_for_too_many_partitions_makes_none() {
+    let controller = controller();
+    let outcome = ask(&controller, vec![topic("a", 1, 1), topic("b", 10_000, 1)]);
+    assert!(outcome.records.is_empty());
+    for result in &outcome.response.topics {
+        assert_eq!(result.error_code, ErrorCode::PolicyViolation.code());
+    }
+    // Those that are named twice are refused anyway.
+    let twice = vec![topic("a", 1, 1), topic("b", 9_999, 1), topic("b", 9_999, 1)];
+    let outcome = ask(&controller, twice);
+    let codes = outcome.response.topics.iter().map(|t| t.error_code);
+    let invalid = ErrorCode::InvalidRequest.code();
+    assert_eq!(codes.collect::<Vec<_>>(), [0, invalid]);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use super::{
     Shard,
     message::Message,
     reply::{Request, Stage},
+    respond::Respond,
     tick::{Timer, token},
 };
 use crate::{
     api::error_map::append_error,
-    controller::{Controller, Outcome, refuse::Refuse, replicas::Clipped},
+    controller::{Controller, Outcome, replicas::Clipped},
     metadata::MetadataRecord,
 };
 use netio::{CoreId, Instant};
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
 };
 use storage::LogSlot;
-use wire::{ApiMessage, ErrorCode};
+use wire::ErrorCode;
 
 /// Done when a proposal is in force everywhere, or has come to nothing.
 type Then = Box<dyn FnOnce(&mut Shard, Result<(), Failed>)>;
@@ -148,7 +149,7 @@ impl Shard {
     ///
     /// All of it takes at most `timeout_ms` ([`FORWARDED_MS`] for requests that name no time), then the answer is
     /// REQUEST_TIMED_OUT: what was decided may come into force later, as in Kafka.
-    pub(crate) fn decide<T: ApiMessage + Refuse + 'static>(
+    pub(crate) fn decide<T: Respond + 'static>(
         &mut self,
         request: &Request<'_>,
         timeout_ms: Option<i32>,
@@ -163,7 +164,7 @@ impl Shard {
         if request.expired {
             let failed = Failed::by_time();
             response.refuse(failed.error, &failed.message);
-            return request.answer(&response);
+            return response.respond(self, request.pending);
         }
         self.say_clipped(outcome.clipped);
         let pending = request.pending;
@@ -171,7 +172,8 @@ impl Shard {
             if let Err(failed) = done {
                 response.refuse(failed.error, &failed.message);
             }
-            shard.finish(&pending, &response);
+            let done = response.respond(shard, pending);
+            shard.finish_stage(pending, done);
         });
         Ok(Stage::Later)
     }

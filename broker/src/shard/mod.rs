@@ -15,6 +15,7 @@ pub mod message;
 pub mod metadata;
 pub mod refusals;
 pub mod reply;
+mod respond;
 pub mod route;
 pub mod scrape;
 pub mod snapshot;

@@ -18,25 +18,27 @@ fn frame_bytes() -> usize {
     text.map_or(24 << 10, |text| text.parse().unwrap())
 }
 
-/// Memory that a turn may take for each byte received: what decoding may take ([`wire::Reader`]), and as much again for the
-/// answer and the work between. Those with more make something lasting of each name, or are answered by one thing for each
+/// Memory that a turn may take for each byte received: what decoding may take ([`wire::Reader`], 8), and half as much for
+/// the answer and the work between. Those with more make something lasting of each name, or are answered by one thing for each
 /// that is kept until the answer leaves; they are linear, and not to grow.
 fn times_allowed(key: ApiKey) -> usize {
     match key {
         // A topic with its partitions and their logs.
-        ApiKey::CreateTopics | ApiKey::Metadata => 600,
+        ApiKey::Metadata => 560,
+        ApiKey::CreateTopics => 120,
+        ApiKey::Produce | ApiKey::Fetch => 48,
         // A record of the log.
-        ApiKey::OffsetCommit => 80,
-        ApiKey::Produce | ApiKey::Fetch => 64,
-        ApiKey::DescribeProducers
-        | ApiKey::AlterConfigs
+        ApiKey::OffsetCommit => 24,
+        // Answers of several cores, put together by topic.
+        ApiKey::DescribeProducers => 32,
+        ApiKey::AlterConfigs
         | ApiKey::IncrementalAlterConfigs
-        | ApiKey::DeleteTopics
-        | ApiKey::DeleteGroups
         | ApiKey::OffsetFetch
+        | ApiKey::AlterPartitionReassignments
         | ApiKey::DescribeLogDirs
-        | ApiKey::LeaveGroup => 40,
-        _ => 2 * 8,
+        | ApiKey::DeleteGroups
+        | ApiKey::LeaveGroup => 24,
+        _ => 12,
     }
 }
 
