@@ -455,7 +455,7 @@ impl Load {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Advanced(_) | Event::Room => {}
+            Event::Advanced(_) | Event::Room | Event::Space { .. } => {}
             Event::ReadDone { token, result } => {
                 let Some(asked) = self.asked.remove(&token) else { return };
                 self.on_read(asked, result);
