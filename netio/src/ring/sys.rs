@@ -320,7 +320,7 @@ impl Lock {
 /// are waited for, for about two seconds; then a living process must hold them.
 pub(crate) fn lock(path: &Path) -> Result<Lock> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    let parent = parent.unwrap_or_else(|| Path::new("."));
     let dir = open(parent, libc::O_RDONLY | libc::O_DIRECTORY)?;
     let dir = match flock(&dir, parent) {
         Ok(()) => Some(dir),

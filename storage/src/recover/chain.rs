@@ -187,10 +187,8 @@ async fn walk(
         let fenced = |(from, to): &(Offset, Offset)| *from <= at && base <= *to;
         if base > at && !state.fenced.iter().any(fenced) {
             // By the name of what is left of it, or by where it must have begun.
-            let left = listing.others.range(..base);
-            let name = left
-                .filter(|base| !listing.logs.contains_key(base))
-                .next_back();
+            let mut left = listing.others.range(..base);
+            let name = left.rfind(|base| !listing.logs.contains_key(base));
             let name = name.copied().unwrap_or(at);
             damaged.push(Damage {
                 file: path(dir, name, LOG),
