@@ -86,9 +86,7 @@ fn promtool(dirs: &Dirs) -> Result<PathBuf> {
     }
     fs::create_dir_all(&home)?;
     let log = dirs.cache.join("prometheus.log");
-    let download = ["download", "prometheus"];
-    let mut apt = Command::new("apt-get");
-    provision::run(apt.args(download).current_dir(&home), &log)?;
+    provision::apt_get(&["download", "prometheus"], &home, &log)?;
     let package = fs::read_dir(&home)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|e| e == "deb"))

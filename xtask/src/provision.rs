@@ -76,21 +76,30 @@ pub(crate) fn debian(dirs: &Dirs, program: &str) -> Result<Option<String>> {
     }
     println!("  {program}: installing Debian's package ...");
     let log = dirs.cache.join(format!("{program}.log"));
+    apt_get(
+        &["install", "-y", "--no-install-recommends", program],
+        &dirs.root,
+        &log,
+    )?;
+    Ok(None)
+}
+
+/// Runs `apt-get` in `folder`. A machine's package lists may be absent or old: they are fetched only then.
+pub(crate) fn apt_get(arguments: &[&str], folder: &Path, log: &Path) -> Result<()> {
     let apt = |arguments: &[&str]| {
         run(
             Command::new("apt-get")
                 .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(arguments),
-            &log,
+                .args(arguments)
+                .current_dir(folder),
+            log,
         )
     };
-    let wanted = ["install", "-y", "--no-install-recommends", program];
-    // A machine's package lists may be absent or old: fetch them only then.
-    if apt(&wanted).is_err() {
+    if apt(arguments).is_err() {
         apt(&["update"])?;
-        apt(&wanted)?;
+        apt(arguments)?;
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Whether a tool chain that is absent is an error (`CI=true`) and not a line.

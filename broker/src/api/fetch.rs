@@ -100,7 +100,7 @@ fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'
         .iter()
         .flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)))
         .collect();
-    if all.len() > 1 {
+    if names_one_twice(&all) {
         let mut places = HashMap::with_capacity_and_hasher(all.len(), FixedState::default());
         let (mut n, asked) = (0, std::mem::take(&mut all));
         for (topic, partition) in asked {
@@ -116,4 +116,21 @@ fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'
         }
     }
     all
+}
+
+/// Up to so many partitions are compared with each other, which takes less than a table of them.
+const COMPARED_MAX: usize = 64;
+
+/// Whether a partition may be named more than once.
+fn names_one_twice(all: &[(&FetchTopic<'_>, &FetchPartition)]) -> bool {
+    if all.len() > COMPARED_MAX {
+        return true;
+    }
+    let same = |(a, p): &(&FetchTopic<'_>, &FetchPartition),
+                (b, q): &(&FetchTopic<'_>, &FetchPartition)| {
+        p.partition == q.partition && a.topic_id == b.topic_id && a.topic == b.topic
+    };
+    all.iter()
+        .enumerate()
+        .any(|(n, one)| all[..n].iter().any(|other| same(one, other)))
 }

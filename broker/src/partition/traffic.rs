@@ -6,7 +6,7 @@
 //! to Prometheus: it would count all of it again as new.
 use bytes::Bytes;
 use hashbrown::{HashMap, hash_map::Entry};
-use record::{BatchHeader, TopicId};
+use record::TopicId;
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
 /// Totals of a topic, or of all that share, since the start of the process.
@@ -160,9 +160,9 @@ pub fn records_in(slices: &[Bytes]) -> u64 {
     let mut records = 0;
     for slice in slices {
         let mut rest = &slice[..];
-        while let Ok(header) = BatchHeader::parse(rest) {
-            records += u64::try_from(header.records_count).unwrap_or(0);
-            rest = rest.get(header.size_in_bytes()..).unwrap_or_default();
+        while let Some((bytes, count)) = record::size_and_count(rest) {
+            records += count;
+            rest = rest.get(bytes..).unwrap_or_default();
         }
     }
     records

@@ -125,6 +125,11 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// A hangup is not ignored, although whoever runs the tests may have been told so (`nohup`), which is inherited.
+pub(crate) fn hears_hangups(inner: &Command) -> Command {
+    wrapped(inner, "set -- env --default-signal=HUP \"$@\"")
+}
+
 /// The command behind a line of a shell, in the same process.
 pub(crate) fn wrapped(inner: &Command, line: &str) -> Command {
     let mut command = Command::new("sh");

@@ -1,5 +1,5 @@
 //! A start that cannot succeed says one sentence and ends with status 1, whichever core finds out; so does one that a signal ends.
-use crate::host::{Ended, Host, Process, command, fifo, wrapped};
+use crate::host::{Ended, Host, Process, command, fifo, hears_hangups, wrapped};
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 
 const CORES: [u16; 2] = [1, 3];
@@ -98,7 +98,7 @@ fn a_signal_while_it_starts() {
             fs::create_dir_all(host.file("kafka")).unwrap();
             // The start waits in the middle of its recovery.
             fifo(&host.file("kafka/meta.properties"));
-            let process = host.start();
+            let process = Process::spawn(&mut hears_hangups(&host.command()));
             host.wait_admin("/readyz", |answer| answer.contains("starting"));
             process.signal(signal);
             let ended = process.end();

@@ -1,5 +1,5 @@
 //! Standard streams that nobody reads, and the signals that are not for stopping.
-use crate::host::{Host, Process, command, wrapped};
+use crate::host::{Host, Process, command, hears_hangups, wrapped};
 use std::{fs::OpenOptions, io::Read, process::Stdio};
 
 fn full() -> Stdio {
@@ -95,7 +95,7 @@ fn no_escape_codes_where_nobody_shows_colours() {
 #[test]
 fn signals_that_ask_for_nothing_do_not_end_it_and_hangup_stops_it() {
     let host = Host::new(2);
-    let process = host.start();
+    let process = Process::spawn(&mut hears_hangups(&host.command()));
     host.wait_ready();
     for signal in ["USR1", "USR2", "QUIT", "PIPE", "XFSZ"] {
         process.signal(signal);

@@ -36,6 +36,7 @@ const CRC_AT: usize = 17;
 /// First byte under the CRC.
 const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
+const COUNT_AT: usize = 57;
 
 /// Codec of a batch's records (attribute bits 0..=2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -222,6 +223,18 @@ pub struct BatchHeader {
     pub base_sequence: i32,
     /// Records held.
     pub records_count: i32,
+}
+
+/// Bytes of the whole batch at the front of `bytes`, and its number of records, without a look at the rest of its header; `None`
+/// if no header fits there.
+#[must_use]
+pub fn size_and_count(bytes: &[u8]) -> Option<(usize, u64)> {
+    let header = bytes.first_chunk::<HEADER_SIZE>()?;
+    let at = |at: usize| {
+        let field = header.get(at..)?.first_chunk()?;
+        usize::try_from(i32::from_be_bytes(*field)).ok()
+    };
+    Some((at(LENGTH_AT)? + LOG_OVERHEAD, at(COUNT_AT)? as u64))
 }
 
 impl BatchHeader {

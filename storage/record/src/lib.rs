@@ -42,7 +42,7 @@ pub use error::{Error, RecordError};
 pub use header::{
     Attributes, BatchHeader, BatchView, Compression, HEADER_SIZE, LOG_OVERHEAD, MAGIC,
     TimestampType, restamp_log_append_time, restamp_max_timestamp, set_base_offset,
-    set_leader_epoch,
+    set_leader_epoch, size_and_count,
 };
 pub use ids::{LeaderEpoch, NodeId, Partition, PartitionIndex, ProducerEpoch, ProducerId, TopicId};
 pub use offsets::{Offset, Position, Timestamp};
