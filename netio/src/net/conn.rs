@@ -518,16 +518,7 @@ impl State {
                 };
                 self.driver.cancel(slot);
             }
-            (Mode::Small, Receiving::No) => {
-                let slot = self.submit(Pending::Receive(id), Op::Receive { socket });
-                self.set_receiving(
-                    id,
-                    Receiving::Multishot {
-                        slot,
-                        cancelled: false,
-                    },
-                );
-            }
+            (Mode::Small, Receiving::No) => self.receive_small(id, socket),
             // While the program has the input, its buffer is not ours to lend.
             (Mode::Large, Receiving::No) if !conn.taken && (conn.want == 0 || have < conn.want) => {
                 let (buf, at) = conn.input.lend(conn.want.max(LARGE_BUFFER_BYTES), &spare);
@@ -548,7 +539,19 @@ impl State {
         }
     }
 
-    pub(super) fn set_receiving(&mut self, id: ConnId, receiving: Receiving) {
+    /// Receives into provided buffers, piece after piece.
+    pub(super) fn receive_small(&mut self, id: ConnId, socket: Handle) {
+        let slot = self.submit(Pending::Receive(id), Op::Receive { socket });
+        self.set_receiving(
+            id,
+            Receiving::Multishot {
+                slot,
+                cancelled: false,
+            },
+        );
+    }
+
+    fn set_receiving(&mut self, id: ConnId, receiving: Receiving) {
         if let Some(conn) = self.net.get_mut(id) {
             conn.receiving = receiving;
         }

@@ -12,11 +12,7 @@
 use super::{CloseReason, ConnId, conn::Receiving};
 use crate::{
     Event, Result,
-    core::{
-        state::{Pending, State},
-        timers::Due,
-    },
-    driver::Op,
+    core::{state::State, timers::Due},
 };
 
 /// How long a peer has to take the end and to close its side. A client that reads does so within a round trip; one that does
@@ -93,16 +89,7 @@ impl State {
             return;
         };
         match (conn.handle, conn.receiving) {
-            (Some(socket), Receiving::No) => {
-                let slot = self.submit(Pending::Receive(id), Op::Receive { socket });
-                self.set_receiving(
-                    id,
-                    Receiving::Multishot {
-                        slot,
-                        cancelled: false,
-                    },
-                );
-            }
+            (Some(socket), Receiving::No) => self.receive_small(id, socket),
             // Its memory is large.
             (
                 Some(_),
