@@ -78,10 +78,7 @@ pub struct Run {
 impl Compared {
     /// A peer's good runs.
     pub fn of<'a>(&'a self, peer: &'a str) -> impl Iterator<Item = &'a RunResult> {
-        self.runs
-            .iter()
-            .filter(move |r| r.peer == peer)
-            .filter_map(|r| r.result.as_ref().ok())
+        self.runs.iter().filter(move |r| r.peer == peer).filter_map(|r| r.result.as_ref().ok())
     }
 }
 
@@ -111,10 +108,7 @@ pub fn compare(
         let peer = peer::start(name, &plan.place).with_context(|| format!("peer {name}"))?;
         let about = peer.about();
         let ready = about.first_ack_s.unwrap_or(0.0);
-        say(&format!(
-            "  {}: first ack after {ready:.2} s",
-            about.version
-        ));
+        say(&format!("  {}: first ack after {ready:.2} s", about.version));
         peers.push(peer);
     }
     for peer in &mut peers {
@@ -138,12 +132,7 @@ pub fn compare(
             say(&format!("stopping {name}: {error:#}"));
         }
     }
-    Ok(Comparison {
-        manifest,
-        peers: about,
-        scenarios,
-        took_s: start.elapsed().as_secs_f64(),
-    })
+    Ok(Comparison { manifest, peers: about, scenarios, took_s: start.elapsed().as_secs_f64() })
 }
 
 /// Runs a load until it is steady; what each run cost.
@@ -176,17 +165,12 @@ fn one(
     progress: Progress<'_>,
     say: &mut dyn FnMut(&str),
 ) -> Compared {
-    let mut compared = Compared {
-        scenario: scenario.clone(),
-        runs: Vec::new(),
-        absent: Vec::new(),
-    };
+    let mut compared =
+        Compared { scenario: scenario.clone(), runs: Vec::new(), absent: Vec::new() };
     for round in 1..=rounds {
         for n in 0..peers.len() {
             let name = peers[n].about().name.clone();
-            let workload = scenario
-                .for_peer(&name)
-                .and_then(|w| peers[n].supports(&w).map(|()| w));
+            let workload = scenario.for_peer(&name).and_then(|w| peers[n].supports(&w).map(|()| w));
             let workload = match workload {
                 Ok(workload) => workload,
                 Err(reason) => {
@@ -228,11 +212,7 @@ impl Others {
             .enumerate()
             .filter(|(n, _)| *n != turn)
             .filter_map(|(_, p)| p.target().pid);
-        Self(
-            Instant::now(),
-            pids.filter_map(|pid| Some((pid, ProcessSample::of(pid)?)))
-                .collect(),
-        )
+        Self(Instant::now(), pids.filter_map(|pid| Some((pid, ProcessSample::of(pid)?))).collect())
     }
 
     #[allow(clippy::cast_precision_loss)]

@@ -29,9 +29,7 @@ pub fn parse(text: &str) -> Result<Vec<usize>> {
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
-    (0..CpuSet::MAX_CPU)
-        .filter(|&cpu| set.is_set(cpu))
-        .collect()
+    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
 }
 
 /// Keeps the calling thread, and what it starts from now on, on these CPUs.
@@ -68,9 +66,7 @@ pub fn set_nice(nice: i32) -> bool {
 /// May this process have nice values below 0?
 #[must_use]
 pub fn may_be_nice() -> bool {
-    std::thread::spawn(|| set_nice(LOOP_NICE))
-        .join()
-        .unwrap_or(false)
+    std::thread::spawn(|| set_nice(LOOP_NICE)).join().unwrap_or(false)
 }
 
 /// Starts a process that stays on these CPUs (an empty list: on all of ours), at [`PEER_NICE`] where that is allowed.
@@ -115,15 +111,10 @@ mod tests {
     fn a_child_runs_where_it_was_told() {
         let cpu = allowed()[0];
         let mut command = Command::new("cat");
-        command
-            .arg("/proc/self/status")
-            .stdout(std::process::Stdio::piped());
+        command.arg("/proc/self/status").stdout(std::process::Stdio::piped());
         let child = spawn_on(&[cpu], &mut command).unwrap();
         let out = child.wait_with_output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
-        assert!(
-            text.contains(&format!("Cpus_allowed_list:\t{cpu}\n")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("Cpus_allowed_list:\t{cpu}\n")), "{text}");
     }
 }

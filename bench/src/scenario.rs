@@ -81,10 +81,7 @@ impl Scenario {
     /// It is not TOML, has unknown keys, or describes a load that cannot be made.
     pub fn parse(text: &str) -> Result<Self> {
         let scenario: Self = toml::from_str(text)?;
-        scenario
-            .workload
-            .validate()
-            .with_context(|| format!("scenario {}", scenario.name))?;
+        scenario.workload.validate().with_context(|| format!("scenario {}", scenario.name))?;
         Ok(scenario)
     }
 
@@ -98,10 +95,7 @@ impl Scenario {
         }
         if !Path::new(name).is_file() {
             let all: Vec<_> = STANDARD.iter().map(|(n, _)| *n).collect();
-            bail!(
-                "no scenario {name}: neither a file nor one of {}",
-                all.join(", ")
-            );
+            bail!("no scenario {name}: neither a file nor one of {}", all.join(", "));
         }
         let text = std::fs::read_to_string(name)?;
         Self::parse(&text).with_context(|| name.to_owned())
@@ -140,11 +134,9 @@ impl Scenario {
             if let Some(reason) = &own.skip {
                 bail!("{reason}");
             }
-            workload.topic_configs.extend(
-                own.topic_configs
-                    .iter()
-                    .map(|(k, v)| (k.clone(), v.clone())),
-            );
+            workload
+                .topic_configs
+                .extend(own.topic_configs.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         Ok(workload)
     }
@@ -169,12 +161,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_names_are_errors() {
         assert!(Scenario::parse("name='x'\ntitle='y'\n[workload]\nspeed=1").is_err());
-        assert!(
-            Scenario::load("no-such")
-                .unwrap_err()
-                .to_string()
-                .contains("batch-64k")
-        );
+        assert!(Scenario::load("no-such").unwrap_err().to_string().contains("batch-64k"));
     }
 
     #[test]
@@ -182,13 +169,7 @@ mod tests {
         let durable = Scenario::load("durable").unwrap();
         let kafka = durable.for_peer("kafka").unwrap();
         assert_eq!(kafka.topic_configs["flush.messages"], "1");
-        assert!(
-            durable
-                .for_peer("millrace")
-                .unwrap()
-                .topic_configs
-                .is_empty()
-        );
+        assert!(durable.for_peer("millrace").unwrap().topic_configs.is_empty());
         assert!(durable.for_peer("tansu").is_err());
     }
 }

@@ -93,10 +93,7 @@ mod tests {
         assert_eq!(body_crc(&value), stamp.body_crc);
         rewrite(&mut value, 5, 6);
         let again = Stamp::read(&value).unwrap();
-        assert_eq!(
-            (again.sequence, again.intended, again.run),
-            (5, 6, stamp.run)
-        );
+        assert_eq!((again.sequence, again.intended, again.run), (5, 6, stamp.run));
         assert_eq!(Stamp::read(&value[..31]), None);
         value[0] ^= 1;
         assert_eq!(Stamp::read(&value), None);

@@ -95,15 +95,9 @@ impl Dimension {
     pub const fn values(self) -> &'static [u64] {
         match self {
             Dimension::Connections => &[1, 4, 16, 50, 200],
-            Dimension::RecordBytes => &[
-                100,
-                1 << 10,
-                4 << 10,
-                16 << 10,
-                64 << 10,
-                256 << 10,
-                1000 << 10,
-            ],
+            Dimension::RecordBytes => {
+                &[100, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1000 << 10]
+            }
             Dimension::Partitions => &[1, 10, 100, 1000, 10_000],
         }
     }
@@ -124,10 +118,7 @@ impl Dimension {
     pub fn apply(self, workload: &Workload, value: u64) -> Result<Workload> {
         let mut workload = workload.clone();
         let size = usize::try_from(value)?;
-        let produce = workload
-            .produce
-            .as_mut()
-            .context("a sweep needs a producer")?;
+        let produce = workload.produce.as_mut().context("a sweep needs a producer")?;
         match self {
             Dimension::Connections => {
                 produce.connections = size;
@@ -158,16 +149,9 @@ pub fn curve(
 ) -> Result<Curve> {
     let name = peer.about().name.clone();
     let mut closed = workload.clone();
-    let produce = closed
-        .produce
-        .as_mut()
-        .context("a curve needs a producer")?;
+    let produce = closed.produce.as_mut().context("a curve needs a producer")?;
     produce.rate = None;
-    produce.depth = if produce.depth == 0 {
-        DEPTH
-    } else {
-        produce.depth
-    };
+    produce.depth = if produce.depth == 0 { DEPTH } else { produce.depth };
     // The maximum is the broker's with the same readers beside it.
     let max = peer.run(&closed, progress)?;
     let rate = max.produce.as_ref().map_or(0.0, |p| p.requests_per_s);
@@ -187,11 +171,8 @@ pub fn curve(
     let mut within = Vec::new();
     for &bound in bounds {
         let kept = |p: &Point| p99(&p.result) < bound && holds_rate(&p.result);
-        let mut low = points
-            .iter()
-            .filter(|p| kept(p))
-            .map(|p| p.requests_per_s)
-            .fold(0.0, f64::max);
+        let mut low =
+            points.iter().filter(|p| kept(p)).map(|p| p.requests_per_s).fold(0.0, f64::max);
         let mut high = points
             .iter()
             .filter(|p| !kept(p) && p.requests_per_s > low)
@@ -209,10 +190,7 @@ pub fn curve(
                 high = middle;
             }
         }
-        let bytes = workload
-            .produce
-            .as_ref()
-            .map_or(0, |p| p.request_bytes(workload.partitions));
+        let bytes = workload.produce.as_ref().map_or(0, |p| p.request_bytes(workload.partitions));
         within.push((bound, low, low * bytes as f64 / 1e6));
     }
     Ok(Curve {
@@ -235,10 +213,7 @@ fn at(
     let produce = open.produce.as_mut().context("a curve needs a producer")?;
     produce.rate = Some(Rate::RequestsPerS(requests_per_s));
     produce.depth = 0;
-    Ok(Point {
-        requests_per_s,
-        result: peer.run(&open, progress)?,
-    })
+    Ok(Point { requests_per_s, result: peer.run(&open, progress)? })
 }
 
 /// Of end-to-end latency where there is one, else of acks; ns.
@@ -251,10 +226,7 @@ pub fn p99(result: &RunResult) -> u64 {
 }
 
 fn holds_rate(result: &RunResult) -> bool {
-    !result
-        .marks
-        .iter()
-        .any(|m| matches!(m.word(), "missed rate" | "unanswered"))
+    !result.marks.iter().any(|m| matches!(m.word(), "missed rate" | "unanswered"))
 }
 
 /// The point farthest below the straight line from the first to the last, with latency on a
@@ -302,11 +274,7 @@ pub fn sweep(
         say(&format!("  {name}: {value} {}: {text}", dimension.name()));
         runs.push((value, run));
     }
-    Sweep {
-        peer: name,
-        dimension,
-        runs,
-    }
+    Sweep { peer: name, dimension, runs }
 }
 
 /// Writers alone; then the same beside a reader that goes through `stored_mb` of older data, which
@@ -341,26 +309,14 @@ pub fn replay(
     rustix::fs::sync();
     // The whole machine's cache: only when asked for, and only root may.
     let cold = drop_caches && std::fs::write("/proc/sys/vm/drop_caches", "1").is_ok();
-    say(&format!(
-        "  {name}: writers beside a reader{}",
-        if cold { " of cold data" } else { "" }
-    ));
+    say(&format!("  {name}: writers beside a reader{}", if cold { " of cold data" } else { "" }));
     let mut reader_target = target.clone();
     reader_target.topic = Some(topic.name.clone());
     let reader = thread::spawn(move || engine::run(&reader_target, &reading, &mut |_| ()));
     let beside = peer.run(workload, progress)?;
-    let reader = reader
-        .join()
-        .map_err(|_| anyhow::anyhow!("the reader has panicked"))??;
+    let reader = reader.join().map_err(|_| anyhow::anyhow!("the reader has panicked"))??;
     cluster.delete_topic(&topic.name)?;
-    Ok(Replay {
-        peer: name,
-        stored_mb,
-        cold,
-        alone,
-        beside,
-        reader,
-    })
+    Ok(Replay { peer: name, stored_mb, cold, alone, beside, reader })
 }
 
 #[cfg(test)]
@@ -371,27 +327,16 @@ mod tests {
     #[test]
     fn a_sweep_changes_one_thing() {
         let workload = Workload {
-            produce: Some(Produce {
-                depth: 1,
-                ..Default::default()
-            }),
+            produce: Some(Produce { depth: 1, ..Default::default() }),
             ..Default::default()
         };
-        for dimension in [
-            Dimension::Connections,
-            Dimension::RecordBytes,
-            Dimension::Partitions,
-        ] {
+        for dimension in [Dimension::Connections, Dimension::RecordBytes, Dimension::Partitions] {
             for &value in dimension.values() {
                 let load = dimension.apply(&workload, value).unwrap();
                 load.validate().unwrap();
                 assert_ne!((value > 1024).then_some(&load), Some(&workload));
             }
         }
-        assert!(
-            Dimension::Partitions
-                .apply(&Workload::default(), 1)
-                .is_err()
-        );
+        assert!(Dimension::Partitions.apply(&Workload::default(), 1).is_err());
     }
 }

@@ -53,10 +53,7 @@ fn a_good_broker_is_found_good_and_every_record_is_counted() {
     let mut workload = open_loop(500.0, 1.0);
     workload.warmup_s = 0.0;
     let result = run(&broker, &workload);
-    let (p, c) = (
-        result.produce.as_ref().unwrap(),
-        result.consume.as_ref().unwrap(),
-    );
+    let (p, c) = (result.produce.as_ref().unwrap(), result.consume.as_ref().unwrap());
     assert!(c.findings.is_clean(), "{:?}", c.findings);
     assert_eq!(data_mark(&result), None);
     assert_eq!(p.unanswered, 0);
@@ -123,26 +120,14 @@ fn a_stalled_broker_cannot_hide_by_coordinated_omission() {
     assert_eq!(p.ack.count, 800);
     // Half of all requests are due in a stall, and wait 250 ms on average: a quarter of all waits
     // longer than that.
-    assert!(
-        p.ack.named("p90").unwrap() >= 200 * MS,
-        "{:?}",
-        p.ack.quantiles
-    );
+    assert!(p.ack.named("p90").unwrap() >= 200 * MS, "{:?}", p.ack.quantiles);
     let slow = |l: &millrace_bench::measure::latency::Latency| {
-        let below = l
-            .curve
-            .iter()
-            .filter(|(_, v)| *v < 200 * MS)
-            .map(|(q, _)| *q);
+        let below = l.curve.iter().filter(|(_, v)| *v < 200 * MS).map(|(q, _)| *q);
         1.0 - below.fold(0.0, f64::max)
     };
     assert!(slow(&p.ack) >= 0.15, "{}", slow(&p.ack));
     assert!(slow(&p.ack) > slow(&p.service), "service time hides it");
-    assert!(
-        result.marks.iter().any(|m| matches!(m, Mark::Slip(_))),
-        "{:?}",
-        result.marks
-    );
+    assert!(result.marks.iter().any(|m| matches!(m, Mark::Slip(_))), "{:?}", result.marks);
 }
 
 #[test]
@@ -156,17 +141,9 @@ fn a_broker_that_falls_silent_is_charged_for_all_that_was_due() {
     let p = result.produce.as_ref().unwrap();
     assert_eq!(p.ack.count, 200);
     assert_eq!(p.unanswered, 100);
-    assert!(
-        p.ack.named("p99").unwrap() >= 1000 * MS,
-        "{:?}",
-        p.ack.quantiles
-    );
+    assert!(p.ack.named("p99").unwrap() >= 1000 * MS, "{:?}", p.ack.quantiles);
     for wanted in ["unanswered", "missed rate"] {
-        assert!(
-            result.marks.iter().any(|m| m.word() == wanted),
-            "{:?}",
-            result.marks
-        );
+        assert!(result.marks.iter().any(|m| m.word() == wanted), "{:?}", result.marks);
     }
 }
 
@@ -191,10 +168,7 @@ fn lost_repeated_and_changed_batches_are_found() {
 #[test]
 fn errors_are_counted_by_name_and_marked() {
     const NOT_LEADER: i16 = 6;
-    let broker = Simulated::start(Fault::Refuse {
-        every: 10,
-        code: NOT_LEADER,
-    });
+    let broker = Simulated::start(Fault::Refuse { every: 10, code: NOT_LEADER });
     let mut workload = open_loop(200.0, 1.0);
     workload.warmup_s = 0.0;
     workload.consume = None;

@@ -36,10 +36,7 @@ pub fn text(
         let _ = writeln!(text, "  {name:<11} {value}");
     };
     line("kernel", features.to_string());
-    line(
-        "cores",
-        format!("{} (CPU {}), nice {nice}", settings.cores, cpus.join(", ")),
-    );
+    line("cores", format!("{} (CPU {}), nice {nice}", settings.cores, cpus.join(", ")));
     let wish = resolved.netio.nice;
     if nice != wish {
         line(
@@ -50,14 +47,7 @@ pub fn text(
             ),
         );
     }
-    line(
-        "data",
-        format!(
-            "{} (cluster {})",
-            resolved.storage.data.display(),
-            progress.cluster_id
-        ),
-    );
+    line("data", format!("{} (cluster {})", resolved.storage.data.display(), progress.cluster_id));
     line("memory", resolved.budget.describe());
     if !resolved.budget.fitted.is_empty() {
         line(
@@ -72,19 +62,12 @@ pub fn text(
     );
     line("endpoints", endpoints.join(", "));
     line("", mode.to_owned());
-    line(
-        "admin",
-        format!("http://{}/ (/healthz, /readyz, /metrics)", resolved.admin),
-    );
+    line("admin", format!("http://{}/ (/healthz, /readyz, /metrics)", resolved.admin));
     line(
         "try",
         format!(
             "echo hello | kcat -b {bootstrap} -P -t greetings && kcat -b {bootstrap} -C -t greetings -e"
         ),
     );
-    format!(
-        "Millrace {} is ready\n{}",
-        env!("CARGO_PKG_VERSION"),
-        text.trim_end()
-    )
+    format!("Millrace {} is ready\n{}", env!("CARGO_PKG_VERSION"), text.trim_end())
 }

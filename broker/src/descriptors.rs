@@ -30,10 +30,7 @@ pub fn share(limit: u64, cores: u64, wanted: u64) -> Result<Share, String> {
     }
     let each = (limit - PROCESS - ADMIN) / cores - CORE;
     let files = (each / 4).clamp(FILES.0, FILES.1);
-    Ok(Share {
-        files,
-        connections: (each - files).min(wanted),
-    })
+    Ok(Share { files, connections: (each - files).min(wanted) })
 }
 
 /// Fits the bounds to the limit of this process; a line for the start if they are lower than they were meant to be.
@@ -68,32 +65,14 @@ mod tests {
     #[test]
     fn files_have_their_share_and_connections_the_rest() {
         let of = |limit, cores| share(limit, cores, 10_000);
-        assert_eq!(
-            of(64, 1),
-            Ok(Share {
-                files: 8,
-                connections: 8
-            })
-        );
-        assert_eq!(
-            of(524_288, 2),
-            Ok(Share {
-                files: 1_024,
-                connections: 10_000
-            })
-        );
+        assert_eq!(of(64, 1), Ok(Share { files: 8, connections: 8 }));
+        assert_eq!(of(524_288, 2), Ok(Share { files: 1_024, connections: 10_000 }));
         for (limit, cores) in [(64, 1), (100, 2), (1_024, 4), (4_096, 16), (65_536, 64)] {
             let Share { files, connections } = of(limit, cores).unwrap();
             let used = PROCESS + ADMIN + cores * (CORE + files + connections);
-            assert!(
-                used <= limit && files >= 8 && connections >= 4,
-                "{limit} {cores}"
-            );
+            assert!(used <= limit && files >= 8 && connections >= 4, "{limit} {cores}");
         }
         let error = of(50, 1).unwrap_err();
-        assert!(
-            error.contains("need 60") && error.contains("ulimit -n"),
-            "{error}"
-        );
+        assert!(error.contains("need 60") && error.contains("ulimit -n"), "{error}");
     }
 }

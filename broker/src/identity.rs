@@ -26,10 +26,7 @@ pub async fn check(io: &Io, plan: &Plan) -> Result<Option<MetaProperties>, Strin
         ));
     }
     let known = MetaProperties::from_text(&text).ok_or_else(|| {
-        format!(
-            "{}: not a meta.properties of version 1; restore it",
-            path.display()
-        )
+        format!("{}: not a meta.properties of version 1; restore it", path.display())
     })?;
     if known.node_id != plan.settings.node_id {
         return Err(format!(
@@ -56,9 +53,7 @@ pub async fn cluster_id(io: &Io, plan: &Plan) -> Result<String, String> {
         node_id: plan.settings.node_id,
         directory_id: id(io),
     };
-    disk.replace(&dir, NAME, new.to_text().into_bytes())
-        .await
-        .map_err(|e| e.to_string())?;
+    disk.replace(&dir, NAME, new.to_text().into_bytes()).await.map_err(|e| e.to_string())?;
     Ok(new.cluster_id)
 }
 

@@ -39,11 +39,7 @@ impl Streams {
     pub fn open() -> Self {
         let (out, out_written) = tracing_appender::non_blocking(Out);
         let (error, error_written) = tracing_appender::non_blocking(io::stderr());
-        Self {
-            out,
-            error,
-            _written: [out_written, error_written],
-        }
+        Self { out, error, _written: [out_written, error_written] }
     }
 
     /// Where lines of the log go.

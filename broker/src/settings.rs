@@ -75,11 +75,7 @@ pub struct MetricsSettings {
 
 impl Default for MetricsSettings {
     fn default() -> Self {
-        Self {
-            topics_max: 1_000,
-            partitions_max: 10_000,
-            group_offsets_max: 10_000,
-        }
+        Self { topics_max: 1_000, partitions_max: 10_000, group_offsets_max: 10_000 }
     }
 }
 
@@ -112,10 +108,8 @@ impl Settings {
         if self.single_port {
             return Some(client_id);
         }
-        let (host, core) = (
-            client_id.div_euclid(self.id_stride),
-            client_id.rem_euclid(self.id_stride),
-        );
+        let (host, core) =
+            (client_id.div_euclid(self.id_stride), client_id.rem_euclid(self.id_stride));
         (host != self.node_id || core < i32::from(self.cores)).then_some(host)
     }
 

@@ -112,12 +112,7 @@ pub fn run(mut resolved: Resolved) -> ExitCode {
         }
         End::Cores => false,
     };
-    let Host {
-        control,
-        running,
-        progress,
-        ..
-    } = host;
+    let Host { control, running, progress, .. } = host;
     running.stop();
     let joined = if served {
         running.join()
@@ -166,18 +161,10 @@ fn prepare(resolved: &Resolved) -> anyhow::Result<Host> {
         storage: resolved.storage.clone(),
         ready: Arc::new(told),
     };
-    let boots = (0..resolved.settings.cores)
-        .map(|_| boot_of(plan.clone()))
-        .collect();
+    let boots = (0..resolved.settings.cores).map(|_| boot_of(plan.clone())).collect();
     let running =
         netio::start(resolved.netio.clone(), boots).map_err(|e| anyhow::anyhow!("{e}"))?;
-    Ok(Host {
-        control,
-        signals,
-        admin_listener,
-        running,
-        progress,
-    })
+    Ok(Host { control, signals, admin_listener, running, progress })
 }
 
 /// Makes the data directory if it is not there.
@@ -203,10 +190,7 @@ fn make_data_dir(data: &Path) -> anyhow::Result<()> {
         }
     }
     std::fs::create_dir_all(data).with_context(|| {
-        format!(
-            "cannot make the data directory {}; choose another with --data DIR",
-            data.display()
-        )
+        format!("cannot make the data directory {}; choose another with --data DIR", data.display())
     })
 }
 

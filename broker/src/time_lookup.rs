@@ -19,11 +19,7 @@ pub struct Lookup {
 
 impl Lookup {
     pub fn new(pending: Pending) -> Self {
-        Self {
-            pending,
-            topics: Vec::new(),
-            waiting: Vec::new(),
-        }
+        Self { pending, topics: Vec::new(), waiting: Vec::new() }
     }
 
     /// The `p`-th partition of the `t`-th topic waits for the store's `token`.
@@ -43,10 +39,7 @@ pub struct Lookups {
 impl Shard {
     pub(crate) fn begin_lookup(&mut self, lookup: Lookup) -> Result<Stage, wire::Error> {
         if lookup.waiting.is_empty() {
-            let response = ListOffsetsResponse {
-                throttle_time_ms: 0,
-                topics: lookup.topics,
-            };
+            let response = ListOffsetsResponse { throttle_time_ms: 0, topics: lookup.topics };
             return Ok(Stage::Reply(lookup.pending.encode(&response)?));
         }
         let id = self.lookups.next;
@@ -88,11 +81,8 @@ impl Shard {
             Ok(Some(found)) => {
                 answer.offset = found.offset.0;
                 answer.timestamp = found.timestamp;
-                answer.leader_epoch = if lookup.pending.version >= 4 {
-                    found.leader_epoch.0
-                } else {
-                    -1
-                };
+                answer.leader_epoch =
+                    if lookup.pending.version >= 4 { found.leader_epoch.0 } else { -1 };
             }
             Ok(None) => {}
             Err(error) => {
@@ -105,10 +95,7 @@ impl Shard {
         {
             self.finish(
                 &done.pending,
-                &ListOffsetsResponse {
-                    throttle_time_ms: 0,
-                    topics: done.topics,
-                },
+                &ListOffsetsResponse { throttle_time_ms: 0, topics: done.topics },
             );
         }
     }

@@ -33,7 +33,11 @@ pub fn kinds() -> &'static [(Kind, Kind)] {
                 key: ApiKey::$key,
                 name: <$type as Message>::NAME,
                 versions: <$type as Message>::VERSIONS,
-                check: |bytes, version| check::<$type>(bytes, version, |bytes, version, left| decode_again::<$type>(bytes, version, left)),
+                check: |bytes, version| {
+                    check::<$type>(bytes, version, |bytes, version, left| {
+                        decode_again::<$type>(bytes, version, left)
+                    })
+                },
             }
         };
     }
@@ -58,19 +62,24 @@ pub fn run(data: &[u8]) {
 /// The second decoding: gives what is encoded from it, and the bytes that are left.
 pub(crate) type Again = fn(&[u8], i16, &mut usize) -> Vec<u8>;
 
-pub(crate) fn decode_again<'a, T: Decode<'a> + Message>(bytes: &'a [u8], version: i16, left: &mut usize) -> Vec<u8> {
+pub(crate) fn decode_again<'a, T: Decode<'a> + Message>(
+    bytes: &'a [u8],
+    version: i16,
+    left: &mut usize,
+) -> Vec<u8> {
     let mut reader = wire::Reader::new(bytes);
-    let message = T::decode(&mut reader, version)
-        .unwrap_or_else(|error| panic!("{} v{version}: what was encoded does not decode: {error}", T::NAME));
+    let message = T::decode(&mut reader, version).unwrap_or_else(|error| {
+        panic!("{} v{version}: what was encoded does not decode: {error}", T::NAME)
+    });
     *left = reader.remaining().len();
     encode(&message, version)
 }
 
 fn encode<T: Message>(message: &T, version: i16) -> Vec<u8> {
     let mut writer = Writer::new();
-    message
-        .encode(&mut writer, version)
-        .unwrap_or_else(|error| panic!("{} v{version}: what was decoded does not encode: {error}", T::NAME));
+    message.encode(&mut writer, version).unwrap_or_else(|error| {
+        panic!("{} v{version}: what was decoded does not encode: {error}", T::NAME)
+    });
     let length = writer.len();
     let bytes = writer.into_vec();
     assert_eq!(bytes.len(), length, "{} v{version}", T::NAME);
@@ -78,10 +87,19 @@ fn encode<T: Message>(message: &T, version: i16) -> Vec<u8> {
 }
 
 /// Whether the bytes begin with a message; all properties of it are asserted.
-pub(crate) fn check<'a, T: Decode<'a> + Message>(bytes: &'a [u8], version: i16, again: Again) -> bool {
+pub(crate) fn check<'a, T: Decode<'a> + Message>(
+    bytes: &'a [u8],
+    version: i16,
+    again: Again,
+) -> bool {
     let mut reader = wire::Reader::new(bytes);
     let (message, held) = peak(|| T::decode(&mut reader, version));
-    assert!(held <= budget(bytes.len()), "{} v{version}: {held} bytes held for {}", T::NAME, bytes.len());
+    assert!(
+        held <= budget(bytes.len()),
+        "{} v{version}: {held} bytes held for {}",
+        T::NAME,
+        bytes.len()
+    );
     let Ok(message) = message else { return false };
     let read = bytes.len() - reader.remaining().len();
     // Unknown tagged fields are not kept, known ones with their default are not written: so not longer, and from then on the same.
@@ -90,7 +108,11 @@ pub(crate) fn check<'a, T: Decode<'a> + Message>(bytes: &'a [u8], version: i16, 
     let mut left = 0;
     let second = again(&first, version, &mut left);
     assert_eq!(left, 0, "{} v{version}: bytes behind what was encoded", T::NAME);
-    assert!(first == second, "{} v{version}: decoding what was encoded gives another message", T::NAME);
+    assert!(
+        first == second,
+        "{} v{version}: decoding what was encoded gives another message",
+        T::NAME
+    );
     true
 }
 

@@ -7,8 +7,9 @@
 //! behind the header can be compressed first by the codec that the attributes name.
 use crate::meter::peak;
 use record::{
-    BatchView, Batches, Compression, ControlRecord, HEADER_SIZE, InvalidTimestamp, LOG_OVERHEAD, LeaderEpoch, Offset, Records, Restamp,
-    Scratch, Tail, Timestamp, TimestampType, ValidateOptions, Validated, compress, header, validate, validate_with, varint,
+    BatchView, Batches, Compression, ControlRecord, HEADER_SIZE, InvalidTimestamp, LOG_OVERHEAD,
+    LeaderEpoch, Offset, Records, Restamp, Scratch, Tail, Timestamp, TimestampType,
+    ValidateOptions, Validated, compress, header, validate, validate_with, varint,
 };
 use std::cell::RefCell;
 
@@ -27,7 +28,11 @@ pub fn run(data: &[u8]) {
         deep: topic & 1 != 0,
         compacted: topic & 2 != 0,
         max_decompressed: if topic & 4 == 0 { CAP } else { 100 },
-        timestamp_type: if topic & 8 == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime },
+        timestamp_type: if topic & 8 == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        },
         timestamp_before_max_ms: if topic & 16 == 0 { i64::MAX } else { 1_000_000 },
         timestamp_after_max_ms: if topic & 32 == 0 { i64::MAX } else { 3_600_000 },
     };
@@ -40,7 +45,11 @@ fn iterate(bytes: &[u8]) {
     let mut end = 0;
     for batch in &mut batches {
         end += batch.bytes().len();
-        assert_eq!(batch.header().to_bytes(), batch.bytes()[..HEADER_SIZE], "a header that is written as it was read");
+        assert_eq!(
+            batch.header().to_bytes(),
+            batch.bytes()[..HEADER_SIZE],
+            "a header that is written as it was read"
+        );
         let whole = batch.verify_crc().is_ok();
         assert_eq!(whole, BatchView::parse_verified(batch.bytes()).is_ok());
         if let Some(records) = batch.records() {
@@ -110,7 +119,9 @@ fn prepare(fix: u8, batch: &[u8]) -> Option<Vec<u8>> {
 fn count(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while let Ok(length) = varint::take_varint(&mut bytes) {
-        let Some(rest) = usize::try_from(length).ok().and_then(|length| bytes.get(length..)) else { break };
+        let Some(rest) = usize::try_from(length).ok().and_then(|length| bytes.get(length..)) else {
+            break;
+        };
         bytes = rest;
         count += 1;
     }
@@ -134,33 +145,49 @@ fn judge(batch: &[u8], options: &ValidateOptions) {
 fn stored(batch: &[u8], options: &ValidateOptions, validated: Validated) {
     let mut kept = batch.to_vec();
     validated.apply(&mut kept);
-    let view = BatchView::parse_verified(&kept).unwrap_or_else(|error| panic!("let in, and not readable: {error}"));
+    let view = BatchView::parse_verified(&kept)
+        .unwrap_or_else(|error| panic!("let in, and not readable: {error}"));
     assert_eq!(view.bytes().len(), kept.len());
     assert_eq!(view.max_timestamp, validated.max_timestamp);
     match validated.restamp {
         Restamp::LogAppendTime(now) => {
-            assert_eq!((now, view.attributes.timestamp_type()), (NOW, TimestampType::LogAppendTime));
+            assert_eq!(
+                (now, view.attributes.timestamp_type()),
+                (NOW, TimestampType::LogAppendTime)
+            );
             let again = validate(&kept, options, NOW);
-            assert_eq!(again, Err(InvalidTimestamp::LogAppendTime.into()), "clients may not send what brokers stamp");
+            assert_eq!(
+                again,
+                Err(InvalidTimestamp::LogAppendTime.into()),
+                "clients may not send what brokers stamp"
+            );
         }
         Restamp::Keep => assert_eq!(kept, batch),
         Restamp::MaxTimestamp(max) => {
             let again = validate(&kept, options, NOW);
-            let good = again.is_ok_and(|again| again.restamp == Restamp::Keep && again.max_timestamp == max);
+            let good = again
+                .is_ok_and(|again| again.restamp == Restamp::Keep && again.max_timestamp == max);
             assert!(good, "restamped to {max}: {again:?}");
         }
     }
     let opened = options.deep || options.compacted || view.attributes.codec_id() == 0;
     if opened {
         // An uncompressed batch is bounded by its own size only.
-        let cap = if view.attributes.codec_id() == 0 { kept.len() } else { options.max_decompressed };
-        let bytes = view.decompressed(cap).unwrap_or_else(|error| panic!("let in, and does not open: {error}"));
+        let cap =
+            if view.attributes.codec_id() == 0 { kept.len() } else { options.max_decompressed };
+        let bytes = view
+            .decompressed(cap)
+            .unwrap_or_else(|error| panic!("let in, and does not open: {error}"));
         let mut max = Timestamp::NONE;
         let mut next = 0;
         for record in Records::new(&bytes, view.header()) {
-            let record = record.unwrap_or_else(|error| panic!("let in, and record {next} does not read: {error}"));
+            let record = record
+                .unwrap_or_else(|error| panic!("let in, and record {next} does not read: {error}"));
             assert_eq!(record.offset_delta, next);
-            assert!(!options.compacted || record.key.is_some(), "record {next} of a compacted topic has no key");
+            assert!(
+                !options.compacted || record.key.is_some(),
+                "record {next} of a compacted topic has no key"
+            );
             max = max.max(record.timestamp(view.header()));
             next += 1;
         }
@@ -171,6 +198,7 @@ fn stored(batch: &[u8], options: &ValidateOptions, validated: Validated) {
     }
     header::set_base_offset(&mut kept, Offset(1 << 40));
     header::set_leader_epoch(&mut kept, LeaderEpoch(7));
-    let view = BatchView::parse_verified(&kept).unwrap_or_else(|error| panic!("offset and epoch are under no CRC: {error}"));
+    let view = BatchView::parse_verified(&kept)
+        .unwrap_or_else(|error| panic!("offset and epoch are under no CRC: {error}"));
     assert_eq!(view.next_offset().0 - (1 << 40), i64::from(view.records_count));
 }

@@ -25,7 +25,12 @@ pub fn run(data: &[u8]) {
     let cap = CAPS[usize::from(how & 7)];
     let piece = PIECES[usize::from(how >> 3 & 3)];
     let (whole, held) = peak(|| decompress(codec, input, cap));
-    assert!(held <= 2 * cap + STATE_MAX, "{} held {held} bytes for {} under a cap of {cap}", codec.name(), input.len());
+    assert!(
+        held <= 2 * cap + STATE_MAX,
+        "{} held {held} bytes for {} under a cap of {cap}",
+        codec.name(),
+        input.len()
+    );
     if let Ok(out) = &whole {
         assert!(out.len() <= cap, "{} bytes under a cap of {cap}", out.len());
     }
@@ -36,22 +41,41 @@ pub fn run(data: &[u8]) {
     }
     let streamed = SCRATCH.with_borrow_mut(|scratch| stream(codec, input, cap, piece, scratch));
     match (&whole, &streamed) {
-        (Ok(whole), Ok(streamed)) => assert!(whole == streamed, "{}: pieces of {piece} give other bytes", codec.name()),
+        (Ok(whole), Ok(streamed)) => {
+            assert!(whole == streamed, "{}: pieces of {piece} give other bytes", codec.name())
+        }
         (Err(_), Err(_)) => {}
-        _ => panic!("{}: in pieces of {piece} {:?}, at once {:?}", codec.name(), brief(&streamed), brief(&whole)),
+        _ => panic!(
+            "{}: in pieces of {piece} {:?}, at once {:?}",
+            codec.name(),
+            brief(&streamed),
+            brief(&whole)
+        ),
     }
 
     if input.len() <= COMPRESSED_MAX {
         let packed = compress(codec, None, input).unwrap_or_else(|error| panic!("{error}"));
         let opened = decompress(codec, &packed, input.len());
-        assert!(opened.as_deref() == Ok(input), "{}: {} bytes do not come back: {:?}", codec.name(), input.len(), brief(&opened));
+        assert!(
+            opened.as_deref() == Ok(input),
+            "{}: {} bytes do not come back: {:?}",
+            codec.name(),
+            input.len(),
+            brief(&opened)
+        );
         if let Some(less) = input.len().checked_sub(1) {
             assert_eq!(decompress(codec, &packed, less), Err(Error::TooLarge { cap: less }));
         }
     }
 }
 
-fn stream(codec: Compression, input: &[u8], cap: usize, piece: usize, scratch: &mut Scratch) -> Result<Vec<u8>, Error> {
+fn stream(
+    codec: Compression,
+    input: &[u8],
+    cap: usize,
+    piece: usize,
+    scratch: &mut Scratch,
+) -> Result<Vec<u8>, Error> {
     let mut reader = Decompressor::with_scratch(codec, input, cap, scratch)?;
     let mut out = Vec::new();
     // A codec may give less than was asked for, but never nothing before the end.
@@ -61,7 +85,12 @@ fn stream(codec: Compression, input: &[u8], cap: usize, piece: usize, scratch: &
             0 => break,
             read => out.extend_from_slice(&buffer[..read]),
         }
-        assert!(out.len() <= cap && reader.left() == cap - out.len(), "{} of {cap} bytes, {} left", out.len(), reader.left());
+        assert!(
+            out.len() <= cap && reader.left() == cap - out.len(),
+            "{} of {cap} bytes, {} left",
+            out.len(),
+            reader.left()
+        );
     }
     Ok(out)
 }

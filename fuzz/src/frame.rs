@@ -28,7 +28,12 @@ pub fn run(data: &[u8]) {
                 rest = found.rest;
             }
             Ok(None) => {
-                assert!(size.is_ok_and(|size| size.is_none_or(|size| size + frame::SIZE_BYTES > rest.len())), "{size:?}");
+                assert!(
+                    size.is_ok_and(
+                        |size| size.is_none_or(|size| size + frame::SIZE_BYTES > rest.len())
+                    ),
+                    "{size:?}"
+                );
                 break;
             }
             Err(error) => {
@@ -45,7 +50,8 @@ fn request(body: &[u8]) {
     assert!(held <= api::budget(body.len()), "{held} bytes held for a header in {}", body.len());
     let Ok(parsed) = parsed else { return };
     let message = reader.remaining();
-    let key = wire::ApiKey::from_code(parsed.api_key).unwrap_or_else(|| panic!("a header of key {} is read", parsed.api_key));
+    let key = wire::ApiKey::from_code(parsed.api_key)
+        .unwrap_or_else(|| panic!("a header of key {} is read", parsed.api_key));
     let version = header::request_version(key, parsed.api_version);
     round_trip(&parsed, version);
     api::request(parsed.api_key, parsed.api_version, message);
@@ -65,7 +71,9 @@ where
     T: Encode + std::fmt::Debug + for<'a> Same<'a>,
 {
     let mut writer = Writer::new();
-    parsed.encode(&mut writer, version).unwrap_or_else(|error| panic!("{parsed:?} v{version}: {error}"));
+    parsed
+        .encode(&mut writer, version)
+        .unwrap_or_else(|error| panic!("{parsed:?} v{version}: {error}"));
     let bytes = writer.into_vec();
     assert!(T::same(parsed, &bytes, version), "{parsed:?} v{version} is not what it was");
 }

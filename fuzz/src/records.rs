@@ -12,8 +12,12 @@ use broker::{
     metadata::{Image, MetadataRecord},
 };
 use wire::{
-    Message, VersionRange, for_each_data_message, for_each_group_message, for_each_metadata_message, for_each_transaction_message,
-    record_frame::{RecordSet, decode_key, decode_metadata, decode_value, encode_key, encode_metadata, encode_value},
+    Message, VersionRange, for_each_data_message, for_each_group_message,
+    for_each_metadata_message, for_each_transaction_message,
+    record_frame::{
+        RecordSet, decode_key, decode_metadata, decode_value, encode_key, encode_metadata,
+        encode_value,
+    },
     records::{
         group::{GroupKey, GroupValue},
         metadata,
@@ -139,8 +143,12 @@ fn frames(key: &[u8], value: Option<&[u8]>) {
             && let Ok(found) = decode_value::<GroupValue<'_>>(read.id(), value)
         {
             let version = i16::from_be_bytes([value[0], value[1]]);
-            let bytes = encode_value(&found, version).unwrap_or_else(|error| panic!("{found:?}: {error}"));
-            assert!(decode_value::<GroupValue<'_>>(read.id(), &bytes).is_ok_and(|again| again == found), "{found:?}");
+            let bytes =
+                encode_value(&found, version).unwrap_or_else(|error| panic!("{found:?}: {error}"));
+            assert!(
+                decode_value::<GroupValue<'_>>(read.id(), &bytes).is_ok_and(|again| again == found),
+                "{found:?}"
+            );
         }
     }
     if let Ok(read) = decode_key::<TransactionKey<'_>>(key)
@@ -154,8 +162,10 @@ fn metadata_log(mut rest: &[u8]) {
     let mut image = Image::default();
     while let Some(bytes) = take(&mut rest) {
         if let Ok((read, version)) = decode_metadata::<metadata::MetadataRecord<'_>>(bytes) {
-            let again = encode_metadata(&read, version).unwrap_or_else(|error| panic!("{read:?}: {error}"));
-            let same = decode_metadata::<metadata::MetadataRecord<'_>>(&again).is_ok_and(|again| again == (read.clone(), version));
+            let again =
+                encode_metadata(&read, version).unwrap_or_else(|error| panic!("{read:?}: {error}"));
+            let same = decode_metadata::<metadata::MetadataRecord<'_>>(&again)
+                .is_ok_and(|again| again == (read.clone(), version));
             assert!(same || format!("{read:?}").contains("NaN"), "{read:?}");
         }
         if let Ok(Some(record)) = MetadataRecord::decode(bytes) {
@@ -173,7 +183,8 @@ fn metadata_log(mut rest: &[u8]) {
     let mut again = Image::default();
     for record in &records {
         let bytes = record.encode();
-        let read = MetadataRecord::decode(&bytes).unwrap_or_else(|error| panic!("{record:?}: {error}"));
+        let read =
+            MetadataRecord::decode(&bytes).unwrap_or_else(|error| panic!("{record:?}: {error}"));
         let read = read.unwrap_or_else(|| panic!("{record:?} has no meaning"));
         assert_eq!(read, *record);
         assert!(again.apply(&read), "{record:?} of a snapshot does not apply");

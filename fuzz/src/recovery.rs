@@ -12,7 +12,9 @@ use netio::{
     Boot, Io, Program, Turn,
     sim::{DiskOptions, NodeOptions, Sim, SimOptions},
 };
-use record::{BatchBuilder, Batches, HEADER_SIZE, LeaderEpoch, Offset, Tail, Timestamp, checksum, header};
+use record::{
+    BatchBuilder, Batches, HEADER_SIZE, LeaderEpoch, Offset, Tail, Timestamp, checksum, header,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
@@ -59,7 +61,8 @@ pub fn run(data: &[u8]) {
 
 /// The paths and sizes that edits choose from, for whoever writes seeds.
 pub fn directories() -> Vec<Vec<(String, usize)>> {
-    let sizes = |left: Left| left.files.into_iter().map(|(path, bytes)| (path, bytes.len())).collect();
+    let sizes =
+        |left: Left| left.files.into_iter().map(|(path, bytes)| (path, bytes.len())).collect();
     SCRIPTS.iter().map(|script| sizes(store::leave(script))).collect()
 }
 
@@ -75,7 +78,8 @@ fn edit(files: &mut BTreeMap<String, Vec<u8>>, mut rest: &[u8]) -> bool {
         let position = usize::from(u16::from_be_bytes([*high, *low]));
         let mut bytes = files.remove(path).unwrap_or_default();
         // Of a larger file every place can be reached, but not each by itself.
-        let at = if bytes.is_empty() { 0 } else { position * (bytes.len() / 65_536 + 1) % bytes.len() };
+        let at =
+            if bytes.is_empty() { 0 } else { position * (bytes.len() / 65_536 + 1) % bytes.len() };
         if show {
             eprintln!("{path} ({} bytes): edit {} at {at} with {value}", bytes.len(), kind % 8);
         }
@@ -170,7 +174,9 @@ fn forge_frame(frame: &mut [u8]) {
     if frame.len() < 4096 || !frame.starts_with(b"millwal") {
         return;
     }
-    let number = |at: usize| frame[at..at + 4].iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
+    let number = |at: usize| {
+        frame[at..at + 4].iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte))
+    };
     let (table_at, entries) = (number(68), number(72));
     if let Some(table) = frame.get(table_at..table_at + entries.min(1 << 16) * 48) {
         let crc = checksum(table);
@@ -191,14 +197,18 @@ struct Trust {
 
 /// Recovers, reads everything, works a little, stops.
 fn open(left: &Rc<Left>, files: &BTreeMap<String, Vec<u8>>, trust: Trust) {
-    let options = SimOptions { disk: DiskOptions { slow: 0.0, capacity_bytes: DISK_BYTES, ..DiskOptions::default() }, ..SimOptions::seeded(1) };
+    let options = SimOptions {
+        disk: DiskOptions { slow: 0.0, capacity_bytes: DISK_BYTES, ..DiskOptions::default() },
+        ..SimOptions::seeded(1)
+    };
     let mut sim = Sim::new(options);
     let node = sim.add_host(NodeOptions::default());
     let disk = sim.disk(node);
     for (path, bytes) in files {
         disk.put(path, bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
-    let expected: Expected = Arc::new(left.logs.iter().map(|(id, log)| (*id, Arc::new(copy(log)))).collect());
+    let expected: Expected =
+        Arc::new(left.logs.iter().map(|(id, log)| (*id, Arc::new(copy(log)))).collect());
     let done = Arc::new(Mutex::new(false));
     sim.restart(node, vec![boot(expected, trust, done.clone())]);
     let over = |done: &Mutex<bool>| done.lock().is_ok_and(|done| *done);
@@ -234,7 +244,12 @@ impl Program for Refused {
     }
 }
 
-async fn start(io: Io, expected: Expected, trust: Trust, done: Arc<Mutex<bool>>) -> Result<Reader, storage::Error> {
+async fn start(
+    io: Io,
+    expected: Expected,
+    trust: Trust,
+    done: Arc<Mutex<bool>>,
+) -> Result<Reader, storage::Error> {
     let options = store::options();
     let mut recovery = Recovery::scan(&io, &options).await?;
     let check = Check { expected: expected.clone(), trust };
@@ -252,12 +267,25 @@ async fn start(io: Io, expected: Expected, trust: Trust, done: Arc<Mutex<bool>>)
         }
     }
     let known = expected.clone();
-    let (logs, _report) = recovery.finish(|id| known.get(&id).map(|log| (log.name.clone(), log.config.clone()))).await?;
+    let (logs, _report) = recovery
+        .finish(|id| known.get(&id).map(|log| (log.name.clone(), log.config.clone())))
+        .await?;
     let store = Store::open(io.clone(), options, logs).await?;
     let walk: VecDeque<(LogId, LogSlot, Offset)> =
         store.slots().map(|(id, slot)| (id, slot, store.offsets(slot).log_start)).collect();
     io.want_turn();
-    Ok(Reader { store, check, walk, asked: BTreeMap::new(), reads: 0, looked: 0, io, done, stopping: false, over: false })
+    Ok(Reader {
+        store,
+        check,
+        walk,
+        asked: BTreeMap::new(),
+        reads: 0,
+        looked: 0,
+        io,
+        done,
+        stopping: false,
+        over: false,
+    })
 }
 
 /// What is known of what may be served.
@@ -274,14 +302,25 @@ impl Check {
         let mut next = from;
         let mut batches = Batches::new(&all);
         for batch in &mut batches {
-            batch.verify_crc().unwrap_or_else(|error| panic!("{id:?} from {from}: served at {}: {error}", batch.base_offset));
+            batch.verify_crc().unwrap_or_else(|error| {
+                panic!("{id:?} from {from}: served at {}: {error}", batch.base_offset)
+            });
             let end = batch.next_offset();
             assert!(end > next, "{id:?} from {from}: {}..{end} behind {next}", batch.base_offset);
-            assert!(next == from || batch.base_offset >= next, "{id:?} from {from}: {}..{end} behind {next}", batch.base_offset);
+            assert!(
+                next == from || batch.base_offset >= next,
+                "{id:?} from {from}: {}..{end} behind {next}",
+                batch.base_offset
+            );
             if self.trust.faithful {
-                let written = self.expected.get(&id).and_then(|log| log.batches.get(&batch.base_offset.0));
+                let written =
+                    self.expected.get(&id).and_then(|log| log.batches.get(&batch.base_offset.0));
                 let same = written.is_some_and(|written| written == batch.bytes());
-                assert!(same, "{id:?} from {from}: at {} is not what was written", batch.base_offset);
+                assert!(
+                    same,
+                    "{id:?} from {from}: at {} is not what was written",
+                    batch.base_offset
+                );
             }
             next = end;
         }
@@ -339,13 +378,22 @@ impl Reader {
         }
     }
 
-    fn on_read(&mut self, id: LogId, slot: LogSlot, from: Offset, result: Result<Vec<Bytes>, ReadError>) {
+    fn on_read(
+        &mut self,
+        id: LogId,
+        slot: LogSlot,
+        from: Offset,
+        result: Result<Vec<Bytes>, ReadError>,
+    ) {
         let next = match result {
             Ok(batches) => {
                 let next = self.check.batches(id, from, &batches);
                 let offsets = self.store.offsets(slot);
                 // Of a forged end there is nothing to find.
-                assert!(next > from || self.check.trust.forged, "{id:?}: nothing at {from} of {offsets:?}");
+                assert!(
+                    next > from || self.check.trust.forged,
+                    "{id:?}: nothing at {from} of {offsets:?}"
+                );
                 if next > from { next } else { offsets.high_watermark }
             }
             // A log that failed stays failed.
@@ -362,7 +410,9 @@ impl Reader {
         let epoch = self.store.epoch(slot).0;
         self.store.set_epoch(slot, LeaderEpoch(epoch.saturating_add(1)));
         let mut batch = BatchBuilder::new();
-        let made = batch.append(Some(b"key"), Some(b"value"), Timestamp(self.io.wall()), &[]).and_then(|()| batch.build());
+        let made = batch
+            .append(Some(b"key"), Some(b"value"), Timestamp(self.io.wall()), &[])
+            .and_then(|()| batch.build());
         if let Ok(batch) = made {
             let _ = self.store.append(slot, &batch, None);
         }

@@ -8,7 +8,9 @@
 mod sampler;
 
 use crate::notation::Message;
-use record::{BatchBuilder, Compression, Header, Offset, ProducerEpoch, ProducerId, Timestamp, compress};
+use record::{
+    BatchBuilder, Compression, Header, Offset, ProducerEpoch, ProducerId, Timestamp, compress,
+};
 use sampler::{Sampler, Values};
 use std::{
     collections::BTreeMap,
@@ -59,15 +61,18 @@ fn schemas() -> BTreeMap<String, Message> {
     let mut schemas = BTreeMap::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../broker/wire/schema")];
     while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let entries =
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for entry in entries.flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
                 continue;
             }
-            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            let messages = Message::parse_all(&text).unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
+            let text = fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let messages = Message::parse_all(&text)
+                .unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
             schemas.extend(messages.into_iter().map(|message| (message.name.clone(), message)));
         }
     }
@@ -75,7 +80,12 @@ fn schemas() -> BTreeMap<String, Message> {
 }
 
 /// A message with random fields, as short as a few tries give it.
-fn sample(schemas: &BTreeMap<String, Message>, name: &str, version: i16, values: Values) -> Option<Vec<u8>> {
+fn sample(
+    schemas: &BTreeMap<String, Message>,
+    name: &str,
+    version: i16,
+    values: Values,
+) -> Option<Vec<u8>> {
     let message = schemas.get(name)?;
     let tries = (0..12).map(|seed| {
         let mut sampler = Sampler::new(message, version, seed);
@@ -91,8 +101,13 @@ fn apis(corpus: &Corpus, schemas: &BTreeMap<String, Message>) {
         for (kind, bit) in [(request, 0), (response, 0x80)] {
             let VersionRange { min, max } = kind.versions;
             // The newest, and the last before lengths became variable.
-            let flexible = schemas.get(kind.name).and_then(|message| message.flexible).map_or(min, |flexible| flexible.lo);
-            for version in [Some(max), (flexible > min).then_some(flexible - 1)].into_iter().flatten() {
+            let flexible = schemas
+                .get(kind.name)
+                .and_then(|message| message.flexible)
+                .map_or(min, |flexible| flexible.lo);
+            for version in
+                [Some(max), (flexible > min).then_some(flexible - 1)].into_iter().flatten()
+            {
                 if let Some(body) = sample(schemas, kind.name, version, Values::Random) {
                     let how = bit | u8::try_from(version - min + 1).unwrap_or(0);
                     let bytes = [&[u8::try_from(n).unwrap_or(0), how][..], &body].concat();
@@ -116,7 +131,11 @@ fn frames(corpus: &Corpus) {
         };
     }
     for_each_api!(table);
-    corpus.put("frame", "two", b"\x01\0\0\0\x0c\0\x12\0\0\0\0\0\x07\0\x02me\0\0\0\x0b\0\x12\0\x63\0\0\0\x08\xff\xff\0");
+    corpus.put(
+        "frame",
+        "two",
+        b"\x01\0\0\0\x0c\0\x12\0\0\0\0\0\x07\0\x02me\0\0\0\x0b\0\x12\0\x63\0\0\0\x08\xff\xff\0",
+    );
 }
 
 fn batch(codec: Compression, producer: bool) -> Vec<u8> {
@@ -128,7 +147,9 @@ fn batch(codec: Compression, producer: bool) -> Vec<u8> {
         let headers = [Header::new("h", Some(b"v")), Header::new("h", None)];
         let headers = &headers[..usize::try_from(n).unwrap_or(0)];
         let value = if n == 2 { None } else { Some(&b"value value value value"[..]) };
-        builder.append(Some(b"key"), value, Timestamp(1_750_000_000_000 + n), headers).unwrap_or_else(|error| panic!("{error}"));
+        builder
+            .append(Some(b"key"), value, Timestamp(1_750_000_000_000 + n), headers)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
     builder.build().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -137,12 +158,20 @@ fn batches(corpus: &Corpus) {
     for codec in Compression::ALL {
         for (name, topic) in [("shallow", 0), ("deep", 1), ("compacted", 3), ("stamped", 9)] {
             let whole = batch(codec, name == "deep");
-            corpus.put("batch", &format!("{}-{name}", codec.name()), &[&[0x3d, topic], whole.as_slice()].concat());
+            corpus.put(
+                "batch",
+                &format!("{}-{name}", codec.name()),
+                &[&[0x3d, topic], whole.as_slice()].concat(),
+            );
         }
         // Records that are compressed by the target.
         let mut plain = batch(Compression::None, true);
         plain[22] = plain[22] & !7 | codec as u8;
-        corpus.put("batch", &format!("{}-packed-late", codec.name()), &[&[0x2f, 1], plain.as_slice()].concat());
+        corpus.put(
+            "batch",
+            &format!("{}-packed-late", codec.name()),
+            &[&[0x2f, 1], plain.as_slice()].concat(),
+        );
     }
     let two = [batch(Compression::None, false), batch(Compression::Lz4, true)].concat();
     corpus.put("batch", "two", &[&[0, 0], two.as_slice()].concat());
@@ -163,9 +192,14 @@ fn codecs(corpus: &Corpus) {
     let zeros = vec![0; 100_000];
     for (n, codec) in Compression::ALL.into_iter().enumerate() {
         for (name, input) in [("empty", &[][..]), ("text", &text[..]), ("zeros", &zeros[..])] {
-            let packed = compress::compress(codec, None, input).unwrap_or_else(|error| panic!("{error}"));
+            let packed =
+                compress::compress(codec, None, input).unwrap_or_else(|error| panic!("{error}"));
             let head = [u8::try_from(n).unwrap_or(0), if name == "zeros" { 0x14 } else { 0x1f }];
-            corpus.put("codec", &format!("{}-{name}", codec.name()), &[&head[..], &packed].concat());
+            corpus.put(
+                "codec",
+                &format!("{}-{name}", codec.name()),
+                &[&head[..], &packed].concat(),
+            );
         }
     }
 }
@@ -191,8 +225,8 @@ fn group_log() -> Vec<u8> {
     use wire::{
         record_frame::{RecordSet, encode_key, encode_value},
         records::group::{
-            GroupKey, GroupMetadataKey, GroupMetadataValue, GroupValue, OffsetCommitKey, OffsetCommitValue,
-            group_metadata::MemberMetadata,
+            GroupKey, GroupMetadataKey, GroupMetadataValue, GroupValue, OffsetCommitKey,
+            OffsetCommitValue, group_metadata::MemberMetadata,
         },
     };
     let mut out = vec![crate::records::GROUP_LOG];
@@ -208,7 +242,9 @@ fn group_log() -> Vec<u8> {
             }
         }
     };
-    let offset = |partition| GroupKey::from(OffsetCommitKey { group: "g".into(), topic: "t".into(), partition });
+    let offset = |partition| {
+        GroupKey::from(OffsetCommitKey { group: "g".into(), topic: "t".into(), partition })
+    };
     let commit = |offset| OffsetCommitValue {
         offset,
         metadata: "m".into(),
@@ -244,7 +280,9 @@ fn group_log() -> Vec<u8> {
 
 fn metadata_log() -> Vec<u8> {
     use broker::metadata::MetadataRecord;
-    use wire::records::metadata::{ConfigRecord, FeatureLevelRecord, PartitionRecord, ProducerIdsRecord, TopicRecord};
+    use wire::records::metadata::{
+        ConfigRecord, FeatureLevelRecord, PartitionRecord, ProducerIdsRecord, TopicRecord,
+    };
     let topic_id = wire::Uuid::from_random(3, 4);
     let partition = |partition_id| PartitionRecord {
         partition_id,
@@ -286,7 +324,8 @@ fn recovery(corpus: &Corpus) {
             let forged = u8::from(file % 2 == 1);
             let at = u16::try_from(size / 3 % 65_536).unwrap_or(0).to_be_bytes();
             let edit = [which, forged, u8::try_from(file).unwrap_or(0), kind, at[0], at[1], 0x14];
-            let payload = if kind == 1 || kind == 7 { &b"\0\0\0\x07\xff\xff\xff\xff"[..] } else { &[] };
+            let payload =
+                if kind == 1 || kind == 7 { &b"\0\0\0\x07\xff\xff\xff\xff"[..] } else { &[] };
             corpus.put("recovery", &format!("{n}-{file}-{kind}"), &[&edit[..], payload].concat());
         }
     }
@@ -300,7 +339,9 @@ fn store(corpus: &Corpus) {
             for n in 0..8_u8 {
                 script.extend_from_slice(&[1, (n % 2) | (n << 5), round * 60 + n]);
             }
-            script.extend_from_slice(&[12, 0, 0xf0, 6, 1, 0, 7, 1, 0x20, 9, 0, 0x40, 10, 1, 0, 11, 0, round]);
+            script.extend_from_slice(&[
+                12, 0, 0xf0, 6, 1, 0, 7, 1, 0x20, 9, 0, 0x40, 10, 1, 0, 11, 0, round,
+            ]);
             script.extend_from_slice(&[15, end + round, 0]);
         }
         corpus.put("store", &format!("{end}-rounds"), &script);
@@ -311,17 +352,27 @@ fn store(corpus: &Corpus) {
 
 fn sessions(corpus: &Corpus, schemas: &BTreeMap<String, Message>) {
     for (n, line) in broker::api::TABLE.iter().enumerate() {
-        let Some((request, _)) = crate::api::kinds().iter().find(|(request, _)| request.key == line.key) else { continue };
+        let Some((request, _)) =
+            crate::api::kinds().iter().find(|(request, _)| request.key == line.key)
+        else {
+            continue;
+        };
         for (name, values) in [("random", Values::Random), ("default", Values::Default)] {
             if let Some(body) = sample(schemas, request.name, line.max, values) {
-                let mut bytes = vec![1, 0x18, u8::try_from(n).unwrap_or(0), u8::try_from(line.max - line.min).unwrap_or(0)];
+                let mut bytes = vec![
+                    1,
+                    0x18,
+                    u8::try_from(n).unwrap_or(0),
+                    u8::try_from(line.max - line.min).unwrap_or(0),
+                ];
                 entry(&mut bytes, &body, 0);
                 corpus.put("session", &format!("{}-{name}", request.name), &bytes);
             }
         }
     }
     real_requests(corpus);
-    let hello = wire::encode_request(&wire::api_versions::ApiVersionsRequest::default(), 1, Some("me"), 0);
+    let hello =
+        wire::encode_request(&wire::api_versions::ApiVersionsRequest::default(), 1, Some("me"), 0);
     let hello = hello.unwrap_or_else(|error| panic!("{error}")).concat();
     corpus.put("session", "raw", &[&[2, 0x01], hello.as_slice()].concat());
     corpus.put("session", "raw-cut", &[&[2, 0x03], &hello[..hello.len() - 2]].concat());
@@ -335,11 +386,15 @@ fn real_requests(corpus: &Corpus) {
         fetch::{FetchPartition, FetchRequest, FetchTopic},
         list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
         metadata::{MetadataRequest, MetadataRequestTopic},
-        offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic},
+        offset_commit::{
+            OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+        },
         produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
     };
     fn put<T: Request>(corpus: &Corpus, name: &str, how: u8, version: i16, request: &T) {
-        let Some(n) = broker::api::TABLE.iter().position(|line| line.key == T::API_KEY) else { return };
+        let Some(n) = broker::api::TABLE.iter().position(|line| line.key == T::API_KEY) else {
+            return;
+        };
         let mut writer = wire::Writer::new();
         request.encode(&mut writer, version).unwrap_or_else(|error| panic!("{name}: {error}"));
         let body = writer.into_vec();
@@ -347,30 +402,84 @@ fn real_requests(corpus: &Corpus) {
         // Twice, for what the first leaves behind.
         for _ in 0..2 {
             let version = version - broker::api::TABLE[n].min;
-            bytes.extend_from_slice(&[u8::try_from(n).unwrap_or(0), u8::try_from(version).unwrap_or(0)]);
+            bytes.extend_from_slice(&[
+                u8::try_from(n).unwrap_or(0),
+                u8::try_from(version).unwrap_or(0),
+            ]);
             entry(&mut bytes, &body, 0);
         }
         corpus.put("session", name, &bytes);
     }
     for how in [0x08, 0x0e] {
         let data = batch(Compression::Zstd, true);
-        let partition_data = vec![PartitionProduceData { index: 1, records: Some(wire::Records::Borrowed(&data)) }];
-        let topic_data = vec![TopicProduceData { name: "t".into(), partition_data, ..TopicProduceData::default() }];
-        let request = ProduceRequest { acks: -1, timeout_ms: 1_000, topic_data, ..ProduceRequest::default() };
+        let partition_data =
+            vec![PartitionProduceData { index: 1, records: Some(wire::Records::Borrowed(&data)) }];
+        let topic_data = vec![TopicProduceData {
+            name: "t".into(),
+            partition_data,
+            ..TopicProduceData::default()
+        }];
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: 1_000, topic_data, ..ProduceRequest::default() };
         put(corpus, &format!("produce-{how}"), how, 9, &request);
-        let partition = FetchPartition { partition: 0, fetch_offset: 1, partition_max_bytes: 10_000, ..FetchPartition::default() };
-        let topics = vec![FetchTopic { topic: "t".into(), partitions: vec![partition], ..FetchTopic::default() }];
-        let request = FetchRequest { max_wait_ms: 100, min_bytes: 1, max_bytes: 10_000, topics, ..FetchRequest::default() };
+        let partition = FetchPartition {
+            partition: 0,
+            fetch_offset: 1,
+            partition_max_bytes: 10_000,
+            ..FetchPartition::default()
+        };
+        let topics = vec![FetchTopic {
+            topic: "t".into(),
+            partitions: vec![partition],
+            ..FetchTopic::default()
+        }];
+        let request = FetchRequest {
+            max_wait_ms: 100,
+            min_bytes: 1,
+            max_bytes: 10_000,
+            topics,
+            ..FetchRequest::default()
+        };
         put(corpus, &format!("fetch-{how}"), how, 11, &request);
-        let partition = ListOffsetsPartition { partition_index: 0, timestamp: -1, ..ListOffsetsPartition::default() };
+        let partition = ListOffsetsPartition {
+            partition_index: 0,
+            timestamp: -1,
+            ..ListOffsetsPartition::default()
+        };
         let topics = vec![ListOffsetsTopic { name: "t".into(), partitions: vec![partition] }];
-        put(corpus, &format!("offsets-{how}"), how, 7, &ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() });
-        let topics = Some(vec![MetadataRequestTopic { name: Some("made".into()), ..MetadataRequestTopic::default() }]);
-        let request = MetadataRequest { topics, allow_auto_topic_creation: true, ..MetadataRequest::default() };
+        put(
+            corpus,
+            &format!("offsets-{how}"),
+            how,
+            7,
+            &ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() },
+        );
+        let topics = Some(vec![MetadataRequestTopic {
+            name: Some("made".into()),
+            ..MetadataRequestTopic::default()
+        }]);
+        let request = MetadataRequest {
+            topics,
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
         put(corpus, &format!("metadata-{how}"), how, 12, &request);
-        let partition = OffsetCommitRequestPartition { partition_index: 0, committed_offset: 2, ..OffsetCommitRequestPartition::default() };
-        let topics = vec![OffsetCommitRequestTopic { name: "t".into(), partitions: vec![partition], ..OffsetCommitRequestTopic::default() }];
-        let request = OffsetCommitRequest { group_id: "h".into(), generation_id_or_member_epoch: -1, topics, ..OffsetCommitRequest::default() };
+        let partition = OffsetCommitRequestPartition {
+            partition_index: 0,
+            committed_offset: 2,
+            ..OffsetCommitRequestPartition::default()
+        };
+        let topics = vec![OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![partition],
+            ..OffsetCommitRequestTopic::default()
+        }];
+        let request = OffsetCommitRequest {
+            group_id: "h".into(),
+            generation_id_or_member_epoch: -1,
+            topics,
+            ..OffsetCommitRequest::default()
+        };
         put(corpus, &format!("commit-{how}"), how, 8, &request);
     }
 }

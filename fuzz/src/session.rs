@@ -26,9 +26,12 @@ use record::{BatchBuilder, Timestamp};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 use wire::{
-    ApiKey, Reader, Request, RequestHeader, Writer, api_versions::ApiVersionsRequest, encode_request, frame, header,
+    ApiKey, Reader, Request, RequestHeader, Writer,
+    api_versions::ApiVersionsRequest,
     create_topics::{CreatableTopic, CreateTopicsRequest},
+    encode_request,
     find_coordinator::FindCoordinatorRequest,
+    frame, header,
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
     metadata::MetadataRequest,
     produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
@@ -52,11 +55,19 @@ pub fn run(data: &[u8]) {
 
 fn talk(seed: u64, how: u8, rest: &[u8]) {
     let cores = 1 + u16::from(how >> 1 & 1);
-    let mut sim = Sim::new(SimOptions { disk: DiskOptions { slow: 0.0, ..DiskOptions::default() }, ..SimOptions::seeded(seed) });
+    let mut sim = Sim::new(SimOptions {
+        disk: DiskOptions { slow: 0.0, ..DiskOptions::default() },
+        ..SimOptions::seeded(seed)
+    });
     let (ready, progress) = watch::channel(Progress::default());
     let plan = plan(cores, how & 4 != 0, Arc::new(ready));
-    let node = sim.add_node(NodeOptions::default(), (0..cores).map(|_| boot(plan.clone())).collect());
-    assert!(sim.run_until(PATIENCE_NS, |_| progress.borrow().ready), "does not start: {:?}", progress.borrow());
+    let node =
+        sim.add_node(NodeOptions::default(), (0..cores).map(|_| boot(plan.clone())).collect());
+    assert!(
+        sim.run_until(PATIENCE_NS, |_| progress.borrow().ready),
+        "does not start: {:?}",
+        progress.borrow()
+    );
 
     let first = connect(&sim, node);
     let mut talker = Talker::new(first);
@@ -68,7 +79,10 @@ fn talk(seed: u64, how: u8, rest: &[u8]) {
         assert!(talker.wait(&mut sim), "a batch is not answered");
     }
     if how & 16 != 0 {
-        talker.ask(&FindCoordinatorRequest { coordinator_keys: vec!["g".into()], ..FindCoordinatorRequest::default() });
+        talker.ask(&FindCoordinatorRequest {
+            coordinator_keys: vec!["g".into()],
+            ..FindCoordinatorRequest::default()
+        });
         assert!(talker.wait(&mut sim), "a group's coordinator is not named");
         sim.run_for(SECOND);
         talker.ask(&join());
@@ -87,7 +101,11 @@ fn talk(seed: u64, how: u8, rest: &[u8]) {
 
     let mut other = Talker::new(connect(&sim, node));
     let (client_software_name, client_software_version) = ("fuzz".into(), "1".into());
-    other.ask(&ApiVersionsRequest { client_software_name, client_software_version, ..ApiVersionsRequest::default() });
+    other.ask(&ApiVersionsRequest {
+        client_software_name,
+        client_software_version,
+        ..ApiVersionsRequest::default()
+    });
     other.ask(&MetadataRequest { topics: None, ..MetadataRequest::default() });
     assert!(other.wait(&mut sim), "others are not served any more");
     drop(talker);
@@ -199,7 +217,8 @@ impl Talker {
     fn script(&mut self, mut rest: &[u8]) {
         for _ in 0..REQUESTS_MAX {
             let [line, version, high, low, after @ ..] = rest else { break };
-            let (body, after) = after.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(after.len()));
+            let (body, after) =
+                after.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(after.len()));
             rest = after;
             let line = TABLE[usize::from(*line) % TABLE.len()];
             let version = line.min + i16::from(*version) % (line.max - line.min + 1);
@@ -210,7 +229,11 @@ impl Talker {
                 client_id: Some("fuzz".into()),
             };
             let mut writer = Writer::new();
-            let written = wire::Encode::encode(&head, &mut writer, header::request_version(line.key, version));
+            let written = wire::Encode::encode(
+                &head,
+                &mut writer,
+                header::request_version(line.key, version),
+            );
             written.unwrap_or_else(|error| panic!("{error}"));
             let head = writer.into_vec();
             let size = u32::try_from(head.len() + body.len()).unwrap_or(0);
@@ -225,7 +248,9 @@ impl Talker {
         let deadline = sim.now() + PATIENCE_NS;
         while !self.waiting.is_empty() && sim.now() < deadline && self.client.ended().is_none() {
             let before = self.client.available();
-            sim.run_until(deadline - sim.now(), |_| self.client.available() > before || self.client.ended().is_some());
+            sim.run_until(deadline - sim.now(), |_| {
+                self.client.available() > before || self.client.ended().is_some()
+            });
             self.check();
         }
         self.waiting.is_empty()
@@ -235,12 +260,17 @@ impl Talker {
     fn check(&mut self) {
         self.received.extend(self.client.take());
         let mut at = 0;
-        while let Some(found) = frame::parse(&self.received[at..], 100 << 20).unwrap_or_else(|error| panic!("answered with {error}")) {
+        while let Some(found) = frame::parse(&self.received[at..], 100 << 20)
+            .unwrap_or_else(|error| panic!("answered with {error}"))
+        {
             at += frame::SIZE_BYTES + found.body.len();
             let mut reader = Reader::new(found.body);
-            let id = reader.i32().unwrap_or_else(|error| panic!("an answer of {} bytes: {error}", found.body.len()));
+            let id = reader
+                .i32()
+                .unwrap_or_else(|error| panic!("an answer of {} bytes: {error}", found.body.len()));
             let (key, version) = loop {
-                let next = self.waiting.pop_front().unwrap_or_else(|| panic!("an answer {id} to nothing"));
+                let next =
+                    self.waiting.pop_front().unwrap_or_else(|| panic!("an answer {id} to nothing"));
                 if next.0 == id {
                     break (next.1, next.2);
                 }
@@ -248,13 +278,24 @@ impl Talker {
                 assert_eq!(next.1, ApiKey::Produce, "answer {id} before that to {next:?}");
             };
             if header::response_version(key, version) == 1 {
-                assert_eq!(reader.uvarint(), Ok(0), "tags in the header of an answer to {key:?} v{version}");
+                assert_eq!(
+                    reader.uvarint(),
+                    Ok(0),
+                    "tags in the header of an answer to {key:?} v{version}"
+                );
             }
             let body = reader.remaining();
             if std::env::var_os("MILLRACE_FUZZ_SHOW").is_some() {
-                eprintln!("{key:?} v{version}: answered with {} bytes: {}", body.len(), body[..body.len().min(100)].escape_ascii());
+                eprintln!(
+                    "{key:?} v{version}: answered with {} bytes: {}",
+                    body.len(),
+                    body[..body.len().min(100)].escape_ascii()
+                );
             }
-            let (_, response) = api::kinds().iter().find(|(request, _)| request.key == key).unwrap_or_else(|| panic!("{key:?}"));
+            let (_, response) = api::kinds()
+                .iter()
+                .find(|(request, _)| request.key == key)
+                .unwrap_or_else(|| panic!("{key:?}"));
             assert!((response.check)(body, version), "{key:?} v{version} answered with {body:?}");
         }
         self.received.drain(..at);
@@ -262,7 +303,12 @@ impl Talker {
 }
 
 fn create_topic() -> CreateTopicsRequest<'static> {
-    let topic = CreatableTopic { name: "t".into(), num_partitions: 2, replication_factor: -1, ..CreatableTopic::default() };
+    let topic = CreatableTopic {
+        name: "t".into(),
+        num_partitions: 2,
+        replication_factor: -1,
+        ..CreatableTopic::default()
+    };
     CreateTopicsRequest { topics: vec![topic], timeout_ms: 5_000, ..CreateTopicsRequest::default() }
 }
 
@@ -277,9 +323,21 @@ pub fn batch() -> Vec<u8> {
 }
 
 fn produce() -> ProduceRequest<'static> {
-    let partition = |index| PartitionProduceData { index, records: Some(wire::Records::Slices(vec![batch().into()])) };
-    let topic = TopicProduceData { name: "t".into(), partition_data: vec![partition(0), partition(1)], ..TopicProduceData::default() };
-    ProduceRequest { acks: -1, timeout_ms: 5_000, topic_data: vec![topic], ..ProduceRequest::default() }
+    let partition = |index| PartitionProduceData {
+        index,
+        records: Some(wire::Records::Slices(vec![batch().into()])),
+    };
+    let topic = TopicProduceData {
+        name: "t".into(),
+        partition_data: vec![partition(0), partition(1)],
+        ..TopicProduceData::default()
+    };
+    ProduceRequest {
+        acks: -1,
+        timeout_ms: 5_000,
+        topic_data: vec![topic],
+        ..ProduceRequest::default()
+    }
 }
 
 fn join() -> JoinGroupRequest<'static> {
@@ -288,7 +346,10 @@ fn join() -> JoinGroupRequest<'static> {
         session_timeout_ms: 10_000,
         rebalance_timeout_ms: 10_000,
         protocol_type: "consumer".into(),
-        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: b"\0\0\0\0\0\x01\0\x01t\0\0\0\0".into() }],
+        protocols: vec![JoinGroupRequestProtocol {
+            name: "range".into(),
+            metadata: b"\0\0\0\0\0\x01\0\x01t\0\0\0\0".into(),
+        }],
         ..JoinGroupRequest::default()
     }
 }

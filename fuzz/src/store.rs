@@ -15,12 +15,17 @@ use netio::{
     Boot, Io, Program, Turn,
     sim::{DiskOptions, NodeId, NodeOptions, Sim, SimOptions},
 };
-use record::{BatchBuilder, BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId};
+use record::{
+    BatchBuilder, BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
-use storage::{AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError, Recovery, Store};
+use storage::{
+    AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError, Recovery,
+    Store,
+};
 
 /// Operations of one input.
 const OPERATIONS_MAX: usize = 300;
@@ -122,9 +127,12 @@ pub fn run(data: &[u8]) {
 /// Life after life until the operations are over; the last one has ended.
 fn play(seed: u64, operations: &[u8]) -> (Sim, NodeId, Arc<Shared>) {
     let shared = Arc::new(Shared::default());
-    shared.script().operations = operations.as_chunks::<3>().0.iter().take(OPERATIONS_MAX).copied().collect();
-    let mut sim =
-        Sim::new(SimOptions { disk: DiskOptions { slow: 0.0, ..DiskOptions::default() }, ..SimOptions::seeded(seed) });
+    shared.script().operations =
+        operations.as_chunks::<3>().0.iter().take(OPERATIONS_MAX).copied().collect();
+    let mut sim = Sim::new(SimOptions {
+        disk: DiskOptions { slow: 0.0, ..DiskOptions::default() },
+        ..SimOptions::seeded(seed)
+    });
     let node = sim.add_node(NodeOptions::default(), vec![boot(&shared)]);
     for life in 0..LIVES_MAX {
         let ended = sim.run_until(PATIENCE_NS, |_| shared.script().end.is_some());
@@ -139,7 +147,10 @@ fn play(seed: u64, operations: &[u8]) -> (Sim, NodeId, Arc<Shared>) {
             End::Kill => sim.kill(node),
             End::Clean => {
                 sim.stop(node);
-                assert!(sim.run_until(PATIENCE_NS, |sim| sim.has_ended(node)), "the store does not stop");
+                assert!(
+                    sim.run_until(PATIENCE_NS, |sim| sim.has_ended(node)),
+                    "the store does not stop"
+                );
             }
         }
         shared.model().last_end = Some(end);
@@ -156,14 +167,22 @@ fn boot(shared: &Arc<Shared>) -> Boot<()> {
     Box::new(move |io, _mesh| {
         Box::pin(async move {
             let options = options();
-            let recovery = Recovery::scan(&io, &options).await.unwrap_or_else(|error| panic!("the directory is readable: {error}"));
-            let known: BTreeMap<LogId, (String, LogConfig)> =
-                shared.model().logs.iter().map(|(id, log)| (*id, (log.name.clone(), log.config.clone()))).collect();
+            let recovery = Recovery::scan(&io, &options)
+                .await
+                .unwrap_or_else(|error| panic!("the directory is readable: {error}"));
+            let known: BTreeMap<LogId, (String, LogConfig)> = shared
+                .model()
+                .logs
+                .iter()
+                .map(|(id, log)| (*id, (log.name.clone(), log.config.clone())))
+                .collect();
             let finished = recovery.finish(|id| known.get(&id).cloned()).await;
             let (logs, report) = finished.unwrap_or_else(|error| panic!("recovery ends: {error}"));
             assert_eq!(report.damaged, [], "no byte was damaged here");
             shared.model().leaving.clear();
-            let store = Store::open(io.clone(), options, logs).await.unwrap_or_else(|error| panic!("the store opens: {error}"));
+            let store = Store::open(io.clone(), options, logs)
+                .await
+                .unwrap_or_else(|error| panic!("the store opens: {error}"));
             Box::new(Load::new(io, shared, store)) as Box<dyn Program>
         })
     })
@@ -228,7 +247,10 @@ impl Load {
                 None => {
                     let promised = last_end.map_or(0, |end| log.promised(end));
                     assert_eq!(promised, 0, "{id:?} is gone");
-                    *log = LogModel { epoch: log.epoch, ..LogModel::new(log.name.clone(), log.config.clone()) };
+                    *log = LogModel {
+                        epoch: log.epoch,
+                        ..LogModel::new(log.name.clone(), log.config.clone())
+                    };
                     create(&mut store, id, &log.name, &log.config, log.epoch)
                 }
             };
@@ -242,7 +264,18 @@ impl Load {
         let random = io.random();
         io.want_turn();
         let (asked, by_time) = (BTreeMap::new(), BTreeMap::new());
-        Load { io, shared, store, mine, walk, asked, by_time, phase: Phase::Verify, paused: false, random }
+        Load {
+            io,
+            shared,
+            store,
+            mine,
+            walk,
+            asked,
+            by_time,
+            phase: Phase::Verify,
+            paused: false,
+            random,
+        }
     }
 
     fn verify(&mut self) {
@@ -259,7 +292,8 @@ impl Load {
             let max = 1 + usize::try_from(self.next_random() % 60_000).unwrap_or(0);
             match self.store.read(mine.slot, Offset(from), Offset::MAX, max, true) {
                 Ok(Read::Ready(batches)) => {
-                    let next = self.shared.model().logs[&mine.id].check_read(mine.id, from, upto, &batches);
+                    let next = self.shared.model().logs[&mine.id]
+                        .check_read(mine.id, from, upto, &batches);
                     assert!(next > from, "{:?}: nothing at {from} below {upto}", mine.id);
                     self.walk.push((mine, next));
                 }
@@ -275,7 +309,10 @@ impl Load {
     }
 
     fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         self.random >> 33
     }
 
@@ -324,11 +361,17 @@ impl Load {
         let id = LogId { topic: TopicId(id), partition: i32::from(a % 2) };
         let name = format!("topic.{}", b % 3);
         let mut model = self.shared.model();
-        if model.logs.iter().any(|(other, log)| log.name == name && other.partition == id.partition) {
+        if model.logs.iter().any(|(other, log)| log.name == name && other.partition == id.partition)
+        {
             return;
         }
         let config = LogConfig {
-            durability: [Durability::Device, Durability::Device, Durability::Written, Durability::Memory][usize::from(a >> 2 & 3)],
+            durability: [
+                Durability::Device,
+                Durability::Device,
+                Durability::Written,
+                Durability::Memory,
+            ][usize::from(a >> 2 & 3)],
             segment_bytes: 8 << 10 << (a >> 4 & 3),
             retention_bytes: if a & 0x80 != 0 { 24 << 10 } else { -1 },
             file_delete_delay_ms: 5,
@@ -356,16 +399,23 @@ impl Load {
             0..=1 => None,
             n => Some(usize::from(n) % 2),
         };
-        let sequence = producer.map(|n| self.shared.model().logs[&mine.id].producers[n].next_sequence);
+        let sequence =
+            producer.map(|n| self.shared.model().logs[&mine.id].producers[n].next_sequence);
         let mut builder = BatchBuilder::new();
         if let Some((n, sequence)) = producer.zip(sequence) {
             builder = builder.producer(ProducerId(1000 + n as i64), ProducerEpoch(0), sequence);
         }
         // Mostly small; some are one record that is larger than a group or a segment, and still fits a file of the log.
-        let (records, size) = if b >= 0xf0 { (1, usize::from(b & 15) << 11) } else { (1 + (b & 3), usize::from(b) * 6) };
+        let (records, size) = if b >= 0xf0 {
+            (1, usize::from(b & 15) << 11)
+        } else {
+            (1 + (b & 3), usize::from(b) * 6)
+        };
         let value = vec![b; size];
         for _ in 0..records {
-            builder.append(Some(b"key"), Some(&value), Timestamp(self.io.wall()), &[]).unwrap_or_else(|error| panic!("{error}"));
+            builder
+                .append(Some(b"key"), Some(&value), Timestamp(self.io.wall()), &[])
+                .unwrap_or_else(|error| panic!("{error}"));
         }
         let bytes = builder.build().unwrap_or_else(|error| panic!("{error}"));
         let stamp = (a >> 3 & 3 == 3).then(|| self.io.wall());
@@ -380,7 +430,12 @@ impl Load {
         assert!(!appended.duplicate, "{:?}: {base}..{end} taken for a duplicate", mine.id);
         let records_count = BatchHeader::parse(&bytes).map_or(0, |header| header.records_count);
         assert_eq!(end - base, i64::from(records_count));
-        assert!(base >= log.end(), "{:?}: offset {base} is given twice, the log ended at {}", mine.id, log.end());
+        assert!(
+            base >= log.end(),
+            "{:?}: offset {base} is given twice, the log ended at {}",
+            mine.id,
+            log.end()
+        );
         let mut stored = bytes.clone();
         record::set_base_offset(&mut stored, appended.base_offset);
         record::set_leader_epoch(&mut stored, LeaderEpoch(log.epoch));
@@ -397,12 +452,26 @@ impl Load {
 
     /// A producer that saw no answer sends again.
     fn repeat(&mut self, mine: Mine, b: u8) {
-        let sent = self.shared.model().logs[&mine.id].producers[usize::from(b & 1)].sent.iter().rev().nth(usize::from(b >> 1) % 5).cloned();
+        let sent = self.shared.model().logs[&mine.id].producers[usize::from(b & 1)]
+            .sent
+            .iter()
+            .rev()
+            .nth(usize::from(b >> 1) % 5)
+            .cloned();
         let Some(sent) = sent else { return };
         match self.store.append(mine.slot, &sent.bytes, None) {
             Ok(again) => {
-                assert!(again.duplicate, "{:?}: {}..{} was appended twice", mine.id, sent.base, sent.end);
-                assert_eq!((again.base_offset.0, again.end_offset.0), (sent.base, sent.end), "{:?}", mine.id);
+                assert!(
+                    again.duplicate,
+                    "{:?}: {}..{} was appended twice",
+                    mine.id, sent.base, sent.end
+                );
+                assert_eq!(
+                    (again.base_offset.0, again.end_offset.0),
+                    (sent.base, sent.end),
+                    "{:?}",
+                    mine.id
+                );
             }
             Err(error) => panic!("{:?}: a repetition was refused: {error}", mine.id),
         }
@@ -432,8 +501,13 @@ impl Load {
         let read = self.store.read(mine.slot, Offset(from), Offset::MAX, max, true);
         match read.unwrap_or_else(|error| panic!("{from} is in range of {offsets:?}: {error}")) {
             Read::Ready(batches) => {
-                let next = self.shared.model().logs[&mine.id].check_read(mine.id, from, upto, &batches);
-                assert!(next > from || from >= upto, "{:?}: nothing at {from} of {offsets:?}", mine.id);
+                let next =
+                    self.shared.model().logs[&mine.id].check_read(mine.id, from, upto, &batches);
+                assert!(
+                    next > from || from >= upto,
+                    "{:?}: nothing at {from} of {offsets:?}",
+                    mine.id
+                );
             }
             Read::Pending(token) if a & 0x70 == 0x70 => self.store.forget_read(token),
             Read::Pending(token) => {
@@ -464,7 +538,10 @@ impl Load {
                 let Some(id) = self.by_time.remove(&token) else { return };
                 let found = result.unwrap_or_else(|error| panic!("{id:?} by time: {error}"));
                 let model = self.shared.model();
-                assert!(found.is_none_or(|found| found.offset.0 < model.logs[&id].end()), "{id:?}: {found:?}");
+                assert!(
+                    found.is_none_or(|found| found.offset.0 < model.logs[&id].end()),
+                    "{id:?}: {found:?}"
+                );
             }
             Event::LogStartMoved(slot) => {
                 let start = self.mine.iter().find(|mine| mine.slot == slot).map(|mine| mine.id);
@@ -487,7 +564,8 @@ impl Load {
         let id = asked.mine.id;
         match result {
             Ok(batches) => {
-                let next = self.shared.model().logs[&id].check_read(id, asked.from, asked.upto, &batches);
+                let next =
+                    self.shared.model().logs[&id].check_read(id, asked.from, asked.upto, &batches);
                 if asked.verify {
                     assert!(next > asked.from, "{id:?}: nothing on disk at {}", asked.from);
                     self.walk.push((asked.mine, next));
@@ -496,7 +574,11 @@ impl Load {
             // The log start has overtaken the read, by order or by retention.
             Err(ReadError::OutOfRange { .. }) => {
                 let start = self.store.offsets(asked.mine.slot).log_start.0;
-                assert!(asked.from < start, "{id:?}: out of range at {} with start {start}", asked.from);
+                assert!(
+                    asked.from < start,
+                    "{id:?}: out of range at {} with start {start}",
+                    asked.from
+                );
                 if asked.verify {
                     self.walk.push((asked.mine, start));
                 }
@@ -518,14 +600,18 @@ impl Load {
 }
 
 fn create(store: &mut Store, id: LogId, name: &str, config: &LogConfig, epoch: i32) -> LogSlot {
-    store.create(id, name, config.clone(), LeaderEpoch(epoch)).unwrap_or_else(|error| panic!("a new log: {error}"))
+    store
+        .create(id, name, config.clone(), LeaderEpoch(epoch))
+        .unwrap_or_else(|error| panic!("a new log: {error}"))
 }
 
 impl Program for Load {
     fn turn(&mut self, events: &mut Vec<netio::Event>) -> Turn {
         for event in events.drain(..) {
             match event {
-                netio::Event::Written { token, result } => assert!(self.store.on_written(token, result)),
+                netio::Event::Written { token, result } => {
+                    assert!(self.store.on_written(token, result))
+                }
                 netio::Event::Timer { token: TICK } => self.paused = false,
                 netio::Event::Timer { token } => assert!(self.store.on_timer(token)),
                 netio::Event::Stop if self.phase != Phase::Stopping => {

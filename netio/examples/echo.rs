@@ -37,10 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(cpu) => Some(cpu.parse()?),
         None => None,
     };
-    let options = Options {
-        cpus: vec![cpu],
-        ..Options::default()
-    };
+    let options = Options { cpus: vec![cpu], ..Options::default() };
     let (address, addresses) = mpsc::channel::<netio::Result<SocketAddr>>();
     let boot: netio::Boot<()> = Box::new(move |io: Io, _: Mesh<()>| {
         Box::pin(async move {

@@ -51,9 +51,7 @@ impl Memory {
         let layout = Self::layout(bytes);
         // SAFETY: the layout's size is never 0.
         let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else {
-            handle_alloc_error(layout)
-        };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
         Self { start, bytes }
     }
 
@@ -90,9 +88,7 @@ impl Memory {
             libc::madvise(start.cast(), pages, libc::MADV_HUGEPAGE);
             start
         };
-        let Some(start) = NonNull::new(start) else {
-            handle_alloc_error(Self::layout(bytes))
-        };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(Self::layout(bytes)) };
         Self { start, bytes }
     }
 
@@ -113,12 +109,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         if self.bytes >= HUGE {
             // SAFETY: exactly the mapping that `mapped` left, unmapped once.
-            unsafe {
-                libc::munmap(
-                    self.start.as_ptr().cast(),
-                    self.bytes.next_multiple_of(BLOCK),
-                )
-            };
+            unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes.next_multiple_of(BLOCK)) };
             return;
         }
         // SAFETY: allocated by `zeroed` with the same layout, and dropped once.
@@ -165,9 +156,7 @@ impl AsRef<[u8]> for AlignedBuf {
 }
 impl fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlignedBuf")
-            .field("len", &self.len())
-            .finish()
+        f.debug_struct("AlignedBuf").field("len", &self.len()).finish()
     }
 }
 
@@ -221,9 +210,7 @@ impl Arena {
             alive: AtomicUsize::new(0),
             making: AtomicBool::new(false),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
     pub fn chunk_bytes(&self) -> usize {
         self.shared.chunk_bytes
@@ -233,10 +220,7 @@ impl Arena {
         let recycled = self.shared.free().pop();
         let memory = recycled.unwrap_or_else(|| self.shared.fresh());
         ArenaBuf {
-            chunk: Arc::new(Chunk {
-                memory: Some(memory),
-                arena: self.shared.clone(),
-            }),
+            chunk: Arc::new(Chunk { memory: Some(memory), arena: self.shared.clone() }),
             start: 0,
             end: 0,
             limit: self.shared.chunk_bytes,
@@ -264,9 +248,7 @@ impl Arena {
             let kept = free.len() - more.div_ceil(8);
             free.drain(kept..).collect()
         };
-        self.shared
-            .alive
-            .fetch_sub(given.len() * self.shared.chunk_bytes, Ordering::Relaxed);
+        self.shared.alive.fetch_sub(given.len() * self.shared.chunk_bytes, Ordering::Relaxed);
         !given.is_empty()
     }
     /// Bytes of chunks alive now (free or in use).
@@ -277,10 +259,7 @@ impl Arena {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.free
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.free.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -292,9 +271,7 @@ struct Chunk {
 
 impl Chunk {
     fn start(&self) -> *mut u8 {
-        self.memory
-            .as_ref()
-            .map_or(std::ptr::null_mut(), |m| m.start.as_ptr())
+        self.memory.as_ref().map_or(std::ptr::null_mut(), |m| m.start.as_ptr())
     }
 }
 
@@ -306,9 +283,7 @@ impl Drop for Chunk {
             free.extend(memory);
         } else {
             drop(free);
-            self.arena
-                .alive
-                .fetch_sub(self.arena.chunk_bytes, Ordering::Relaxed);
+            self.arena.alive.fetch_sub(self.arena.chunk_bytes, Ordering::Relaxed);
         }
     }
 }
@@ -372,12 +347,8 @@ impl ArenaBuf {
             "{bytes} bytes kept of a part with {}",
             self.limit - self.start
         );
-        let rest = ArenaBuf {
-            chunk: self.chunk.clone(),
-            start: limit,
-            end: limit,
-            limit: self.limit,
-        };
+        let rest =
+            ArenaBuf { chunk: self.chunk.clone(), start: limit, end: limit, limit: self.limit };
         self.limit = limit;
         rest
     }
@@ -411,17 +382,8 @@ impl ArenaBuf {
         let end = blocks(self.end);
         // SAFETY: `limit` is a multiple of BLOCK, so `end` is at or below it; exclusively ours (see `put`). A recycled chunk
         // holds old bytes, hence the explicit zeros.
-        unsafe {
-            self.chunk
-                .start()
-                .add(self.end)
-                .write_bytes(0, end - self.end)
-        };
-        let part = Part {
-            chunk: self.chunk.clone(),
-            start: self.start,
-            len: end - self.start,
-        };
+        unsafe { self.chunk.start().add(self.end).write_bytes(0, end - self.end) };
+        let part = Part { chunk: self.chunk.clone(), start: self.start, len: end - self.start };
         self.start = end;
         self.end = end;
         Bytes::from_owner(part)
@@ -476,10 +438,7 @@ mod tests {
         buf.written_mut()[0] = 9;
         let first = buf.split();
         assert_eq!(first.len(), 2 * BLOCK);
-        assert_eq!(
-            (first[0], first[4999], first[5000], first[8191]),
-            (9, 1, 0, 0)
-        );
+        assert_eq!((first[0], first[4999], first[5000], first[8191]), (9, 1, 0, 0));
         assert_eq!((buf.len(), buf.spare()), (0, 2 * BLOCK));
         buf.put(&[2; 2 * BLOCK]);
         assert_eq!(buf.spare(), 0);

@@ -29,11 +29,7 @@ impl fmt::Display for Error {
 impl Error {
     /// An error of operation `op` on `on` with a positive errno.
     pub fn new(op: &'static str, on: impl Into<String>, errno: i32) -> Self {
-        Self {
-            op,
-            on: on.into(),
-            errno,
-        }
+        Self { op, on: on.into(), errno }
     }
     /// The device or quota is full (ENOSPC, EDQUOT): not a fault of the device.
     pub fn is_full(&self) -> bool {
@@ -65,33 +61,12 @@ mod tests {
     #[test]
     fn only_what_cannot_have_lost_anything_is_tried_again() {
         let is = |op, errno| Error::new(op, "", errno).is_transient();
-        for errno in [
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::ENOMEM,
-            libc::EINTR,
-            libc::EAGAIN,
-        ] {
-            for op in [
-                "open",
-                "rename",
-                "readdir",
-                "read dir",
-                "fallocate",
-                "read",
-                "mkdir",
-            ] {
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EINTR, libc::EAGAIN] {
+            for op in ["open", "rename", "readdir", "read dir", "fallocate", "read", "mkdir"] {
                 assert!(is(op, errno), "{op} {errno}");
             }
         }
-        for op in [
-            "write",
-            "sync",
-            "fdatasync",
-            "fsync",
-            "fsync of directory",
-            "sync dir",
-        ] {
+        for op in ["write", "sync", "fdatasync", "fsync", "fsync of directory", "sync dir"] {
             for errno in [libc::ENOMEM, libc::EINTR, libc::EAGAIN, libc::EIO] {
                 assert!(!is(op, errno), "{op} {errno}");
             }

@@ -65,21 +65,13 @@ impl Drop for Inner {
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File")
-            .field("path", &self.inner.path)
-            .finish()
+        f.debug_struct("File").field("path", &self.inner.path).finish()
     }
 }
 
 impl File {
     pub(crate) fn new(io: &Io, handle: Handle, path: Rc<str>) -> Self {
-        Self {
-            inner: Rc::new(Inner {
-                io: io.clone(),
-                handle,
-                path,
-            }),
-        }
+        Self { inner: Rc::new(Inner { io: io.clone(), handle, path }) }
     }
     pub(crate) fn handle(&self) -> Handle {
         self.inner.handle
@@ -90,28 +82,14 @@ impl File {
 
     /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file. Returns the buffer and the count.
     pub async fn read_at(&self, buf: AlignedBuf, offset: u64) -> (AlignedBuf, Result<usize>) {
-        match self
-            .op(Op::Read {
-                file: self.handle(),
-                buf,
-                offset,
-            })
-            .await
-        {
+        match self.op(Op::Read { file: self.handle(), buf, offset }).await {
             Outcome::Read { buf, result } => (buf, self.named(result)),
             other => panic!("a read ended with {other:?}"),
         }
     }
     /// Reads into ordinary memory (not for `direct` files).
     pub async fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        match self
-            .op(Op::ReadVec {
-                file: self.handle(),
-                buf: vec![0; len],
-                offset,
-            })
-            .await
-        {
+        match self.op(Op::ReadVec { file: self.handle(), buf: vec![0; len], offset }).await {
             Outcome::ReadVec { mut buf, result } => {
                 buf.truncate(self.named(result)?);
                 Ok(buf)
@@ -126,45 +104,21 @@ impl File {
     }
     /// As [`Self::write_at`], for several slices that follow each other in the file.
     pub async fn write_all_at(&self, slices: Vec<Bytes>, offset: u64, dsync: bool) -> Result<()> {
-        self.done(Op::Write {
-            file: self.handle(),
-            slices,
-            offset,
-            dsync,
-        })
-        .await
+        self.done(Op::Write { file: self.handle(), slices, offset, dsync }).await
     }
     /// fsync, or fdatasync.
     pub async fn sync(&self, data_only: bool) -> Result<()> {
-        self.done(Op::Sync {
-            file: self.handle(),
-            data_only,
-        })
-        .await
+        self.done(Op::Sync { file: self.handle(), data_only }).await
     }
     /// fallocate: reserves space and extends the file; the new range reads as zeros.
     pub async fn allocate(&self, offset: u64, len: u64) -> Result<()> {
-        self.done(Op::Allocate {
-            file: self.handle(),
-            offset,
-            len,
-        })
-        .await
+        self.done(Op::Allocate { file: self.handle(), offset, len }).await
     }
     pub async fn truncate(&self, len: u64) -> Result<()> {
-        self.done(Op::Truncate {
-            file: self.handle(),
-            len,
-        })
-        .await
+        self.done(Op::Truncate { file: self.handle(), len }).await
     }
     pub async fn len(&self) -> Result<u64> {
-        match self
-            .op(Op::Length {
-                file: self.handle(),
-            })
-            .await
-        {
+        match self.op(Op::Length { file: self.handle() }).await {
             Outcome::Length(result) => self.named(result),
             other => panic!("a stat ended with {other:?}"),
         }
@@ -180,10 +134,7 @@ impl File {
         self.named(done(self.op(op).await))
     }
     fn named<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|e| Error {
-            on: self.inner.path.to_string(),
-            ..e
-        })
+        result.map_err(|e| Error { on: self.inner.path.to_string(), ..e })
     }
 }
 
@@ -204,17 +155,9 @@ pub(crate) struct Operation {
 
 impl Operation {
     pub(crate) fn submit(io: &Io, op: Op) -> Self {
-        let slot = io.shared.state.borrow_mut().submit(
-            Pending::Task {
-                waker: None,
-                outcome: None,
-            },
-            op,
-        );
-        Self {
-            io: io.clone(),
-            slot: Some(slot),
-        }
+        let slot =
+            io.shared.state.borrow_mut().submit(Pending::Task { waker: None, outcome: None }, op);
+        Self { io: io.clone(), slot: Some(slot) }
     }
 }
 
@@ -229,10 +172,7 @@ impl Future for Operation {
             panic!("slot {slot:#x} is not a task's")
         };
         let Some(outcome) = outcome.take() else {
-            if !waker
-                .as_ref()
-                .is_some_and(|waker| waker.will_wake(cx.waker()))
-            {
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 *waker = Some(cx.waker().clone());
             }
             return Poll::Pending;

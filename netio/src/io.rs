@@ -31,9 +31,7 @@ pub struct Io {
 
 impl fmt::Debug for Io {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Io")
-            .field("core", &self.shared.core)
-            .finish()
+        f.debug_struct("Io").field("core", &self.shared.core).finish()
     }
 }
 
@@ -60,23 +58,14 @@ impl Io {
     }
     /// `Event::Timer { token }` at `at` (not before). One-shot. Returns an id for [`Self::cancel_timer`].
     pub fn timer(&self, at: Instant, token: u64) -> u64 {
-        self.shared
-            .state
-            .borrow_mut()
-            .timers
-            .insert(at, Due::Program(token))
+        self.shared.state.borrow_mut().timers.insert(at, Due::Program(token))
     }
     pub fn cancel_timer(&self, id: u64) {
         self.shared.state.borrow_mut().timers.remove(id);
     }
     /// Waits, in a background task.
     pub async fn sleep_until(&self, at: Instant) {
-        Sleep {
-            io: self,
-            at,
-            timer: None,
-        }
-        .await
+        Sleep { io: self, at, timer: None }.await
     }
 
     // ---- background ------------------------------------------------------------------------------------------------------
@@ -141,19 +130,11 @@ impl Io {
         want: usize,
         hold: bool,
     ) {
-        self.shared
-            .state
-            .borrow_mut()
-            .put_back(conn, received, consumed, want, hold);
+        self.shared.state.borrow_mut().put_back(conn, received, consumed, want, hold);
     }
     /// Bytes that have arrived and were not consumed: what [`Self::take`] would give, or less than `want`.
     pub fn input_bytes(&self, conn: ConnId) -> usize {
-        self.shared
-            .state
-            .borrow()
-            .net
-            .get(conn)
-            .map_or(0, |conn| conn.input_bytes())
+        self.shared.state.borrow().net.get(conn).map_or(0, |conn| conn.input_bytes())
     }
     /// Queues slices in order; small ones are gathered by copy (< 512 B), large ones are sent from where they are.
     /// Ignored when the connection is gone.
@@ -166,21 +147,13 @@ impl Io {
             None => self.shared.state.borrow_mut().send(conn, [first]),
             Some(second) => {
                 let rest: Vec<Bytes> = slices.collect();
-                self.shared
-                    .state
-                    .borrow_mut()
-                    .send(conn, [first, second].into_iter().chain(rest));
+                self.shared.state.borrow_mut().send(conn, [first, second].into_iter().chain(rest));
             }
         }
     }
     /// Bytes queued and not yet taken by the kernel.
     pub fn output_bytes(&self, conn: ConnId) -> usize {
-        self.shared
-            .state
-            .borrow()
-            .net
-            .get(conn)
-            .map_or(0, |conn| conn.output_bytes())
+        self.shared.state.borrow().net.get(conn).map_or(0, |conn| conn.output_bytes())
     }
     /// As [`Self::output_bytes`], of all connections of the core.
     pub fn output_bytes_of_all(&self) -> usize {
@@ -188,12 +161,7 @@ impl Io {
     }
     /// Output above the high-water mark: stop producing until `Event::Writable`.
     pub fn is_congested(&self, conn: ConnId) -> bool {
-        self.shared
-            .state
-            .borrow()
-            .net
-            .get(conn)
-            .is_some_and(|conn| conn.is_congested())
+        self.shared.state.borrow().net.get(conn).is_some_and(|conn| conn.is_congested())
     }
     /// Closes after the queued output is sent (`flush`), or at once. `Event::Closed` follows. After a flush the peer gets the end
     /// of the stream and no reset, also when it still sends: that is received and dropped, for at most a second and 1 MiB.
@@ -202,85 +170,40 @@ impl Io {
     }
     /// Address of the peer, if the connection is still there.
     pub fn peer(&self, conn: ConnId) -> Option<SocketAddr> {
-        self.shared
-            .state
-            .borrow()
-            .net
-            .get(conn)
-            .map(|conn| conn.peer)
+        self.shared.state.borrow().net.get(conn).map(|conn| conn.peer)
     }
 
     // ---- disk ------------------------------------------------------------------------------------------------------------
     /// Foreground write (the WAL): `Event::Written { token }` when done. All slices are written, in order, from `offset`;
     /// memory and lengths aligned if the file is direct. Never retried.
     pub fn write(&self, file: &File, slices: Vec<Bytes>, offset: u64, dsync: bool, token: u64) {
-        let pending = Pending::Foreground {
-            token,
-            path: file.path().clone(),
-        };
-        self.shared.state.borrow_mut().submit(
-            pending,
-            Op::Write {
-                file: file.handle(),
-                slices,
-                offset,
-                dsync,
-            },
-        );
+        let pending = Pending::Foreground { token, path: file.path().clone() };
+        self.shared
+            .state
+            .borrow_mut()
+            .submit(pending, Op::Write { file: file.handle(), slices, offset, dsync });
     }
     /// Foreground fdatasync; `Event::Written { token }` when done.
     pub fn sync(&self, file: &File, token: u64) {
-        let pending = Pending::Foreground {
-            token,
-            path: file.path().clone(),
-        };
-        self.shared.state.borrow_mut().submit(
-            pending,
-            Op::Sync {
-                file: file.handle(),
-                data_only: true,
-            },
-        );
+        let pending = Pending::Foreground { token, path: file.path().clone() };
+        self.shared
+            .state
+            .borrow_mut()
+            .submit(pending, Op::Sync { file: file.handle(), data_only: true });
     }
     pub async fn open(&self, path: &Path, how: Open) -> Result<File> {
-        let outcome = self
-            .op(Op::OpenFile {
-                path: path.into(),
-                how,
-            })
-            .await;
-        let Outcome::Opened(result) = outcome else {
-            panic!("an open ended with {outcome:?}")
-        };
-        Ok(File::new(
-            self,
-            named(path, result)?,
-            path.to_string_lossy().into(),
-        ))
+        let outcome = self.op(Op::OpenFile { path: path.into(), how }).await;
+        let Outcome::Opened(result) = outcome else { panic!("an open ended with {outcome:?}") };
+        Ok(File::new(self, named(path, result)?, path.to_string_lossy().into()))
     }
     pub async fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        named(
-            from,
-            done(
-                self.op(Op::Rename {
-                    from: from.into(),
-                    to: to.into(),
-                })
-                .await,
-            ),
-        )
+        named(from, done(self.op(Op::Rename { from: from.into(), to: to.into() }).await))
     }
     pub async fn remove_file(&self, path: &Path) -> Result<()> {
-        named(
-            path,
-            done(self.op(Op::RemoveFile { path: path.into() }).await),
-        )
+        named(path, done(self.op(Op::RemoveFile { path: path.into() }).await))
     }
     pub async fn remove_dir(&self, path: &Path) -> Result<()> {
-        named(
-            path,
-            done(self.op(Op::RemoveDir { path: path.into() }).await),
-        )
+        named(path, done(self.op(Op::RemoveDir { path: path.into() }).await))
     }
     /// Creates one directory; an existing one is fine.
     pub async fn create_dir(&self, path: &Path) -> Result<()> {
@@ -292,9 +215,7 @@ impl Io {
     /// Sorted by name.
     pub async fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>> {
         let outcome = self.op(Op::ReadDir { path: path.into() }).await;
-        let Outcome::Dir(result) = outcome else {
-            panic!("a listing ended with {outcome:?}")
-        };
+        let Outcome::Dir(result) = outcome else { panic!("a listing ended with {outcome:?}") };
         let mut entries = named(path, result)?;
         entries.sort_unstable();
         Ok(entries)
@@ -305,9 +226,7 @@ impl Io {
     }
     pub async fn space(&self, path: &Path) -> Result<Space> {
         let outcome = self.op(Op::Space { path: path.into() }).await;
-        let Outcome::Space(result) = outcome else {
-            panic!("a statvfs ended with {outcome:?}")
-        };
+        let Outcome::Space(result) = outcome else { panic!("a statvfs ended with {outcome:?}") };
         named(path, result)
     }
 
@@ -346,10 +265,7 @@ impl Io {
 }
 
 fn named<T>(path: &Path, result: Result<T>) -> Result<T> {
-    result.map_err(|e| Error {
-        on: path.to_string_lossy().into(),
-        ..e
-    })
+    result.map_err(|e| Error { on: path.to_string_lossy().into(), ..e })
 }
 
 /// Ready at `at`; a dropped sleep leaves no timer.

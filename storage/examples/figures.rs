@@ -106,10 +106,7 @@ fn life(work: &Work) -> String {
     let boot: Boot<()> = Box::new(move |io, _mesh| {
         Box::pin(async move {
             let max = 512 << 20;
-            let mut options = Options {
-                reserve_bytes: 0,
-                ..Options::new(&work.data)
-            };
+            let mut options = Options { reserve_bytes: 0, ..Options::new(&work.data) };
             if work.keep {
                 options = Options {
                     flush_bytes: 1 << 40,
@@ -135,10 +132,7 @@ fn life(work: &Work) -> String {
             );
             let slots = (0..work.partitions)
                 .map(|partition| {
-                    let id = LogId {
-                        topic: TopicId([1; 16]),
-                        partition: partition as i32,
-                    };
+                    let id = LogId { topic: TopicId([1; 16]), partition: partition as i32 };
                     store.find(id).unwrap_or_else(|| {
                         store
                             .create(id, "figures", LogConfig::default(), LeaderEpoch(0))
@@ -148,12 +142,7 @@ fn life(work: &Work) -> String {
                 .collect();
             let mut builder = BatchBuilder::new();
             builder
-                .append(
-                    None,
-                    Some(&vec![7; work.batch_bytes]),
-                    Timestamp(io.wall()),
-                    &[],
-                )
+                .append(None, Some(&vec![7; work.batch_bytes]), Timestamp(io.wall()), &[])
                 .expect("a record");
             let batch = builder.build().expect("a batch");
             io.want_turn();
@@ -173,14 +162,9 @@ fn life(work: &Work) -> String {
             }) as Box<dyn Program>
         })
     });
-    let running = netio::start(
-        netio::Options {
-            cpus: vec![None],
-            ..netio::Options::default()
-        },
-        vec![boot],
-    )
-    .expect("io_uring");
+    let running =
+        netio::start(netio::Options { cpus: vec![None], ..netio::Options::default() }, vec![boot])
+            .expect("io_uring");
     running.join().expect("no panic");
     std::mem::take(&mut out.lock().unwrap())
 }
@@ -188,37 +172,15 @@ fn life(work: &Work) -> String {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let data = PathBuf::from(arguments.next().expect("a directory that does not exist"));
-    let mut number = |default: u64| {
-        arguments
-            .next()
-            .map_or(default, |text| text.parse().expect("a number"))
-    };
+    let mut number =
+        |default: u64| arguments.next().map_or(default, |text| text.parse().expect("a number"));
     let (partitions, batch_bytes, mib) = (number(100) as usize, number(4096) as usize, number(256));
-    let work = Work {
-        data,
-        partitions,
-        batch_bytes,
-        bytes: mib << 20,
-        keep: true,
-        clean: false,
-    };
+    let work = Work { data, partitions, batch_bytes, bytes: mib << 20, keep: true, clean: false };
     print!("nothing flushed, then a crash\n{}", life(&work));
-    print!(
-        "after it\n{}",
-        life(&Work {
-            keep: false,
-            bytes: 4 * work.bytes,
-            ..work.clone()
-        })
-    );
+    print!("after it\n{}", life(&Work { keep: false, bytes: 4 * work.bytes, ..work.clone() }));
     print!(
         "after a crash with flushing\n{}",
-        life(&Work {
-            keep: false,
-            bytes: 1,
-            clean: true,
-            ..work.clone()
-        })
+        life(&Work { keep: false, bytes: 1, clean: true, ..work.clone() })
     );
     print!("after a clean stop\n{}", life(&Work { bytes: 1, ..work }));
 }

@@ -113,10 +113,7 @@ impl Ahead {
         at_least_one: bool,
         now: Instant,
     ) -> Taken {
-        let found = self
-            .streams
-            .iter()
-            .position(|stream| stream.slot == slot && stream.at == from);
+        let found = self.streams.iter().position(|stream| stream.slot == slot && stream.at == from);
         let Some(found) = found else {
             return Taken::Nothing;
         };
@@ -155,9 +152,7 @@ impl Ahead {
             }
             break;
         }
-        stream.window_bytes = stream
-            .window_bytes
-            .max(max_bytes.clamp(WINDOW_MIN, WINDOW_MAX));
+        stream.window_bytes = stream.window_bytes.max(max_bytes.clamp(WINDOW_MIN, WINDOW_MAX));
         self.bytes -= total;
         Taken::Batches(out, stream.id)
     }
@@ -185,10 +180,7 @@ impl Ahead {
             self.ends.pop_front();
         }
         self.ends.push_back((slot, end));
-        let there = self
-            .streams
-            .iter()
-            .any(|stream| stream.slot == slot && stream.at == end);
+        let there = self.streams.iter().any(|stream| stream.slot == slot && stream.at == end);
         if goes_on.is_none() || there || self.streams.len() == STREAMS_MAX {
             return None;
         }
@@ -216,12 +208,7 @@ impl Ahead {
         {
             return None;
         }
-        Some(Wish {
-            stream: id,
-            slot: stream.slot,
-            from: stream.next,
-            bytes: stream.window_bytes,
-        })
+        Some(Wish { stream: id, slot: stream.slot, from: stream.next, bytes: stream.window_bytes })
     }
 
     /// The read of a wish has been started.
@@ -250,11 +237,7 @@ impl Ahead {
                 let bytes = batches.iter().map(Bytes::len).sum();
                 let batches = batches.into();
                 stream.next = end;
-                stream.windows.push_back(Window {
-                    batches,
-                    bytes,
-                    end,
-                });
+                stream.windows.push_back(Window { batches, bytes, end });
                 self.bytes += bytes;
             }
             None if stream.windows.is_empty() => drop(self.streams.swap_remove(at)),
@@ -284,11 +267,7 @@ impl Ahead {
             let goes = doomed(stream);
             if goes {
                 // What is being read is given back when its read ends.
-                freed += stream
-                    .windows
-                    .iter()
-                    .map(|window| window.bytes)
-                    .sum::<usize>();
+                freed += stream.windows.iter().map(|window| window.bytes).sum::<usize>();
                 waiting.extend(stream.waiting.take());
             }
             !goes
@@ -357,9 +336,7 @@ mod tests {
         let mut len = 0;
         for offset in offsets {
             let mut builder = BatchBuilder::new();
-            builder
-                .append(None, Some(b"value"), Timestamp(1), &[])
-                .expect("a record");
+            builder.append(None, Some(b"value"), Timestamp(1), &[]).expect("a record");
             let mut batch = builder.build().expect("a batch").to_vec();
             set_base_offset(&mut batch, Offset(offset));
             len = batch.len();
@@ -459,21 +436,10 @@ mod tests {
         assert_eq!(ahead.wish(id, WINDOW_MIN + 10 * each - 1), None);
         let wish = ahead.wish(id, WINDOW_MIN + 10 * each).expect("room");
         ahead.on_started(&wish);
-        assert!(matches!(
-            take(&mut ahead, 20, 99, 1 << 20),
-            Taken::Batches(..)
-        ));
-        let waiting = Waiting {
-            token: 7,
-            upto: Offset(99),
-            max_bytes: 1,
-            at_least_one: true,
-        };
+        assert!(matches!(take(&mut ahead, 20, 99, 1 << 20), Taken::Batches(..)));
+        let waiting = Waiting { token: 7, upto: Offset(99), max_bytes: 1, at_least_one: true };
         ahead.wait(id, waiting);
-        assert!(
-            matches!(take(&mut ahead, 30, 99, 1_000), Taken::Nothing),
-            "a second reader"
-        );
+        assert!(matches!(take(&mut ahead, 30, 99, 1_000), Taken::Nothing), "a second reader");
         assert_eq!(ahead.forget(SLOT), [waiting]);
         assert_eq!(ahead.on_read(id, wish.bytes, None), None);
         assert_eq!((ahead.bytes(), ahead.is_empty()), (0, true));

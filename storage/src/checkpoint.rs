@@ -41,11 +41,7 @@ const BYTES_MAX: u64 = 4 << 30;
 
 /// `wal/<core>.checkpoint`
 pub(crate) fn file_name(core: u32) -> String {
-    if core == RECOVERED {
-        "recovered.checkpoint".into()
-    } else {
-        format!("{core}.checkpoint")
-    }
+    if core == RECOVERED { "recovered.checkpoint".into() } else { format!("{core}.checkpoint") }
 }
 
 /// Core of a checkpoint's name.
@@ -96,9 +92,7 @@ impl LogState {
 
     /// First offset that is not in a segment.
     pub(crate) fn flushed(&self) -> Offset {
-        self.disk
-            .as_ref()
-            .map_or(self.log_start, |disk| disk.flushed)
+        self.disk.as_ref().map_or(self.log_start, |disk| disk.flushed)
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -148,10 +142,8 @@ impl LogState {
         let mut epochs = EpochHistory::new();
         for _ in 0..at.u32()? {
             let (epoch, start) = (LeaderEpoch(at.u32()?.cast_signed()), Offset(at.i64()?));
-            let rises = epochs
-                .entries()
-                .last()
-                .is_none_or(|last| last.epoch < epoch && last.start < start);
+            let rises =
+                epochs.entries().last().is_none_or(|last| last.epoch < epoch && last.start < start);
             if epoch.0 < 0 || !start.is_valid() || !rises {
                 return None;
             }
@@ -244,9 +236,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, Bad> {
         parse(bytes).ok_or_else(|| Bad::Damaged("its checksum or its form is wrong".to_owned()))?;
     match sense::doubt(&checkpoint) {
         None => Ok(checkpoint),
-        Some(what) => Err(Bad::Damaged(format!(
-            "its checksum is right, but what it says cannot be: {what}"
-        ))),
+        Some(what) => {
+            Err(Bad::Damaged(format!("its checksum is right, but what it says cannot be: {what}")))
+        }
     }
 }
 
@@ -285,15 +277,9 @@ fn parse(bytes: &[u8]) -> Option<Checkpoint> {
         first_file: at.u64()?,
     };
     let (logs, deleted) = (at.u32()?, at.u32()?);
-    let logs = (0..logs)
-        .map(|_| LogState::decode(&mut at, version))
-        .collect::<Option<_>>()?;
+    let logs = (0..logs).map(|_| LogState::decode(&mut at, version)).collect::<Option<_>>()?;
     let deleted = (0..deleted).map(|_| at.id()).collect::<Option<_>>()?;
-    at.0.is_empty().then_some(Checkpoint {
-        head,
-        logs,
-        deleted,
-    })
+    at.0.is_empty().then_some(Checkpoint { head, logs, deleted })
 }
 
 /// Replaces the checkpoint of `core` in `dir`; durable when this returns.
@@ -306,11 +292,7 @@ pub(crate) async fn write(
     let sound = bytes
         .split_last_chunk::<4>()
         .is_some_and(|(body, crc)| checksum(body) == u32::from_le_bytes(*crc));
-    assert!(
-        sound,
-        "a checkpoint of {} bytes without its checksum",
-        bytes.len()
-    );
+    assert!(sound, "a checkpoint of {} bytes without its checksum", bytes.len());
     let name = file_name(core);
     let (temporary, path) = (dir.join(format!("{name}.tmp")), dir.join(name));
     if let Err(error) = write_whole(io, &temporary, bytes).await {
@@ -323,19 +305,13 @@ pub(crate) async fn write(
 }
 
 async fn write_whole(io: &Io, path: &Path, bytes: Vec<u8>) -> Result<(), netio::Error> {
-    let how = Open {
-        write: true,
-        create: true,
-        truncate: true,
-        ..Open::default()
-    };
+    let how = Open { write: true, create: true, truncate: true, ..Open::default() };
     let file = io.open(path, how).await?;
     let bytes = Bytes::from(bytes);
     let mut at = 0;
     while at < bytes.len() {
         let end = bytes.len().min(at + 256 * BLOCK);
-        file.write_at(bytes.slice(at..end), at as u64, false)
-            .await?;
+        file.write_at(bytes.slice(at..end), at as u64, false).await?;
         at = end;
     }
     file.sync(false).await
@@ -363,11 +339,8 @@ pub(crate) async fn read_since(
         Err(error) => return Err(error.into()),
     };
     let len = file.len().await?;
-    let damaged = |what: String| Error::Damaged {
-        file: path.display().to_string(),
-        position: 0,
-        what,
-    };
+    let damaged =
+        |what: String| Error::Damaged { file: path.display().to_string(), position: 0, what };
     if len > BYTES_MAX {
         return Err(damaged("larger than any checkpoint".into()));
     }
@@ -409,10 +382,7 @@ fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 fn put_len(out: &mut Vec<u8>, len: usize) {
-    put_u32(
-        out,
-        u32::try_from(len).unwrap_or_else(|_| panic!("{len} items in a checkpoint")),
-    );
+    put_u32(out, u32::try_from(len).unwrap_or_else(|_| panic!("{len} items in a checkpoint")));
 }
 fn put_id(out: &mut Vec<u8>, id: LogId, name: &str) {
     out.extend_from_slice(&id.topic.0);
@@ -455,18 +425,8 @@ mod tests {
     use super::*;
 
     pub(super) fn sample() -> (Head, Vec<LogState>, Vec<(LogId, String)>) {
-        let head = Head {
-            start: 3,
-            core: 1,
-            run: 99,
-            clean: false,
-            first_live: 17,
-            first_file: 4,
-        };
-        let id = LogId {
-            topic: TopicId([9; 16]),
-            partition: 2,
-        };
+        let head = Head { start: 3, core: 1, run: 99, clean: false, first_live: 17, first_file: 4 };
+        let id = LogId { topic: TopicId([9; 16]), partition: 2 };
         let mut log = LogState::empty(id, "flights", Offset(5), LeaderEpoch(4));
         log.disk = Some(FlushedState {
             position: 1234,
@@ -477,17 +437,9 @@ mod tests {
         log.epochs.assign(LeaderEpoch(4), Offset(11));
         log.producers = vec![1, 2, 3];
         log.fenced = vec![(Offset(6), Offset(8))];
-        let other = LogState::empty(
-            LogId { partition: 3, ..id },
-            "flights",
-            Offset(0),
-            LeaderEpoch(0),
-        );
-        (
-            head,
-            vec![log, other],
-            vec![(LogId { partition: 4, ..id }, "gone".into())],
-        )
+        let other =
+            LogState::empty(LogId { partition: 3, ..id }, "flights", Offset(0), LeaderEpoch(0));
+        (head, vec![log, other], vec![(LogId { partition: 4, ..id }, "gone".into())])
     }
 
     #[test]
@@ -495,14 +447,7 @@ mod tests {
         let (head, logs, deleted) = sample();
         let encoded: Vec<Bytes> = logs.iter().map(LogState::encode).collect();
         let read = decode(&encode(&head, &encoded, &deleted)).expect("readable");
-        assert_eq!(
-            read,
-            Checkpoint {
-                head,
-                logs,
-                deleted
-            }
-        );
+        assert_eq!(read, Checkpoint { head, logs, deleted });
     }
 
     #[test]

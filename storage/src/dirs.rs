@@ -59,13 +59,7 @@ pub(crate) struct Dirs {
 impl Dirs {
     pub(crate) fn new(io: &Io, open_files_max: usize, producer_ids_max: usize) -> Dirs {
         Dirs {
-            disk: Disk::new(
-                io,
-                DiskOptions {
-                    open_files_max,
-                    producer_ids_max,
-                },
-            ),
+            disk: Disk::new(io, DiskOptions { open_files_max, producer_ids_max }),
             queue: VecDeque::new(),
             queued: BTreeSet::new(),
             wanting: BTreeSet::new(),
@@ -92,15 +86,8 @@ impl Dirs {
         self.leaving.insert(dir_name(&name, id.partition), id);
     }
     pub(crate) fn leaving_list(&self) -> Vec<(LogId, String)> {
-        let name = |dir: &str| {
-            dir.rsplit_once('-')
-                .map_or(dir, |(name, _)| name)
-                .to_owned()
-        };
-        self.leaving
-            .iter()
-            .map(|(dir, id)| (*id, name(dir)))
-            .collect()
+        let name = |dir: &str| dir.rsplit_once('-').map_or(dir, |(name, _)| name).to_owned();
+        self.leaving.iter().map(|(dir, id)| (*id, name(dir))).collect()
     }
     /// They are planned anew at the next look.
     fn forget_flushes(&mut self) {
@@ -136,10 +123,7 @@ impl Dirs {
 
 impl Store {
     fn dir_path(&self, name: &str, partition: i32) -> PathBuf {
-        self.options
-            .data
-            .join("kafka")
-            .join(dir_name(name, partition))
+        self.options.data.join("kafka").join(dir_name(name, partition))
     }
 
     /// The log's files; `None` while they are being opened, or cannot be now.
@@ -187,10 +171,7 @@ impl Store {
                 log.set_epochs(epochs);
                 Ok(log)
             };
-            Outcome::Opened {
-                slot,
-                result: Box::pin(result).await,
-            }
+            Outcome::Opened { slot, result: Box::pin(result).await }
         });
         None
     }
@@ -281,11 +262,7 @@ impl Store {
     }
 
     fn closes_max(&self) -> usize {
-        if self.is_stopping() {
-            CHANGES_MAX_AT_STOP
-        } else {
-            CHANGES_MAX
-        }
+        if self.is_stopping() { CHANGES_MAX_AT_STOP } else { CHANGES_MAX }
     }
 
     /// Starts what may start now.
@@ -299,11 +276,7 @@ impl Store {
         }
         // A few at a time, around and around: with ten thousand logs a look at all of them is too long for a turn.
         let next = self.dirs.next_wanting;
-        let around = self
-            .dirs
-            .wanting
-            .range(next..)
-            .chain(self.dirs.wanting.range(..next));
+        let around = self.dirs.wanting.range(next..).chain(self.dirs.wanting.range(..next));
         let mut done = 0;
         for slot in around.copied().take(LOOKS_MAX).collect::<Vec<_>>() {
             self.dirs.next_wanting = LogSlot(slot.0 + 1);
@@ -378,11 +351,7 @@ impl Store {
             return false;
         }
         let first = log.first_unflushed();
-        if log
-            .index
-            .get(first)
-            .is_some_and(|cached| cached.sequence > through)
-        {
+        if log.index.get(first).is_some_and(|cached| cached.sequence > through) {
             // Segments never get ahead of what the chain holds durably, whatever the class. Crash shown: a batch of class
             // `written` is flushed, its frame is lost with the power, the checkpoint knows an older position: what the flush
             // wrote is cut off, and offsets that were called durable are gone.
@@ -420,12 +389,7 @@ impl Store {
         self.dirs.running += 1;
         self.tasks.spawn(Class::Flush, async move {
             let result = Box::pin(disk.flush(batches)).await;
-            Outcome::Flushed {
-                slot,
-                bytes,
-                space,
-                result,
-            }
+            Outcome::Flushed { slot, bytes, space, result }
         });
         true
     }
@@ -470,10 +434,8 @@ impl Store {
                 self.stats.flushes += 1;
                 self.stats.flushed_bytes += bytes;
                 let first = log.first_unflushed();
-                for cached in log
-                    .index
-                    .range(first..)
-                    .take_while(|cached| cached.end <= state.flushed)
+                for cached in
+                    log.index.range(first..).take_while(|cached| cached.end <= state.flushed)
                 {
                     self.wal.unpin(cached.sequence);
                     log.unflushed_bytes -= u64::from(cached.len);
@@ -484,19 +446,14 @@ impl Store {
                     log.wanted.truncate = Some(log.offsets.log_end);
                     self.dirs.wanting.insert(slot);
                 }
-                log.offsets.flushed = log
-                    .offsets
-                    .flushed
-                    .max(state.flushed.min(log.offsets.log_end));
+                log.offsets.flushed =
+                    log.offsets.flushed.max(state.flushed.min(log.offsets.log_end));
                 log.dirty_since = now;
                 if !log.deleted {
                     log.check();
                 }
                 let again = log.unflushed_bytes >= FLUSH_BYTES as u64 || self.is_stopping();
-                if self
-                    .any_log(slot)
-                    .is_some_and(|log| log.unflushed_bytes == 0)
-                {
+                if self.any_log(slot).is_some_and(|log| log.unflushed_bytes == 0) {
                     self.dirty.remove(&slot);
                 } else if again {
                     self.dirs.flush(slot);
@@ -553,9 +510,7 @@ impl Store {
         if let Some(log) = self.any_log(slot).filter(|_| stopping) {
             log.wanted.retain = false;
         }
-        let Some(log) = self
-            .any_log(slot)
-            .filter(|log| log.wanted.any() && log.failed.is_none())
+        let Some(log) = self.any_log(slot).filter(|log| log.wanted.any() && log.failed.is_none())
         else {
             return true;
         };
@@ -574,20 +529,12 @@ impl Store {
         };
         // Files go only below a start that is on the device; a later one may not be yet.
         let log_start = log.durable_start;
-        let Offsets {
-            high_watermark,
-            log_end,
-            ..
-        } = log.offsets;
+        let Offsets { high_watermark, log_end, .. } = log.offsets;
         let config = log.config.clone();
         let what = if let Some(to) = wanted.truncate {
             self.tasks.spawn(Class::Flush, async move {
                 let result = Box::pin(disk.truncate(to)).await;
-                Outcome::Changed {
-                    slot,
-                    what: Busy::Truncate,
-                    result: result.map(drop),
-                }
+                Outcome::Changed { slot, what: Busy::Truncate, result: result.map(drop) }
             });
             Busy::Truncate
         } else if wanted.trim {
@@ -604,11 +551,7 @@ impl Store {
                     Ok(())
                 };
                 let result = Box::pin(trim).await;
-                Outcome::Changed {
-                    slot,
-                    what: Busy::Trim,
-                    result: result.map(drop),
-                }
+                Outcome::Changed { slot, what: Busy::Trim, result: result.map(drop) }
             });
             Busy::Trim
         } else {
@@ -682,9 +625,7 @@ impl Store {
     }
 
     fn start_close(&mut self, slot: LogSlot) -> bool {
-        let Some(log) = self
-            .any_log(slot)
-            .filter(|log| !log.deleted && log.failed.is_none())
+        let Some(log) = self.any_log(slot).filter(|log| !log.deleted && log.failed.is_none())
         else {
             return true;
         };
@@ -703,11 +644,7 @@ impl Store {
         self.dirs.running += 1;
         self.tasks.spawn(Class::Flush, async move {
             let result = Box::pin(disk.close()).await;
-            Outcome::Changed {
-                slot,
-                what: Busy::Close,
-                result: result.map(drop),
-            }
+            Outcome::Changed { slot, what: Busy::Close, result: result.map(drop) }
         });
         true
     }
@@ -725,10 +662,7 @@ impl Store {
         };
         // If it cannot be removed now, it is there as a closed one.
         let known = log.flushed_state();
-        let (dir, topic) = (
-            std::mem::replace(&mut log.dir, Dir::Closed(known)),
-            log.id.topic,
-        );
+        let (dir, topic) = (std::mem::replace(&mut log.dir, Dir::Closed(known)), log.id.topic);
         let disk = self.dirs.disk.clone();
         self.dirs.running += 1;
         self.tasks.spawn(Class::Maintenance, async move {
@@ -743,20 +677,13 @@ impl Store {
                     other => other.map(drop),
                 },
             };
-            Outcome::Changed {
-                slot,
-                what: Busy::Remove,
-                result,
-            }
+            Outcome::Changed { slot, what: Busy::Remove, result }
         });
         true
     }
 
     pub(crate) fn is_truncating(&self) -> bool {
-        self.logs
-            .iter()
-            .flatten()
-            .any(|log| log.wanted.truncate.is_some())
+        self.logs.iter().flatten().any(|log| log.wanted.truncate.is_some())
     }
 
     // ---- retention ---------------------------------------------------------------------------------------------------------
@@ -824,8 +751,7 @@ async fn take_name(disk: &Disk, dir: &Path, id: LogId, gone: &Cell<bool>) -> Res
             if !made {
                 io.create_dir(&new).await?;
                 let text = files::partition_metadata(id.topic);
-                disk.replace(&new, files::PARTITION_METADATA, text.into_bytes())
-                    .await?;
+                disk.replace(&new, files::PARTITION_METADATA, text.into_bytes()).await?;
                 made = true;
             }
             match io.rename(&new, dir).await {

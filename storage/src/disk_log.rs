@@ -280,10 +280,7 @@ impl State {
         if offset >= self.active.base() {
             return Some(self.active.base());
         }
-        self.closed
-            .range(..=offset)
-            .next_back()
-            .map(|(&base, _)| base)
+        self.closed.range(..=offset).next_back().map(|(&base, _)| base)
     }
     /// Base of the segment behind a closed one.
     fn base_after(&self, base: Offset) -> Offset {
@@ -293,11 +290,7 @@ impl State {
             .map_or_else(|| self.active.base(), |(&base, _)| base)
     }
     fn chain(&self) -> Chain {
-        let chain = Chain::of(
-            self.closed
-                .iter()
-                .map(|(base, closed)| (*base, closed.bytes)),
-        );
+        let chain = Chain::of(self.closed.iter().map(|(base, closed)| (*base, closed.bytes)));
         match self.chain_doubted {
             true => chain.doubted(),
             false => chain,
@@ -305,11 +298,7 @@ impl State {
     }
     /// All segments, oldest first.
     fn bases(&self) -> Vec<Offset> {
-        self.closed
-            .keys()
-            .copied()
-            .chain([self.active.base()])
-            .collect()
+        self.closed.keys().copied().chain([self.active.base()]).collect()
     }
     fn fence_at(&self, offset: Offset) -> Option<&Fence> {
         self.fences
@@ -497,11 +486,7 @@ impl DiskLog {
     }
     /// A full disk changes nothing; any other error of a write makes the log read-only.
     fn fault(&self, error: Error) -> Error {
-        if matches!(error, Error::Full(_)) {
-            error
-        } else {
-            self.fail(error)
-        }
+        if matches!(error, Error::Full(_)) { error } else { self.fail(error) }
     }
     fn path(&self, base: Offset, suffix: &str) -> PathBuf {
         self.inner.dir.join(crate::files::name(base, suffix))

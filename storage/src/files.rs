@@ -55,10 +55,7 @@ pub fn parse_name(name: &str) -> Option<(Offset, &str)> {
 /// name may be so long that this is none that a file system takes: it is cut then, and the rest is kept, so that Kafka too
 /// reads a partition from the name (`LocalLog.logDirNameWithSuffixCappedLength`).
 pub(crate) fn aside(dir: &Path, unique: u128, suffix: &str) -> PathBuf {
-    let name = dir
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (topic, partition) = name.split_at(name.rfind('-').unwrap_or(name.len()));
     let rest = format!("{partition}.{unique:032x}{suffix}");
     let topic = &topic[..topic.floor_char_boundary(NAME_BYTES_MAX.saturating_sub(rest.len()))];
@@ -170,19 +167,13 @@ pub struct DiskOptions {
 /// So many open files, else the defaults.
 impl From<usize> for DiskOptions {
     fn from(open_files_max: usize) -> Self {
-        Self {
-            open_files_max,
-            ..Self::default()
-        }
+        Self { open_files_max, ..Self::default() }
     }
 }
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self {
-            open_files_max: 1_000,
-            producer_ids_max: 1_000_000,
-        }
+        Self { open_files_max: 1_000, producer_ids_max: 1_000_000 }
     }
 }
 
@@ -238,9 +229,7 @@ impl Disk {
             tight: Cell::new(false),
             buffers: Arena::new(WRITE_BYTES, BUFFERS_KEPT),
         };
-        Self {
-            inner: Rc::new(inner),
-        }
+        Self { inner: Rc::new(inner) }
     }
     pub fn options(&self) -> DiskOptions {
         self.inner.options
@@ -274,11 +263,7 @@ impl Disk {
         if let Some(file) = self.inner.open.borrow_mut().get(&key) {
             return Ok(file);
         }
-        let file = self
-            .inner
-            .io
-            .open(&dir.join(name(key.base, key.suffix)), how)
-            .await?;
+        let file = self.inner.io.open(&dir.join(name(key.base, key.suffix)), how).await?;
         let mut open = self.inner.open.borrow_mut();
         open.insert(key, file.clone());
         while open.by_key.len() > self.inner.options.open_files_max.max(8) {
@@ -314,11 +299,9 @@ impl Disk {
         let len = file.len().await?;
         match usize::try_from(len) {
             Ok(len) if len <= bytes_max => Ok(Some(file.read_vec(0, len).await?)),
-            _ => Err(damaged(
-                path,
-                0,
-                format!("{len} bytes where at most {bytes_max} are expected"),
-            )),
+            _ => {
+                Err(damaged(path, 0, format!("{len} bytes where at most {bytes_max} are expected")))
+            }
         }
     }
 
@@ -336,15 +319,7 @@ impl Disk {
         let io = &self.inner.io;
         let temporary = dir.join(format!("{name}.tmp"));
         let file = io
-            .open(
-                &temporary,
-                Open {
-                    write: true,
-                    create: true,
-                    truncate: true,
-                    ..Open::default()
-                },
-            )
+            .open(&temporary, Open { write: true, create: true, truncate: true, ..Open::default() })
             .await?;
         if !bytes.is_empty() {
             file.write_at(Bytes::from(bytes), 0, false).await?;
@@ -409,11 +384,7 @@ impl Disk {
 
 /// A [`Error::Damaged`].
 pub(crate) fn damaged(path: &Path, position: u64, what: impl Into<String>) -> Error {
-    Error::Damaged {
-        file: path.display().to_string(),
-        position,
-        what: what.into(),
-    }
+    Error::Damaged { file: path.display().to_string(), position, what: what.into() }
 }
 
 #[cfg(test)]
@@ -423,18 +394,12 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(name(Offset(42), LOG), "00000000000000000042.log");
-        assert_eq!(
-            parse_name("00000000000000000042.log"),
-            Some((Offset(42), LOG))
-        );
+        assert_eq!(parse_name("00000000000000000042.log"), Some((Offset(42), LOG)));
         assert_eq!(
             parse_name("00000000000000000042.log.deleted"),
             Some((Offset(42), "log.deleted"))
         );
-        assert_eq!(
-            parse_name(&name(Offset::MAX, INDEX)),
-            Some((Offset::MAX, INDEX))
-        );
+        assert_eq!(parse_name(&name(Offset::MAX, INDEX)), Some((Offset::MAX, INDEX)));
         for other in [
             "leader-epoch-checkpoint",
             "42.log",
@@ -451,10 +416,7 @@ mod tests {
             let aside = aside(Path::new(&format!("kafka/{topic}-7")), 0xab, DELETE_DIR);
             aside.strip_prefix("kafka").unwrap().display().to_string()
         };
-        assert_eq!(
-            of("a.b-c"),
-            "a.b-c-7.000000000000000000000000000000ab-delete"
-        );
+        assert_eq!(of("a.b-c"), "a.b-c-7.000000000000000000000000000000ab-delete");
         for len in [213, 214, 249] {
             let name = of(&"t".repeat(len));
             assert!(name.len() <= NAME_BYTES_MAX, "{} of {len}", name.len());

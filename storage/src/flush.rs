@@ -50,17 +50,12 @@ pub(crate) fn plan(views: &[View], aim: Aim) -> Vec<(LogSlot, Move)> {
         .filter_map(|view| judge(view, aim).map(|what| (view.first, view.slot, what)))
         .collect();
     moves.sort_unstable_by_key(|(first, slot, _)| (*first, slot.0));
-    moves
-        .into_iter()
-        .map(|(_, slot, what)| (slot, what))
-        .collect()
+    moves.into_iter().map(|(_, slot, what)| (slot, what)).collect()
 }
 
 fn judge(view: &View, aim: Aim) -> Option<Move> {
     let old = view.age_ms >= aim.age_ms.saturating_mul(OLD);
-    let must_go = aim
-        .free_through
-        .is_some_and(|through| view.first <= through);
+    let must_go = aim.free_through.is_some_and(|through| view.first <= through);
     if view.bytes == 0 {
         return None;
     }
@@ -82,30 +77,16 @@ fn judge(view: &View, aim: Aim) -> Option<Move> {
 mod tests {
     use super::*;
 
-    const REST: Aim = Aim {
-        full: false,
-        free_through: None,
-        age_ms: 5_000,
-        all: false,
-    };
+    const REST: Aim = Aim { full: false, free_through: None, age_ms: 5_000, all: false };
 
     fn view(bytes: u64, first: u64, age_ms: u64) -> View {
-        View {
-            slot: LogSlot(first as u32),
-            bytes,
-            first,
-            age_ms,
-            failed: false,
-        }
+        View { slot: LogSlot(first as u32), bytes, first, age_ms, failed: false }
     }
 
     #[test]
     fn table() {
         let full = Aim { full: true, ..REST };
-        let free = Aim {
-            free_through: Some(9),
-            ..REST
-        };
+        let free = Aim { free_through: Some(9), ..REST };
         let all = Aim { all: true, ..REST };
         for (view, aim, expected) in [
             (view(1 << 20, 1, 0), REST, None),
@@ -118,44 +99,18 @@ mod tests {
             (view(100, 10, 0), free, None),
             (view(4096, 9, 0), free, Some(Move::Flush)),
             (view(1, 50, 0), all, Some(Move::Flush)),
-            (
-                View {
-                    failed: true,
-                    ..view(1 << 20, 9, 0)
-                },
-                free,
-                Some(Move::Carry),
-            ),
-            (
-                View {
-                    failed: true,
-                    ..view(1 << 20, 9, 0)
-                },
-                all,
-                None,
-            ),
+            (View { failed: true, ..view(1 << 20, 9, 0) }, free, Some(Move::Carry)),
+            (View { failed: true, ..view(1 << 20, 9, 0) }, all, None),
         ] {
             let moves = plan(&[view], aim);
-            assert_eq!(
-                moves.first().map(|(_, what)| *what),
-                expected,
-                "{view:?} {aim:?}"
-            );
+            assert_eq!(moves.first().map(|(_, what)| *what), expected, "{view:?} {aim:?}");
         }
     }
 
     #[test]
     fn the_oldest_goes_first() {
-        let moves = plan(
-            &[view(9000, 7, 0), view(9000, 2, 0)],
-            Aim {
-                free_through: Some(9),
-                ..REST
-            },
-        );
-        assert_eq!(
-            moves,
-            [(LogSlot(2), Move::Flush), (LogSlot(7), Move::Flush)]
-        );
+        let moves =
+            plan(&[view(9000, 7, 0), view(9000, 2, 0)], Aim { free_through: Some(9), ..REST });
+        assert_eq!(moves, [(LogSlot(2), Move::Flush), (LogSlot(7), Move::Flush)]);
     }
 }

@@ -49,21 +49,14 @@ impl EpochHistory {
     /// Records that the batch at `start` is of `epoch`. The first start of an epoch counts; entries that contradict the new one
     /// (an epoch or a start not below its own) go. Returns whether anything changed.
     pub fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
-        assert!(
-            epoch.0 >= 0 && start.is_valid(),
-            "epoch {epoch} at offset {start}"
-        );
+        assert!(epoch.0 >= 0 && start.is_valid(), "epoch {epoch} at offset {start}");
         if let Some(last) = self.entries.last()
             && last.epoch == epoch
             && start >= last.start
         {
             return false;
         }
-        while self
-            .entries
-            .last()
-            .is_some_and(|last| last.epoch >= epoch || last.start >= start)
-        {
+        while self.entries.last().is_some_and(|last| last.epoch >= epoch || last.start >= start) {
             self.entries.pop();
         }
         self.entries.push(EpochStart { epoch, start });
@@ -86,9 +79,7 @@ impl EpochHistory {
         }
         let higher = self.entries.partition_point(|entry| entry.epoch <= epoch);
         let end = self.entries.get(higher)?.start;
-        let floor = higher
-            .checked_sub(1)
-            .map_or(epoch, |floor| self.entries[floor].epoch);
+        let floor = higher.checked_sub(1).map_or(epoch, |floor| self.entries[floor].epoch);
         Some((floor, end))
     }
 
@@ -159,10 +150,7 @@ impl EpochHistory {
         for (n, line) in lines.enumerate() {
             let mut fields = line.split_whitespace();
             let entry = (|| {
-                Some((
-                    fields.next()?.parse::<i32>().ok()?,
-                    fields.next()?.parse::<i64>().ok()?,
-                ))
+                Some((fields.next()?.parse::<i32>().ok()?, fields.next()?.parse::<i64>().ok()?))
             })();
             match (entry, fields.next()) {
                 (Some((epoch, start)), None) if epoch >= 0 && start >= 0 => {
@@ -172,11 +160,7 @@ impl EpochHistory {
             }
             read += 1;
         }
-        if read != count {
-            Err(bad(2, "count differs from the entries"))
-        } else {
-            Ok(history)
-        }
+        if read != count { Err(bad(2, "count differs from the entries")) } else { Ok(history) }
     }
 }
 
@@ -188,16 +172,12 @@ mod tests {
         EpochHistory {
             entries: entries
                 .iter()
-                .map(|&(e, s)| EpochStart {
-                    epoch: LeaderEpoch(e),
-                    start: Offset(s),
-                })
+                .map(|&(e, s)| EpochStart { epoch: LeaderEpoch(e), start: Offset(s) })
                 .collect(),
         }
     }
     fn end(h: &EpochHistory, epoch: i32) -> Option<(i32, i64)> {
-        h.end_for_epoch(LeaderEpoch(epoch), Offset(100))
-            .map(|(e, o)| (e.0, o.0))
+        h.end_for_epoch(LeaderEpoch(epoch), Offset(100)).map(|(e, o)| (e.0, o.0))
     }
 
     #[test]
@@ -221,11 +201,7 @@ mod tests {
         assert_eq!(end(&EpochHistory::new(), 0), None);
         let h = history(&[(2, 5), (4, 10), (7, 30)]);
         assert_eq!(end(&h, -1), None);
-        assert_eq!(
-            end(&h, 1),
-            Some((1, 5)),
-            "before all known: ends where they begin"
-        );
+        assert_eq!(end(&h, 1), Some((1, 5)), "before all known: ends where they begin");
         assert_eq!(end(&h, 2), Some((2, 10)));
         assert_eq!(end(&h, 3), Some((2, 10)));
         assert_eq!(end(&h, 4), Some((4, 30)));

@@ -23,19 +23,13 @@ pub(crate) struct Held<'a, T> {
 
 impl<T> Lock<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self {
-            value: RefCell::new(Some(value)),
-            waiting: RefCell::default(),
-        }
+        Self { value: RefCell::new(Some(value)), waiting: RefCell::default() }
     }
 
     /// Waits until nobody holds it. No order among those who wait.
     pub(crate) async fn hold(&self) -> Held<'_, T> {
         poll_fn(|context| match self.value.take() {
-            Some(value) => Poll::Ready(Held {
-                lock: self,
-                value: Some(value),
-            }),
+            Some(value) => Poll::Ready(Held { lock: self, value: Some(value) }),
             None => {
                 self.waiting.borrow_mut().push(context.waker().clone());
                 Poll::Pending
@@ -48,16 +42,12 @@ impl<T> Lock<T> {
 impl<T> Deref for Held<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        self.value
-            .as_ref()
-            .unwrap_or_else(|| panic!("a held value is there until the drop"))
+        self.value.as_ref().unwrap_or_else(|| panic!("a held value is there until the drop"))
     }
 }
 impl<T> DerefMut for Held<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.value
-            .as_mut()
-            .unwrap_or_else(|| panic!("a held value is there until the drop"))
+        self.value.as_mut().unwrap_or_else(|| panic!("a held value is there until the drop"))
     }
 }
 

@@ -241,8 +241,7 @@ impl Log {
 
     /// The fenced range that holds `offset`, if any.
     pub(crate) fn fence_at(&self, offset: Offset) -> Option<(Offset, Offset)> {
-        self.fences()
-            .find(|(from, to)| *from <= offset && offset < *to)
+        self.fences().find(|(from, to)| *from <= offset && offset < *to)
     }
 
     /// Where reading from `offset` must stop: the first fence after it.

@@ -25,12 +25,7 @@ pub(crate) struct ProducerBudget {
 
 impl ProducerBudget {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            max,
-            total: 0,
-            by_count: BTreeSet::new(),
-            evicted: 0,
-        }
+        Self { max, total: 0, by_count: BTreeSet::new(), evicted: 0 }
     }
 
     /// Producers of all logs.

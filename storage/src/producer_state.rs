@@ -33,11 +33,7 @@ pub enum Checked {
     Accept,
     /// It was appended before, at these offsets; `end` is the last offset + 1. `timestamp` is the batch's largest (the append
     /// time in a LogAppendTime topic).
-    Duplicate {
-        base: Offset,
-        end: Offset,
-        timestamp: i64,
-    },
+    Duplicate { base: Offset, end: Offset, timestamp: i64 },
 }
 
 /// One remembered batch.
@@ -205,9 +201,7 @@ impl ProducerStates {
     }
 
     fn get(&self, producer_id: i64) -> Option<&ProducerState> {
-        self.by_id
-            .get(&producer_id)
-            .map(|&slot| &self.nodes[slot as usize].state)
+        self.by_id.get(&producer_id).map(|&slot| &self.nodes[slot as usize].state)
     }
 
     /// Judges a client's batch; only producer fields and `last_offset_delta` are looked at. Changes nothing.
@@ -243,11 +237,7 @@ impl ProducerStates {
             });
         }
         // A higher epoch begins anew; so does an epoch that has no batch yet (it came with a marker).
-        let last = if epoch > state.epoch {
-            i32::from(NONE)
-        } else {
-            state.last_sequence()
-        };
+        let last = if epoch > state.epoch { i32::from(NONE) } else { state.last_sequence() };
         let expected = if last < 0 { 0 } else { next_sequence(last, 1) };
         if state.epoch >= 0 && batch.base_sequence != expected {
             return Err(AppendError::OutOfOrderSequence {
@@ -338,18 +328,12 @@ impl ProducerStates {
 
     /// Forgets everything (the log was truncated to below what is known: replay follows).
     pub fn clear(&mut self) {
-        *self = Self {
-            evicted: self.evicted,
-            ..Self::new(self.max)
-        };
+        *self = Self { evicted: self.evicted, ..Self::new(self.max) };
     }
 
     /// Every producer, by id (DescribeProducers).
     pub fn views(&self) -> Vec<ProducerView> {
-        self.by_id
-            .values()
-            .map(|&slot| self.nodes[slot as usize].state.view())
-            .collect()
+        self.by_id.values().map(|&slot| self.nodes[slot as usize].state.view()).collect()
     }
 
     // ---- bytes ---------------------------------------------------------------------------------------------------------------
@@ -386,10 +370,7 @@ impl ProducerStates {
         }
         // The file has no order of activity: the newest batch's offset is one (markers are not batches, but nearly so).
         states.sort_by_key(|state| {
-            (
-                state.last().map_or(-1, |batch| batch.last_offset),
-                state.producer_id,
-            )
+            (state.last().map_or(-1, |batch| batch.last_offset), state.producer_id)
         });
         Ok(Self::from_states(states, max))
     }
@@ -492,11 +473,8 @@ impl ProducerStates {
                 if self.len() >= self.max {
                     self.evict_oldest();
                 }
-                let node = Node {
-                    state: ProducerState::new(producer_id, epoch),
-                    older: NIL,
-                    newer: NIL,
-                };
+                let node =
+                    Node { state: ProducerState::new(producer_id, epoch), older: NIL, newer: NIL };
                 let slot = match self.free.pop() {
                     Some(slot) => {
                         self.nodes[slot as usize] = node;
@@ -530,10 +508,7 @@ impl ProducerStates {
     /// Gives back the memory of free slots.
     fn compact(&mut self) {
         let states: Vec<ProducerState> = self.states().copied().collect();
-        *self = Self {
-            evicted: self.evicted,
-            ..Self::from_states(states, self.max)
-        };
+        *self = Self { evicted: self.evicted, ..Self::from_states(states, self.max) };
     }
 
     fn link_newest(&mut self, slot: u32) {
@@ -606,12 +581,7 @@ fn take_entry(at: &mut &[u8]) -> Option<ProducerState> {
         ..ProducerState::new(producer_id, epoch)
     };
     if last_offset >= 0 {
-        state.push(BatchMetadata {
-            last_sequence,
-            offset_delta,
-            last_offset,
-            timestamp,
-        });
+        state.push(BatchMetadata { last_sequence, offset_delta, last_offset, timestamp });
     }
     Some(state)
 }
@@ -638,11 +608,7 @@ fn open(bytes: &[u8], version: i16) -> Result<&[u8], StateError> {
     }
     let stored = u32::from_be_bytes(take(&mut at).ok_or(short)?);
     let computed = checksum(at);
-    if stored == computed {
-        Ok(at)
-    } else {
-        Err(StateError::Crc { stored, computed })
-    }
+    if stored == computed { Ok(at) } else { Err(StateError::Crc { stored, computed }) }
 }
 
 /// A count that the rest can hold, so that no memory is taken on its word alone.

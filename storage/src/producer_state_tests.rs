@@ -34,10 +34,7 @@ struct Log {
 
 impl Log {
     fn new() -> Self {
-        Self {
-            states: ProducerStates::new(100),
-            end: 0,
-        }
+        Self { states: ProducerStates::new(100), end: 0 }
     }
     fn append(
         &mut self,
@@ -46,14 +43,7 @@ impl Log {
         sequence: i32,
         count: i32,
     ) -> Result<Checked, AppendError> {
-        let header = batch(
-            producer_id,
-            epoch,
-            sequence,
-            count,
-            self.end,
-            1_000 + self.end,
-        );
+        let header = batch(producer_id, epoch, sequence, count, self.end, 1_000 + self.end);
         let checked = self.states.check(&header)?;
         if checked == Checked::Accept {
             self.states.apply(&header);
@@ -74,11 +64,7 @@ fn duplicate(base: i64, count: i64) -> Result<Checked, AppendError> {
     })
 }
 fn out_of_order(producer_id: i64, expected: i32, got: i32) -> Result<Checked, AppendError> {
-    Err(AppendError::OutOfOrderSequence {
-        producer_id,
-        expected,
-        got,
-    })
+    Err(AppendError::OutOfOrderSequence { producer_id, expected, got })
 }
 
 #[test]
@@ -95,11 +81,7 @@ fn sequences_follow() {
     assert_eq!(log.append(7, 0, 3, 2), accepted());
     assert_eq!(log.append(7, 0, 6, 1), out_of_order(7, 5, 6));
     assert_eq!(log.append(7, 0, 5, 1), accepted());
-    assert_eq!(
-        log.append(8, 0, 0, 1),
-        accepted(),
-        "another producer has its own"
-    );
+    assert_eq!(log.append(8, 0, 0, 1), accepted(), "another producer has its own");
 }
 
 #[test]
@@ -122,27 +104,15 @@ fn epochs() {
     assert_eq!(log.append(7, 5, 0, 2), accepted());
     assert_eq!(
         log.append(7, 4, 2, 1),
-        Err(AppendError::InvalidProducerEpoch {
-            producer_id: 7,
-            current: 5,
-            got: 4
-        })
+        Err(AppendError::InvalidProducerEpoch { producer_id: 7, current: 5, got: 4 })
     );
-    assert_eq!(
-        log.append(7, 6, 2, 1),
-        out_of_order(7, 0, 2),
-        "a new epoch starts at 0"
-    );
+    assert_eq!(log.append(7, 6, 2, 1), out_of_order(7, 0, 2), "a new epoch starts at 0");
     assert_eq!(log.append(7, 6, 0, 2), accepted());
     assert_eq!(log.append(7, 6, 0, 2), duplicate(2, 2));
     // Batches of the older epoch are forgotten, even the exact one.
     assert_eq!(
         log.append(7, 5, 0, 2),
-        Err(AppendError::InvalidProducerEpoch {
-            producer_id: 7,
-            current: 6,
-            got: 5
-        })
+        Err(AppendError::InvalidProducerEpoch { producer_id: 7, current: 6, got: 5 })
     );
 }
 
@@ -256,10 +226,7 @@ fn own_bytes_keep_all_five_batches() {
     assert_eq!(read.to_bytes(), bytes);
     for n in 2..7 {
         assert!(
-            matches!(
-                read.check(&batch(20, 1, n, 1, 0, 0)),
-                Ok(Checked::Duplicate { .. })
-            ),
+            matches!(read.check(&batch(20, 1, n, 1, 0, 0)), Ok(Checked::Duplicate { .. })),
             "{n}"
         );
     }
@@ -274,25 +241,16 @@ fn kafka_snapshot_keeps_the_newest_batch() {
     // The first entry is producer 10: epoch 0, last sequence 2, last offset 9, delta 2.
     assert_eq!(bytes[6..10], [0, 0, 0, 3]);
     assert_eq!(bytes[10..20], [0, 0, 0, 0, 0, 0, 0, 10, 0, 0]);
-    assert_eq!(
-        bytes[20..36],
-        [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 2]
-    );
+    assert_eq!(bytes[20..36], [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 2]);
     let read = ProducerStates::from_snapshot(&bytes, 10).unwrap();
     assert_eq!(read.views(), states.views());
     assert_eq!(
         read.check(&batch(20, 1, 6, 1, 0, 0)),
-        Ok(Checked::Duplicate {
-            base: Offset(6),
-            end: Offset(7),
-            timestamp: 100
-        })
+        Ok(Checked::Duplicate { base: Offset(6), end: Offset(7), timestamp: 100 })
     );
     assert!(read.check(&batch(20, 1, 5, 1, 0, 0)).is_err());
     assert_eq!(
-        ProducerStates::from_snapshot(&ProducerStates::new(1).to_snapshot(), 1)
-            .unwrap()
-            .len(),
+        ProducerStates::from_snapshot(&ProducerStates::new(1).to_snapshot(), 1).unwrap().len(),
         0
     );
 }
@@ -368,11 +326,7 @@ fn random_appends_agree_with_a_plain_model() {
             .take(BATCHES_KEPT)
             .find(|b| epoch == known.0 && (b.0, b.1) == (sequence, last));
         let follows = known.1.last().is_none_or(|b| {
-            if epoch > known.0 {
-                sequence == 0
-            } else {
-                sequence == next_sequence(b.1, 1)
-            }
+            if epoch > known.0 { sequence == 0 } else { sequence == next_sequence(b.1, 1) }
         });
         match (recent, epoch < known.0, follows) {
             (Some(b), ..) => {

@@ -16,12 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// What a token waits for.
 #[derive(Clone, Copy, Debug)]
 enum Ask {
-    Batches {
-        from: Offset,
-        upto: Offset,
-        max_bytes: usize,
-        at_least_one: bool,
-    },
+    Batches { from: Offset, upto: Offset, max_bytes: usize, at_least_one: bool },
     Time(i64),
     MaxTimestamp,
 }
@@ -62,11 +57,7 @@ impl Store {
         let offsets = log.offsets;
         if from < offsets.log_start || from > offsets.log_end {
             let (log_start, high_watermark) = (offsets.log_start, offsets.high_watermark);
-            return Err(ReadError::OutOfRange {
-                offset: from,
-                log_start,
-                high_watermark,
-            });
+            return Err(ReadError::OutOfRange { offset: from, log_start, high_watermark });
         }
         if let Some((_, next)) = log.fence_at(from) {
             return Err(ReadError::Damaged { offset: from, next });
@@ -86,37 +77,25 @@ impl Store {
             self.log(slot).id
         );
         self.stats.cold_reads += 1;
-        let ask = Ask::Batches {
-            from,
-            upto,
-            max_bytes,
-            at_least_one,
-        };
+        let ask = Ask::Batches { from, upto, max_bytes, at_least_one };
         let now = self.io.now();
         let ahead = &mut self.reads.ahead;
-        Ok(
-            match ahead.take(slot, from, upto, max_bytes, at_least_one, now) {
-                Taken::Batches(batches, stream) => {
-                    self.stats.ahead_hits += 1;
-                    self.stats.cold_bytes += bytes_of(&batches);
-                    self.read_ahead(stream);
-                    Read::Ready(batches)
-                }
-                Taken::Soon(stream) => {
-                    self.stats.ahead_hits += 1;
-                    let token = self.token(slot, ask);
-                    let waiting = Waiting {
-                        token,
-                        upto,
-                        max_bytes,
-                        at_least_one,
-                    };
-                    self.reads.ahead.wait(stream, waiting);
-                    Read::Pending(token)
-                }
-                Taken::Nothing => Read::Pending(self.ask(slot, ask)),
-            },
-        )
+        Ok(match ahead.take(slot, from, upto, max_bytes, at_least_one, now) {
+            Taken::Batches(batches, stream) => {
+                self.stats.ahead_hits += 1;
+                self.stats.cold_bytes += bytes_of(&batches);
+                self.read_ahead(stream);
+                Read::Ready(batches)
+            }
+            Taken::Soon(stream) => {
+                self.stats.ahead_hits += 1;
+                let token = self.token(slot, ask);
+                let waiting = Waiting { token, upto, max_bytes, at_least_one };
+                self.reads.ahead.wait(stream, waiting);
+                Read::Pending(token)
+            }
+            Taken::Nothing => Read::Pending(self.ask(slot, ask)),
+        })
     }
 
     /// `None` when `from` is not in memory.
@@ -161,27 +140,20 @@ impl Store {
                 }
                 _ => {
                     out.extend(
-                        run.take()
-                            .and_then(|(sequence, at, len)| wal.slice(sequence, at, len)),
+                        run.take().and_then(|(sequence, at, len)| wal.slice(sequence, at, len)),
                     );
                     run = Some((cached.sequence, cached.at, cached.len));
                 }
             }
         }
-        out.extend(
-            run.take()
-                .and_then(|(sequence, at, len)| wal.slice(sequence, at, len)),
-        );
+        out.extend(run.take().and_then(|(sequence, at, len)| wal.slice(sequence, at, len)));
         assert_eq!(
             out.iter().map(Bytes::len).sum::<usize>(),
             total,
             "a cached frame is not in memory"
         );
         if copy {
-            out = out
-                .iter()
-                .map(|bytes| Bytes::copy_from_slice(bytes))
-                .collect();
+            out = out.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
         }
         Some(out)
     }
@@ -238,12 +210,7 @@ impl Store {
         let failed = log.failed.clone().map(Error::Failed);
         let reason = failed.or_else(|| self.turn.short.clone());
         match ask {
-            Ask::Batches {
-                from,
-                upto,
-                max_bytes,
-                at_least_one,
-            } => {
+            Ask::Batches { from, upto, max_bytes, at_least_one } => {
                 let reserve = max_bytes.max(COLD_MIN);
                 if self.reads.reserved > 0
                     && self.reads.reserved + reserve > self.options.cold_read_bytes_max
@@ -256,11 +223,7 @@ impl Store {
                 self.reads.reserved += reserve;
                 self.tasks.spawn(Class::Read, async move {
                     let result = disk.read_on(from, upto, max_bytes, at_least_one).await;
-                    Outcome::Read {
-                        token,
-                        reserved: reserve,
-                        result,
-                    }
+                    Outcome::Read { token, reserved: reserve, result }
                 });
             }
             Ask::Time(_) | Ask::MaxTimestamp => {
@@ -303,9 +266,8 @@ impl Store {
         ask: Ask,
         reason: Option<Error>,
     ) -> bool {
-        let closed = self
-            .any_log(slot)
-            .is_some_and(|log| matches!(log.dir, crate::log::Dir::Closed(_)));
+        let closed =
+            self.any_log(slot).is_some_and(|log| matches!(log.dir, crate::log::Dir::Closed(_)));
         match reason {
             Some(reason) if closed => {
                 self.answer(token, ask, reason);
@@ -327,10 +289,8 @@ impl Store {
         let Store { wal, logs, .. } = self;
         let log = logs[slot.0 as usize].as_ref()?;
         let first = log.position(log.offsets.flushed.max(log.offsets.log_start));
-        let committed = log
-            .index
-            .range(first..)
-            .take_while(|cached| cached.end <= log.offsets.high_watermark);
+        let committed =
+            log.index.range(first..).take_while(|cached| cached.end <= log.offsets.high_watermark);
         let mut newest: Option<(i64, Bytes)> = None;
         for cached in committed {
             let bytes = wal.slice(cached.sequence, cached.at, cached.len)?;
@@ -366,25 +326,14 @@ impl Store {
             Err(_) => {}
         }
         let asked = self.reads.wanted.get(&token).copied();
-        if let (
-            Some((
-                slot,
-                Ask::Batches {
-                    from, max_bytes, ..
-                },
-                _,
-            )),
-            Ok((batches, end)),
-        ) = (asked, &result)
+        if let (Some((slot, Ask::Batches { from, max_bytes, .. }, _)), Ok((batches, end))) =
+            (asked, &result)
             && !batches.is_empty()
             && self.options.read_ahead_bytes_max > 0
             && self.any_log(slot).is_some_and(|log| !log.deleted)
         {
             let now = self.io.now();
-            let begun = self
-                .reads
-                .ahead
-                .on_cold_read(slot, from, *end, max_bytes, now);
+            let begun = self.reads.ahead.on_cold_read(slot, from, *end, max_bytes, now);
             if let Some(stream) = begun {
                 self.read_ahead(stream);
             }
@@ -403,11 +352,7 @@ impl Store {
         {
             // Segments went while this read was under way: it may have found only what lies behind them.
             let (log_start, high_watermark) = (log.offsets.log_start, log.offsets.high_watermark);
-            result = Err(ReadError::OutOfRange {
-                offset: from,
-                log_start,
-                high_watermark,
-            });
+            result = Err(ReadError::OutOfRange { offset: from, log_start, high_watermark });
         }
         self.events.push_back(Event::ReadDone { token, result });
     }
@@ -423,12 +368,7 @@ impl Store {
         let Some(log) = self.any_log(wish.slot).filter(|log| !log.deleted) else {
             return;
         };
-        let Offsets {
-            log_start,
-            flushed,
-            high_watermark,
-            ..
-        } = log.offsets;
+        let Offsets { log_start, flushed, high_watermark, .. } = log.offsets;
         let upto = flushed.min(high_watermark).min(log.next_fence(wish.from));
         if wish.from < log_start || wish.from >= upto || log.fence_at(wish.from).is_some() {
             return;
@@ -461,12 +401,7 @@ impl Store {
 
     /// A read that waited for a window: from it, or by itself if there is none.
     fn serve_waiting(&mut self, waiting: Waiting) {
-        let Waiting {
-            token,
-            upto,
-            max_bytes,
-            at_least_one,
-        } = waiting;
+        let Waiting { token, upto, max_bytes, at_least_one } = waiting;
         let Some((slot, ask @ Ask::Batches { from, .. }, _)) =
             self.reads.wanted.get(&token).copied()
         else {
@@ -508,9 +443,9 @@ impl Store {
             Err(Error::Io(error)) => error.is_not_found(),
             // Records were deleted, and this is one of them.
             Ok(Some(found)) => match self.reads.wanted.get(&token) {
-                Some((slot, Ask::Time(_), _)) => self
-                    .any_log(*slot)
-                    .is_some_and(|log| found.offset < log.offsets.log_start),
+                Some((slot, Ask::Time(_), _)) => {
+                    self.any_log(*slot).is_some_and(|log| found.offset < log.offsets.log_start)
+                }
                 _ => false,
             },
             _ => false,
@@ -544,14 +479,12 @@ fn first_record(batch: &[u8], log_start: Offset, timestamp: i64) -> Option<TimeO
     let view = BatchView::parse(batch).ok()?;
     let records = view.decompressed(DECOMPRESSED_BYTES_MAX).ok()?;
     let header = view.header();
-    Records::new(&records, header)
-        .filter_map(Result::ok)
-        .find_map(|record| {
-            let found = TimeOffset {
-                offset: record.offset(header),
-                timestamp: record.timestamp(header).0,
-                leader_epoch: header.partition_leader_epoch,
-            };
-            (found.offset >= log_start && found.timestamp >= timestamp).then_some(found)
-        })
+    Records::new(&records, header).filter_map(Result::ok).find_map(|record| {
+        let found = TimeOffset {
+            offset: record.offset(header),
+            timestamp: record.timestamp(header).0,
+            leader_epoch: header.partition_leader_epoch,
+        };
+        (found.offset >= log_start && found.timestamp >= timestamp).then_some(found)
+    })
 }

@@ -50,15 +50,14 @@ pub fn plan(view: &LogView, now: i64, config: &LogConfig) -> Plan {
     if config.delete {
         if let Ok(retained) = u64::try_from(config.retention_bytes) {
             let mut over = size.saturating_sub(retained);
-            plan.reasons.size = take(&mut rest, view, |segment, _| {
-                match over.checked_sub(segment.size_bytes) {
+            plan.reasons.size =
+                take(&mut rest, view, |segment, _| match over.checked_sub(segment.size_bytes) {
                     Some(left) if size >= retained => {
                         over = left;
                         true
                     }
                     _ => false,
-                }
-            });
+                });
         }
         if config.retention_ms >= 0 {
             plan.reasons.time = take(&mut rest, view, |segment, _| {
@@ -72,11 +71,7 @@ pub fn plan(view: &LogView, now: i64, config: &LogConfig) -> Plan {
             });
         }
     }
-    let Reasons {
-        log_start,
-        size,
-        time,
-    } = plan.reasons;
+    let Reasons { log_start, size, time } = plan.reasons;
     if log_start + size + time > 0 {
         plan.roll = rest.is_empty();
         plan.delete_below = Some(rest.first().map_or(view.log_end, |segment| segment.base));
@@ -124,19 +119,10 @@ mod tests {
             })
             .collect();
         let end = segments.last().map_or(Offset(0), |segment| segment.end);
-        LogView {
-            segments,
-            log_start: Offset(0),
-            high_watermark: end,
-            log_end: end,
-        }
+        LogView { segments, log_start: Offset(0), high_watermark: end, log_end: end }
     }
     fn config(retention_ms: i64, retention_bytes: i64) -> LogConfig {
-        LogConfig {
-            retention_ms,
-            retention_bytes,
-            ..LogConfig::default()
-        }
+        LogConfig { retention_ms, retention_bytes, ..LogConfig::default() }
     }
     /// (roll, delete below) at time 10,000.
     fn planned(view: &LogView, config: &LogConfig) -> (bool, Option<i64>) {
@@ -148,11 +134,7 @@ mod tests {
     fn by_time() {
         let log = view(&[(10, 1_000), (10, 5_000), (10, 9_000)]);
         assert_eq!(planned(&log, &config(-1, -1)), (false, None));
-        assert_eq!(
-            planned(&log, &config(9_000, -1)),
-            (false, None),
-            "exactly as old is kept"
-        );
+        assert_eq!(planned(&log, &config(9_000, -1)), (false, None), "exactly as old is kept");
         assert_eq!(planned(&log, &config(8_999, -1)), (false, Some(100)));
         assert_eq!(planned(&log, &config(4_999, -1)), (false, Some(200)));
         assert_eq!(
@@ -167,19 +149,13 @@ mod tests {
             (false, None)
         );
         // Without timestamps: the last write, 3,000 ms ago.
-        assert_eq!(
-            planned(&view(&[(10, -1), (10, 9_999)]), &config(3_000, -1)),
-            (false, None)
-        );
+        assert_eq!(planned(&view(&[(10, -1), (10, 9_999)]), &config(3_000, -1)), (false, None));
         assert_eq!(
             planned(&view(&[(10, -1), (10, 9_999)]), &config(2_999, -1)),
             (false, Some(100))
         );
         // A time in the future never expires.
-        assert_eq!(
-            planned(&view(&[(10, i64::MAX), (10, 0)]), &config(0, -1)),
-            (false, None)
-        );
+        assert_eq!(planned(&view(&[(10, i64::MAX), (10, 0)]), &config(0, -1)), (false, None));
     }
 
     #[test]
@@ -187,11 +163,7 @@ mod tests {
         let log = view(&[(100, 9_999), (100, 9_999), (50, 9_999)]);
         let by = |bytes| planned(&log, &config(-1, bytes));
         assert_eq!(by(250), (false, None));
-        assert_eq!(
-            by(151),
-            (false, None),
-            "a segment goes only if enough is left without it"
-        );
+        assert_eq!(by(151), (false, None), "a segment goes only if enough is left without it");
         assert_eq!(by(150), (false, Some(100)));
         assert_eq!(by(51), (false, Some(100)));
         assert_eq!(by(50), (false, Some(200)));
@@ -201,28 +173,13 @@ mod tests {
     #[test]
     fn by_log_start() {
         let mut log = view(&[(10, 9_999), (10, 9_999), (10, 9_999)]);
-        for (log_start, below) in [
-            (0, None),
-            (99, None),
-            (100, Some(100)),
-            (250, Some(200)),
-            (300, Some(200)),
-        ] {
+        for (log_start, below) in
+            [(0, None), (99, None), (100, Some(100)), (250, Some(200)), (300, Some(200))]
+        {
             log.log_start = Offset(log_start);
-            assert_eq!(
-                planned(&log, &config(-1, -1)),
-                (false, below),
-                "{log_start}"
-            );
-            let kept = LogConfig {
-                delete: false,
-                ..config(0, 0)
-            };
-            assert_eq!(
-                planned(&log, &kept),
-                (false, below),
-                "{log_start}: without `delete` too"
-            );
+            assert_eq!(planned(&log, &config(-1, -1)), (false, below), "{log_start}");
+            let kept = LogConfig { delete: false, ..config(0, 0) };
+            assert_eq!(planned(&log, &kept), (false, below), "{log_start}: without `delete` too");
         }
     }
 
@@ -231,14 +188,7 @@ mod tests {
         let mut log = view(&[(100, 9_999), (100, 9_999), (100, 1_000), (100, 9_999)]);
         log.log_start = Offset(150);
         let plan = plan(&log, 10_000, &config(5_000, 200));
-        assert_eq!(
-            plan.reasons,
-            Reasons {
-                log_start: 1,
-                size: 1,
-                time: 1
-            }
-        );
+        assert_eq!(plan.reasons, Reasons { log_start: 1, size: 1, time: 1 });
         assert_eq!(plan.delete_below, Some(Offset(300)));
     }
 

@@ -110,16 +110,8 @@ mod tests {
 
     #[test]
     fn there_and_back_and_every_damaged_byte_is_seen() {
-        let facts = Facts {
-            size: 77,
-            batches: 3,
-            ..Facts::new(Offset(5), 9)
-        };
-        let seal = Seal {
-            facts,
-            index_crc: 1,
-            time_index_crc: 2,
-        };
+        let facts = Facts { size: 77, batches: 3, ..Facts::new(Offset(5), 9) };
+        let seal = Seal { facts, index_crc: 1, time_index_crc: 2 };
         let bytes = seal.to_bytes();
         assert_eq!(Seal::from_bytes(&bytes), Some(seal));
         for at in 0..bytes.len() {
@@ -133,11 +125,7 @@ mod tests {
 
     #[test]
     fn another_format_is_told_from_damage() {
-        let seal = Seal {
-            facts: Facts::new(Offset(5), 9),
-            index_crc: 1,
-            time_index_crc: 2,
-        };
+        let seal = Seal { facts: Facts::new(Offset(5), 9), index_crc: 1, time_index_crc: 2 };
         let mut bytes = seal.to_bytes();
         assert_eq!(Seal::foreign_format(&bytes), None);
         bytes[9] = 2;

@@ -41,11 +41,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(reserve: u64, space: Option<Space>) -> Ledger {
-        Ledger {
-            reserve,
-            space,
-            ..Ledger::default()
-        }
+        Ledger { reserve, space, ..Ledger::default() }
     }
     /// As last looked at.
     pub(crate) fn space(&self) -> Option<Space> {
@@ -61,15 +57,11 @@ impl Ledger {
     /// By reckoning; `None` as long as nobody has looked.
     pub(crate) fn available(&self) -> Option<u64> {
         let gone = self.taken + self.under_way;
-        self.space
-            .map(|space| space.available_bytes.saturating_sub(gone))
+        self.space.map(|space| space.available_bytes.saturating_sub(gone))
     }
     /// Whether `mark` bytes are left when `more` have been taken.
     pub(crate) fn is_above(&self, mark: u64, more: u64) -> bool {
-        mark == 0
-            || self
-                .available()
-                .is_none_or(|available| available >= mark.saturating_add(more))
+        mark == 0 || self.available().is_none_or(|available| available >= mark.saturating_add(more))
     }
     /// Something begins that may take so much.
     pub(crate) fn begin(&mut self, bytes: u64) {
@@ -105,9 +97,7 @@ impl Store {
         }
         self.turn.appended_since_space = 0;
         let (io, data) = (self.io.clone(), self.options.data.clone());
-        self.tasks.spawn(Class::Maintenance, async move {
-            Outcome::Space(io.space(&data).await)
-        });
+        self.tasks.spawn(Class::Maintenance, async move { Outcome::Space(io.space(&data).await) });
     }
 
     /// Looked at each second while something is going on.
@@ -125,18 +115,14 @@ impl Store {
         let (reserve, floor) = (self.turn.ledger.reserve(), self.turn.ledger.floor());
         self.weigh(0);
         // A little more than the mark, or it would be met again at once.
-        let enough = self
-            .turn
-            .ledger
-            .is_above(reserve + reserve / 64, self.unflushed_bytes)
+        let enough = self.turn.ledger.is_above(reserve + reserve / 64, self.unflushed_bytes)
             && (self.wal.files.spares() > 0 || self.may_make_file());
         if enough && self.turn.refusing.take().is_some() {
             self.turn.refused = true;
         }
         if available < floor {
-            self.turn.full = Some(format!(
-                "{available} bytes available, {floor} are kept for the next start"
-            ));
+            self.turn.full =
+                Some(format!("{available} bytes available, {floor} are kept for the next start"));
             self.keep_files();
         } else if !self.is_stopping() && self.turn.full.take().is_some() {
             // A stop tries each log once, and says why something is left.
@@ -225,12 +211,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_since_the_last_look_is_reckoned_with() {
-        let space = |available_bytes| {
-            Some(Space {
-                total_bytes: 1 << 30,
-                available_bytes,
-            })
-        };
+        let space = |available_bytes| Some(Space { total_bytes: 1 << 30, available_bytes });
         let mut ledger = Ledger::new(1 << 20, None);
         assert!(ledger.is_above(1 << 20, 1 << 40), "nobody has looked");
         assert!(ledger.begin_look() && !ledger.begin_look());
@@ -243,13 +224,7 @@ mod tests {
         assert!(ledger.begin_look());
         ledger.end_look(space(900));
         assert_eq!(ledger.available(), Some(900));
-        assert_eq!(
-            (ledger.floor(), Ledger::new(1 << 40, None).floor()),
-            (256 << 10, FLOOR_MAX)
-        );
-        assert!(
-            Ledger::new(0, space(0)).is_above(0, 1),
-            "without a reserve the device says it"
-        );
+        assert_eq!((ledger.floor(), Ledger::new(1 << 40, None).floor()), (256 << 10, FLOOR_MAX));
+        assert!(Ledger::new(0, space(0)).is_above(0, 1), "without a reserve the device says it");
     }
 }

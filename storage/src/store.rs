@@ -76,12 +76,19 @@ pub enum Event {
     /// The log start moved (retention, DeleteRecords): durable now.
     LogStartMoved(LogSlot),
     /// A log became read-only.
-    LogFailed { slot: LogSlot, reason: String },
+    LogFailed {
+        slot: LogSlot,
+        reason: String,
+    },
     /// The core's chain became read-only: every log of the core.
-    ChainFailed { reason: String },
+    ChainFailed {
+        reason: String,
+    },
     /// Clients' appends are refused for want of space since now, and why; `None`: they are taken again. Reads, deletions and
     /// the server's own appends go on meanwhile.
-    Space { refusing: Option<String> },
+    Space {
+        refusing: Option<String>,
+    },
     /// [`Store::delete`] is durable.
     Deleted(LogId),
     /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or [`Store::left`] says what is not.
@@ -164,10 +171,7 @@ impl Store {
             options,
             io,
         };
-        for RecoveredLog {
-            id, state, config, ..
-        } in logs
-        {
+        for RecoveredLog { id, state, config, .. } in logs {
             let producers = if state.producers.is_empty() {
                 ProducerStates::new(store.options.producer_ids_max)
             } else {
@@ -197,8 +201,7 @@ impl Store {
                     .unwrap_or_else(|_| panic!("{} logs", self.logs.len()))
             }
         };
-        self.producer_budget
-            .change(LogSlot(slot), 0, log.producers.len());
+        self.producer_budget.change(LogSlot(slot), 0, log.producers.len());
         self.logs[slot as usize] = Some(log);
         let before = self.by_id.insert(id, LogSlot(slot));
         assert!(before.is_none(), "{id:?} is there twice");
@@ -346,20 +349,11 @@ impl Store {
         if let Some(reason) = &log.failed {
             return Err(Error::Failed(reason.clone()).into());
         }
-        if let Checked::Duplicate {
-            base,
-            end,
-            timestamp,
-        } = log.producers.check(&header)?
-        {
+        if let Checked::Duplicate { base, end, timestamp } = log.producers.check(&header)? {
             return Ok(Appended {
                 base_offset: base,
                 end_offset: end,
-                log_append_time: if log_append_time.is_some() {
-                    timestamp
-                } else {
-                    -1
-                },
+                log_append_time: if log_append_time.is_some() { timestamp } else { -1 },
                 log_start: log.offsets.log_start,
                 duplicate: true,
             });
@@ -395,16 +389,7 @@ impl Store {
         let now = self.io.now();
         let log = self.log_mut(slot);
         let end = header.next_offset();
-        log.on_appended(
-            Cached {
-                base,
-                end,
-                sequence,
-                at,
-                len: batch.len() as u32,
-            },
-            now,
-        );
+        log.on_appended(Cached { base, end, sequence, at, len: batch.len() as u32 }, now);
         let known = (log.producers.len(), log.producers.evicted());
         log.producers.apply(&header);
         let is_known = known == (log.producers.len(), log.producers.evicted());
@@ -495,17 +480,9 @@ impl Store {
     /// [`ReadError::OutOfRange`] beyond the high watermark.
     pub fn delete_records(&mut self, slot: LogSlot, to: Offset) -> Result<Offset, ReadError> {
         self.check_chain()?;
-        let Offsets {
-            log_start,
-            high_watermark,
-            ..
-        } = self.log(slot).offsets;
+        let Offsets { log_start, high_watermark, .. } = self.log(slot).offsets;
         if to > high_watermark || !to.is_valid() {
-            return Err(ReadError::OutOfRange {
-                offset: to,
-                log_start,
-                high_watermark,
-            });
+            return Err(ReadError::OutOfRange { offset: to, log_start, high_watermark });
         }
         if to > log_start {
             self.move_log_start(slot, to);
@@ -533,10 +510,7 @@ impl Store {
     }
     /// Why the log, or the whole chain, is read-only; `None` while it is not.
     pub fn failure(&self, slot: LogSlot) -> Option<&str> {
-        self.log(slot)
-            .failed
-            .as_deref()
-            .or(self.wal.failed.as_deref())
+        self.log(slot).failed.as_deref().or(self.wal.failed.as_deref())
     }
     /// Space of the data directory's file system, as it was when last looked at.
     pub fn space(&self) -> Option<netio::file::Space> {
@@ -629,13 +603,9 @@ impl Store {
     /// Bytes of a log that are acknowledged in class `written` or `memory` and not on the device.
     pub fn acked_not_durable(&self, slot: LogSlot) -> u64 {
         let log = self.log(slot);
-        let from = log
-            .index
-            .partition_point(|cached| cached.end <= log.offsets.durable);
-        let acked = log
-            .index
-            .range(from..)
-            .take_while(|cached| cached.end <= log.offsets.high_watermark);
+        let from = log.index.partition_point(|cached| cached.end <= log.offsets.durable);
+        let acked =
+            log.index.range(from..).take_while(|cached| cached.end <= log.offsets.high_watermark);
         acked.map(|cached| u64::from(cached.len)).sum()
     }
 

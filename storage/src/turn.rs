@@ -143,9 +143,7 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) fn control(&mut self, sequence: u64, control: Control) {
         assert!(
-            self.controls
-                .back()
-                .is_none_or(|(last, _)| *last <= sequence),
+            self.controls.back().is_none_or(|(last, _)| *last <= sequence),
             "entries come in order"
         );
         self.controls.push_back((sequence, control));
@@ -167,10 +165,7 @@ impl Store {
         self.check_space(whose, bytes)?;
         // A frame lies in one file: this batch fits none that will ever be made.
         if Group::bytes_for(bytes) as u64 > self.options.wal_file_bytes {
-            return Err(AppendError::TooLarge {
-                bytes,
-                file_bytes: self.options.wal_file_bytes,
-            });
+            return Err(AppendError::TooLarge { bytes, file_bytes: self.options.wal_file_bytes });
         }
         if self.is_stopping() {
             return Err(Error::Failed("the store stops".into()).into());
@@ -274,27 +269,14 @@ impl Store {
     fn on_outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Opened { slot, result } => self.on_opened(slot, result),
-            Outcome::Flushed {
-                slot,
-                bytes,
-                space,
-                result,
-            } => {
+            Outcome::Flushed { slot, bytes, space, result } => {
                 self.turn.ledger.end(space);
                 self.on_flushed(slot, bytes, result);
             }
             Outcome::Changed { slot, what, result } => self.on_changed(slot, what, result),
             Outcome::Retain { slot, result } => self.on_retain(slot, result),
-            Outcome::Read {
-                token,
-                reserved,
-                result,
-            } => self.on_read(token, reserved, result),
-            Outcome::Ahead {
-                stream,
-                reserved,
-                result,
-            } => self.on_ahead(stream, reserved, result),
+            Outcome::Read { token, reserved, result } => self.on_read(token, reserved, result),
+            Outcome::Ahead { stream, reserved, result } => self.on_ahead(stream, reserved, result),
             Outcome::Time { token, result } => self.on_time(token, result),
             Outcome::FileMade { recycled, result } => self.on_file_made(recycled, result),
             Outcome::FilesRemoved(result) => {
@@ -302,11 +284,9 @@ impl Store {
                 // A file that stays is not read again: its frames are of a former generation. The next recovery removes it.
                 let _ = result;
             }
-            Outcome::Checkpointed {
-                first_live,
-                through,
-                result,
-            } => self.on_checkpointed(first_live, through, result),
+            Outcome::Checkpointed { first_live, through, result } => {
+                self.on_checkpointed(first_live, through, result)
+            }
             Outcome::Space(result) => self.on_space(result),
         }
     }
@@ -337,8 +317,7 @@ impl Store {
             self.turn.controls.pop_front();
             self.on_control(control);
         }
-        self.wal
-            .evict(self.unflushed_bytes + self.options.cache_bytes as u64);
+        self.wal.evict(self.unflushed_bytes + self.options.cache_bytes as u64);
         if self.wal.failed.is_some() && !self.turn.told_failure {
             self.turn.told_failure = true;
             let reason = self.wal.failed.clone().unwrap_or_default();
@@ -416,19 +395,11 @@ impl Store {
             .filter(|slot| !self.ending.passed.contains(slot))
             .filter_map(|slot| self.flush_view(*slot, now))
             .collect();
-        let aim = flush::Aim {
-            full,
-            free_through,
-            age_ms: self.options.flush_age_ms,
-            all,
-        };
+        let aim = flush::Aim { full, free_through, age_ms: self.options.flush_age_ms, all };
         let moves = flush::plan(&views, aim);
         // Nothing large among them: look again when that may have changed.
-        self.turn.looked_at = if moves.is_empty() {
-            self.unflushed_bytes + self.options.flush_bytes / 4
-        } else {
-            0
-        };
+        self.turn.looked_at =
+            if moves.is_empty() { self.unflushed_bytes + self.options.flush_bytes / 4 } else { 0 };
         for (slot, what) in moves {
             match what {
                 Move::Flush => self.dirs.flush(slot),
@@ -469,9 +440,8 @@ impl Store {
                 other => panic!("{id:?}: {cached:?} holds {other:?}"),
             };
             let dsync = log.config.durability == Durability::Device;
-            let (sequence, place) = self.wal.put_batch(slot, &bytes, dsync, |_| {
-                batch_entry(Kind::Carry, id, &header)
-            });
+            let (sequence, place) =
+                self.wal.put_batch(slot, &bytes, dsync, |_| batch_entry(Kind::Carry, id, &header));
             self.wal.unpin(cached.sequence);
             log.index[at].sequence = sequence;
             log.index[at].at = place;
@@ -492,21 +462,13 @@ impl Store {
             && !self.ending.no_checkpoint
         {
             let pending = self.wal.first_pending();
-            let useful = self
-                .wal
-                .files
-                .oldest_full_last()
-                .is_some_and(|last| last < pending);
+            let useful = self.wal.files.oldest_full_last().is_some_and(|last| last < pending);
             if useful && !self.is_truncating() {
                 self.capture(false);
             }
         }
         let durable = self.wal.durable_through();
-        if let Some(captured) = self
-            .turn
-            .captured
-            .take_if(|captured| captured.durable <= durable)
-        {
+        if let Some(captured) = self.turn.captured.take_if(|captured| captured.durable <= durable) {
             self.write_checkpoint(captured);
         }
     }
@@ -546,31 +508,17 @@ impl Store {
             }
         }
         let durable = self.wal.want_durable();
-        self.turn.captured = Some(Captured {
-            durable,
-            head,
-            logs,
-            deleted,
-        });
+        self.turn.captured = Some(Captured { durable, head, logs, deleted });
     }
 
     fn write_checkpoint(&mut self, captured: Captured) {
         self.turn.writing_checkpoint = true;
         let (io, dir) = (self.io.clone(), self.options.data.join("wal"));
         self.tasks.spawn(Class::Flush, async move {
-            let Captured {
-                durable,
-                head,
-                logs,
-                deleted,
-            } = captured;
+            let Captured { durable, head, logs, deleted } = captured;
             let bytes = checkpoint::encode(&head, &logs, &deleted);
             let result = checkpoint::write(&io, &dir, head.core, bytes).await;
-            Outcome::Checkpointed {
-                first_live: head.first_live,
-                through: durable,
-                result,
-            }
+            Outcome::Checkpointed { first_live: head.first_live, through: durable, result }
         });
     }
 
@@ -587,9 +535,7 @@ impl Store {
         match result {
             Ok(()) => {
                 self.stats.checkpoints += 1;
-                self.turn
-                    .done_files
-                    .extend(self.wal.files.take_done(first_live));
+                self.turn.done_files.extend(self.wal.files.take_done(first_live));
                 self.keep_files();
             }
             // Tried again after a while; the WAL keeps what it has until then.
@@ -650,11 +596,8 @@ impl Store {
         {
             self.turn.removing_files = true;
             let files = std::mem::take(&mut self.turn.excess_files);
-            let (io, dir, core) = (
-                self.io.clone(),
-                self.options.data.join("wal"),
-                self.wal.chain().core,
-            );
+            let (io, dir, core) =
+                (self.io.clone(), self.options.data.join("wal"), self.wal.chain().core);
             self.tasks.spawn(Class::Maintenance, async move {
                 Outcome::FilesRemoved(recycle::remove(&io, &dir, core, files).await)
             });
@@ -722,8 +665,7 @@ impl Store {
                 } else if error.is_transient() {
                     self.ending.because(error.to_string());
                 } else {
-                    self.wal
-                        .fail(format!("a file for the write-ahead log: {error}"));
+                    self.wal.fail(format!("a file for the write-ahead log: {error}"));
                 }
             }
         }
@@ -752,10 +694,7 @@ impl Store {
         if !self.turn.retention_armed && !self.is_stopping() && self.options.retention_check_ms > 0
         {
             self.turn.retention_armed = true;
-            self.io.timer(
-                self.io.now().after_ms(self.options.retention_check_ms),
-                TIMER_RETENTION,
-            );
+            self.io.timer(self.io.now().after_ms(self.options.retention_check_ms), TIMER_RETENTION);
         }
     }
 
@@ -774,8 +713,7 @@ impl Store {
             && !self.turn.trimming;
         if !self.turn.ahead_armed && self.reads_ahead() {
             self.turn.ahead_armed = true;
-            self.io
-                .timer(self.io.now().after_ms(IDLE_MS / 2), TIMER_AHEAD);
+            self.io.timer(self.io.now().after_ms(IDLE_MS / 2), TIMER_AHEAD);
         }
         if !self.turn.care_armed && !idle && !self.ending.is_stopped() {
             self.turn.care_armed = true;

@@ -53,22 +53,8 @@ mod tests {
     use super::*;
 
     fn offsets(all: [i64; 6]) -> Offsets {
-        let [
-            log_start,
-            last_stable,
-            high_watermark,
-            durable,
-            flushed,
-            log_end,
-        ] = all.map(Offset);
-        Offsets {
-            log_start,
-            last_stable,
-            high_watermark,
-            durable,
-            flushed,
-            log_end,
-        }
+        let [log_start, last_stable, high_watermark, durable, flushed, log_end] = all.map(Offset);
+        Offsets { log_start, last_stable, high_watermark, durable, flushed, log_end }
     }
 
     #[test]

@@ -11,10 +11,7 @@ use storage::{
 };
 
 const EIO: i32 = 5;
-const LOG: LogId = LogId {
-    topic: TopicId([7; 16]),
-    partition: 0,
-};
+const LOG: LogId = LogId { topic: TopicId([7; 16]), partition: 0 };
 const SECOND: u64 = 1_000_000_000;
 
 type Order = Box<dyn FnOnce(&mut Store, LogSlot) + Send>;
@@ -104,20 +101,15 @@ fn boot(shared: &Shared, options: Options) -> Vec<Boot<()>> {
             let mut store = Store::open(io.clone(), options, logs).await.expect("open");
             let slot = match store.find(LOG) {
                 Some(slot) => slot,
-                None => store
-                    .create(LOG, "topic", LogConfig::default(), LeaderEpoch(0))
-                    .expect("new"),
+                None => {
+                    store.create(LOG, "topic", LogConfig::default(), LeaderEpoch(0)).expect("new")
+                }
             };
             let epoch = LeaderEpoch(store.epoch(slot).0 + 1);
             store.set_epoch(slot, epoch);
             shared.lock().unwrap().report = Some(report);
             io.timer(io.now().after_ms(1), 1);
-            Box::new(Host {
-                io,
-                store,
-                slot,
-                shared,
-            }) as Box<dyn Program>
+            Box::new(Host { io, store, slot, shared }) as Box<dyn Program>
         })
     });
     vec![boot]
@@ -125,9 +117,7 @@ fn boot(shared: &Shared, options: Options) -> Vec<Boot<()>> {
 
 fn batch(bytes: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
-    builder
-        .append(None, Some(&vec![b'x'; bytes]), Timestamp(1_000), &[])
-        .expect("a record");
+    builder.append(None, Some(&vec![b'x'; bytes]), Timestamp(1_000), &[]).expect("a record");
     builder.build().expect("a batch")
 }
 
@@ -143,25 +133,14 @@ impl Case {
         let shared = Shared::default();
         let mut sim = Sim::new(SimOptions::seeded(1));
         let node = sim.add_node(NodeOptions::default(), boot(&shared, options.clone()));
-        let mut case = Case {
-            sim,
-            node,
-            shared,
-            options,
-        };
+        let mut case = Case { sim, node, shared, options };
         case.until("ready", |bench| bench.ready);
         case
     }
     fn until(&mut self, what: &str, done: impl Fn(&Bench) -> bool) {
         let shared = self.shared.clone();
-        let came = self
-            .sim
-            .run_until(30 * SECOND, |_| done(&shared.lock().unwrap()));
-        assert!(
-            came,
-            "never {what}: {:?}",
-            self.shared.lock().unwrap().events
-        );
+        let came = self.sim.run_until(30 * SECOND, |_| done(&shared.lock().unwrap()));
+        assert!(came, "never {what}: {:?}", self.shared.lock().unwrap().events);
     }
     fn order(&mut self, order: impl FnOnce(&mut Store, LogSlot) + Send + 'static) {
         let turns = {
@@ -169,9 +148,7 @@ impl Case {
             bench.orders.push(Box::new(order));
             bench.turns
         };
-        self.until("a turn", |bench| {
-            bench.orders.is_empty() && bench.turns > turns
-        });
+        self.until("a turn", |bench| bench.orders.is_empty() && bench.turns > turns);
     }
     /// One frame each: an append, and its ack.
     fn append_acked(&mut self, bytes: usize) {
@@ -229,8 +206,7 @@ impl Case {
     }
     /// A process after one that has ended.
     fn start(&mut self) -> RecoveryReport {
-        self.sim
-            .restart(self.node, boot(&self.shared, self.options.clone()));
+        self.sim.restart(self.node, boot(&self.shared, self.options.clone()));
         self.until("ready", |bench| bench.ready);
         let report = self.shared.lock().unwrap().report.clone();
         report.expect("a report")
@@ -246,10 +222,7 @@ const FILE: &str = "data/wal/0-1.wal";
 fn frames(case: &Case) -> Vec<u64> {
     let bytes = case.sim.disk(case.node).read(FILE).expect("the file");
     let at = |block: usize| bytes[block * 4096..].starts_with(b"millwal\x01");
-    (0..bytes.len() / 4096)
-        .filter(|block| at(*block))
-        .map(|block| block as u64 * 4096)
-        .collect()
+    (0..bytes.len() / 4096).filter(|block| at(*block)).map(|block| block as u64 * 4096).collect()
 }
 
 #[test]
@@ -261,47 +234,22 @@ fn a_damaged_batch_inside_acked_data_is_fenced() {
     let frames = frames(&case);
     // A byte of the batch in a frame in the middle: the third append.
     let third = frames[frames.len() - 4];
-    case.sim
-        .disk(case.node)
-        .flip(FILE, third + 128 + 300, 1)
-        .expect("flipped");
+    case.sim.disk(case.node).flip(FILE, third + 128 + 300, 1).expect("flipped");
     let report = case.restart();
     assert_eq!(report.damaged.len(), 1, "{report:?}");
     assert!(
         report.damaged[0].file.ends_with("0-1.wal") && report.damaged[0].position == third + 128,
         "{report:?}"
     );
-    assert_eq!(
-        case.offsets().log_end,
-        Offset(6),
-        "no offset is given again"
-    );
-    assert_eq!(
-        case.read(2),
-        Err(ReadError::Damaged {
-            offset: Offset(2),
-            next: Offset(3)
-        })
-    );
-    assert!(
-        case.read(0).is_ok_and(|bytes| bytes > 1_000),
-        "what is before it is served"
-    );
-    assert!(
-        case.read(3).is_ok_and(|bytes| bytes > 1_500),
-        "what is behind it is served"
-    );
+    assert_eq!(case.offsets().log_end, Offset(6), "no offset is given again");
+    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "what is before it is served");
+    assert!(case.read(3).is_ok_and(|bytes| bytes > 1_500), "what is behind it is served");
     // The fence outlives the next start.
     case.append_acked(10);
     let report = case.restart();
     assert_eq!(report.damaged, [], "reported once");
-    assert_eq!(
-        case.read(2),
-        Err(ReadError::Damaged {
-            offset: Offset(2),
-            next: Offset(3)
-        })
-    );
+    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
     assert!(case.read(6).is_ok_and(|bytes| bytes > 60));
 }
 
@@ -312,20 +260,11 @@ fn a_lost_frame_inside_acked_data_is_a_hole_that_readers_see() {
         case.append_acked(500);
     }
     let frames = frames(&case);
-    case.sim
-        .disk(case.node)
-        .flip(FILE, frames[frames.len() - 4] + 50, 1)
-        .expect("flipped");
+    case.sim.disk(case.node).flip(FILE, frames[frames.len() - 4] + 50, 1).expect("flipped");
     let report = case.restart();
     assert_eq!(report.damaged.len(), 1, "{report:?}");
     assert_eq!(case.offsets().log_end, Offset(6));
-    assert_eq!(
-        case.read(2),
-        Err(ReadError::Damaged {
-            offset: Offset(2),
-            next: Offset(3)
-        })
-    );
+    assert_eq!(case.read(2), Err(ReadError::Damaged { offset: Offset(2), next: Offset(3) }));
     assert!(case.read(3).is_ok_and(|bytes| bytes > 1_500));
 }
 
@@ -336,16 +275,9 @@ fn the_last_frame_without_a_successor_is_the_torn_tail() {
         case.append_acked(500);
     }
     let last = *frames(&case).last().expect("frames");
-    case.sim
-        .disk(case.node)
-        .flip(FILE, last + 128 + 300, 1)
-        .expect("flipped");
+    case.sim.disk(case.node).flip(FILE, last + 128 + 300, 1).expect("flipped");
     let report = case.restart();
-    assert_eq!(
-        (report.torn_frames, report.damaged.len()),
-        (1, 0),
-        "{report:?}"
-    );
+    assert_eq!((report.torn_frames, report.damaged.len()), (1, 0), "{report:?}");
     assert_eq!(case.offsets().log_end, Offset(3));
 }
 
@@ -482,10 +414,7 @@ fn a_newer_checkpoint_is_refused_by_name() {
         bytes[end - 4..].fill(0x77);
         disk.put(name, &bytes).expect("put");
         let error = refused(&mut case).to_string();
-        assert!(
-            error.contains(name) && error.contains("of version 9"),
-            "{error}"
-        );
+        assert!(error.contains(name) && error.contains("of version 9"), "{error}");
     }
 }
 
@@ -499,8 +428,7 @@ fn a_directory_with_a_newer_partition_metadata_is_not_set_aside() {
     let moved = "data/kafka/topic-0/partition.metadata";
     // Nobody names it: its checkpoints are gone, as those of a directory that was put there.
     for name in ["recovered", "0"] {
-        disk.remove(&format!("data/wal/{name}.checkpoint"))
-            .expect("removed");
+        disk.remove(&format!("data/wal/{name}.checkpoint")).expect("removed");
     }
     let files: Vec<_> = disk.list();
     for (name, _) in files {
@@ -508,33 +436,19 @@ fn a_directory_with_a_newer_partition_metadata_is_not_set_aside() {
             disk.remove(&name).expect("removed");
         }
     }
-    disk.put(moved, b"version: 1\ntopic_id: BwcHBwcHBwcHBwcHBwcHBw")
-        .expect("put");
+    disk.put(moved, b"version: 1\ntopic_id: BwcHBwcHBwcHBwcHBwcHBw").expect("put");
     let error = refused(&mut case).to_string();
-    assert!(
-        error.contains(moved) && error.contains("of version 1"),
-        "{error}"
-    );
-    assert_eq!(
-        disk.read("data/kafka/topic-0/00000000000000000000.log"),
-        log
-    );
+    assert!(error.contains(moved) && error.contains("of version 1"), "{error}");
+    assert_eq!(disk.read("data/kafka/topic-0/00000000000000000000.log"), log);
 }
 
 // ---- missing segments ----------------------------------------------------------------------------------------------------
 
 /// A log of ten batches in five segments, two batches each, which has ended: cleanly, or by a kill that leaves nothing unflushed.
 fn segments(cleanly: bool) -> Case {
-    let mut case = Case::new(Options {
-        flush_bytes: 1,
-        flush_age_ms: 20,
-        ..options()
-    });
+    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
     case.order(|store, slot| {
-        let small = LogConfig {
-            segment_bytes: 13_000,
-            ..LogConfig::default()
-        };
+        let small = LogConfig { segment_bytes: 13_000, ..LogConfig::default() };
         store.set_config(slot, small);
     });
     for n in 1..=10 {
@@ -560,10 +474,7 @@ fn check_gap(case: &mut Case, gap: std::ops::Range<i64>) {
     for offset in 0..10 {
         let read = case.read(offset);
         if gap.contains(&offset) {
-            let expected = ReadError::Damaged {
-                offset: Offset(offset),
-                next: Offset(gap.end),
-            };
+            let expected = ReadError::Damaged { offset: Offset(offset), next: Offset(gap.end) };
             assert_eq!(read, Err(expected), "at {offset}");
         } else {
             let upto = if offset < gap.start { gap.start } else { 10 };
@@ -598,14 +509,9 @@ fn a_missing_segment_is_found_at_the_start_and_served_as_damage() {
                     let report = case.start();
                     let what = format!("{base}, {cleanly}, {whole}: {report:?}");
                     assert_eq!(report.damaged.len(), 1, "{what}");
+                    assert!(report.damaged[0].file.ends_with(&segment(base, "log")), "{what}");
                     assert!(
-                        report.damaged[0].file.ends_with(&segment(base, "log")),
-                        "{what}"
-                    );
-                    assert!(
-                        report.damaged[0]
-                            .what
-                            .contains(&format!("offsets {base}..{}", base + 2)),
+                        report.damaged[0].what.contains(&format!("offsets {base}..{}", base + 2)),
                         "{what}"
                     );
                     assert_eq!(case.offsets().log_end, Offset(10 + n), "{what}");
@@ -679,10 +585,7 @@ fn a_segment_cut_short_is_found_at_the_start_and_served_as_damage() {
             assert_eq!(report.damaged.len(), 1, "{what}");
             assert!(report.damaged[0].file.ends_with(&name), "{what}");
             assert!(case.read(base).is_ok_and(|bytes| bytes > 6_000), "{what}");
-            let expected = ReadError::Damaged {
-                offset: Offset(base + 1),
-                next: Offset(base + 2),
-            };
+            let expected = ReadError::Damaged { offset: Offset(base + 1), next: Offset(base + 2) };
             assert_eq!(case.read(base + 1), Err(expected), "{what}");
             match base {
                 4 => assert!(case.read(base + 2).is_ok_and(|bytes| bytes > 6_000)),
@@ -738,10 +641,7 @@ fn a_start_reads_little_behind_the_end_of_what_was_written() {
         case.append_acked(900_000);
     }
     let second = frames(&case)[5];
-    assert_eq!(
-        second, LANDMARK,
-        "the fifth large frame begins at a landmark"
-    );
+    assert_eq!(second, LANDMARK, "the fifth large frame begins at a landmark");
     let report = case.restart();
     assert_eq!(case.offsets().log_end, Offset(6));
     assert_eq!((report.frames, report.torn_frames), (7, 0), "{report:?}");
@@ -772,24 +672,14 @@ fn damage_at_a_landmark_is_not_taken_for_the_end() {
         }
         let at = landmark * LANDMARK;
         assert!(frames(&case).contains(&at), "{:?}", frames(&case));
-        case.sim
-            .disk(case.node)
-            .flip(FILE, at + 50, 1)
-            .expect("flipped");
+        case.sim.disk(case.node).flip(FILE, at + 50, 1).expect("flipped");
         let report = case.restart();
-        assert_eq!(
-            (report.torn_frames, report.damaged.len()),
-            (0, 1),
-            "{report:?}"
-        );
+        assert_eq!((report.torn_frames, report.damaged.len()), (0, 1), "{report:?}");
         assert_eq!(case.offsets().log_end, Offset(frames_in_all));
         let lost = landmark as i64 * 4;
         assert_eq!(
             case.read(lost),
-            Err(ReadError::Damaged {
-                offset: Offset(lost),
-                next: Offset(lost + 1)
-            })
+            Err(ReadError::Damaged { offset: Offset(lost), next: Offset(lost + 1) })
         );
         assert!(case.read(lost + 1).is_ok_and(|bytes| bytes > 900_000));
     }
@@ -803,16 +693,9 @@ fn damage_in_the_last_frame_of_a_full_file_is_not_taken_for_the_end() {
         case.append_acked(900_000);
     }
     let last = *frames(&case).last().expect("frames");
-    case.sim
-        .disk(case.node)
-        .flip(FILE, last + 50, 1)
-        .expect("flipped");
+    case.sim.disk(case.node).flip(FILE, last + 50, 1).expect("flipped");
     let report = case.restart();
-    assert_eq!(
-        (report.torn_frames, report.damaged.len()),
-        (0, 1),
-        "{report:?}"
-    );
+    assert_eq!((report.torn_frames, report.damaged.len()), (0, 1), "{report:?}");
     assert_eq!(case.offsets().log_end, Offset(33));
 }
 
@@ -824,21 +707,11 @@ fn a_failed_write_makes_the_chain_read_only() {
         case.sim.fail_next(case.node, FileOp::Write, ".wal", EIO);
         assert_eq!(case.try_append(500), None, "the append itself is taken");
         case.until("failed", |bench| {
-            bench
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::ChainFailed { .. }))
+            bench.events.iter().any(|event| matches!(event, Event::ChainFailed { .. }))
         });
-        assert_eq!(
-            case.offsets().high_watermark,
-            Offset(1),
-            "no ack after the fault"
-        );
+        assert_eq!(case.offsets().high_watermark, Offset(1), "no ack after the fault");
         let refused = case.try_append(500);
-        assert!(
-            matches!(refused, Some(AppendError::Storage(Error::Failed(_)))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "{refused:?}");
         assert!(case.read(0).is_ok_and(|bytes| bytes > 500), "reads go on");
         case.sim.clear_faults(case.node);
         let refused = case.try_append(500);
@@ -861,19 +734,14 @@ fn a_batch_that_fits_no_file_is_too_large_and_one_that_fills_it_is_not() {
         ..options()
     });
     let refused = case.try_append(256 << 10);
-    assert!(
-        matches!(refused, Some(AppendError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Some(AppendError::TooLarge { .. })), "{refused:?}");
     // Header, entry and batch header take less than a block.
     case.append_acked((256 << 10) - 4096);
     for _ in 0..20 {
         let refused = case.try_append(20_000);
         assert_eq!(refused, None, "many at once make groups that fit");
     }
-    case.until("all acked", |bench| {
-        bench.offsets.high_watermark == bench.offsets.log_end
-    });
+    case.until("all acked", |bench| bench.offsets.high_watermark == bench.offsets.log_end);
     case.append_acked(500);
     case.restart();
     assert_eq!(case.offsets().log_end, Offset(22));
@@ -881,44 +749,26 @@ fn a_batch_that_fits_no_file_is_too_large_and_one_that_fills_it_is_not() {
 
 #[test]
 fn a_failing_segment_makes_its_log_read_only() {
-    let mut case = Case::new(Options {
-        flush_bytes: 1,
-        flush_age_ms: 20,
-        ..options()
-    });
+    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
     case.append_acked(500);
-    case.sim
-        .fail_always(case.node, FileOp::Write, "topic-0", EIO);
+    case.sim.fail_always(case.node, FileOp::Write, "topic-0", EIO);
     case.append_acked(5_000);
     case.until("failed", |bench| {
-        bench
-            .events
-            .iter()
-            .any(|event| matches!(event, Event::LogFailed { .. }))
+        bench.events.iter().any(|event| matches!(event, Event::LogFailed { .. }))
     });
     let refused = case.try_append(500);
-    assert!(
-        matches!(refused, Some(AppendError::Storage(Error::Failed(_)))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Some(AppendError::Storage(Error::Failed(_)))), "{refused:?}");
     assert!(case.read(0).is_ok_and(|bytes| bytes > 5_000), "reads go on");
     case.sim.clear_faults(case.node);
     case.restart();
-    assert_eq!(
-        case.offsets().log_end,
-        Offset(2),
-        "the write-ahead log had it"
-    );
+    assert_eq!(case.offsets().log_end, Offset(2), "the write-ahead log had it");
     case.append_acked(100);
 }
 
 #[test]
 fn below_the_reserve_appends_are_refused_and_come_back_by_themselves() {
     let reserve = 1 << 30;
-    let mut case = Case::new(Options {
-        reserve_bytes: reserve,
-        ..options()
-    });
+    let mut case = Case::new(Options { reserve_bytes: reserve, ..options() });
     case.append_acked(500);
     let disk = case.sim.disk(case.node);
     let space = disk.space();
@@ -926,28 +776,17 @@ fn below_the_reserve_appends_are_refused_and_come_back_by_themselves() {
     case.append_acked(500);
     case.sim.run_for(3 * SECOND);
     let refused = case.try_append(500);
-    assert!(
-        matches!(refused, Some(AppendError::Storage(Error::Full(_)))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Some(AppendError::Storage(Error::Full(_)))), "{refused:?}");
     assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "reads go on");
     disk.set_capacity(space.total_bytes);
-    case.until("room", |bench| {
-        bench
-            .events
-            .iter()
-            .any(|event| matches!(event, Event::Room))
-    });
+    case.until("room", |bench| bench.events.iter().any(|event| matches!(event, Event::Room)));
     case.append_acked(500);
 }
 
 #[test]
 fn a_stop_below_the_reserve_flushes_with_the_space_there_is() {
     let reserve = 1 << 30;
-    let mut case = Case::new(Options {
-        reserve_bytes: reserve,
-        ..options()
-    });
+    let mut case = Case::new(Options { reserve_bytes: reserve, ..options() });
     let taken = 20;
     for _ in 0..taken {
         case.append_acked(500);
@@ -974,10 +813,7 @@ fn a_stop_that_runs_out_of_space_anywhere_leaves_the_rest_to_the_next_start() {
     for room in 0..60 {
         let mut case = Case::new(options());
         case.order(|store, slot| {
-            let small = LogConfig {
-                segment_bytes: 32 << 10,
-                ..LogConfig::default()
-            };
+            let small = LogConfig { segment_bytes: 32 << 10, ..LogConfig::default() };
             store.set_config(slot, small);
         });
         for bytes in [500, 20_000, 3_000, 20_000, 9_000] {
@@ -1023,18 +859,11 @@ fn a_stop_without_time_leaves_the_rest_to_the_next_start() {
     case.until("flushed in part", |bench| bench.offsets.flushed > Offset(0));
     case.order(|store, _| store.leave_rest("the time for a stop was over"));
     let left = case.stop();
-    assert_eq!(
-        left.why.as_deref(),
-        Some("the time for a stop was over"),
-        "{left:?}"
-    );
+    assert_eq!(left.why.as_deref(), Some("the time for a stop was over"), "{left:?}");
     assert!(left.logs == 1 && left.bytes > 900_000, "{left:?}");
     let report = case.start();
     // What was flushed is not replayed: the last checkpoint says so.
-    assert!(
-        !report.clean && (1..24).contains(&report.batches),
-        "{report:?}"
-    );
+    assert!(!report.clean && (1..24).contains(&report.batches), "{report:?}");
     assert_eq!(case.offsets().log_end, Offset(24));
 }
 
@@ -1042,8 +871,7 @@ fn a_stop_without_time_leaves_the_rest_to_the_next_start() {
 fn a_stop_of_a_log_that_failed_marks_nothing_clean() {
     let mut case = Case::new(options());
     case.append_acked(500);
-    case.sim
-        .fail_always(case.node, FileOp::Write, "topic-0", EIO);
+    case.sim.fail_always(case.node, FileOp::Write, "topic-0", EIO);
     let left = case.stop();
     assert!(
         left.logs == 1 && left.why.as_ref().is_some_and(|why| why.contains("topic-0")),
@@ -1057,11 +885,7 @@ fn a_stop_of_a_log_that_failed_marks_nothing_clean() {
 
 #[test]
 fn a_full_device_stops_flushing_and_loses_nothing() {
-    let mut case = Case::new(Options {
-        flush_bytes: 1,
-        flush_age_ms: 20,
-        ..options()
-    });
+    let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
     case.append_acked(500);
     let disk = case.sim.disk(case.node);
     let space = disk.space();
@@ -1078,10 +902,7 @@ fn a_full_device_stops_flushing_and_loses_nothing() {
         case.sim.run_for(SECOND / 10);
     }
     let end = case.offsets().high_watermark;
-    assert!(
-        end > Offset(1),
-        "the write-ahead log takes what it has room for"
-    );
+    assert!(end > Offset(1), "the write-ahead log takes what it has room for");
     assert!(
         !case
             .shared
@@ -1101,10 +922,7 @@ fn a_full_device_stops_flushing_and_loses_nothing() {
 
 #[test]
 fn under_a_steady_load_files_of_the_log_are_used_again() {
-    let mut case = Case::new(Options {
-        flush_bytes: 256 << 10,
-        ..options()
-    });
+    let mut case = Case::new(Options { flush_bytes: 256 << 10, ..options() });
     for _ in 0..800 {
         case.append_acked(16 << 10);
     }
@@ -1116,10 +934,7 @@ fn under_a_steady_load_files_of_the_log_are_used_again() {
     // What may be live at once, the one that is written, two that are ready; the first one is not counted.
     let most = case.options.unflushed_bytes_max / case.options.wal_file_bytes + 2;
     assert!(stats.wal_files_made <= most, "{stats:?}");
-    assert!(
-        stats.wal_files_made + stats.wal_files_recycled >= filled,
-        "{stats:?}"
-    );
+    assert!(stats.wal_files_made + stats.wal_files_recycled >= filled, "{stats:?}");
     let files = case.sim.disk(case.node).list();
     let files = files.iter().filter(|(name, _)| name.ends_with(".wal"));
     assert!(files.count() as u64 <= most + 1);
@@ -1129,18 +944,10 @@ fn under_a_steady_load_files_of_the_log_are_used_again() {
 fn a_weaker_class_is_acked_earlier_and_a_stronger_one_takes_over() {
     let mut case = Case::new(options());
     case.order(|store, slot| {
-        store.set_config(
-            slot,
-            LogConfig {
-                durability: Durability::Memory,
-                ..LogConfig::default()
-            },
-        );
+        store
+            .set_config(slot, LogConfig { durability: Durability::Memory, ..LogConfig::default() });
         let appended = store.append(slot, &batch(100), None).expect("room");
-        assert!(
-            store.offsets(slot).high_watermark >= appended.end_offset,
-            "acked at once"
-        );
+        assert!(store.offsets(slot).high_watermark >= appended.end_offset, "acked at once");
         let Ok(Read::Ready(batches)) = store.read(slot, Offset(0), Offset::MAX, 1 << 20, true)
         else {
             panic!("in memory")
@@ -1165,9 +972,7 @@ fn groups_that_wait_for_the_disk_take_little_more_memory_than_their_bytes() {
     for _ in 0..8 {
         let batch = batch(15_000);
         case.order(move |store, slot| while store.append(slot, &batch, None).is_ok() {});
-        case.until("acked", |bench| {
-            bench.offsets.high_watermark == bench.offsets.log_end
-        });
+        case.until("acked", |bench| bench.offsets.high_watermark == bench.offsets.log_end);
     }
     let shared = case.shared.clone();
     case.order(move |store, _| shared.lock().unwrap().stats = store.stats());

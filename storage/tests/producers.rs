@@ -45,10 +45,7 @@ impl Program for Host {
 }
 
 fn log(partition: i32) -> LogId {
-    LogId {
-        topic: TopicId([3; 16]),
-        partition,
-    }
+    LogId { topic: TopicId([3; 16]), partition }
 }
 
 struct Case {
@@ -80,15 +77,10 @@ impl Case {
     ) -> T {
         let result = Arc::new(Mutex::new(None));
         let place = result.clone();
-        self.orders
-            .lock()
-            .unwrap()
-            .push(Box::new(move |store, slots| {
-                *place.lock().unwrap() = Some(order(store, slots));
-            }));
-        let done = self
-            .sim
-            .run_until(30 * SECOND, |_| result.lock().unwrap().is_some());
+        self.orders.lock().unwrap().push(Box::new(move |store, slots| {
+            *place.lock().unwrap() = Some(order(store, slots));
+        }));
+        let done = self.sim.run_until(30 * SECOND, |_| result.lock().unwrap().is_some());
         assert!(done, "the store takes no turns");
         result.lock().unwrap().take().unwrap()
     }
@@ -144,21 +136,14 @@ fn boot(orders: &Orders, producer_ids_max: usize) -> Vec<Boot<()>> {
             });
             let slots = slots.collect();
             io.timer(io.now().after_ms(1), 1);
-            Box::new(Host {
-                store,
-                slots,
-                orders,
-                io,
-            }) as Box<dyn Program>
+            Box::new(Host { store, slots, orders, io }) as Box<dyn Program>
         })
     })]
 }
 
 fn batch(producer: i64) -> Vec<u8> {
     let mut builder = BatchBuilder::new().producer(ProducerId(producer), ProducerEpoch(0), 0);
-    builder
-        .append(None, Some(b"value"), Timestamp(1_000), &[])
-        .expect("a record");
+    builder.append(None, Some(b"value"), Timestamp(1_000), &[]).expect("a record");
     builder.build().expect("a batch")
 }
 

@@ -41,51 +41,20 @@ struct Target {
 }
 
 const TARGETS: &[Target] = &[
-    Target {
-        name: "frame",
-        about: "frames, headers, and the request in each",
-        bytes_max: 4096,
-    },
-    Target {
-        name: "api",
-        about: "every request and response in every version",
-        bytes_max: 4096,
-    },
-    Target {
-        name: "batch",
-        about: "record batches",
-        bytes_max: 4096,
-    },
-    Target {
-        name: "codec",
-        about: "decompressors",
-        bytes_max: 8192,
-    },
-    Target {
-        name: "records",
-        about: "records of internal topics, replayed",
-        bytes_max: 4096,
-    },
+    Target { name: "frame", about: "frames, headers, and the request in each", bytes_max: 4096 },
+    Target { name: "api", about: "every request and response in every version", bytes_max: 4096 },
+    Target { name: "batch", about: "record batches", bytes_max: 4096 },
+    Target { name: "codec", about: "decompressors", bytes_max: 8192 },
+    Target { name: "records", about: "records of internal topics, replayed", bytes_max: 4096 },
     Target {
         name: "recovery",
         about: "a data directory whose files were changed",
         bytes_max: 1024,
     },
-    Target {
-        name: "store",
-        about: "operations and crashes against a model",
-        bytes_max: 600,
-    },
-    Target {
-        name: "session",
-        about: "a client's bytes to a whole broker",
-        bytes_max: 2048,
-    },
+    Target { name: "store", about: "operations and crashes against a model", bytes_max: 600 },
+    Target { name: "session", about: "a client's bytes to a whole broker", bytes_max: 2048 },
 ];
-const _: () = assert!(
-    TARGETS.len() <= 8,
-    "few and broad targets get more time each"
-);
+const _: () = assert!(TARGETS.len() <= 8, "few and broad targets get more time each");
 
 /// Targets that run whole cores: so many inputs a second count in a short run.
 const SIMULATED: &[&str] = &["recovery", "store", "session"];
@@ -109,16 +78,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let chosen: Vec<&Target> = TARGETS
         .iter()
         .filter(|target| {
-            arguments
-                .only
-                .as_ref()
-                .is_none_or(|only| target.name.contains(only.as_str()))
+            arguments.only.as_ref().is_none_or(|only| target.name.contains(only.as_str()))
         })
         .collect();
     if arguments.seeds {
-        return chosen
-            .iter()
-            .try_for_each(|target| write_seeds(&places, target));
+        return chosen.iter().try_for_each(|target| write_seeds(&places, target));
     }
     let mut findings = Vec::new();
     for group in chosen.chunks(arguments.at_once.max(1)) {
@@ -155,26 +119,17 @@ struct Places {
 
 impl Places {
     fn new(address: bool) -> Result<Places> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .unwrap_or_else(|| Path::new("."));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."));
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let output = Command::new("rustc")
-            .arg("-vV")
-            .output()
-            .context("rustc -vV")?;
+        let output = Command::new("rustc").arg("-vV").output().context("rustc -vV")?;
         let text = String::from_utf8(output.stdout)?;
         let host = text
             .lines()
             .find_map(|line| line.strip_prefix("host: "))
             .context("rustc names no host")?;
         let build = target.join(if address { "fuzz-address" } else { "fuzz" });
-        Ok(Places {
-            fuzz: root.join("fuzz"),
-            build,
-            host: host.to_owned(),
-        })
+        Ok(Places { fuzz: root.join("fuzz"), build, host: host.to_owned() })
     }
     fn program(&self, target: &Target) -> PathBuf {
         self.build.join(&self.host).join("fuzz").join(target.name)
@@ -210,19 +165,10 @@ fn build(places: &Places, arguments: &Arguments) -> Result<()> {
         flags.push_str(" -Zsanitizer=address");
     }
     let mut command = Command::new("cargo");
-    command
-        .args(["build", "--quiet", "--manifest-path"])
-        .arg(places.fuzz.join("Cargo.toml"));
+    command.args(["build", "--quiet", "--manifest-path"]).arg(places.fuzz.join("Cargo.toml"));
     // With --target the flags do not reach build scripts.
     command
-        .args([
-            "--bins",
-            "--profile",
-            "fuzz",
-            "--target",
-            &places.host,
-            "--target-dir",
-        ])
+        .args(["--bins", "--profile", "fuzz", "--target", &places.host, "--target-dir"])
         .arg(&places.build);
     command
         .env("RUSTC_BOOTSTRAP", "1")
@@ -255,29 +201,18 @@ struct Run<'t> {
 
 impl<'t> Run<'t> {
     fn start(places: &Places, target: &'t Target, arguments: &Arguments) -> Result<Run<'t>> {
-        let (corpus, found, artifacts) = (
-            places.corpus(target),
-            places.found(target),
-            places.artifacts(target),
-        );
+        let (corpus, found, artifacts) =
+            (places.corpus(target), places.found(target), places.artifacts(target));
         for folder in [&corpus, &found, &artifacts] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
         let log = artifacts.join("log");
         let output = fs::File::create(&log).with_context(|| log.display().to_string())?;
-        let rss = if arguments.address {
-            RSS_MB_MAX_ADDRESS
-        } else {
-            RSS_MB_MAX
-        };
+        let rss = if arguments.address { RSS_MB_MAX_ADDRESS } else { RSS_MB_MAX };
         let mut command = Command::new(places.program(target));
         command.arg(format!("-artifact_prefix={}/", artifacts.display()));
-        command
-            .arg(format!("-rss_limit_mb={rss}"))
-            .arg(format!("-timeout={INPUT_SECONDS_MAX}"));
-        command
-            .arg(format!("-max_len={}", target.bytes_max))
-            .arg("-print_final_stats=1");
+        command.arg(format!("-rss_limit_mb={rss}")).arg(format!("-timeout={INPUT_SECONDS_MAX}"));
+        command.arg(format!("-max_len={}", target.bytes_max)).arg("-print_final_stats=1");
         // New inputs go to the first folder; all are replayed before the first mutation.
         if arguments.seconds == 0 {
             command.arg("-runs=0");
@@ -288,30 +223,18 @@ impl<'t> Run<'t> {
             if arguments.seconds <= SHORT_SECONDS {
                 command.arg("-seed=1");
                 if SIMULATED.contains(&target.name) {
-                    command.arg(format!(
-                        "-runs={}",
-                        arguments.seconds * SIMULATED_INPUTS_PER_SECOND
-                    ));
+                    command
+                        .arg(format!("-runs={}", arguments.seconds * SIMULATED_INPUTS_PER_SECOND));
                 }
             }
         }
         command.arg(&found).arg(&corpus);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(output);
-        let child = command
-            .spawn()
-            .with_context(|| places.program(target).display().to_string())?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let child =
+            command.spawn().with_context(|| places.program(target).display().to_string())?;
         // Replaying comes on top of the time given.
         let patience = Duration::from_secs(arguments.seconds + 300);
-        Ok(Run {
-            target,
-            child,
-            log,
-            began: Instant::now(),
-            patience,
-        })
+        Ok(Run { target, child, log, began: Instant::now(), patience })
     }
 
     /// Waits, prints a line, and returns the finding if there is one.
@@ -323,20 +246,14 @@ impl<'t> Run<'t> {
             if self.began.elapsed() > self.patience {
                 self.child.kill()?;
                 self.child.wait()?;
-                bail!(
-                    "{} does not end; what it said: {}",
-                    self.target.name,
-                    self.log.display()
-                );
+                bail!("{} does not end; what it said: {}", self.target.name, self.log.display());
             }
             std::thread::sleep(Duration::from_millis(50));
         };
         let text = fs::read_to_string(&self.log).unwrap_or_else(|_| String::from("(not text)"));
         let stat = |name: &str| {
             let line = text.lines().rev().find(|line| line.starts_with(name));
-            line.and_then(|line| line.rsplit(' ').next())
-                .unwrap_or("?")
-                .to_owned()
+            line.and_then(|line| line.rsplit(' ').next()).unwrap_or("?").to_owned()
         };
         let coverage = text
             .lines()
@@ -387,12 +304,7 @@ fn keep(places: &Places, target: &Target) -> Result<()> {
         .arg(format!("-max_len={}", target.bytes_max))
         .arg(places.corpus(target))
         .arg(&small);
-    if !command
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .status()?
-        .success()
-    {
+    if !command.stderr(Stdio::null()).stdout(Stdio::null()).status()?.success() {
         bail!("{}: the corpora do not merge", target.name);
     }
     fs::remove_dir_all(&small)?;

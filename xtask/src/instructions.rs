@@ -53,10 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let recorded: Counts = toml::from_str(&recorded).with_context(|| path.display().to_string())?;
     let (text, worse) = compared(&counts, &recorded);
     println!("{text}");
-    ensure!(
-        !worse,
-        "more instructions a request than recorded; if they are worth it: {RECORD}"
-    );
+    ensure!(!worse, "more instructions a request than recorded; if they are worth it: {RECORD}");
     Ok(())
 }
 
@@ -64,9 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn count(dirs: &Dirs) -> Result<Counts> {
     // The benchmark looks for its runner on the PATH.
     let mut path = vec![runner(dirs)?];
-    path.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let home = dirs.cache.join("instructions");
     if home.exists() {
         // What an earlier run has left would be read as this one's.
@@ -74,14 +69,7 @@ fn count(dirs: &Dirs) -> Result<Counts> {
     }
     fs::create_dir_all(&home)?;
     let status = Command::new("cargo")
-        .args([
-            "bench",
-            "--quiet",
-            "--package",
-            "broker",
-            "--bench",
-            "instructions",
-        ])
+        .args(["bench", "--quiet", "--package", "broker", "--bench", "instructions"])
         .args(["--", "--nosummary=true"])
         .env("PATH", std::env::join_paths(path)?)
         .env("GUNGRAUN_HOME", &home)
@@ -90,11 +78,7 @@ fn count(dirs: &Dirs) -> Result<Counts> {
     ensure!(status.success(), "the benchmark ended with {status}");
     let mut counts = Counts::new();
     gather(&home, &mut counts)?;
-    ensure!(
-        !counts.is_empty(),
-        "the benchmark has left no profile below {}",
-        home.display()
-    );
+    ensure!(!counts.is_empty(), "the benchmark has left no profile below {}", home.display());
     Ok(counts)
 }
 
@@ -154,19 +138,16 @@ fn gather(dir: &Path, counts: &mut Counts) -> Result<()> {
 
 /// The sum at the end of a profile.
 fn total(profile: &str) -> Option<u64> {
-    let line = profile.lines().find_map(|l| {
-        l.strip_prefix("totals:")
-            .or_else(|| l.strip_prefix("summary:"))
-    })?;
+    let line = profile
+        .lines()
+        .find_map(|l| l.strip_prefix("totals:").or_else(|| l.strip_prefix("summary:")))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// A table, and whether something is worse than recorded.
 fn compared(counts: &Counts, recorded: &Counts) -> (String, bool) {
-    let mut text = format!(
-        "{:26} {:>12} {:>12} {:>8}\n",
-        "instructions a request", "counted", "recorded", ""
-    );
+    let mut text =
+        format!("{:26} {:>12} {:>12} {:>8}\n", "instructions a request", "counted", "recorded", "");
     let (mut worse, mut better) = (false, false);
     for (name, &count) in counts {
         let Some(&old) = recorded.get(name) else {
@@ -184,18 +165,11 @@ fn compared(counts: &Counts, recorded: &Counts) -> (String, bool) {
         } else {
             ""
         };
-        let _ = writeln!(
-            text,
-            "{name:26} {count:>12} {old:>12} {percent:>+7.2} %{words}"
-        );
+        let _ = writeln!(text, "{name:26} {count:>12} {old:>12} {percent:>+7.2} %{words}");
     }
     for name in recorded.keys().filter(|name| !counts.contains_key(*name)) {
         worse = true;
-        let _ = writeln!(
-            text,
-            "{name:26} {:>12}  is recorded, and was not counted",
-            "-"
-        );
+        let _ = writeln!(text, "{name:26} {:>12}  is recorded, and was not counted", "-");
     }
     if better && !worse {
         let _ = writeln!(text, "it has become better; so that it stays: {RECORD}");
@@ -239,10 +213,7 @@ mod tests {
     fn what_is_written_is_read() {
         let all = counts(&[("produce_64k", 123_456), ("x", 1)]);
         assert_eq!(toml::from_str::<Counts>(&written(&all)).unwrap(), all);
-        assert_eq!(
-            total("events: Ir\nfn=(1)\n5 7\n\ntotals: 4711\n"),
-            Some(4711)
-        );
+        assert_eq!(total("events: Ir\nfn=(1)\n5 7\n\ntotals: 4711\n"), Some(4711));
         assert_eq!(total("events: Ir\n"), None);
     }
 }

@@ -17,12 +17,8 @@ use crate::provision::{self, Dirs};
 pub(crate) struct Arguments {}
 
 /// What Grafana puts in place of its own variables, about.
-const VARIABLES: [(&str, &str); 4] = [
-    ("$__rate_interval", "5m"),
-    ("$instance", ".*"),
-    ("$topic", ".*"),
-    ("$group", ".*"),
-];
+const VARIABLES: [(&str, &str); 4] =
+    [("$__rate_interval", "5m"), ("$instance", ".*"), ("$topic", ".*"), ("$group", ".*")];
 
 pub(crate) fn run(_: &Arguments) -> Result<()> {
     let dirs = Dirs::find()?;
@@ -35,16 +31,8 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
         }
     };
     let rules = dirs.root.join("packaging/prometheus");
-    check(
-        Command::new(&promtool)
-            .args(["check", "rules", "rules.yml"])
-            .current_dir(&rules),
-    )?;
-    check(
-        Command::new(&promtool)
-            .args(["test", "rules", "rules_test.yml"])
-            .current_dir(&rules),
-    )?;
+    check(Command::new(&promtool).args(["check", "rules", "rules.yml"]).current_dir(&rules))?;
+    check(Command::new(&promtool).args(["test", "rules", "rules_test.yml"]).current_dir(&rules))?;
 
     let text = fs::read_to_string(dirs.root.join("packaging/grafana/millrace.json"))?;
     let queries = dashboard(&serde_json::from_str(&text).context("millrace.json")?)?;
@@ -58,11 +46,7 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
     check(Command::new("cargo").args(cargo).current_dir(&dirs.root))?;
     let scrape = dirs.root.join("target/tmp/metrics.txt");
     let told = fs::File::open(&scrape).with_context(|| scrape.display().to_string())?;
-    check(
-        Command::new(&promtool)
-            .args(["check", "metrics"])
-            .stdin(told),
-    )
+    check(Command::new(&promtool).args(["check", "metrics"]).stdin(told))
 }
 
 fn check(command: &mut Command) -> Result<()> {
@@ -91,10 +75,7 @@ fn promtool(dirs: &Dirs) -> Result<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|e| e == "deb"))
         .context("apt-get download prometheus left no package")?;
-    provision::run(
-        Command::new("dpkg-deb").arg("-x").arg(&package).arg(&home),
-        &log,
-    )?;
+    provision::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&home), &log)?;
     ensure!(promtool.is_file(), "{} has no promtool", package.display());
     Ok(promtool)
 }
@@ -105,9 +86,7 @@ fn dashboard(dashboard: &Value) -> Result<Vec<String>> {
     let (mut ids, mut taken, mut queries) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for panel in panels {
         let title = panel["title"].as_str().context("a panel without a title")?;
-        let id = panel["id"]
-            .as_u64()
-            .with_context(|| format!("{title}: no id"))?;
+        let id = panel["id"].as_u64().with_context(|| format!("{title}: no id"))?;
         ensure!(ids.insert(id), "{title}: another panel has id {id}");
         let place = |side: &str| {
             let value = panel["gridPos"][side].as_u64();
@@ -125,10 +104,7 @@ fn dashboard(dashboard: &Value) -> Result<Vec<String>> {
         let targets = targets.filter(|t| !t.is_empty());
         for target in targets.with_context(|| format!("{title}: no query"))? {
             let expr = target["expr"].as_str();
-            queries.push(
-                expr.with_context(|| format!("{title}: no query"))?
-                    .to_owned(),
-            );
+            queries.push(expr.with_context(|| format!("{title}: no query"))?.to_owned());
         }
     }
     Ok(queries)
@@ -139,9 +115,8 @@ fn as_rules(queries: &[String]) -> Result<String> {
     let rules: Vec<Value> = (0..)
         .zip(queries)
         .map(|(n, query)| {
-            let plain = VARIABLES
-                .iter()
-                .fold(query.clone(), |q, (name, value)| q.replace(name, value));
+            let plain =
+                VARIABLES.iter().fold(query.clone(), |q, (name, value)| q.replace(name, value));
             ensure!(!plain.contains('$'), "an unknown variable in: {query}");
             Ok(serde_json::json!({ "record": format!("query:{n}"), "expr": plain }))
         })

@@ -31,26 +31,16 @@ pub(crate) struct Dirs {
 impl Dirs {
     pub(crate) fn find() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = here
-            .parent()
-            .context("xtask has no parent directory")?
-            .to_owned();
+        let root = here.parent().context("xtask has no parent directory")?.to_owned();
         let cache = root.join("target/clients");
         fs::create_dir_all(&cache)?;
-        Ok(Self {
-            clients: root.join("clients"),
-            cache,
-            root,
-        })
+        Ok(Self { clients: root.join("clients"), cache, root })
     }
 }
 
 /// The first of `programs` that is not on the PATH.
 pub(crate) fn missing(programs: &[&str]) -> Option<String> {
-    programs
-        .iter()
-        .find(|name| !on_path(name))
-        .map(|name| format!("no `{name}` on the PATH"))
+    programs.iter().find(|name| !on_path(name)).map(|name| format!("no `{name}` on the PATH"))
 }
 
 pub(crate) fn on_path(program: &str) -> bool {
@@ -65,10 +55,7 @@ pub(crate) fn debian(dirs: &Dirs, program: &str) -> Result<Option<String>> {
     if on_path(program) {
         return Ok(None);
     }
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|out| out.stdout == b"0\n");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
     if !on_path("apt-get") || !root {
         return Ok(Some(format!(
             "no `{program}` on the PATH; `apt-get install {program}` as root gives it"
@@ -76,11 +63,7 @@ pub(crate) fn debian(dirs: &Dirs, program: &str) -> Result<Option<String>> {
     }
     println!("  {program}: installing Debian's package ...");
     let log = dirs.cache.join(format!("{program}.log"));
-    apt_get(
-        &["install", "-y", "--no-install-recommends", program],
-        &dirs.root,
-        &log,
-    )?;
+    apt_get(&["install", "-y", "--no-install-recommends", program], &dirs.root, &log)?;
     Ok(None)
 }
 
@@ -150,10 +133,7 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         let from = lines.len().saturating_sub(25);
-        bail!(
-            "{command:?} ended with {status}:\n{}",
-            lines[from..].join("\n")
-        );
+        bail!("{command:?} ended with {status}:\n{}", lines[from..].join("\n"));
     }
     Ok(())
 }

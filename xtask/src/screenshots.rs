@@ -35,15 +35,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(why) = provision::debian(&dirs, "chromium")? {
         bail!("{why}");
     }
-    let page = arguments
-        .page
-        .canonicalize()
-        .with_context(|| arguments.page.display().to_string())?;
+    let page =
+        arguments.page.canonicalize().with_context(|| arguments.page.display().to_string())?;
     std::fs::create_dir_all(&arguments.out)?;
     for (suffix, width, height, dark) in SHOTS {
-        let to = arguments
-            .out
-            .join(format!("{}-{suffix}.png", arguments.name));
+        let to = arguments.out.join(format!("{}-{suffix}.png", arguments.name));
         shoot(&dirs, &page, &to, (width, height), dark)?;
         println!("{}", to.display());
     }
@@ -94,10 +90,7 @@ fn shoot(
     ensure!(raw.is_file(), "the browser has left no picture");
     if provision::on_path("pngquant") {
         let mut small = Command::new("pngquant");
-        small
-            .args(["--force", "--strip", "--speed", "1", "64", "--output"])
-            .arg(to)
-            .arg(&raw);
+        small.args(["--force", "--strip", "--speed", "1", "64", "--output"]).arg(to).arg(&raw);
         provision::run(&mut small, &dirs.cache.join("pngquant.log"))?;
     } else {
         std::fs::copy(&raw, to)?;

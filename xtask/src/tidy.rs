@@ -16,20 +16,15 @@ const GRAPH: &[(&str, &str, &[&str])] = &[
     ("broker/wire", "wire", &["record"]),
     ("storage", "storage", &["record", "netio"]),
     ("tuning", "tuning", &["netio", "storage"]),
-    (
-        "broker",
-        "broker",
-        &["record", "netio", "wire", "storage", "tuning"],
-    ),
+    ("broker", "broker", &["record", "netio", "wire", "storage", "tuning"]),
     ("broker/client", "client", &["record", "wire"]),
     ("bench", "millrace-bench", &["record", "wire", "client"]),
     ("xtask", "xtask", &[]),
 ];
 
 /// Our crates by the name they are imported by.
-const OURS: &[&str] = &[
-    "record", "netio", "wire", "storage", "tuning", "broker", "client", "bench",
-];
+const OURS: &[&str] =
+    &["record", "netio", "wire", "storage", "tuning", "broker", "client", "bench"];
 
 struct Ban {
     text: &'static str,
@@ -53,56 +48,21 @@ const SHARD: &[&str] = &[
     "broker/src/metadata",
 ];
 const PURE: &[&str] = &["storage/record/src", "broker/wire/src"];
-const ALL: &[&str] = &[
-    "netio/src",
-    "storage",
-    "broker",
-    "tuning",
-    "bench",
-    "xtask/src",
-];
+const ALL: &[&str] = &["netio/src", "storage", "broker", "tuning", "bench", "xtask/src"];
 
 const BANS: &[Ban] = &[
-    Ban {
-        text: "std::time::Instant",
-        folders: SHARD,
-        instead: "netio::Io::now",
-    },
-    Ban {
-        text: "SystemTime::now",
-        folders: SHARD,
-        instead: "netio::Io::wall",
-    },
-    Ban {
-        text: "std::fs::",
-        folders: SHARD,
-        instead: "netio::File and netio::Io",
-    },
-    Ban {
-        text: "std::net::Tcp",
-        folders: SHARD,
-        instead: "netio::Io::listen and connect",
-    },
-    Ban {
-        text: "std::thread::",
-        folders: SHARD,
-        instead: "netio::start, or a background task",
-    },
+    Ban { text: "std::time::Instant", folders: SHARD, instead: "netio::Io::now" },
+    Ban { text: "SystemTime::now", folders: SHARD, instead: "netio::Io::wall" },
+    Ban { text: "std::fs::", folders: SHARD, instead: "netio::File and netio::Io" },
+    Ban { text: "std::net::Tcp", folders: SHARD, instead: "netio::Io::listen and connect" },
+    Ban { text: "std::thread::", folders: SHARD, instead: "netio::start, or a background task" },
     Ban {
         text: "thread_local!",
         folders: SHARD,
         instead: "a field of the shard: in the simulation all cores share a thread",
     },
-    Ban {
-        text: "static mut",
-        folders: ALL,
-        instead: "a field of its owner",
-    },
-    Ban {
-        text: "RandomState",
-        folders: SHARD,
-        instead: "foldhash::fast::FixedState",
-    },
+    Ban { text: "static mut", folders: ALL, instead: "a field of its owner" },
+    Ban { text: "RandomState", folders: SHARD, instead: "foldhash::fast::FixedState" },
     Ban {
         text: "std::collections::HashMap",
         folders: SHARD,
@@ -113,21 +73,10 @@ const BANS: &[Ban] = &[
         folders: SHARD,
         instead: "BTreeSet, or hashbrown with FixedState",
     },
-    Ban {
-        text: "std::fs",
-        folders: PURE,
-        instead: "slices in, values out",
-    },
+    Ban { text: "std::fs", folders: PURE, instead: "slices in, values out" },
     Ban {
         text: "io_uring::",
-        folders: &[
-            "storage",
-            "broker/src",
-            "broker/wire",
-            "broker/client",
-            "tuning",
-            "bench",
-        ],
+        folders: &["storage", "broker/src", "broker/wire", "broker/client", "tuning", "bench"],
         instead: "netio",
     },
     Ban {
@@ -135,21 +84,13 @@ const BANS: &[Ban] = &[
         folders: &["storage", "broker", "tuning", "bench", "xtask/src"],
         instead: "netio, or rustix",
     },
-    Ban {
-        text: concat!("dbg", "!("),
-        folders: ALL,
-        instead: "tracing",
-    },
+    Ban { text: concat!("dbg", "!("), folders: ALL, instead: "tracing" },
     Ban {
         text: concat!("print", "ln!("),
         folders: &["broker/src", "storage/src", "netio/src"],
         instead: "broker::output, or tracing: it panics when its reader is gone",
     },
-    Ban {
-        text: concat!("to", "do!("),
-        folders: ALL,
-        instead: "the code",
-    },
+    Ban { text: concat!("to", "do!("), folders: ALL, instead: "the code" },
     Ban {
         text: concat!("unimpl", "emented!("),
         folders: ALL,
@@ -183,10 +124,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// Edges between our crates, from their manifests.
@@ -217,11 +155,7 @@ fn bans(root: &Path) -> Result<Vec<String>> {
     for ban in BANS {
         for folder in ban.folders {
             for file in sources(&root.join(folder))? {
-                let shown = file
-                    .strip_prefix(root)
-                    .unwrap_or(&file)
-                    .display()
-                    .to_string();
+                let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
                 if EXEMPT
                     .iter()
                     .any(|(f, text, _)| *f == shown && (text.is_empty() || *text == ban.text))
@@ -248,17 +182,11 @@ fn unsafe_homes(root: &Path) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     for (folder, name, _) in GRAPH.iter().filter(|(_, name, _)| *name != "netio") {
         let source = root.join(folder).join("src");
-        let main = ["lib.rs", "main.rs"]
-            .iter()
-            .map(|f| source.join(f))
-            .filter(|f| f.exists());
+        let main = ["lib.rs", "main.rs"].iter().map(|f| source.join(f)).filter(|f| f.exists());
         for file in main {
             let text = fs::read_to_string(&file)?;
             if !text.contains("#![forbid(unsafe_code)]") {
-                findings.push(format!(
-                    "{name}: {} lacks #![forbid(unsafe_code)]",
-                    file.display()
-                ));
+                findings.push(format!("{name}: {} lacks #![forbid(unsafe_code)]", file.display()));
             }
         }
     }
@@ -281,11 +209,7 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
-            let name = path
-                .file_name()
-                .and_then(|n| n.to_str())
-                .unwrap_or_default()
-                .to_owned();
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
             let skipped = ["tests", "benches", "examples", "target"].contains(&name.as_str())
                 || name.contains("tests");
             if path.is_dir() && !skipped {

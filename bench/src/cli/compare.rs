@@ -140,10 +140,7 @@ fn warm(quick: bool) -> Result<Vec<Warm>> {
         let mut scenario = Scenario::load(name)?;
         scenario.workload.warmup_s = 0.0;
         scenario.workload.measure_s = seconds;
-        Ok(Warm {
-            scenario,
-            times_max,
-        })
+        Ok(Warm { scenario, times_max })
     };
     if quick {
         return Ok(vec![
@@ -152,11 +149,7 @@ fn warm(quick: bool) -> Result<Vec<Warm>> {
             of("latency-50mb", 2.0, 1)?,
         ]);
     }
-    Ok(vec![
-        of("batch-64k", 6.0, 6)?,
-        of("one-record", 4.0, 4)?,
-        of("latency-50mb", 4.0, 3)?,
-    ])
+    Ok(vec![of("batch-64k", 6.0, 6)?, of("one-record", 4.0, 4)?, of("latency-50mb", 4.0, 3)?])
 }
 
 /// What a run of the standard set writes through a page cache, at most.
@@ -203,10 +196,7 @@ pub(super) fn report(args: &ReportArgs) -> Result<()> {
 
 /// Puts `text` into a document between its comments `<!-- NAME -->` and `<!-- end of NAME -->`.
 pub(super) fn replace(path: &Path, name: &str, text: &str) -> Result<()> {
-    let (from, to) = (
-        format!("<!-- {name} -->"),
-        format!("<!-- end of {name} -->"),
-    );
+    let (from, to) = (format!("<!-- {name} -->"), format!("<!-- end of {name} -->"));
     let old = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let (head, rest) = old.split_once(&from).with_context(|| from.clone())?;
     let (_, tail) = rest.split_once(&to).with_context(|| to.clone())?;
@@ -217,16 +207,10 @@ pub(super) fn replace(path: &Path, name: &str, text: &str) -> Result<()> {
 /// The report's files.
 pub(super) fn write(comparison: &Comparison, out: &PathBuf) -> Result<()> {
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    fs::write(
-        out.join("report.json"),
-        serde_json::to_string_pretty(comparison)?,
-    )?;
+    fs::write(out.join("report.json"), serde_json::to_string_pretty(comparison)?)?;
     fs::write(out.join("report.md"), compared::markdown(comparison))?;
     fs::write(out.join("report.html"), html::comparison(comparison))?;
-    fs::write(
-        out.join("main.svg"),
-        chart::standalone(&figure::main_figure(comparison)),
-    )?;
+    fs::write(out.join("main.svg"), chart::standalone(&figure::main_figure(comparison)))?;
     for scenario in &comparison.scenarios {
         for run in &scenario.runs {
             if let Ok(result) = &run.result {

@@ -86,18 +86,11 @@ pub(super) fn crosscheck(args: &CrosscheckArgs) -> Result<()> {
         let own = |name: &str| p.ack.named(name).map_or_else(String::new, time);
         let mut table = Table::default();
         table.row(["latency", "millrace-bench", "ProducerPerformance"]);
-        for (name, theirs_name) in [
-            ("p50", "ms 50th"),
-            ("p99", "ms 99th"),
-            ("p99.9", "ms 99.9th"),
-        ] {
+        for (name, theirs_name) in [("p50", "ms 50th"), ("p99", "ms 99th"), ("p99.9", "ms 99.9th")]
+        {
             table.row([name.to_owned(), own(name), theirs(theirs_name)]);
         }
-        table.row([
-            "mean".to_owned(),
-            time(p.ack.mean as u64),
-            theirs("ms avg latency"),
-        ]);
+        table.row(["mean".to_owned(), time(p.ack.mean as u64), theirs("ms avg latency")]);
         table.row(["max".to_owned(), time(p.ack.max), theirs("ms max latency")]);
         let rate = before(line, "records/sec").unwrap_or_else(|| "-".to_owned());
         table.row(["records/s".to_owned(), short(p.requests_per_s), rate]);

@@ -129,10 +129,8 @@ enum CodecFlag {
 
 impl ProduceFlags {
     pub(super) fn value(&self, stamp: bool) -> Produce {
-        let rate = self
-            .rate
-            .map(Rate::MbPerS)
-            .or_else(|| self.requests_per_s.map(Rate::RequestsPerS));
+        let rate =
+            self.rate.map(Rate::MbPerS).or_else(|| self.requests_per_s.map(Rate::RequestsPerS));
         Produce {
             connections: self.connections,
             depth: self.depth.unwrap_or_else(|| usize::from(rate.is_none())),
@@ -172,11 +170,7 @@ impl ConsumeFlags {
             max_bytes: self.max_bytes,
             partition_max_bytes: self.partition_max_bytes,
             session: self.fetch_session,
-            check: if self.shallow {
-                Check::Batches
-            } else {
-                Check::Full
-            },
+            check: if self.shallow { Check::Batches } else { Check::Full },
         }
     }
 }

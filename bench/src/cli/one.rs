@@ -85,17 +85,13 @@ pub(super) fn produce(args: &ProduceArgs) -> Result<()> {
 }
 
 pub(super) fn consume(args: &ConsumeArgs) -> Result<()> {
-    let workload = args
-        .run
-        .value(None, Some(args.load.value(Start::Stored(args.store))));
+    let workload = args.run.value(None, Some(args.load.value(Start::Stored(args.store))));
     measure(&args.target, &workload)
 }
 
 pub(super) fn e2e(args: &E2eArgs) -> Result<()> {
     let produce = Some(args.load.value(true));
-    let workload = args
-        .run
-        .value(produce, Some(args.reading.value(Start::Tail)));
+    let workload = args.run.value(produce, Some(args.reading.value(Start::Tail)));
     measure(&args.target, &workload)
 }
 

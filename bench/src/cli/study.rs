@@ -84,11 +84,7 @@ pub(super) struct FloorsArgs {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// The program for the round trip through a ring: `cargo build --release -p netio --example echo`
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "target/release/examples/echo"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "target/release/examples/echo")]
     echo_bin: PathBuf,
     #[command(flatten)]
     place: PlaceFlags,
@@ -121,40 +117,19 @@ pub(super) fn curve(args: &CurveArgs) -> Result<()> {
 
 pub(super) fn sweep(args: &SweepArgs) -> Result<()> {
     let dimension = Dimension::from(args.dimension);
-    let values = if args.values.is_empty() {
-        dimension.values().to_vec()
-    } else {
-        args.values.clone()
-    };
+    let values =
+        if args.values.is_empty() { dimension.values().to_vec() } else { args.values.clone() };
     let question = format!("What {} cost", dimension.name());
     run(&args.study, &question, |peer, load, say| {
-        Ok(Answer::Sweep(study::sweep(
-            peer,
-            load,
-            dimension,
-            &values,
-            &mut progress(),
-            say,
-        )))
+        Ok(Answer::Sweep(study::sweep(peer, load, dimension, &values, &mut progress(), say)))
     })
 }
 
 pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
-    run(
-        &args.study,
-        "What a reader of old data does to writers",
-        |peer, load, say| {
-            let replay = study::replay(
-                peer,
-                load,
-                args.store,
-                args.drop_caches,
-                &mut progress(),
-                say,
-            )?;
-            Ok(Answer::Replay(Box::new(replay)))
-        },
-    )
+    run(&args.study, "What a reader of old data does to writers", |peer, load, say| {
+        let replay = study::replay(peer, load, args.store, args.drop_caches, &mut progress(), say)?;
+        Ok(Answer::Replay(Box::new(replay)))
+    })
 }
 
 pub(super) fn soak(args: &SoakArgs) -> Result<()> {
@@ -207,10 +182,7 @@ fn run(
     println!("\n{}", report::text(&study));
     let out = flags.place.out();
     fs::create_dir_all(&out)?;
-    fs::write(
-        out.join("study.json"),
-        serde_json::to_string_pretty(&study)?,
-    )?;
+    fs::write(out.join("study.json"), serde_json::to_string_pretty(&study)?)?;
     fs::write(out.join("study.html"), report::html(&study))?;
     println!("report: {}", out.display());
     Ok(())
@@ -241,10 +213,7 @@ pub(super) fn floors(args: &FloorsArgs) -> Result<()> {
     let out = args.place.out();
     fs::create_dir_all(&out)?;
     let value = serde_json::json!({ "manifest": Manifest::read(dir), "floors": found });
-    fs::write(
-        out.join("floors.json"),
-        serde_json::to_string_pretty(&value)?,
-    )?;
+    fs::write(out.join("floors.json"), serde_json::to_string_pretty(&value)?)?;
     Ok(())
 }
 
@@ -261,37 +230,17 @@ fn floors_text(f: &Floors) -> String {
             rate,
         ]);
     };
-    latency(
-        "loopback TCP round trip, 64 B".to_owned(),
-        &f.round_trip,
-        String::new(),
-    );
+    latency("loopback TCP round trip, 64 B".to_owned(), &f.round_trip, String::new());
     if let Some(ring) = &f.ring_round_trip {
-        latency(
-            "the same through a bare ring".to_owned(),
-            ring,
-            String::new(),
-        );
+        latency("the same through a bare ring".to_owned(), ring, String::new());
     }
     for (size, plain, synced) in &f.disk {
-        latency(
-            format!("write {}", bytes(*size as u64)),
-            plain,
-            String::new(),
-        );
-        latency(
-            format!("write {} with dsync", bytes(*size as u64)),
-            synced,
-            String::new(),
-        );
+        latency(format!("write {}", bytes(*size as u64)), plain, String::new());
+        latency(format!("write {} with dsync", bytes(*size as u64)), synced, String::new());
     }
     for j in &f.jitter {
         let lost = format!("{:.3} % lost", 100.0 * j.lost);
-        latency(
-            format!("gaps above 2 us on idle CPU {}", j.cpu),
-            &j.gaps,
-            lost,
-        );
+        latency(format!("gaps above 2 us on idle CPU {}", j.cpu), &j.gaps, lost);
     }
     for (name, mb) in [
         ("loopback TCP, one stream", f.loopback_mb_per_s),
@@ -302,13 +251,6 @@ fn floors_text(f: &Floors) -> String {
     ] {
         table.row([name, "", "", "", "", &format!("{} MB/s", short(mb))]);
     }
-    table.row([
-        "reading the clock",
-        "",
-        "",
-        "",
-        "",
-        &format!("{:.1} ns", f.clock_ns),
-    ]);
+    table.row(["reading the clock", "", "", "", "", &format!("{:.1} ns", f.clock_ns)]);
     table.text()
 }

@@ -50,17 +50,15 @@ pub(crate) fn carry(
         .enumerate()
         .map(|(n, worker)| {
             let cpu = (!target.cpus.is_empty()).then(|| target.cpus[n % target.cpus.len()]);
-            thread::Builder::new()
-                .name(format!("loop-{n}"))
-                .spawn(move || -> Result<Finished> {
-                    if let Some(cpu) = cpu {
-                        cpus::pin_thread(&[cpu])?;
-                    }
-                    cpus::precise_timers();
-                    // Where it may not, the manifest says so.
-                    let _ = cpus::set_nice(cpus::LOOP_NICE);
-                    Ok(worker.run()?)
-                })
+            thread::Builder::new().name(format!("loop-{n}")).spawn(move || -> Result<Finished> {
+                if let Some(cpu) = cpu {
+                    cpus::pin_thread(&[cpu])?;
+                }
+                cpus::precise_timers();
+                // Where it may not, the manifest says so.
+                let _ = cpus::set_nice(cpus::LOOP_NICE);
+                Ok(worker.run()?)
+            })
         })
         .collect::<std::io::Result<Vec<_>>>()?;
     let watched = watch(target, &clock, &window, &shared, progress);
@@ -68,9 +66,8 @@ pub(crate) fn carry(
     let mut findings = Findings::default();
     let mut read = BTreeMap::new();
     for handle in handles {
-        let finished = handle
-            .join()
-            .map_err(|_| anyhow::anyhow!("an event loop has panicked"))??;
+        let finished =
+            handle.join().map_err(|_| anyhow::anyhow!("an event loop has panicked"))??;
         tally.merge(finished.tally);
         findings.merge(finished.findings);
         read.extend(finished.read);
@@ -87,9 +84,7 @@ pub(crate) fn carry(
             findings.unread = unread.sum();
         }
     }
-    Ok(assemble(
-        workload, tally, findings, watched, started, threads,
-    ))
+    Ok(assemble(workload, tally, findings, watched, started, threads))
 }
 
 /// What the main thread saw of the broker and the host.
@@ -238,12 +233,7 @@ impl Load<'_> {
                 producer.set_schedule(schedule);
             }
         }
-        Window {
-            start,
-            from,
-            to,
-            deadline: to + clock::from_seconds(workload.drain_s),
-        }
+        Window { start, from, to, deadline: to + clock::from_seconds(workload.drain_s) }
     }
 
     fn into_workers(self, clock: Clock, window: Window, shared: &Arc<Shared>) -> Vec<Worker> {

@@ -128,10 +128,7 @@ impl Checker {
         bytes: &[u8],
         mut seen: impl FnMut(&Stamp, u64),
     ) -> Content {
-        let mut content = Content {
-            next_offset: offset,
-            ..Default::default()
-        };
+        let mut content = Content { next_offset: offset, ..Default::default() };
         let mut batches = Batches::new(bytes);
         for batch in &mut batches {
             self.check_batch(partition, &batch, &mut content, &mut seen);
@@ -261,14 +258,8 @@ mod tests {
         let mut batch = BatchBuilder::new().base_offset(Offset(base));
         for &(stream, sequence) in records {
             let mut value = vec![9; 50];
-            Stamp {
-                stream,
-                sequence,
-                intended: 100,
-                run: RUN,
-                body_crc: body_crc(&value),
-            }
-            .write(&mut value);
+            Stamp { stream, sequence, intended: 100, run: RUN, body_crc: body_crc(&value) }
+                .write(&mut value);
             batch.append(None, Some(&value), Timestamp(1), &[]).unwrap();
         }
         batch.build().unwrap()
@@ -300,15 +291,8 @@ mod tests {
     #[test]
     fn gaps_duplicates_and_disorder_are_found() {
         let mut checker = Checker::new(Check::Full, RUN);
-        check(
-            &mut checker,
-            0,
-            &batch(0, &[(1, 0), (1, 3), (1, 2), (1, 4)]),
-        );
-        assert_eq!(
-            (checker.findings.missing, checker.findings.duplicates),
-            (2, 1)
-        );
+        check(&mut checker, 0, &batch(0, &[(1, 0), (1, 3), (1, 2), (1, 4)]));
+        assert_eq!((checker.findings.missing, checker.findings.duplicates), (2, 1));
         assert!(!checker.findings.is_clean() && !checker.findings.examples.is_empty());
     }
 

@@ -67,9 +67,7 @@ impl Setup<'_> {
             let socket = Socket::connect(&connection.address)
                 .with_context(|| format!("connecting to {}", connection.address))?;
             let streams = connection.streams.clone();
-            self.load
-                .producers
-                .push(Producer::new(socket, frames, streams, settings, None));
+            self.load.producers.push(Producer::new(socket, frames, streams, settings, None));
         }
         Ok(())
     }
@@ -97,9 +95,7 @@ impl Setup<'_> {
             let socket = Socket::connect(&connection.address)
                 .with_context(|| format!("connecting to {}", connection.address))?;
             let checker = Checker::new(consume.check, self.run);
-            self.load
-                .fetchers
-                .push(Fetcher::new(socket, settings, positions, checker));
+            self.load.fetchers.push(Fetcher::new(socket, settings, positions, checker));
         }
         Ok(())
     }
@@ -110,25 +106,15 @@ impl Setup<'_> {
         let mut ask = |at| cluster.list_offset(&self.topic.name, partition.into(), at);
         let end = ask(END)?;
         Ok(match from {
-            Start::Tail => Position {
-                partition,
-                offset: end,
-                wrap_at: None,
-                start: end,
-                told: None,
-            },
+            Start::Tail => {
+                Position { partition, offset: end, wrap_at: None, start: end, told: None }
+            }
             Start::Stored(_) => {
                 let start = ask(START)?;
                 if start == end {
                     bail!("partition {partition} holds nothing to read");
                 }
-                Position {
-                    partition,
-                    offset: start,
-                    wrap_at: Some(end),
-                    start,
-                    told: None,
-                }
+                Position { partition, offset: start, wrap_at: Some(end), start, told: None }
             }
         })
     }

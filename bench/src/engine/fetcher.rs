@@ -123,16 +123,8 @@ impl Fetcher {
             min_bytes: consume.min_bytes,
             max_bytes: consume.max_bytes,
             session_id: self.session.id,
-            session_epoch: if consume.session {
-                self.session.epoch
-            } else {
-                -1
-            },
-            topics: if topic.partitions.is_empty() {
-                Vec::new()
-            } else {
-                vec![topic]
-            },
+            session_epoch: if consume.session { self.session.epoch } else { -1 },
+            topics: if topic.partitions.is_empty() { Vec::new() } else { vec![topic] },
             ..Default::default()
         };
         self.turn = (self.turn + 1) % count;
@@ -248,29 +240,20 @@ impl Reading<'_> {
                 self.error(code_name(part.error_code));
                 continue;
             }
-            let Some(position) = self
-                .partitions
-                .iter_mut()
-                .find(|p| p.partition == part.partition_index)
+            let Some(position) =
+                self.partitions.iter_mut().find(|p| p.partition == part.partition_index)
             else {
                 self.error("a partition that was not asked for".to_owned());
                 continue;
             };
-            let data = part
-                .records
-                .as_ref()
-                .map(Records::contiguous)
-                .unwrap_or_default();
+            let data = part.records.as_ref().map(Records::contiguous).unwrap_or_default();
             if data.is_empty() {
                 continue;
             }
             let (now, window, tally) = (self.now, self.window, &mut *self.tally);
             let linger = self.settings.linger;
-            let content = self.checker.check(
-                position.partition,
-                position.offset,
-                &data,
-                |first, count| {
+            let content =
+                self.checker.check(position.partition, position.offset, &data, |first, count| {
                     let intended = first.intended;
                     let counts = window.contains(intended);
                     if let Some(wake_up) = &mut tally.wake_up {
@@ -290,8 +273,7 @@ impl Reading<'_> {
                             }
                         }
                     }
-                },
-            );
+                });
             position.offset = content.next_offset;
             if position.wrap_at.is_some_and(|end| position.offset >= end) {
                 position.offset = position.start;
@@ -305,9 +287,7 @@ impl Reading<'_> {
         if self.window.contains(self.now) {
             let second = self.window.second(self.now);
             let wire_bytes = frame.len() as u64;
-            self.tally
-                .consume
-                .complete(second, records, bytes, wire_bytes);
+            self.tally.consume.complete(second, records, bytes, wire_bytes);
         }
         Ok(())
     }

@@ -72,10 +72,7 @@ pub fn marks(result: &RunResult) -> Vec<Mark> {
         }
     }
     if !errors.is_empty() {
-        let text: Vec<_> = errors
-            .iter()
-            .map(|(what, n)| format!("{n} x {what}"))
-            .collect();
+        let text: Vec<_> = errors.iter().map(|(what, n)| format!("{n} x {what}")).collect();
         marks.push(Mark::Errors(text.join(", ")));
     }
     if result.client.busy > BUSY_MAX {

@@ -104,9 +104,7 @@ pub fn run(target: &Target, workload: &Workload, progress: Progress<'_>) -> Resu
     };
     let result = run_on(target, workload, &mut cluster, &topic, progress);
     if target.topic.is_none() && !target.bare {
-        cluster
-            .delete_topic(&topic.name)
-            .context("deleting the run's topic")?;
+        cluster.delete_topic(&topic.name).context("deleting the run's topic")?;
     }
     result
 }
@@ -148,11 +146,7 @@ pub(crate) fn make_topic(
 /// Gives a topic more partitions, `count` in all.
 fn add_partitions(cluster: &mut Cluster, name: &str, count: i32) -> Result<TopicInfo> {
     let request = CreatePartitionsRequest {
-        topics: vec![CreatePartitionsTopic {
-            name: name.into(),
-            count,
-            assignments: None,
-        }],
+        topics: vec![CreatePartitionsTopic { name: name.into(), count, assignments: None }],
         timeout_ms: 30_000,
         validate_only: false,
     };
@@ -186,11 +180,7 @@ fn run_on(
         workload,
         topic,
         run,
-        load: Load {
-            workload,
-            producers: Vec::new(),
-            fetchers: Vec::new(),
-        },
+        load: Load { workload, producers: Vec::new(), fetchers: Vec::new() },
     };
     if let Some(consume) = &workload.consume {
         setup.connect_fetchers(cluster, consume)?;

@@ -76,9 +76,7 @@ pub(super) fn parse(bytes: &[u8]) -> Message<'_> {
     let (line, body) = rest.split_at(end + 1);
     let subject = line.split(|&b| b == b' ').next().unwrap_or_default();
     let digits = subject.rsplit(|&b| b == b'.').next().unwrap_or_default();
-    let number = std::str::from_utf8(digits)
-        .ok()
-        .and_then(|d| d.parse().ok());
+    let number = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok());
     number.map_or(Message::Other, |n| Message::Ack(n, body))
 }
 
@@ -104,10 +102,7 @@ impl Talk {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut talk = Self {
-            stream: BufReader::new(stream),
-            asked: 0,
-        };
+        let mut talk = Self { stream: BufReader::new(stream), asked: 0 };
         talk.send(&format!("{HELLO}SUB _INBOX.talk.* 1\r\nPING\r\n"))?;
         while !talk.line()?.starts_with("PONG") {}
         Ok(talk)
@@ -117,10 +112,7 @@ impl Talk {
     pub(crate) fn ask(&mut self, subject: &str, body: &str) -> Result<String> {
         self.asked += 1;
         let reply = format!("_INBOX.talk.{}", self.asked);
-        self.send(&format!(
-            "PUB {subject} {reply} {}\r\n{body}\r\n",
-            body.len()
-        ))?;
+        self.send(&format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len()))?;
         loop {
             let line = self.line()?;
             if line.starts_with("PING") {
@@ -185,16 +177,9 @@ pub(crate) fn producers(
         let mut bytes = format!("{head}{} {}\r\n", "0".repeat(DIGITS), body.len()).into_bytes();
         bytes.extend_from_slice(&body);
         bytes.extend_from_slice(b"\r\n");
-        let stream = Stream {
-            partition,
-            id: u32::try_from(n)?,
-        };
-        let frame = Frame::of_nats(
-            bytes,
-            head.len(),
-            body.len() as u64,
-            produce.records_per_batch(),
-        );
+        let stream = Stream { partition, id: u32::try_from(n)? };
+        let frame =
+            Frame::of_nats(bytes, head.len(), body.len() as u64, produce.records_per_batch());
         let settings = Settings {
             protocol: Protocol::Nats,
             acks: -1,
@@ -203,13 +188,7 @@ pub(crate) fn producers(
             idempotent: false,
             linger: produce.linger(),
         };
-        all.push(Producer::new(
-            socket,
-            vec![frame],
-            vec![stream],
-            settings,
-            None,
-        ));
+        all.push(Producer::new(socket, vec![frame], vec![stream], settings, None));
     }
     Ok(all)
 }

@@ -34,16 +34,9 @@ pub fn connections(
 ) -> Result<Vec<Connection>> {
     let mut by_leader: BTreeMap<NodeId, Vec<i32>> = BTreeMap::new();
     for partition in &topic.partitions {
-        by_leader
-            .entry(partition.leader)
-            .or_default()
-            .push(partition.index.0);
+        by_leader.entry(partition.leader).or_default().push(partition.index.0);
     }
-    ensure!(
-        !by_leader.is_empty(),
-        "topic {} has no partitions",
-        topic.name
-    );
+    ensure!(!by_leader.is_empty(), "topic {} has no partitions", topic.name);
     let leaders = by_leader.len();
     let count = count.max(leaders);
     let mut plan: Vec<Connection> = Vec::new();
@@ -69,10 +62,7 @@ pub fn connections(
                 next_stream += 1;
                 Stream { partition, id }
             });
-            plan.push(Connection {
-                address: address.clone(),
-                streams: streams.collect(),
-            });
+            plan.push(Connection { address: address.clone(), streams: streams.collect() });
         }
     }
     Ok(plan)
@@ -102,15 +92,7 @@ mod tests {
         };
         let nodes = leaders
             .iter()
-            .map(|&id| {
-                (
-                    NodeId(id),
-                    Node {
-                        id: NodeId(id),
-                        address: format!("h:{id}"),
-                    },
-                )
-            })
+            .map(|&id| (NodeId(id), Node { id: NodeId(id), address: format!("h:{id}") }))
             .collect();
         let plan = connections(&topic, &nodes, count, share).unwrap();
         let ids: Vec<u32> = plan.iter().flat_map(|c| &c.streams).map(|s| s.id).collect();
@@ -123,10 +105,7 @@ mod tests {
     #[test]
     fn partitions_go_to_connections_of_their_leader() {
         let h = |id: i32| format!("h:{id}");
-        assert_eq!(
-            plan(&[1, 1, 1, 1, 1], 2, true),
-            [(h(1), vec![0, 2, 4]), (h(1), vec![1, 3])]
-        );
+        assert_eq!(plan(&[1, 1, 1, 1, 1], 2, true), [(h(1), vec![0, 2, 4]), (h(1), vec![1, 3])]);
         assert_eq!(
             plan(&[1, 2, 1, 2], 3, true),
             [(h(1), vec![0]), (h(1), vec![2]), (h(2), vec![1, 3])]

@@ -112,9 +112,7 @@ impl Producer {
         settings: Settings,
         schedule: Option<Schedule>,
     ) -> Self {
-        let sequences = Sequences {
-            next: vec![0; streams.len()],
-        };
+        let sequences = Sequences { next: vec![0; streams.len()] };
         Self {
             socket,
             frames,
@@ -207,10 +205,7 @@ impl Producer {
                 }
                 written
             } else {
-                let written = self
-                    .socket
-                    .stream()
-                    .write(&self.gathered[self.gathered_at..]);
+                let written = self.socket.stream().write(&self.gathered[self.gathered_at..]);
                 self.gathered_at += written.as_ref().copied().unwrap_or(0);
                 written
             };
@@ -260,24 +255,12 @@ impl Producer {
             } else if small {
                 let at = self.gathered.len();
                 self.gathered.extend_from_slice(frame.bytes());
-                frame.prepare(
-                    &mut self.gathered[at..],
-                    id,
-                    intended,
-                    &mut self.sequences,
-                    patches,
-                );
+                frame.prepare(&mut self.gathered[at..], id, intended, &mut self.sequences, patches);
             } else {
                 frame.prepare_in_place(id, intended, &mut self.sequences, patches);
                 self.large = Some((Large::InPlace(index), 0));
             }
-            let flight = InFlight {
-                correlation_id: id,
-                intended,
-                sent: now,
-                frame: index,
-                first,
-            };
+            let flight = InFlight { correlation_id: id, intended, sent: now, frame: index, first };
             if window.contains(intended) {
                 tally.slip.record(now.saturating_sub(intended));
             }
@@ -357,17 +340,13 @@ impl Producer {
             wake_up.acked(first, now, counts);
         }
         if counts {
-            self.settings
-                .late(flight.intended, now, frame.records, window, tally);
+            self.settings.late(flight.intended, now, frame.records, window, tally);
             tally.service.record(now.saturating_sub(flight.sent));
         }
         if self.settings.stamp {
             for (stream, records) in frame.streams() {
                 let stream = self.streams[stream];
-                *tally
-                    .acked
-                    .entry((stream.partition, stream.id))
-                    .or_default() += records;
+                *tally.acked.entry((stream.partition, stream.id)).or_default() += records;
             }
         }
     }
@@ -375,11 +354,7 @@ impl Producer {
     /// What has no answer at the end is as late as it is by now, so that a broker which answers
     /// nothing does not look good.
     pub fn give_up(&mut self, now: Nanos, window: &Window, tally: &mut Tally) {
-        let waiting = self
-            .in_flight
-            .iter()
-            .map(|f| f.intended)
-            .chain(self.due.iter().copied());
+        let waiting = self.in_flight.iter().map(|f| f.intended).chain(self.due.iter().copied());
         let mut late = 0;
         let records = self.frames.first().map_or(1, |f| f.records);
         for intended in waiting.filter(|&at| window.contains(at)) {
@@ -410,9 +385,7 @@ fn parse_nats_ack(message: &[u8], number: i32) -> io::Result<Option<String>> {
         return Err(io::Error::other("no ack"));
     };
     if acked != number {
-        return Err(io::Error::other(format!(
-            "an ack for {acked} where {number} was due"
-        )));
+        return Err(io::Error::other(format!("an ack for {acked} where {number} was due")));
     }
     let text = String::from_utf8_lossy(body);
     Ok((text.contains("\"error\"") || !text.contains("\"seq\"")).then(|| text.trim().to_owned()))
@@ -431,9 +404,6 @@ fn parse_ack(frame: &[u8], version: i16, correlation_id: i32) -> io::Result<Opti
     }
     let response: <ProduceRequest<'_> as wire::Request>::Response<'_> =
         wire::decode(reader.remaining(), version).map_err(io::Error::other)?;
-    let mut parts = response
-        .responses
-        .iter()
-        .flat_map(|t| &t.partition_responses);
+    let mut parts = response.responses.iter().flat_map(|t| &t.partition_responses);
     Ok(parts.find(|p| p.error_code != 0).map(|p| p.error_code))
 }

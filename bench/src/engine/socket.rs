@@ -174,12 +174,8 @@ mod tests {
         let sender = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             for (n, size) in sizes.into_iter().enumerate() {
-                stream
-                    .write_all(&u32::try_from(size).unwrap().to_be_bytes())
-                    .unwrap();
-                stream
-                    .write_all(&vec![u8::try_from(n).unwrap(); size])
-                    .unwrap();
+                stream.write_all(&u32::try_from(size).unwrap().to_be_bytes()).unwrap();
+                stream.write_all(&vec![u8::try_from(n).unwrap(); size]).unwrap();
             }
         });
         let mut socket = Socket::connect(&address).unwrap();

@@ -146,10 +146,7 @@ impl Loop {
             let before = clock.now();
             self.busy += before - now;
             let timeout = self.timeout(before, last_event);
-            let spec = Timespec {
-                tv_sec: 0,
-                tv_nsec: timeout.try_into().unwrap_or(0),
-            };
+            let spec = Timespec { tv_sec: 0, tv_nsec: timeout.try_into().unwrap_or(0) };
             self.events.clear();
             match epoll::wait(
                 &self.epoll,
@@ -204,15 +201,9 @@ impl Loop {
                 return Ok(());
             }
             let wanted = fetcher.wants_write;
-            let result = fetcher
-                .receive(now, &window, &mut self.tally)
-                .and_then(|complete| {
-                    if complete {
-                        fetcher.fetch(self.worker.clock.now())
-                    } else {
-                        fetcher.send()
-                    }
-                });
+            let result = fetcher.receive(now, &window, &mut self.tally).and_then(|complete| {
+                if complete { fetcher.fetch(self.worker.clock.now()) } else { fetcher.send() }
+            });
             self.settle_fetcher(n, result, wanted)
         }
     }
@@ -253,12 +244,7 @@ impl Loop {
         match result {
             Ok(()) if fetcher.wants_write != wanted => {
                 let data = epoll::EventData::new_u64((self.worker.producers.len() + n) as u64);
-                epoll::modify(
-                    &self.epoll,
-                    &fetcher.socket,
-                    data,
-                    interest(fetcher.wants_write),
-                )?;
+                epoll::modify(&self.epoll, &fetcher.socket, data, interest(fetcher.wants_write))?;
             }
             Ok(()) => {}
             Err(error) => {
@@ -297,13 +283,8 @@ impl Loop {
         let shared = &self.worker.shared;
         let p = &self.tally.progress;
         let now = [p.acked, p.read, p.acked_bytes, p.read_bytes, p.errors];
-        let counters = [
-            &shared.acked,
-            &shared.read,
-            &shared.acked_bytes,
-            &shared.read_bytes,
-            &shared.errors,
-        ];
+        let counters =
+            [&shared.acked, &shared.read, &shared.acked_bytes, &shared.read_bytes, &shared.errors];
         for ((counter, now), told) in counters.into_iter().zip(now).zip(&mut self.told) {
             if now != *told {
                 counter.fetch_add(now - *told, Ordering::Relaxed);
@@ -347,20 +328,12 @@ impl Loop {
             read.extend(fetcher.checker.streams().iter().map(|(&k, &v)| (k, v)));
             findings.merge(fetcher.checker.findings);
         }
-        Finished {
-            tally: self.tally,
-            findings,
-            read,
-        }
+        Finished { tally: self.tally, findings, read }
     }
 }
 
 fn interest(write: bool) -> epoll::EventFlags {
-    if write {
-        epoll::EventFlags::IN | epoll::EventFlags::OUT
-    } else {
-        epoll::EventFlags::IN
-    }
+    if write { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN }
 }
 
 const _: () = assert!(SLEEP_MAX < SECOND, "a Timespec with nanoseconds only");

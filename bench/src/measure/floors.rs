@@ -69,10 +69,7 @@ pub fn measure(
     say: &mut dyn FnMut(&str),
 ) -> Result<Floors> {
     let each = crate::clock::nanos(each);
-    let (first, last) = (
-        *cpus.first().context("no CPUs")?,
-        *cpus.last().context("no CPUs")?,
-    );
+    let (first, last) = (*cpus.first().context("no CPUs")?, *cpus.last().context("no CPUs")?);
     say("clock");
     let clock_ns = on_cpu(first, || clock_cost(each / 4))?;
     let mut jitter = Vec::new();
@@ -97,9 +94,7 @@ pub fn measure(
     say("disk");
     let path = dir.join("floors.tmp");
     let disk = disk(&path, each);
-    let sequential = disk
-        .as_ref()
-        .map_or(Ok((0.0, 0.0)), |_| sequential(&path, each));
+    let sequential = disk.as_ref().map_or(Ok((0.0, 0.0)), |_| sequential(&path, each));
     let removed = std::fs::remove_file(&path);
     let (disk, (disk_write_mb_per_s, disk_read_mb_per_s)) = (disk?, sequential?);
     removed?;
@@ -123,8 +118,7 @@ fn on_cpu<T: Send>(cpu: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
             pin_thread(&[cpu])?;
             Ok(work())
         });
-        done.join()
-            .map_err(|_| anyhow::anyhow!("a measuring thread has panicked"))?
+        done.join().map_err(|_| anyhow::anyhow!("a measuring thread has panicked"))?
     })
 }
 
@@ -157,11 +151,7 @@ fn idle_jitter(cpu: usize, each: Nanos) -> Jitter {
         }
         last = now;
     }
-    Jitter {
-        cpu,
-        gaps: gaps.summary(),
-        lost: lost as f64 / (last - start) as f64,
-    }
+    Jitter { cpu, gaps: gaps.summary(), lost: lost as f64 / (last - start) as f64 }
 }
 
 fn pair() -> Result<(TcpStream, TcpStream)> {
@@ -189,11 +179,8 @@ fn round_trip(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<Latency> {
             pin_thread(&[near_cpu])?;
             ping(&mut near, each)
         });
-        let result = ask
-            .join()
-            .map_err(|_| anyhow::anyhow!("the asking thread has panicked"))?;
-        echo.join()
-            .map_err(|_| anyhow::anyhow!("the echo has panicked"))??;
+        let result = ask.join().map_err(|_| anyhow::anyhow!("the asking thread has panicked"))?;
+        echo.join().map_err(|_| anyhow::anyhow!("the echo has panicked"))??;
         result
     })
 }
@@ -261,12 +248,8 @@ fn loopback(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<f64> {
                 total += n;
             }
         });
-        sender
-            .join()
-            .map_err(|_| anyhow::anyhow!("the sender has panicked"))??;
-        receiver
-            .join()
-            .map_err(|_| anyhow::anyhow!("the receiver has panicked"))?
+        sender.join().map_err(|_| anyhow::anyhow!("the sender has panicked"))??;
+        receiver.join().map_err(|_| anyhow::anyhow!("the receiver has panicked"))?
     })
 }
 
@@ -341,12 +324,7 @@ fn disk(path: &Path, each: Nanos) -> Result<Vec<(usize, Latency, Latency)>> {
     let file = open(path)?;
     let filler = Aligned::new(1 << 20);
     for n in 0..FILE >> 20 {
-        pwritev2(
-            &file,
-            &[IoSlice::new(filler.get())],
-            (n << 20) as u64,
-            ReadWriteFlags::empty(),
-        )?;
+        pwritev2(&file, &[IoSlice::new(filler.get())], (n << 20) as u64, ReadWriteFlags::empty())?;
     }
     file.sync_all()?;
     let mut all = Vec::new();
@@ -363,11 +341,7 @@ fn disk(path: &Path, each: Nanos) -> Result<Vec<(usize, Latency, Latency)>> {
             }
             Ok(all.summary())
         };
-        all.push((
-            size,
-            time(ReadWriteFlags::empty())?,
-            time(ReadWriteFlags::DSYNC)?,
-        ));
+        all.push((size, time(ReadWriteFlags::empty())?, time(ReadWriteFlags::DSYNC)?));
     }
     Ok(all)
 }

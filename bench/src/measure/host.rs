@@ -58,12 +58,7 @@ impl ProcessSample {
         let stat = fs::read_to_string(format!("{root}/stat")).ok()?;
         // The name may hold spaces and parentheses: fields count from behind its last one.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let number = |n: usize| {
-            fields
-                .get(n)
-                .and_then(|f| f.parse::<u64>().ok())
-                .unwrap_or(0)
-        };
+        let number = |n: usize| fields.get(n).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
         sample.user_ns = number(11) * TICK_NS;
         sample.system_ns = number(12) * TICK_NS;
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
@@ -97,9 +92,7 @@ impl ProcessSample {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
             user_ns: self.user_ns.saturating_sub(earlier.user_ns),
             system_ns: self.system_ns.saturating_sub(earlier.system_ns),
-            voluntary_switches: self
-                .voluntary_switches
-                .saturating_sub(earlier.voluntary_switches),
+            voluntary_switches: self.voluntary_switches.saturating_sub(earlier.voluntary_switches),
             involuntary_switches: self
                 .involuntary_switches
                 .saturating_sub(earlier.involuntary_switches),
@@ -154,11 +147,7 @@ impl HostSample {
     pub fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
-        let n: Vec<u64> = line
-            .split_whitespace()
-            .skip(1)
-            .filter_map(|f| f.parse().ok())
-            .collect();
+        let n: Vec<u64> = line.split_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
         let at = |i: usize| n.get(i).copied().unwrap_or(0);
         // user nice system idle iowait irq softirq steal; guest time is inside user.
         let total = (0..8).map(at).sum();

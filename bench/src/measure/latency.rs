@@ -109,21 +109,13 @@ impl Latency {
 
     /// As text in the `.hgrm` form that HdrHistogram's plotters read; values in ms.
     #[must_use]
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn hgrm(&self) -> String {
         use std::fmt::Write;
         let mut out = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");
         for &(quantile, value) in &self.curve {
             let total = (quantile * self.count as f64).round() as u64;
-            let _ = write!(
-                out,
-                "{:12.6} {quantile:14.12} {total:10}",
-                value as f64 / 1e6
-            );
+            let _ = write!(out, "{:12.6} {quantile:14.12} {total:10}", value as f64 / 1e6);
             let _ = if quantile < 1.0 {
                 writeln!(out, " {:14.2}", 1.0 / (1.0 - quantile))
             } else {

@@ -40,8 +40,7 @@ impl Manifest {
         let cpuinfo = text("/proc/cpuinfo");
         let value = |name: &str| {
             let line = cpuinfo.lines().find(|l| l.starts_with(name));
-            line.and_then(|l| l.split_once(':'))
-                .map(|(_, v)| v.trim().to_owned())
+            line.and_then(|l| l.split_once(':')).map(|(_, v)| v.trim().to_owned())
         };
         let meminfo = text("/proc/meminfo");
         let memory = meminfo
@@ -50,15 +49,10 @@ impl Manifest {
             .and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
         let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
         Self {
-            started_unix_s: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| d.as_secs()),
+            started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
             cpu: value("model name").unwrap_or_else(|| "unknown".to_owned()),
-            cpus: cpuinfo
-                .lines()
-                .filter(|l| l.starts_with("processor"))
-                .count(),
+            cpus: cpuinfo.lines().filter(|l| l.starts_with("processor")).count(),
             memory_bytes: memory.unwrap_or(0) * 1024,
             hypervisor: value("flags").is_some_and(|f| f.split(' ').any(|f| f == "hypervisor")),
             clock_source: text("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -68,11 +62,7 @@ impl Manifest {
             memory_kept_bytes: 0,
             governor: (!governor.is_empty()).then(|| governor.trim().to_owned()),
             generator: format!("millrace-bench {}", env!("CARGO_PKG_VERSION")),
-            nice: if cpus::may_be_nice() {
-                (cpus::PEER_NICE, cpus::LOOP_NICE)
-            } else {
-                (0, 0)
-            },
+            nice: if cpus::may_be_nice() { (cpus::PEER_NICE, cpus::LOOP_NICE) } else { (0, 0) },
             command: std::env::args().collect::<Vec<_>>().join(" "),
         }
     }
@@ -89,12 +79,8 @@ fn mount(path: &Path) -> String {
             let [device, point, kind, options, ..] = fields[..] else {
                 return None;
             };
-            path.starts_with(point).then(|| {
-                (
-                    point.len(),
-                    format!("{device} on {point}, {kind} ({options})"),
-                )
-            })
+            path.starts_with(point)
+                .then(|| (point.len(), format!("{device} on {point}, {kind} ({options})")))
         })
         .max();
     holder.map_or_else(|| "unknown".to_owned(), |(_, text)| text)

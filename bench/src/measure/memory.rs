@@ -52,10 +52,7 @@ pub fn keep(wanted: u64, say: &mut dyn FnMut(&str)) -> Result<Kept> {
             PIECE - PAGE,
         )?;
     }
-    Ok(Kept {
-        _file: file,
-        bytes: written,
-    })
+    Ok(Kept { _file: file, bytes: written })
 }
 
 /// Bytes that could be had without swapping.

@@ -31,10 +31,7 @@ pub(super) struct Floor {
 
 impl Floor {
     pub(super) fn start(place: &Place) -> Result<Self> {
-        let binary = place
-            .floor
-            .as_ref()
-            .context("the floor program is given by --floor-bin")?;
+        let binary = place.floor.as_ref().context("the floor program is given by --floor-bin")?;
         let dir = place.work.join("floor");
         fs::create_dir_all(&dir)?;
         let port = free_ports(1)?;
@@ -66,11 +63,7 @@ impl Floor {
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
         };
-        Ok(Self {
-            process,
-            about,
-            target,
-        })
+        Ok(Self { process, about, target })
     }
 }
 
@@ -85,10 +78,7 @@ impl Peer for Floor {
 
     fn supports(&self, workload: &Workload) -> Result<()> {
         ensure!(workload.consume.is_none(), "it cannot read");
-        ensure!(
-            workload.partitions <= PARTITIONS_MAX,
-            "it has {PARTITIONS_MAX} partitions"
-        );
+        ensure!(workload.partitions <= PARTITIONS_MAX, "it has {PARTITIONS_MAX} partitions");
         let produce = workload.produce.as_ref();
         ensure!(
             produce.is_some_and(|p| p.acks != 0 && !p.idempotent),

@@ -44,10 +44,7 @@ impl Kafka {
             &dir.join("format.log"),
         )?;
         let mut process = Process::start(
-            java(&jars, "1g")
-                .arg("-Xms1g")
-                .arg("kafka.Kafka")
-                .arg(&config),
+            java(&jars, "1g").arg("-Xms1g").arg("kafka.Kafka").arg(&config),
             &place.broker_cpus,
             &dir.join("kafka.log"),
         )?;
@@ -67,11 +64,7 @@ impl Kafka {
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
         };
-        Ok(Self {
-            process,
-            about,
-            target,
-        })
+        Ok(Self { process, about, target })
     }
 }
 
@@ -125,23 +118,11 @@ fn properties(port: u16, data: &Path, settings: &BTreeMap<String, String>) -> St
     let fixed = [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", "1".to_owned()),
-        (
-            "controller.quorum.voters",
-            format!("1@127.0.0.1:{controller}"),
-        ),
-        (
-            "listeners",
-            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-        ),
-        (
-            "advertised.listeners",
-            format!("PLAINTEXT://127.0.0.1:{port}"),
-        ),
+        ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        (
-            "listener.security.protocol.map",
-            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
-        ),
+        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
         ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
         ("log.dirs", data.display().to_string()),
     ];
@@ -152,17 +133,14 @@ fn properties(port: u16, data: &Path, settings: &BTreeMap<String, String>) -> St
 
 fn java(jars: &Path, heap: &str) -> Command {
     let mut command = Command::new("java");
-    command
-        .env("CLASSPATH", format!("{}/*", jars.display()))
-        .arg(format!("-Xmx{heap}"))
-        .args([
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-            "-XX:InitiatingHeapOccupancyPercent=35",
-            "-XX:+ExplicitGCInvokesConcurrent",
-            "-Djava.awt.headless=true",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-        ]);
+    command.env("CLASSPATH", format!("{}/*", jars.display())).arg(format!("-Xmx{heap}")).args([
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+        "-XX:InitiatingHeapOccupancyPercent=35",
+        "-XX:+ExplicitGCInvokesConcurrent",
+        "-Djava.awt.headless=true",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    ]);
     command
 }
 
@@ -190,22 +168,14 @@ fn jars(cache: &Path) -> Result<PathBuf> {
     fs::write(&pom, POM)?;
     run(
         Command::new("mvn")
-            .args([
-                "-q",
-                "-B",
-                "dependency:copy-dependencies",
-                "-DincludeScope=runtime",
-            ])
+            .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"])
             .arg(format!("-DoutputDirectory={}", jars.display()))
             .arg("-f")
             .arg(&pom),
         &cache.join("mvn.log"),
     )?;
     if !jars.join(format!("kafka-clients-{VERSION}.jar")).exists() {
-        bail!(
-            "Maven is done, but Kafka's jars are not in {}",
-            jars.display()
-        );
+        bail!("Maven is done, but Kafka's jars are not in {}", jars.display());
     }
     fs::write(stamp, POM)?;
     Ok(jars)

@@ -32,10 +32,7 @@ impl Millrace {
         );
         let (class, ack_means) = match name {
             "millrace-memory" => ("memory", "in the broker's memory"),
-            "millrace-written" => (
-                "written",
-                "written to the log, without a sync of the device",
-            ),
+            "millrace-written" => ("written", "written to the log, without a sync of the device"),
             _ => ("device", "on the device: survives a power cut"),
         };
         let dir = place.work.join(name);
@@ -72,12 +69,7 @@ impl Millrace {
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
         };
-        Ok(Self {
-            process,
-            about,
-            target,
-            class,
-        })
+        Ok(Self { process, about, target, class })
     }
 }
 
@@ -93,10 +85,7 @@ impl Peer for Millrace {
     fn topic_configs(&self) -> BTreeMap<String, String> {
         // The default needs no words, and so no topic configuration that the broker must know.
         let class = (self.class != "device").then(|| self.class.to_owned());
-        class
-            .into_iter()
-            .map(|class| ("millrace.durability".to_owned(), class))
-            .collect()
+        class.into_iter().map(|class| ("millrace.durability".to_owned(), class)).collect()
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {

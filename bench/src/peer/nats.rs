@@ -73,13 +73,7 @@ impl Nats {
             first_ack_s: Some(took.as_secs_f64()),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
         };
-        Ok(Self {
-            process,
-            about,
-            target,
-            address,
-            runs: 0,
-        })
+        Ok(Self { process, about, target, address, runs: 0 })
     }
 }
 
@@ -93,40 +87,25 @@ impl Peer for Nats {
     }
 
     fn supports(&self, workload: &Workload) -> Result<()> {
-        ensure!(
-            workload.consume.is_none(),
-            "only its acks are measured here"
-        );
-        ensure!(
-            workload.topic_configs.is_empty(),
-            "it knows no topic configurations"
-        );
+        ensure!(workload.consume.is_none(), "only its acks are measured here");
+        ensure!(workload.topic_configs.is_empty(), "it knows no topic configurations");
         ensure!(
             workload.partitions <= PARTITIONS_MAX,
             "a stream is no partition: {PARTITIONS_MAX} at most"
         );
-        let produce = workload
-            .produce
-            .as_ref()
-            .context("it only publishes here")?;
+        let produce = workload.produce.as_ref().context("it only publishes here")?;
         ensure!(
             produce.partitions_per_request == 1 && produce.acks != 0 && !produce.idempotent,
             "one message a request, always acknowledged"
         );
-        ensure!(
-            produce.request_bytes(1) <= MESSAGE_MAX,
-            "its messages have at most 1 MiB"
-        );
+        ensure!(produce.request_bytes(1) <= MESSAGE_MAX, "its messages have at most 1 MiB");
         Ok(())
     }
 
     fn run(&mut self, workload: &Workload, progress: Progress<'_>) -> Result<RunResult> {
         workload.validate()?;
         self.supports(workload)?;
-        let produce = workload
-            .produce
-            .as_ref()
-            .context("it only publishes here")?;
+        let produce = workload.produce.as_ref().context("it only publishes here")?;
         self.runs += 1;
         let prefix = format!("bench{}", self.runs);
         let mut talk = Talk::connect(&self.address)?;
@@ -158,8 +137,7 @@ fn make_stream(talk: &mut Talk, name: &str, subject: &str) -> Result<()> {
     let body = format!(
         "{{\"name\":\"{name}\",\"subjects\":[\"{subject}\"],\"storage\":\"file\",\"num_replicas\":1,\"retention\":\"limits\",\"discard\":\"old\"}}"
     );
-    talk.ask(&format!("$JS.API.STREAM.CREATE.{name}"), &body)
-        .map(drop)
+    talk.ask(&format!("$JS.API.STREAM.CREATE.{name}"), &body).map(drop)
 }
 
 /// The server; built on first use.

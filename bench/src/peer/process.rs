@@ -35,10 +35,7 @@ impl Process {
             fs::create_dir_all(parent)?;
         }
         let out = File::create(log)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out);
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let text: Vec<_> = words.map(|w| w.to_string_lossy().into_owned()).collect();
         let started = Instant::now();
@@ -70,16 +67,10 @@ impl Process {
                 Err(error) => error,
             };
             if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "ended with {status} before it was ready\n{}",
-                    self.log_tail()
-                );
+                bail!("ended with {status} before it was ready\n{}", self.log_tail());
             }
             if self.started.elapsed() >= patience {
-                bail!(
-                    "not ready within {patience:?}: {error}\n{}",
-                    self.log_tail()
-                );
+                bail!("not ready within {patience:?}: {error}\n{}", self.log_tail());
             }
             sleep(POLL);
         }
@@ -104,10 +95,7 @@ impl Process {
         }
         self.child.kill()?;
         self.child.wait()?;
-        bail!(
-            "did not stop within {STOP:?} of SIGTERM; log: {}",
-            self.log.display()
-        )
+        bail!("did not stop within {STOP:?} of SIGTERM; log: {}", self.log.display())
     }
 
     fn log_tail(&self) -> String {
@@ -139,11 +127,7 @@ pub(super) fn run(command: &mut Command, log: &Path) -> Result<()> {
         .status()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !status.success() {
-        bail!(
-            "{} ended with {status}\n{}",
-            command.get_program().display(),
-            tail(log)
-        );
+        bail!("{} ended with {status}\n{}", command.get_program().display(), tail(log));
     }
     Ok(())
 }

@@ -19,18 +19,12 @@ impl Running {
     pub(super) fn new(name: &str, address: &str, place: &Place) -> Result<Self> {
         let (bootstrap, pid) = match address.split_once('@') {
             Some((bootstrap, pid)) => {
-                let pid = pid
-                    .parse()
-                    .with_context(|| format!("{pid} is no process id"))?;
+                let pid = pid.parse().with_context(|| format!("{pid} is no process id"))?;
                 (bootstrap, Some(pid))
             }
             None => (address, None),
         };
-        let target = Target {
-            pid,
-            cpus: place.client_cpus.clone(),
-            ..Target::at(bootstrap)
-        };
+        let target = Target { pid, cpus: place.client_cpus.clone(), ..Target::at(bootstrap) };
         target.cluster().with_context(|| format!("peer {name}"))?;
         let about = About {
             name: name.to_owned(),

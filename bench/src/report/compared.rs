@@ -12,10 +12,8 @@ use crate::compare::{Compared, Comparison};
 pub fn table(comparison: &Comparison, compared: &Compared) -> Table {
     let mut table = Table::default();
     let names: Vec<&str> = comparison.peers.iter().map(|p| p.name.as_str()).collect();
-    let present: Vec<&str> = names
-        .into_iter()
-        .filter(|n| compared.of(n).next().is_some())
-        .collect();
+    let present: Vec<&str> =
+        names.into_iter().filter(|n| compared.of(n).next().is_some()).collect();
     let base = base(&present);
     let mut head = vec!["figure".to_owned()];
     head.extend(present.iter().map(|n| (*n).to_owned()));
@@ -25,10 +23,8 @@ pub fn table(comparison: &Comparison, compared: &Compared) -> Table {
     }
     table.row(head);
     for figure in FIGURES {
-        let ranges: Vec<Option<Range>> = present
-            .iter()
-            .map(|peer| Range::of(figure, compared, peer))
-            .collect();
+        let ranges: Vec<Option<Range>> =
+            present.iter().map(|peer| Range::of(figure, compared, peer)).collect();
         if ranges.iter().all(Option::is_none) {
             continue;
         }
@@ -37,15 +33,8 @@ pub fn table(comparison: &Comparison, compared: &Compared) -> Table {
             row.push(range.map_or_else(|| "-".to_owned(), |r| figure.unit.range(r)));
         }
         if let Some(base) = base {
-            let theirs = present
-                .iter()
-                .position(|n| *n == base)
-                .and_then(|n| ranges[n]);
-            for (n, mine) in ranges
-                .iter()
-                .enumerate()
-                .filter(|(n, _)| present[*n] != base)
-            {
+            let theirs = present.iter().position(|n| *n == base).and_then(|n| ranges[n]);
+            for (n, mine) in ranges.iter().enumerate().filter(|(n, _)| present[*n] != base) {
                 let _ = n;
                 let ratio = mine
                     .zip(theirs)
@@ -152,10 +141,7 @@ pub fn markdown(comparison: &Comparison) -> String {
         m.nice.0,
         m.nice.1
     );
-    let _ = writeln!(
-        out,
-        "| peer | version | an ack means | start to first ack | idle memory |"
-    );
+    let _ = writeln!(out, "| peer | version | an ack means | start to first ack | idle memory |");
     let _ = writeln!(out, "|---|---|---|---|---|");
     for p in &comparison.peers {
         let _ = writeln!(
@@ -164,8 +150,7 @@ pub fn markdown(comparison: &Comparison) -> String {
             p.name,
             p.version,
             p.ack_means,
-            p.first_ack_s
-                .map_or_else(|| "-".to_owned(), |s| format!("{} s", short(s))),
+            p.first_ack_s.map_or_else(|| "-".to_owned(), |s| format!("{} s", short(s))),
             p.rss_idle_bytes.map_or_else(|| "-".to_owned(), bytes)
         );
     }

@@ -26,22 +26,10 @@ const PLOTS: usize = 2;
 /// What is drawn as bars: scenario, figure, and how a reader of the front page would call it.
 const PANELS: &[(&str, &str, &str)] = &[
     ("batch-64k", "produced", "Throughput, 64 KiB batches"),
-    (
-        "batch-64k",
-        "broker CPU per byte",
-        "Broker CPU per byte, 64 KiB batches",
-    ),
+    ("batch-64k", "broker CPU per byte", "Broker CPU per byte, 64 KiB batches"),
     ("one-record", "requests", "Requests, one 100 B record each"),
-    (
-        "durable",
-        "requests",
-        "Requests, both on the device at each ack",
-    ),
-    (
-        "partitions-1000",
-        "produced",
-        "Throughput over 1,000 partitions",
-    ),
+    ("durable", "requests", "Requests, both on the device at each ack"),
+    ("partitions-1000", "produced", "Throughput over 1,000 partitions"),
     ("hot-consume", "consumed", "Reading what was just written"),
 ];
 
@@ -91,11 +79,7 @@ pub fn main_figure(c: &Comparison) -> String {
         y += PANEL;
     }
     if !plots.is_empty() {
-        let width = if plots.len() == 1 {
-            WIDTH - 2.0 * MARGIN
-        } else {
-            COLUMN
-        };
+        let width = if plots.len() == 1 { WIDTH - 2.0 * MARGIN } else { COLUMN };
         for (n, compared) in plots.iter().enumerate() {
             latencies(&mut out, compared, &peers, column(n), y, width);
         }
@@ -107,11 +91,7 @@ pub fn main_figure(c: &Comparison) -> String {
 }
 
 fn column(n: usize) -> f64 {
-    if n == 0 {
-        MARGIN
-    } else {
-        MARGIN + COLUMN + GUTTER
-    }
+    if n == 0 { MARGIN } else { MARGIN + COLUMN + GUTTER }
 }
 
 /// The peer that the figure is about, and the other.
@@ -124,16 +104,12 @@ fn pair<'a>(names: &[&'a str]) -> Option<(&'a str, &'a str)> {
 /// As people call it: the version, without what it was built from.
 fn called(about: &About) -> String {
     let mut letters = about.version.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn short_name(about: &About) -> String {
     let mut letters = about.name.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn rate(compared: &Compared) -> Option<Rate> {
@@ -174,20 +150,15 @@ fn panel<'a>(
 ) -> Option<Panel<'a>> {
     let compared = c.scenarios.iter().find(|s| s.scenario.name == scenario)?;
     let figure = FIGURES.iter().find(|f| f.name == figure)?;
-    let ranges: Vec<Range> = peers
-        .iter()
-        .filter_map(|(about, _)| Range::of(figure, compared, &about.name))
-        .collect();
+    let ranges: Vec<Range> =
+        peers.iter().filter_map(|(about, _)| Range::of(figure, compared, &about.name)).collect();
     let [mine, theirs] = ranges[..] else {
         return None;
     };
-    let bars = peers
-        .iter()
-        .zip([mine, theirs])
-        .map(|((about, colour), range)| {
-            let words = figure.unit.text(range.median);
-            (short_name(about), *colour, range, words)
-        });
+    let bars = peers.iter().zip([mine, theirs]).map(|((about, colour), range)| {
+        let words = figure.unit.text(range.median);
+        (short_name(about), *colour, range, words)
+    });
     Some(Panel {
         title,
         note: match figure.better {
@@ -233,11 +204,7 @@ fn draw(out: &mut String, panel: &Panel<'_>, x: f64, y: f64) {
             range.trim_end_matches(')')
         );
     }
-    let most = panel
-        .bars
-        .iter()
-        .map(|b| b.2.max)
-        .fold(f64::MIN_POSITIVE, f64::max);
+    let most = panel.bars.iter().map(|b| b.2.max).fold(f64::MIN_POSITIVE, f64::max);
     let length = |value: f64| value / most * (COLUMN - NAME - VALUE);
     let mut at = y + 44.0;
     for (name, colour, range, words) in &panel.bars {
@@ -291,11 +258,7 @@ fn latencies(
         scale: Scale::Percentile,
         ticks: Ticks::Number,
     };
-    let up = Axis {
-        label: "end-to-end latency",
-        scale: Scale::Log,
-        ticks: Ticks::Time,
-    };
+    let up = Axis { label: "end-to-end latency", scale: Scale::Log, ticks: Ticks::Time };
     let load = match rate(compared) {
         Some(Rate::MbPerS(mb)) => format!("End to end at {mb:.0} MB/s"),
         Some(Rate::RequestsPerS(n)) => format!("End to end at {n:.0} requests/s"),
@@ -309,12 +272,7 @@ fn latencies(
         y + 20.0,
         x + width,
     );
-    let frame = Frame {
-        x,
-        y: y + 24.0,
-        width: width + 10.0,
-        height: PLOT,
-    };
+    let frame = Frame { x, y: y + 24.0, width: width + 10.0, height: PLOT };
     out.push_str(&chart::plot(frame, across, up, &series).unwrap_or_default());
 }
 
@@ -341,22 +299,14 @@ fn foot(out: &mut String, c: &Comparison, y: f64) -> f64 {
             date(m.started_unix_s),
             m.cpus,
             m.cpu,
-            if m.hypervisor {
-                " (virtual machine)"
-            } else {
-                ""
-            },
+            if m.hypervisor { " (virtual machine)" } else { "" },
             m.kernel,
             file_system(&m.mount),
         ),
         "All figures, also where it loses: docs/benchmarks.md".to_owned(),
     ];
     let mut at = y + 18.0;
-    let _ = write!(
-        out,
-        "<path class=\"grid\" d=\"M{MARGIN} {y:.1}H{:.1}\"/>",
-        WIDTH - MARGIN
-    );
+    let _ = write!(out, "<path class=\"grid\" d=\"M{MARGIN} {y:.1}H{:.1}\"/>", WIDTH - MARGIN);
     for line in lines {
         let _ = write!(
             out,

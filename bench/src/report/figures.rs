@@ -63,18 +63,8 @@ pub const FIGURES: &[Figure] = &[
         better: Better::Lower,
         of: RunResult::broker_us_per_request,
     },
-    Figure {
-        name: "ack p50",
-        unit: Unit::Nanos,
-        better: Better::Lower,
-        of: |r| ack(r, 0, 0.5),
-    },
-    Figure {
-        name: "ack p99",
-        unit: Unit::Nanos,
-        better: Better::Lower,
-        of: |r| ack(r, 2, 0.99),
-    },
+    Figure { name: "ack p50", unit: Unit::Nanos, better: Better::Lower, of: |r| ack(r, 0, 0.5) },
+    Figure { name: "ack p99", unit: Unit::Nanos, better: Better::Lower, of: |r| ack(r, 2, 0.99) },
     Figure {
         name: "ack p99.9",
         unit: Unit::Nanos,
@@ -126,9 +116,7 @@ fn ack(r: &RunResult, index: usize, quantile: f64) -> Option<f64> {
 #[allow(clippy::cast_precision_loss)]
 fn end_to_end(r: &RunResult, index: usize, quantile: f64) -> Option<f64> {
     let latency = &r.consume.as_ref()?.end_to_end;
-    latency
-        .supports(quantile)
-        .then(|| latency.quantiles[index] as f64)
+    latency.supports(quantile).then(|| latency.quantiles[index] as f64)
 }
 
 /// A figure over the rounds of one peer.
@@ -207,18 +195,9 @@ impl Ratio {
     #[must_use]
     pub fn text(&self) -> String {
         let digits = |v: f64| {
-            if v >= 10.0 {
-                format!("{v:.0}")
-            } else {
-                format!("{v:.2}")
-            }
+            if v >= 10.0 { format!("{v:.0}") } else { format!("{v:.2}") }
         };
-        format!(
-            "{} x ({} - {})",
-            digits(self.median),
-            digits(self.low),
-            digits(self.high)
-        )
+        format!("{} x ({} - {})", digits(self.median), digits(self.low), digits(self.high))
     }
 }
 
@@ -254,12 +233,7 @@ mod tests {
     use super::*;
 
     fn range(min: f64, median: f64, max: f64) -> Range {
-        Range {
-            min,
-            median,
-            max,
-            rounds: 3,
-        }
+        Range { min, median, max, rounds: 3 }
     }
 
     #[test]
@@ -268,20 +242,11 @@ mod tests {
         let ratio = Ratio::of(Better::Higher, fast, slow).unwrap();
         assert_eq!(ratio.verdict, Verdict::Win);
         assert!(ratio.low < ratio.median && ratio.median < ratio.high);
-        assert_eq!(
-            Ratio::of(Better::Lower, fast, slow).unwrap().verdict,
-            Verdict::Loss
-        );
+        assert_eq!(Ratio::of(Better::Lower, fast, slow).unwrap().verdict, Verdict::Loss);
         let once = Range { rounds: 1, ..fast };
-        assert_eq!(
-            Ratio::of(Better::Higher, once, slow).unwrap().verdict,
-            Verdict::Unknown
-        );
+        assert_eq!(Ratio::of(Better::Higher, once, slow).unwrap().verdict, Verdict::Unknown);
         let near = range(109.0, 120.0, 130.0);
-        assert_eq!(
-            Ratio::of(Better::Higher, near, slow).unwrap().verdict,
-            Verdict::Tie
-        );
+        assert_eq!(Ratio::of(Better::Higher, near, slow).unwrap().verdict, Verdict::Tie);
         assert_eq!(Ratio::of(Better::Lower, range(0.0, 0.0, 0.0), slow), None);
     }
 
@@ -289,9 +254,6 @@ mod tests {
     fn ranges_are_short() {
         assert_eq!(Unit::Nanos.range(range(1e6, 2e6, 3e6)), "1.00 - 3.00 ms");
         assert_eq!(Unit::Nanos.range(range(1e3, 2e6, 3e6)), "1.00 us - 3.00 ms");
-        assert_eq!(
-            Unit::Number("MB/s").range(range(5.0, 5.0, 5.0)),
-            "5.00 MB/s"
-        );
+        assert_eq!(Unit::Number("MB/s").range(range(5.0, 5.0, 5.0)), "5.00 MB/s");
     }
 }

@@ -28,21 +28,11 @@ figure{margin:.6em 0;min-width:0}figcaption{font-size:.9rem;color:var(--soft);ma
 ul{padding-left:1.2em;font-size:.9rem;color:var(--soft)}code{font-size:.85em;overflow-wrap:anywhere}";
 
 /// The axes that latency charts share.
-pub(super) const LATENCY: Axis<'_> = Axis {
-    label: "latency",
-    scale: Scale::Log,
-    ticks: Ticks::Time,
-};
-const QUANTILE: Axis<'_> = Axis {
-    label: "percentile",
-    scale: Scale::Percentile,
-    ticks: Ticks::Number,
-};
-const SECONDS: Axis<'_> = Axis {
-    label: "seconds",
-    scale: Scale::Linear,
-    ticks: Ticks::Number,
-};
+pub(super) const LATENCY: Axis<'_> =
+    Axis { label: "latency", scale: Scale::Log, ticks: Ticks::Time };
+const QUANTILE: Axis<'_> =
+    Axis { label: "percentile", scale: Scale::Percentile, ticks: Ticks::Number };
+const SECONDS: Axis<'_> = Axis { label: "seconds", scale: Scale::Linear, ticks: Ticks::Number };
 
 /// A page around `body`.
 #[must_use]
@@ -71,8 +61,7 @@ pub fn comparison(c: &Comparison) -> String {
             escape(&p.name),
             escape(&p.version),
             escape(&p.ack_means),
-            p.first_ack_s
-                .map_or_else(String::new, |s| format!("{} s", short(s))),
+            p.first_ack_s.map_or_else(String::new, |s| format!("{} s", short(s))),
             p.rss_idle_bytes.map_or_else(String::new, bytes)
         );
     }
@@ -91,11 +80,7 @@ pub fn comparison(c: &Comparison) -> String {
     let _ = write!(
         out,
         "<p>Rounds were interleaved; ranges are over rounds. A ratio is how many times better than {}, with its range; <em>tie</em> means that the ranges overlap.</p>",
-        if names.contains(&"kafka") {
-            "kafka"
-        } else {
-            "the last peer"
-        }
+        if names.contains(&"kafka") { "kafka" } else { "the last peer" }
     );
     out.push_str("<h2>Overview</h2>");
     out.push_str(&key(&names));
@@ -120,12 +105,7 @@ fn overview(c: &Comparison) -> String {
     let colours = chart::colours(&names);
     let mut out = String::from("<div class=\"charts\">");
     for compared in &c.scenarios {
-        let open = compared
-            .scenario
-            .workload
-            .produce
-            .as_ref()
-            .is_some_and(|p| p.rate.is_some());
+        let open = compared.scenario.workload.produce.as_ref().is_some_and(|p| p.rate.is_some());
         let consumes = compared.scenario.workload.produce.is_none();
         let wanted: &[&str] = match (open, consumes) {
             (true, _) => &["ack p50", "ack p99.9"],
@@ -150,10 +130,8 @@ fn overview(c: &Comparison) -> String {
                     super::figures::Better::Higher => "more is better",
                     super::figures::Better::Lower => "less is better",
                 };
-                let group = Group {
-                    label: format!("{}: {}", compared.scenario.title, figure.name),
-                    bars,
-                };
+                let group =
+                    Group { label: format!("{}: {}", compared.scenario.title, figure.name), bars };
                 let _ = write!(
                     out,
                     "<figure><figcaption><b>{}</b>, {better}<br>{}</figcaption>{}</figure>",
@@ -178,11 +156,7 @@ fn small_requests(compared: &Compared) -> bool {
 fn scenario(c: &Comparison, compared: &Compared, names: &[&str]) -> String {
     let mut out = format!("<h2>{}</h2>", escape(&compared.scenario.title));
     if !compared.scenario.about.is_empty() {
-        let _ = write!(
-            out,
-            "<p class=\"soft\">{}</p>",
-            escape(&compared.scenario.about)
-        );
+        let _ = write!(out, "<p class=\"soft\">{}</p>", escape(&compared.scenario.about));
     }
     out.push_str(&html_table(&table(c, compared)));
     let remarks = remarks(compared);
@@ -220,10 +194,7 @@ pub fn charts(runs: &[Named<'_>]) -> String {
     let mut out = String::new();
     let mut figure = |svg: String, caption: &str| {
         if !svg.is_empty() {
-            let _ = write!(
-                out,
-                "<figure>{svg}<figcaption>{caption}</figcaption></figure>"
-            );
+            let _ = write!(out, "<figure>{svg}<figcaption>{caption}</figcaption></figure>");
         }
     };
     let ack = |r: &RunResult| r.produce.as_ref().map(|p| p.ack.clone());
@@ -243,27 +214,16 @@ pub fn charts(runs: &[Named<'_>]) -> String {
         "Largest ack latency of what was due in each second.",
     );
     figure(
-        by_second(
-            "largest end-to-end latency of each second",
-            LATENCY,
-            runs,
-            |s| s.end_to_end.map(|a| a[3] as f64),
-        ),
+        by_second("largest end-to-end latency of each second", LATENCY, runs, |s| {
+            s.end_to_end.map(|a| a[3] as f64)
+        }),
         "Largest end-to-end latency of what was due in each second.",
     );
-    let rate = Axis {
-        label: "MB/s",
-        scale: Scale::Linear,
-        ticks: Ticks::Number,
-    };
+    let rate = Axis { label: "MB/s", scale: Scale::Linear, ticks: Ticks::Number };
     let produces = runs.iter().any(|r| r.2.produce.is_some());
     figure(
         by_second("throughput of each second", rate, runs, |s| {
-            let bytes = if produces {
-                s.produced_bytes
-            } else {
-                s.consumed_bytes
-            };
+            let bytes = if produces { s.produced_bytes } else { s.consumed_bytes };
             Some(bytes as f64 / 1e6)
         }),
         "Throughput of each second.",
@@ -296,12 +256,8 @@ fn percentiles(
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn percentile_points(latency: &Latency) -> Vec<(f64, f64)> {
     let last = 1.0 - 1.0 / latency.count.max(2) as f64;
-    let mut points: Vec<(f64, f64)> = latency
-        .curve
-        .iter()
-        .filter(|(q, _)| *q < last)
-        .map(|&(q, v)| (q, v as f64))
-        .collect();
+    let mut points: Vec<(f64, f64)> =
+        latency.curve.iter().filter(|(q, _)| *q < last).map(|&(q, v)| (q, v as f64)).collect();
     points.push((last, latency.max as f64));
     points
 }

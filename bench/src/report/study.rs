@@ -45,11 +45,8 @@ pub fn html(study: &Study) -> String {
     out.push_str("<div class=\"charts\">");
     for (svg, caption) in drawings(study, &names) {
         if !svg.is_empty() {
-            let _ = write!(
-                out,
-                "<figure>{svg}<figcaption>{}</figcaption></figure>",
-                escape(&caption)
-            );
+            let _ =
+                write!(out, "<figure>{svg}<figcaption>{}</figcaption></figure>", escape(&caption));
         }
     }
     out.push_str("</div>");
@@ -75,12 +72,7 @@ pub fn html(study: &Study) -> String {
 
 fn drawings(study: &Study, names: &[&str]) -> Vec<(String, String)> {
     let colours = chart::colours(names);
-    let colour = |peer: &str| {
-        names
-            .iter()
-            .position(|n| *n == peer)
-            .map_or(0, |n| colours[n])
-    };
+    let colour = |peer: &str| names.iter().position(|n| *n == peer).map_or(0, |n| colours[n]);
     let mut out = Vec::new();
     for (index, quantile) in [(0, "p50"), (2, "p99"), (3, "p99.9")] {
         let mut curves = Vec::new();
@@ -122,11 +114,7 @@ fn drawings(study: &Study, names: &[&str]) -> Vec<(String, String)> {
                 Answer::Replay(_) | Answer::Soak(_) => {}
             }
         }
-        let axis = |label, scale| Axis {
-            label,
-            scale,
-            ticks: Ticks::Number,
-        };
+        let axis = |label, scale| Axis { label, scale, ticks: Ticks::Number };
         out.push((
             chart::lines(quantile, axis("MB/s", Scale::Linear), LATENCY, &curves),
             format!("{quantile} over throughput"),
@@ -159,24 +147,9 @@ fn row(first: String, result: &RunResult) -> Vec<String> {
             row.push(some.map_or_else(|| "-".to_owned(), |l| time(l.quantiles[index])));
         }
     }
-    row.push(
-        result
-            .broker_ns_per_byte()
-            .map_or_else(|| "-".to_owned(), short),
-    );
-    row.push(
-        result
-            .broker_us_per_request()
-            .map_or_else(|| "-".to_owned(), short),
-    );
-    row.push(
-        result
-            .marks
-            .iter()
-            .map(crate::result::Mark::word)
-            .collect::<Vec<_>>()
-            .join(", "),
-    );
+    row.push(result.broker_ns_per_byte().map_or_else(|| "-".to_owned(), short));
+    row.push(result.broker_us_per_request().map_or_else(|| "-".to_owned(), short));
+    row.push(result.marks.iter().map(crate::result::Mark::word).collect::<Vec<_>>().join(", "));
     row
 }
 
@@ -201,11 +174,7 @@ fn table_of(first: &str) -> Table {
 }
 
 fn curve_words(c: &Curve) -> String {
-    let mut out = format!(
-        "{}: at most {} requests/s",
-        c.peer,
-        short(c.max_requests_per_s)
-    );
+    let mut out = format!("{}: at most {} requests/s", c.peer, short(c.max_requests_per_s));
     if let Some(knee) = c.knee {
         let _ = write!(out, ", knee at {}", short(knee));
     }
@@ -247,15 +216,8 @@ fn replay_words(r: &Replay) -> String {
         "{}: writers beside a reader of {} MB ({}), which got {} MB/s",
         r.peer,
         r.stored_mb,
-        if r.cold {
-            "thrown out of the page cache"
-        } else {
-            "perhaps still in the page cache"
-        },
-        r.reader
-            .consume
-            .as_ref()
-            .map_or_else(String::new, |c| short(c.mb_per_s))
+        if r.cold { "thrown out of the page cache" } else { "perhaps still in the page cache" },
+        r.reader.consume.as_ref().map_or_else(String::new, |c| short(c.mb_per_s))
     )
 }
 

@@ -142,12 +142,7 @@ pub fn run(result: &RunResult) -> String {
 pub(super) fn latencies(result: &RunResult) -> Table {
     let mut table = Table::default();
     let quantiles = QUANTILES.iter().map(|(_, name)| *name);
-    table.row(
-        ["latency"]
-            .into_iter()
-            .chain(quantiles)
-            .chain(["max", "samples"]),
-    );
+    table.row(["latency"].into_iter().chain(quantiles).chain(["max", "samples"]));
     let mut rows: Vec<(&str, &Latency)> = Vec::new();
     if let Some(p) = &result.produce {
         rows.push(("ack", &p.ack));
@@ -166,13 +161,7 @@ pub(super) fn latencies(result: &RunResult) -> Table {
         let cells = QUANTILES
             .iter()
             .zip(latency.quantiles)
-            .map(|((q, _), value)| {
-                if latency.supports(*q) {
-                    time(value)
-                } else {
-                    "-".to_owned()
-                }
-            });
+            .map(|((q, _), value)| if latency.supports(*q) { time(value) } else { "-".to_owned() });
         let tail = [time(latency.max), short(latency.count as f64)];
         table.row([name.to_owned()].into_iter().chain(cells).chain(tail));
     }

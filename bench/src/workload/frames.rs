@@ -177,9 +177,7 @@ impl Frame {
 
     /// By batch: index of its stream within the connection, and how many records.
     pub fn streams(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.batches
-            .iter()
-            .map(|b| (b.stream, u64::from(b.records)))
+        self.batches.iter().map(|b| (b.stream, u64::from(b.records)))
     }
 
     /// As [`prepare`](Self::prepare), for a frame that [`is_rebuilt`](Self::is_rebuilt): its bytes.
@@ -200,13 +198,9 @@ impl Frame {
             for (n, (_, value)) in (first..).zip(records.iter_mut()) {
                 stamp::rewrite(value, n, intended);
             }
-            let bytes = build_batch(
-                records,
-                rebuild.codec,
-                rebuild.shape.producer,
-                base_sequence(first),
-            )
-            .expect("built before");
+            let bytes =
+                build_batch(records, rebuild.codec, rebuild.shape.producer, base_sequence(first))
+                    .expect("built before");
             batches.push((*partition, Bytes::from(bytes)));
         }
         let mut out = encode(&rebuild.shape, rebuild.acks, &batches).expect("encoded before");
@@ -319,12 +313,7 @@ fn frame(
     }
     let rebuild =
         (codec.0 != Compression::None && (produce.stamp || produce.idempotent)).then(|| {
-            Box::new(Rebuild {
-                shape: shape.clone(),
-                acks: produce.acks,
-                codec,
-                batches: parts,
-            })
+            Box::new(Rebuild { shape: shape.clone(), acks: produce.acks, codec, batches: parts })
         });
     Ok(Frame {
         bytes,
@@ -418,18 +407,9 @@ mod tests {
     fn check(produce: &Produce, producer: (ProducerId, ProducerEpoch)) {
         let workload = Workload::default();
         let streams = [
-            Stream {
-                partition: 4,
-                id: 40,
-            },
-            Stream {
-                partition: 6,
-                id: 60,
-            },
-            Stream {
-                partition: 8,
-                id: 80,
-            },
+            Stream { partition: 4, id: 40 },
+            Stream { partition: 6, id: 60 },
+            Stream { partition: 8, id: 80 },
         ];
         let mut frames = build(&workload, produce, &shape(producer), &streams, 0, 1).unwrap();
         let mut sequences = Sequences { next: vec![0; 3] };
@@ -460,10 +440,7 @@ mod tests {
                 for part in &request.topic_data[0].partition_data {
                     let bytes = part.records.as_ref().unwrap().contiguous();
                     let view = BatchView::parse_verified(&bytes).unwrap();
-                    let stream = streams
-                        .iter()
-                        .position(|s| s.partition == part.index)
-                        .unwrap();
+                    let stream = streams.iter().position(|s| s.partition == part.index).unwrap();
                     if producer.0.is_some() {
                         assert_eq!(view.base_sequence as u64, expected[stream]);
                         assert_eq!(view.producer_id, producer.0);
@@ -494,12 +471,9 @@ mod tests {
         let plain = (ProducerId::NONE, ProducerEpoch::NONE);
         let idempotent = (ProducerId(12), ProducerEpoch(3));
         for codec in [Codec::None, Codec::Zstd] {
-            for (stamp, producer) in [
-                (false, plain),
-                (true, plain),
-                (false, idempotent),
-                (true, idempotent),
-            ] {
+            for (stamp, producer) in
+                [(false, plain), (true, plain), (false, idempotent), (true, idempotent)]
+            {
                 let produce = Produce {
                     record_bytes: 100,
                     batch_bytes: 500,
@@ -517,25 +491,10 @@ mod tests {
 
     #[test]
     fn too_much_memory_is_refused() {
-        let produce = Produce {
-            batch_bytes: 1 << 20,
-            ..Default::default()
-        };
-        let streams: Vec<_> = (0..3000)
-            .map(|p| Stream {
-                partition: p,
-                id: 0,
-            })
-            .collect();
+        let produce = Produce { batch_bytes: 1 << 20, ..Default::default() };
+        let streams: Vec<_> = (0..3000).map(|p| Stream { partition: p, id: 0 }).collect();
         let plain = (ProducerId::NONE, ProducerEpoch::NONE);
-        let result = build(
-            &Workload::default(),
-            &produce,
-            &shape(plain),
-            &streams,
-            0,
-            1,
-        );
+        let result = build(&Workload::default(), &produce, &shape(plain), &streams, 0, 1);
         assert!(result.unwrap_err().to_string().contains("fewer partitions"));
     }
 }

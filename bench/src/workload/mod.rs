@@ -261,21 +261,13 @@ impl Produce {
         let full = (self.batch_bytes / self.record_bytes.max(1)).max(1) as u64;
         Some(Linger {
             // A full batch does not wait.
-            hold: if last + 1 == full {
-                last * linger.step
-            } else {
-                linger.hold
-            },
+            hold: if last + 1 == full { last * linger.step } else { linger.hold },
             step: linger.step,
         })
     }
 
     /// Linger and distance of records, and how many come within the linger time.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss
-    )]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
     fn lingering(&self) -> Option<(Linger, usize)> {
         let (Some(Rate::MbPerS(mb)), Some(us)) = (self.rate, self.linger_us) else {
             return None;
@@ -283,19 +275,14 @@ impl Produce {
         // 10^6 bytes a second are 10^-3 bytes a nanosecond.
         let step = self.record_bytes as f64 * self.connections as f64 / (mb * 1e-3);
         let hold = us * 1000;
-        let linger = Linger {
-            hold,
-            step: step as Nanos,
-        };
+        let linger = Linger { hold, step: step as Nanos };
         Some((linger, 1 + (hold as f64 / step) as usize))
     }
 
     /// Bytes of values in a request over `partitions` partitions.
     #[must_use]
     pub fn request_bytes(&self, partitions: i32) -> usize {
-        let batches = self
-            .partitions_per_request
-            .min(usize::try_from(partitions).unwrap_or(1));
+        let batches = self.partitions_per_request.min(usize::try_from(partitions).unwrap_or(1));
         self.records_per_batch() * self.record_bytes * batches.max(1)
     }
 
@@ -328,10 +315,7 @@ impl Workload {
                 produce.partitions_per_request > 0,
                 "produce.partitions_per_request: at least 1"
             );
-            ensure!(
-                matches!(produce.acks, -1..=1),
-                "produce.acks: one of -1, 0, 1"
-            );
+            ensure!(matches!(produce.acks, -1..=1), "produce.acks: one of -1, 0, 1");
             ensure!(
                 produce.rate.is_some() || produce.depth > 0,
                 "produce.depth: a closed loop needs at least 1"

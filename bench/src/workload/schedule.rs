@@ -77,10 +77,7 @@ mod tests {
     fn fixed_schedules_interleave_at_the_rate() {
         let mut all: Vec<_> = (0..3)
             .flat_map(|i| {
-                take(
-                    &mut Schedule::new(Arrival::Fixed, 3000.0, 500, i, 3, 1),
-                    500 + SECOND,
-                )
+                take(&mut Schedule::new(Arrival::Fixed, 3000.0, 500, i, 3, 1), 500 + SECOND)
             })
             .collect();
         all.sort_unstable();
@@ -93,10 +90,7 @@ mod tests {
 
     #[test]
     fn poisson_schedules_make_the_rate_with_exponential_gaps() {
-        let times = take(
-            &mut Schedule::new(Arrival::Poisson, 1000.0, 0, 0, 1, 9),
-            20 * SECOND,
-        );
+        let times = take(&mut Schedule::new(Arrival::Poisson, 1000.0, 0, 0, 1, 9), 20 * SECOND);
         assert!((19_000..21_000).contains(&times.len()), "{}", times.len());
         // Of exponential gaps a share of 1/e is above the mean.
         let above = times.windows(2).filter(|w| w[1] - w[0] > 1_000_000).count();

@@ -106,10 +106,7 @@ impl Simulated {
                 thread::spawn(move || shared.serve(stream).ok());
             }
         });
-        Self {
-            address: format!("127.0.0.1:{port}"),
-            shared,
-        }
+        Self { address: format!("127.0.0.1:{port}"), shared }
     }
 
     /// Records that were given to it.
@@ -133,11 +130,8 @@ impl Shared {
             stream.read_exact(&mut frame)?;
             let mut reader = Reader::new(&frame);
             let header = RequestHeader::parse(&mut reader).map_err(io::Error::other)?;
-            let (version, id, body) = (
-                header.api_version,
-                header.correlation_id,
-                reader.remaining(),
-            );
+            let (version, id, body) =
+                (header.api_version, header.correlation_id, reader.remaining());
             let answer = match ApiKey::from_code(header.api_key) {
                 Some(ApiKey::ApiVersions) => encode(&versions(), id, version),
                 Some(ApiKey::Metadata) => self.metadata(body, id, version),
@@ -159,10 +153,7 @@ impl Shared {
         let request: MetadataRequest<'_> = decode(body, version).unwrap();
         let state = self.state.lock().unwrap();
         let wanted: Option<Vec<String>> = request.topics.map(|topics| {
-            topics
-                .into_iter()
-                .filter_map(|t| t.name.map(|n| n.into_owned()))
-                .collect()
+            topics.into_iter().filter_map(|t| t.name.map(|n| n.into_owned())).collect()
         });
         let known = state
             .topics
@@ -202,35 +193,22 @@ impl Shared {
         let mut topics = Vec::new();
         for topic in request.topics {
             let partitions = (0..topic.num_partitions).map(|_| Partition::default());
-            state
-                .topics
-                .push((topic.name.clone().into_owned(), partitions.collect()));
-            topics.push(CreatableTopicResult {
-                name: topic.name,
-                ..Default::default()
-            });
+            state.topics.push((topic.name.clone().into_owned(), partitions.collect()));
+            topics.push(CreatableTopicResult { name: topic.name, ..Default::default() });
         }
-        let response = CreateTopicsResponse {
-            topics,
-            ..Default::default()
-        };
+        let response = CreateTopicsResponse { topics, ..Default::default() };
         encode(&response, id, version)
     }
 
     fn delete(&self, body: &[u8], id: i32, version: i16) -> Vec<u8> {
         let request: DeleteTopicsRequest<'_> = decode(body, version).unwrap();
         let mut state = self.state.lock().unwrap();
-        state
-            .topics
-            .retain(|(name, _)| !request.topic_names.iter().any(|n| n == name));
+        state.topics.retain(|(name, _)| !request.topic_names.iter().any(|n| n == name));
         let response = DeleteTopicsResponse {
             responses: request
                 .topic_names
                 .into_iter()
-                .map(|name| DeletableTopicResult {
-                    name: Some(name),
-                    ..Default::default()
-                })
+                .map(|name| DeletableTopicResult { name: Some(name), ..Default::default() })
                 .collect(),
             ..Default::default()
         };
@@ -311,10 +289,7 @@ impl Shared {
             })
             .collect();
         self.grown.notify_all();
-        let response = ProduceResponse {
-            responses,
-            ..Default::default()
-        };
+        let response = ProduceResponse { responses, ..Default::default() };
         Some(encode(&response, id, version))
     }
 
@@ -351,10 +326,7 @@ impl Shared {
                 .collect(),
             ..Default::default()
         });
-        let response = FetchResponse {
-            responses: responses.collect(),
-            ..Default::default()
-        };
+        let response = FetchResponse { responses: responses.collect(), ..Default::default() };
         encode(&response, id, version)
     }
 }
@@ -366,11 +338,7 @@ impl State {
     }
 
     fn partition_mut(&mut self, topic: &str, index: i32) -> &mut Partition {
-        let (_, partitions) = self
-            .topics
-            .iter_mut()
-            .find(|(name, _)| name == topic)
-            .unwrap();
+        let (_, partitions) = self.topics.iter_mut().find(|(name, _)| name == topic).unwrap();
         &mut partitions[usize::try_from(index).unwrap()]
     }
 }
@@ -400,9 +368,8 @@ impl Partition {
 
     fn read(&self, from: i64, max_bytes: i32) -> bytes::Bytes {
         let mut out = Vec::new();
-        let first = self
-            .batches
-            .partition_point(|b| BatchHeader::parse(b).unwrap().last_offset().0 < from);
+        let first =
+            self.batches.partition_point(|b| BatchHeader::parse(b).unwrap().last_offset().0 < from);
         for batch in &self.batches[first..] {
             if !out.is_empty() && out.len() + batch.len() > usize::try_from(max_bytes).unwrap() {
                 break;

@@ -43,10 +43,8 @@ impl Load {
         let (mut bed, mut client) = broker();
         let topic_id = client.create_topic(&mut bed, TOPIC, partitions).unwrap();
         let one = batch(&vec![vec![b'v'; bytes]; records]);
-        let parts = (0..partitions).map(|index| PartitionProduceData {
-            index,
-            records: Some(Records::from(one.clone())),
-        });
+        let parts = (0..partitions)
+            .map(|index| PartitionProduceData { index, records: Some(Records::from(one.clone())) });
         let request = ProduceRequest {
             transactional_id: None,
             acks: -1,
@@ -84,11 +82,7 @@ impl Load {
             min_bytes: 1,
             max_bytes: 50 << 20,
             session_epoch: -1,
-            topics: vec![FetchTopic {
-                topic_id,
-                partitions: asked,
-                ..Default::default()
-            }],
+            topics: vec![FetchTopic { topic_id, partitions: asked, ..Default::default() }],
             ..FetchRequest::default()
         };
         let bytes = one.len() * usize::try_from(partitions).unwrap();
@@ -96,11 +90,7 @@ impl Load {
     }
 
     fn warm(bed: Bed, request: Asked) -> Self {
-        let mut load = Self {
-            conn: bed.connect(0),
-            bed,
-            request,
-        };
+        let mut load = Self { conn: bed.connect(0), bed, request };
         load.requests(WARM);
         load
     }

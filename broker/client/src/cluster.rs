@@ -47,12 +47,7 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        Self {
-            max_wait_ms: 500,
-            min_bytes: 1,
-            max_bytes: 1 << 20,
-            read_committed: false,
-        }
+        Self { max_wait_ms: 500, min_bytes: 1, max_bytes: 1 << 20, read_committed: false }
     }
 }
 
@@ -149,13 +144,10 @@ impl Cluster {
     /// come within the options' timeout.
     pub fn create_topic(&mut self, topic: &NewTopic) -> Result<TopicInfo> {
         let timeout = self.options.timeout;
-        let configs = topic
-            .configs
-            .iter()
-            .map(|(name, value)| CreatableTopicConfig {
-                name: name.as_str().into(),
-                value: Some(value.as_str().into()),
-            });
+        let configs = topic.configs.iter().map(|(name, value)| CreatableTopicConfig {
+            name: name.as_str().into(),
+            value: Some(value.as_str().into()),
+        });
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
                 name: topic.name.as_str().into(),
@@ -203,15 +195,9 @@ impl Cluster {
     pub fn delete_topic(&mut self, name: &str) -> Result<()> {
         let timeout_ms = millis(self.options.timeout);
         let connection = self.controller()?;
-        let mut request = DeleteTopicsRequest {
-            timeout_ms,
-            ..Default::default()
-        };
+        let mut request = DeleteTopicsRequest { timeout_ms, ..Default::default() };
         if connection.version_of::<DeleteTopicsRequest<'_>>()? >= DELETE_BY_STATE {
-            request.topics.push(DeleteTopicState {
-                name: Some(name.into()),
-                ..Default::default()
-            });
+            request.topics.push(DeleteTopicState { name: Some(name.into()), ..Default::default() });
         } else {
             request.topic_names.push(name.into());
         }
@@ -252,9 +238,7 @@ impl Cluster {
             let response = connection.call(&request)?;
             let found = response.topics.first().and_then(|t| t.partitions.first());
             let found = found.ok_or_else(|| empty("ListOffsets"))?;
-            Error::check(found.error_code, None, || {
-                format!("offsets of {topic}-{partition}")
-            })?;
+            Error::check(found.error_code, None, || format!("offsets of {topic}-{partition}"))?;
             Ok(Offset(found.offset))
         })
     }
@@ -331,10 +315,7 @@ impl Cluster {
             let response = connection.call(&request)?;
             let what = || format!("fetch of {topic}-{partition} at {offset}");
             Error::check(response.error_code, None, what)?;
-            let part = response
-                .responses
-                .first()
-                .and_then(|t| t.partitions.first());
+            let part = response.responses.first().and_then(|t| t.partitions.first());
             let part = part.ok_or_else(|| empty("Fetch"))?;
             Error::check(part.error_code, None, what)?;
             let records = part.records.as_ref().map(Records::contiguous);
@@ -362,10 +343,7 @@ impl Cluster {
         let deadline = Instant::now() + self.options.timeout;
         loop {
             let response = self.any()?.call(&request)?;
-            let id = (
-                ProducerId(response.producer_id),
-                ProducerEpoch(response.producer_epoch),
-            );
+            let id = (ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch));
             match Error::check(response.error_code, None, || "InitProducerId".to_owned()) {
                 Ok(()) => return Ok(id),
                 // A coordinator that has just started answers so for a moment.
@@ -432,17 +410,12 @@ impl Cluster {
             let info = self.topic(topic)?.clone();
             let leader = info.partition(partition).map_or(NodeId::NONE, |p| p.leader);
             let result = if leader == NodeId::NONE {
-                Err(Error::NotThere(format!(
-                    "{topic}-{partition} has no leader"
-                )))
+                Err(Error::NotThere(format!("{topic}-{partition} has no leader")))
             } else {
                 call(self.node(leader)?, &info)
             };
             let Err(error) = result else { return result };
-            if matches!(
-                error,
-                Error::Io { .. } | Error::Wire { .. } | Error::Protocol { .. }
-            ) {
+            if matches!(error, Error::Io { .. } | Error::Wire { .. } | Error::Protocol { .. }) {
                 self.connections.remove(&leader);
                 return Err(error);
             }
@@ -495,12 +468,7 @@ impl Cluster {
                 }
             };
             let response = connection.call(&request)?;
-            Self::learn(
-                &mut self.nodes,
-                &mut self.controller,
-                &mut self.topics,
-                &response,
-            );
+            Self::learn(&mut self.nodes, &mut self.controller, &mut self.topics, &response);
             // Where the bootstrap address is a node's own, one connection serves for both.
             let own = self.nodes.values().find(|n| n.address == *address);
             if let Some(id) = own.map(|n| n.id) {
@@ -516,12 +484,7 @@ impl Cluster {
             return Err(Error::NotThere(format!("no connection to node {id}")));
         };
         let response = connection.call(request)?;
-        Self::learn(
-            &mut self.nodes,
-            &mut self.controller,
-            &mut self.topics,
-            &response,
-        );
+        Self::learn(&mut self.nodes, &mut self.controller, &mut self.topics, &response);
         Ok(())
     }
 
@@ -531,11 +494,7 @@ impl Cluster {
         topics: &mut BTreeMap<String, TopicInfo>,
         response: &<MetadataRequest<'_> as Request>::Response<'_>,
     ) {
-        *nodes = response
-            .brokers
-            .iter()
-            .map(|b| (NodeId(b.node_id), Node::of(b)))
-            .collect();
+        *nodes = response.brokers.iter().map(|b| (NodeId(b.node_id), Node::of(b))).collect();
         *controller = NodeId(response.controller_id);
         for topic in &response.topics {
             let info = TopicInfo::of(topic);

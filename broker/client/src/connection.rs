@@ -54,16 +54,11 @@ impl Connection {
     /// # Errors
     /// [`Error::Io`], and those of [`call`](Self::call) for ApiVersions.
     pub fn open(host_port: &str, options: &Options) -> Result<Self> {
-        let io = |source| Error::Io {
-            peer: host_port.to_owned(),
-            source,
-        };
+        let io = |source| Error::Io { peer: host_port.to_owned(), source };
         let stream = connect(host_port, options.timeout).map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
         stream.set_read_timeout(Some(options.timeout)).map_err(io)?;
-        stream
-            .set_write_timeout(Some(options.timeout))
-            .map_err(io)?;
+        stream.set_write_timeout(Some(options.timeout)).map_err(io)?;
         let mut connection = Self {
             stream,
             peer: host_port.to_owned(),
@@ -98,10 +93,7 @@ impl Connection {
     pub fn version_of<R: Request>(&self) -> Result<i16> {
         self.versions
             .latest::<R>()
-            .ok_or_else(|| Error::Unsupported {
-                peer: self.peer.clone(),
-                api: R::API_KEY.name(),
-            })
+            .ok_or_else(|| Error::Unsupported { peer: self.peer.clone(), api: R::API_KEY.name() })
     }
 
     /// Sends `request` in the latest version of both ends and waits for its response, which borrows
@@ -138,9 +130,7 @@ impl Connection {
             wire::encode_request(request, self.correlation_id, Some(&self.client_id), version)
                 .map_err(|source| self.wire_error(source))?;
         for slice in slices {
-            self.stream
-                .write_all(&slice)
-                .map_err(|source| self.io_error(source))?;
+            self.stream.write_all(&slice).map_err(|source| self.io_error(source))?;
         }
         Ok(())
     }
@@ -159,9 +149,7 @@ impl Connection {
     }
 
     fn read_exact_into(&mut self, out: &mut [u8]) -> Result<()> {
-        self.stream
-            .read_exact(out)
-            .map_err(|source| self.io_error(source))
+        self.stream.read_exact(out).map_err(|source| self.io_error(source))
     }
 
     fn decode<'a, T: Decode<'a>>(&'a self, header_version: i16, version: i16) -> Result<T> {
@@ -186,10 +174,7 @@ impl Connection {
         };
         self.send(&request, NEW)?;
         self.receive_frame()?;
-        let code = self
-            .frame
-            .get(4..6)
-            .map(|b| i16::from_be_bytes([b[0], b[1]]));
+        let code = self.frame.get(4..6).map(|b| i16::from_be_bytes([b[0], b[1]]));
         if code == Some(ErrorCode::UnsupportedVersion as i16) {
             let response = self.call_version(&ApiVersionsRequest::default(), 0)?;
             return versions(&response);
@@ -204,24 +189,15 @@ impl Connection {
     }
 
     fn io_error(&self, source: std::io::Error) -> Error {
-        Error::Io {
-            peer: self.peer.clone(),
-            source,
-        }
+        Error::Io { peer: self.peer.clone(), source }
     }
 
     fn wire_error(&self, source: wire::Error) -> Error {
-        Error::Wire {
-            peer: self.peer.clone(),
-            source,
-        }
+        Error::Wire { peer: self.peer.clone(), source }
     }
 
     fn protocol_error(&self, problem: String) -> Error {
-        Error::Protocol {
-            peer: self.peer.clone(),
-            problem,
-        }
+        Error::Protocol { peer: self.peer.clone(), problem }
     }
 }
 

@@ -50,11 +50,7 @@ impl Error {
         if code == 0 {
             return Ok(());
         }
-        Err(Error::Kafka {
-            what: what(),
-            code,
-            message: message.map(str::to_owned),
-        })
+        Err(Error::Kafka { what: what(), code, message: message.map(str::to_owned) })
     }
 
     /// The broker's code, where it was the broker who said no.

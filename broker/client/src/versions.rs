@@ -16,32 +16,19 @@ impl Versions {
     #[must_use]
     pub fn of(response: &ApiVersionsResponse<'_>) -> Self {
         let served = response.api_keys.iter().map(|api| {
-            let range = VersionRange {
-                min: api.min_version,
-                max: api.max_version,
-            };
+            let range = VersionRange { min: api.min_version, max: api.max_version };
             (api.api_key, range)
         });
-        Self {
-            served: served.collect(),
-        }
+        Self { served: served.collect() }
     }
 
     /// For a peer that is not asked: exactly these versions.
     #[must_use]
     pub fn pinned(versions: &[(ApiKey, i16)]) -> Self {
-        let served = versions.iter().map(|&(key, version)| {
-            (
-                key as i16,
-                VersionRange {
-                    min: version,
-                    max: version,
-                },
-            )
-        });
-        Self {
-            served: served.collect(),
-        }
+        let served = versions
+            .iter()
+            .map(|&(key, version)| (key as i16, VersionRange { min: version, max: version }));
+        Self { served: served.collect() }
     }
 
     /// The range the broker serves of an API; `None` if none.
@@ -68,9 +55,7 @@ mod tests {
     fn the_latest_version_of_both() {
         let latest = |min, max| {
             let mut versions = Versions::default();
-            versions
-                .served
-                .insert(ApiKey::Metadata as i16, VersionRange { min, max });
+            versions.served.insert(ApiKey::Metadata as i16, VersionRange { min, max });
             versions.latest::<MetadataRequest<'_>>()
         };
         use wire::Message;

@@ -27,10 +27,7 @@ pub(super) struct Placed {
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener, connections_max: usize) -> Self {
-        Self {
-            listener,
-            places: Arc::new(Semaphore::new(connections_max)),
-        }
+        Self { listener, places: Arc::new(Semaphore::new(connections_max)) }
     }
 }
 
@@ -44,10 +41,7 @@ impl axum::serve::Listener for Bounded {
         let place = place.unwrap_or_else(|_| unreachable!("the places are never closed"));
         // Errors of an accept, want of descriptors too, are waited out there.
         let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
-        let placed = Placed {
-            stream,
-            _place: place,
-        };
+        let placed = Placed { stream, _place: place };
         (placed, peer)
     }
 

@@ -95,10 +95,7 @@ async fn message<T>(
 /// Totals and groups; `None` if the core does not answer.
 async fn ask(admin: Admin, core: CoreId) -> Option<CoreNumbers> {
     let snapshot = message(&admin, core, |to| Message::Snapshot { to }).await?;
-    let mut numbers = CoreNumbers {
-        snapshot: *snapshot,
-        ..CoreNumbers::default()
-    };
+    let mut numbers = CoreNumbers { snapshot: *snapshot, ..CoreNumbers::default() };
     let mut next = Some(0);
     while let Some(from) = next {
         let portion = message(&admin, core, |to| Message::Topics { from, to }).await?;

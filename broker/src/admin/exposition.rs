@@ -15,9 +15,8 @@ impl Format {
     /// What a request's `Accept` asks for.
     pub fn of(headers: &HeaderMap) -> Self {
         let accepts = headers.get_all(header::ACCEPT).iter();
-        let kinds = accepts
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
+        let kinds =
+            accepts.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         for kind in kinds {
             let mut parts = kind.split(';').map(str::trim);
             if parts.next() == Some("application/openmetrics-text")
@@ -51,9 +50,8 @@ pub fn to_text(open_metrics: &str) -> String {
         // HELP comes first, but the name it needs depends on the TYPE behind it.
         if let Some(rest) = comment.strip_prefix("HELP ") {
             help = rest.split_once(' ');
-        } else if let Some((name, kind)) = comment
-            .strip_prefix("TYPE ")
-            .and_then(|t| t.split_once(' '))
+        } else if let Some((name, kind)) =
+            comment.strip_prefix("TYPE ").and_then(|t| t.split_once(' '))
         {
             let (suffix, kind) = match kind {
                 "counter" => ("_total", "counter"),
@@ -88,17 +86,11 @@ mod tests {
     fn who_asks_for_open_metrics_gets_it() {
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1";
         assert_eq!(format(&[prometheus]), Format::OpenMetrics);
-        assert_eq!(
-            format(&["text/plain", "application/openmetrics-text"]),
-            Format::OpenMetrics
-        );
+        assert_eq!(format(&["text/plain", "application/openmetrics-text"]), Format::OpenMetrics);
         assert_eq!(format(&[]), Format::Text);
         assert_eq!(format(&["*/*"]), Format::Text);
         assert_eq!(format(&["application/openmetrics-text;q=0"]), Format::Text);
-        assert_eq!(
-            format(&["application/openmetrics-text; q=0.0, */*"]),
-            Format::Text
-        );
+        assert_eq!(format(&["application/openmetrics-text; q=0.0, */*"]), Format::Text);
     }
 
     #[test]

@@ -73,21 +73,12 @@ fn readiness(ready: bool, now: &Progress) -> (StatusCode, String) {
         |what: &str, (core, reason): (&u16, &String)| format!("core {core}: {what}: {reason}\n");
     if !now.failed_logs.is_empty() {
         let lines = now.failed_logs.iter().map(|each| {
-            line(
-                "the write-ahead log has failed and is read-only until another start",
-                each,
-            )
+            line("the write-ahead log has failed and is read-only until another start", each)
         });
         return (StatusCode::SERVICE_UNAVAILABLE, lines.collect());
     }
-    let lines = now
-        .refusing
-        .iter()
-        .map(|each| line("refuses records for want of space", each));
-    (
-        StatusCode::OK,
-        std::iter::once("ready\n".to_owned()).chain(lines).collect(),
-    )
+    let lines = now.refusing.iter().map(|each| line("refuses records for want of space", each));
+    (StatusCode::OK, std::iter::once("ready\n".to_owned()).chain(lines).collect())
 }
 
 async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> impl IntoResponse {

@@ -23,11 +23,7 @@ use wire::{ApiKey, ErrorCode};
 pub fn render(numbers: Numbers, format: Format) -> Result<String, fmt::Error> {
     let numbers = Arc::new(numbers);
     let mut ours = Registry::with_prefix("millrace");
-    ours.register(
-        "build",
-        "What this process is and runs on",
-        Info::new(numbers.info.to_vec()),
-    );
+    ours.register("build", "What this process is and runs on", Info::new(numbers.info.to_vec()));
     ours.register_collector(Box::new(Cores(numbers.clone())));
     ours.register_collector(Box::new(series::Topics(numbers.clone())));
     ours.register_collector(Box::new(series::Groups(numbers.clone())));
@@ -51,44 +47,26 @@ type Read<T> = fn(&Snapshot) -> T;
 
 /// Totals since start: name, help, value.
 const COUNTERS: &[(&str, &str, Read<u64>)] = &[
-    ("connections_accepted", "Connections accepted", |s| {
-        s.stats.connections_accepted
+    ("connections_accepted", "Connections accepted", |s| s.stats.connections_accepted),
+    ("connections_refused", "Connections refused by a limit", |s| {
+        s.stats.connections_refused + s.io.refused
     }),
-    (
-        "connections_refused",
-        "Connections refused by a limit",
-        |s| s.stats.connections_refused + s.io.refused,
-    ),
-    (
-        "connections_closed_idle",
-        "Connections closed after connections.max.idle.ms",
-        |s| s.stats.idle_closed,
-    ),
-    (
-        "connections_closed_slow",
-        "Connections closed because a frame took too long",
-        |s| s.stats.slow_closed,
-    ),
-    (
-        "requests_malformed",
-        "Requests and frames that could not be read",
-        |s| s.stats.malformed,
-    ),
-    (
-        "requests_forwarded",
-        "Requests, or parts of them, handed to another core",
-        |s| s.stats.forwarded,
-    ),
-    (
-        "request_memory_waits",
-        "Times a connection waited for request memory",
-        |s| s.stats.memory_waits,
-    ),
-    (
-        "log_waits",
-        "Times a produce request waited for room in the write-ahead log",
-        |s| s.stats.log_waits,
-    ),
+    ("connections_closed_idle", "Connections closed after connections.max.idle.ms", |s| {
+        s.stats.idle_closed
+    }),
+    ("connections_closed_slow", "Connections closed because a frame took too long", |s| {
+        s.stats.slow_closed
+    }),
+    ("requests_malformed", "Requests and frames that could not be read", |s| s.stats.malformed),
+    ("requests_forwarded", "Requests, or parts of them, handed to another core", |s| {
+        s.stats.forwarded
+    }),
+    ("request_memory_waits", "Times a connection waited for request memory", |s| {
+        s.stats.memory_waits
+    }),
+    ("log_waits", "Times a produce request waited for room in the write-ahead log", |s| {
+        s.stats.log_waits
+    }),
     (
         "connection_turn_waits",
         "Times a connection with more requests waited until others had their turn",
@@ -104,74 +82,28 @@ const COUNTERS: &[(&str, &str, Read<u64>)] = &[
         "Idempotent producers forgotten because there were too many (millrace.producer.ids.max)",
         |s| s.store.producer_ids_evicted,
     ),
-    ("received_bytes", "Bytes received from clients", |s| {
-        s.io.received_bytes
-    }),
+    ("received_bytes", "Bytes received from clients", |s| s.io.received_bytes),
     ("sent_bytes", "Bytes sent to clients", |s| s.io.sent_bytes),
-    (
-        "produced_bytes",
-        "Bytes of batches appended for clients",
-        |s| s.stats.produced_bytes,
-    ),
-    ("fetched_bytes", "Bytes of fetch answers", |s| {
-        s.stats.fetched_bytes
+    ("produced_bytes", "Bytes of batches appended for clients", |s| s.stats.produced_bytes),
+    ("fetched_bytes", "Bytes of fetch answers", |s| s.stats.fetched_bytes),
+    ("wal_writes", "Groups written to the write-ahead log", |s| s.store.wal_writes),
+    ("wal_bytes", "Bytes written to the write-ahead log, padding included", |s| s.store.wal_bytes),
+    ("wal_entries", "Entries (batches and others) in those groups", |s| s.store.wal_entries),
+    ("wal_files_made", "Files of the write-ahead log made anew", |s| s.store.wal_files_made),
+    ("wal_files_recycled", "Files of the write-ahead log used again", |s| {
+        s.store.wal_files_recycled
     }),
-    ("wal_writes", "Groups written to the write-ahead log", |s| {
-        s.store.wal_writes
-    }),
-    (
-        "wal_bytes",
-        "Bytes written to the write-ahead log, padding included",
-        |s| s.store.wal_bytes,
-    ),
-    (
-        "wal_entries",
-        "Entries (batches and others) in those groups",
-        |s| s.store.wal_entries,
-    ),
-    (
-        "wal_files_made",
-        "Files of the write-ahead log made anew",
-        |s| s.store.wal_files_made,
-    ),
-    (
-        "wal_files_recycled",
-        "Files of the write-ahead log used again",
-        |s| s.store.wal_files_recycled,
-    ),
-    (
-        "flushes",
-        "Flushes of the write-ahead log to segments",
-        |s| s.store.flushes,
-    ),
-    ("flushed_bytes", "Bytes flushed to segments", |s| {
-        s.store.flushed_bytes
-    }),
-    ("cache_hits", "Reads served from the tail cache", |s| {
-        s.store.cache_hits
-    }),
-    ("cold_reads", "Reads served from disk", |s| {
-        s.store.cold_reads
-    }),
-    ("cold_read_bytes", "Bytes read from disk for clients", |s| {
-        s.store.cold_bytes
-    }),
-    (
-        "read_ahead_hits",
-        "Reads from disk served by what was read ahead",
-        |s| s.store.ahead_hits,
-    ),
-    ("damaged_batches", "Batches found damaged and fenced", |s| {
-        s.store.damaged_batches
-    }),
+    ("flushes", "Flushes of the write-ahead log to segments", |s| s.store.flushes),
+    ("flushed_bytes", "Bytes flushed to segments", |s| s.store.flushed_bytes),
+    ("cache_hits", "Reads served from the tail cache", |s| s.store.cache_hits),
+    ("cold_reads", "Reads served from disk", |s| s.store.cold_reads),
+    ("cold_read_bytes", "Bytes read from disk for clients", |s| s.store.cold_bytes),
+    ("read_ahead_hits", "Reads from disk served by what was read ahead", |s| s.store.ahead_hits),
+    ("damaged_batches", "Batches found damaged and fenced", |s| s.store.damaged_batches),
     ("turns", "Turns of the core's loop", |s| s.io.turns),
     ("ring_enters", "io_uring_enter calls", |s| s.io.enters),
-    ("ring_submitted", "Operations submitted to the ring", |s| {
-        s.io.submitted
-    }),
-    ("ring_completions", "Completions taken from the ring", |s| {
-        s.io.completions
-    }),
+    ("ring_submitted", "Operations submitted to the ring", |s| s.io.submitted),
+    ("ring_completions", "Completions taken from the ring", |s| s.io.completions),
     ("parks", "Times the core went to sleep", |s| s.io.parks),
 ];
 
@@ -179,85 +111,45 @@ const COUNTERS: &[(&str, &str, Read<u64>)] = &[
 const GAUGES: &[(&str, &str, Read<u64>)] = &[
     ("connections", "Open connections", |s| s.connections as u64),
     ("partitions", "Partitions led", |s| s.partitions as u64),
-    (
-        "group_memory_bytes",
-        "Memory of groups and committed offsets, estimated",
-        |s| s.group_memory_bytes as u64,
-    ),
-    (
-        "producer_ids",
-        "Idempotent producers remembered, over all logs",
-        |s| s.store.producer_ids,
-    ),
-    ("fetch_sessions", "Incremental fetch sessions", |s| {
-        s.fetch_sessions as u64
+    ("group_memory_bytes", "Memory of groups and committed offsets, estimated", |s| {
+        s.group_memory_bytes as u64
     }),
-    (
-        "fetch_session_partitions",
-        "Partitions remembered by fetch sessions",
-        |s| s.fetch_session_partitions as u64,
-    ),
-    (
-        "waiting_produces",
-        "Produce requests that wait for their ack",
-        |s| s.waiting_produces as u64,
-    ),
-    ("waiting_fetches", "Fetches that wait for news", |s| {
-        s.waiting_fetches as u64
+    ("producer_ids", "Idempotent producers remembered, over all logs", |s| s.store.producer_ids),
+    ("fetch_sessions", "Incremental fetch sessions", |s| s.fetch_sessions as u64),
+    ("fetch_session_partitions", "Partitions remembered by fetch sessions", |s| {
+        s.fetch_session_partitions as u64
     }),
-    (
-        "request_memory_bytes",
-        "Memory of requests being received",
-        |s| s.request_memory_bytes as u64,
-    ),
-    (
-        "unflushed_bytes",
-        "Bytes in the write-ahead log that are not in segments yet",
-        |s| s.store.unflushed_bytes,
-    ),
-    ("cache_bytes", "Bytes of the tail cache", |s| {
-        s.store.cache_bytes
+    ("waiting_produces", "Produce requests that wait for their ack", |s| s.waiting_produces as u64),
+    ("waiting_fetches", "Fetches that wait for news", |s| s.waiting_fetches as u64),
+    ("request_memory_bytes", "Memory of requests being received", |s| {
+        s.request_memory_bytes as u64
     }),
+    ("unflushed_bytes", "Bytes in the write-ahead log that are not in segments yet", |s| {
+        s.store.unflushed_bytes
+    }),
+    ("cache_bytes", "Bytes of the tail cache", |s| s.store.cache_bytes),
     (
         "log_memory_bytes",
         "Memory of the write-ahead log's groups: unflushed, cached, held by slow readers, and free chunks",
         |s| s.store.group_memory_bytes,
     ),
-    (
-        "read_ahead_bytes",
-        "Bytes read ahead of readers of old data",
-        |s| s.store.ahead_bytes,
-    ),
-    (
-        "receive_buffer_bytes",
-        "Memory of what connections are receiving",
-        |s| s.io.receive_buffer_bytes,
-    ),
-    (
-        "spare_buffer_bytes",
-        "Large receive buffers kept for the next connections",
-        |s| s.io.spare_buffer_bytes,
-    ),
-    (
-        "output_bytes",
-        "Bytes of answers that wait to be sent",
-        |s| s.io.output_bytes,
-    ),
-    (
-        "log_failed",
-        "1 when the core's write-ahead log is read-only after a fault",
-        |s| u64::from(s.store.failed.is_some()),
-    ),
-    (
-        "log_refusing",
-        "1 while the core refuses records for want of space on the device",
-        |s| u64::from(s.store.refusing),
-    ),
-    (
-        "metadata_offset",
-        "Metadata applied by the core, as an offset of __cluster_metadata",
-        |s| u64::try_from(s.image_offset).unwrap_or(0),
-    ),
+    ("read_ahead_bytes", "Bytes read ahead of readers of old data", |s| s.store.ahead_bytes),
+    ("receive_buffer_bytes", "Memory of what connections are receiving", |s| {
+        s.io.receive_buffer_bytes
+    }),
+    ("spare_buffer_bytes", "Large receive buffers kept for the next connections", |s| {
+        s.io.spare_buffer_bytes
+    }),
+    ("output_bytes", "Bytes of answers that wait to be sent", |s| s.io.output_bytes),
+    ("log_failed", "1 when the core's write-ahead log is read-only after a fault", |s| {
+        u64::from(s.store.failed.is_some())
+    }),
+    ("log_refusing", "1 while the core refuses records for want of space on the device", |s| {
+        u64::from(s.store.refusing)
+    }),
+    ("metadata_offset", "Metadata applied by the core, as an offset of __cluster_metadata", |s| {
+        u64::try_from(s.image_offset).unwrap_or(0)
+    }),
 ];
 
 impl Collector for Cores {
@@ -268,27 +160,17 @@ impl Collector for Cores {
             "1 when every core serves and can take records, as /readyz says",
             gauge(u64::from(self.0.ready)),
         )?;
-        one(
-            &mut encoder,
-            "cores",
-            "Cores of this process",
-            gauge(u64::from(self.0.core_count)),
-        )?;
+        one(&mut encoder, "cores", "Cores of this process", gauge(u64::from(self.0.core_count)))?;
         if self.0.cores.is_empty() {
             return Ok(());
         }
         self.encode_space(&mut encoder)?;
         for &(name, help, read) in COUNTERS {
-            self.per_core(&mut encoder, name, help, |c| {
-                ConstCounter::new(read(&c.snapshot))
-            })?;
+            self.per_core(&mut encoder, name, help, |c| ConstCounter::new(read(&c.snapshot)))?;
         }
-        self.per_core(
-            &mut encoder,
-            "busy_seconds",
-            "Time the core's loop was not asleep",
-            |c| ConstCounter::new(c.snapshot.io.busy_ns as f64 / 1e9),
-        )?;
+        self.per_core(&mut encoder, "busy_seconds", "Time the core's loop was not asleep", |c| {
+            ConstCounter::new(c.snapshot.io.busy_ns as f64 / 1e9)
+        })?;
         for &(name, help, read) in GAUGES {
             self.per_core(&mut encoder, name, help, |c| gauge(read(&c.snapshot)))?;
         }
@@ -355,14 +237,12 @@ fn latencies<'l, L: EncodeLabelSet>(
         encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
     for (labels, latency) in values {
         let buckets: Vec<(f64, u64)> = latency.buckets().collect();
-        family
-            .encode_family(&labels)?
-            .encode_histogram::<[(String, String); 0]>(
-                latency.sum_ns() as f64 / 1e9,
-                latency.count(),
-                &buckets,
-                None,
-            )?;
+        family.encode_family(&labels)?.encode_histogram::<[(String, String); 0]>(
+            latency.sum_ns() as f64 / 1e9,
+            latency.count(),
+            &buckets,
+            None,
+        )?;
     }
     Ok(())
 }
@@ -424,12 +304,7 @@ impl Cores {
                 (labels, gauge(count as u64))
             })
         });
-        family(
-            encoder,
-            "groups",
-            "Consumer groups coordinated, by state",
-            values,
-        )
+        family(encoder, "groups", "Consumer groups coordinated, by state", values)
     }
 
     fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -452,28 +327,19 @@ impl Cores {
             encoder,
             "request_latency",
             "From the arrival of a request until its answer leaves, over all cores; without the time for which a fetch waited for news",
-            by_api
-                .iter()
-                .map(|(&api, latency)| ([("api", api)], latency)),
+            by_api.iter().map(|(&api, latency)| ([("api", api)], latency)),
         )
     }
 
     fn encode_errors(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let values = self.0.cores.iter().flat_map(|c| {
-            c.snapshot
-                .stats
-                .errors
-                .iter()
-                .map(|(&(key, code), &count)| {
-                    let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
-                    let name = ErrorCode::from_code(code).map_or("unknown", ErrorCode::name);
-                    let labels = [
-                        ("core", core(c)),
-                        ("api", api.to_owned()),
-                        ("error", name.to_owned()),
-                    ];
-                    (labels, ConstCounter::new(count))
-                })
+            c.snapshot.stats.errors.iter().map(|(&(key, code), &count)| {
+                let api = ApiKey::from_code(key).map_or("unknown", ApiKey::name);
+                let name = ErrorCode::from_code(code).map_or("unknown", ErrorCode::name);
+                let labels =
+                    [("core", core(c)), ("api", api.to_owned()), ("error", name.to_owned())];
+                (labels, ConstCounter::new(count))
+            })
         });
         family(
             encoder,
@@ -495,14 +361,12 @@ impl Cores {
             let store = &c.snapshot.store;
             let counts = store.wal_group_sizes;
             let buckets: Vec<_> = bounds.clone().chain([f64::INFINITY]).zip(counts).collect();
-            family
-                .encode_family(&[("core", core(c))])?
-                .encode_histogram::<[(String, String); 0]>(
-                    store.wal_bytes as f64,
-                    store.wal_writes,
-                    &buckets,
-                    None,
-                )?;
+            family.encode_family(&[("core", core(c))])?.encode_histogram::<[(String, String); 0]>(
+                store.wal_bytes as f64,
+                store.wal_writes,
+                &buckets,
+                None,
+            )?;
         }
         Ok(())
     }
@@ -529,9 +393,7 @@ impl Cores {
             encoder,
             "stage_latency",
             "Time per stage: wait (of requests that were held before they were begun), handle (arrival to the end of the core's turn in which the handler ran, on the core of the connection), wal (append to durable), ack (arrival to the answer of a produce request)",
-            values
-                .iter()
-                .map(|(labels, latency)| (labels.clone(), latency)),
+            values.iter().map(|(labels, latency)| (labels.clone(), latency)),
         )
     }
 }
@@ -546,10 +408,7 @@ mod tests {
         let code = ErrorCode::GroupIdNotFound.code();
         core.snapshot.stats.error(ApiKey::DeleteGroups, code, 2);
         core.snapshot.stats.error(ApiKey::DeleteGroups, code, 1);
-        let numbers = Numbers {
-            cores: vec![core],
-            ..Numbers::default()
-        };
+        let numbers = Numbers { cores: vec![core], ..Numbers::default() };
         let text = render(numbers, Format::OpenMetrics).unwrap();
         let line =
             r#"millrace_errors_total{core="0",api="DeleteGroups",error="GROUP_ID_NOT_FOUND"} 3"#;
@@ -561,11 +420,7 @@ mod tests {
         let mut core = CoreNumbers::default();
         core.snapshot.stats.stage_ack.record(70_000_000_000);
         core.snapshot.store.wal_group_sizes[GROUP_BOUNDS.len()] = 3;
-        let numbers = Numbers {
-            core_count: 1,
-            cores: vec![core],
-            ..Numbers::default()
-        };
+        let numbers = Numbers { core_count: 1, cores: vec![core], ..Numbers::default() };
         let text = render(numbers, Format::OpenMetrics).unwrap();
         let buckets = |name: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| line.starts_with(name));

@@ -46,18 +46,14 @@ mod tests {
     #[test]
     fn the_numbers_are_those_of_this_process() {
         let before = ProcessNumbers::read().unwrap();
-        let files: Vec<_> = (0..20)
-            .map(|_| std::fs::File::open("/dev/null").unwrap())
-            .collect();
+        let files: Vec<_> = (0..20).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
         let after = ProcessNumbers::read().unwrap();
         // Other tests of this process open and close some, too.
         assert!(after.open_fds >= files.len() as u64, "{after:?}");
         assert!(after.max_fds.is_none_or(|max| max >= after.open_fds));
         assert!(after.resident_bytes > 1 << 20 && after.virtual_bytes >= after.resident_bytes);
         assert!(after.threads >= 1 && after.cpu_seconds >= before.cpu_seconds);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let age = now.as_secs_f64() - after.start_seconds;
         assert!((-2.0..86_400.0).contains(&age), "started {age} s ago");
     }

@@ -57,26 +57,18 @@ impl Collector for Topics {
         }
         type Count = fn(&Totals) -> u64;
         const COUNTS: [(&str, &str, Count); 4] = [
-            (
-                "topic_produced_bytes",
-                "Bytes of batches stored for clients, by topic",
-                |t| t.produced_bytes,
-            ),
-            (
-                "topic_produced_records",
-                "Records stored for clients, by topic",
-                |t| t.produced_records,
-            ),
-            (
-                "topic_fetched_bytes",
-                "Bytes of batches sent to clients, by topic",
-                |t| t.fetched_bytes,
-            ),
-            (
-                "topic_fetched_records",
-                "Records of batches sent to clients, by topic",
-                |t| t.fetched_records,
-            ),
+            ("topic_produced_bytes", "Bytes of batches stored for clients, by topic", |t| {
+                t.produced_bytes
+            }),
+            ("topic_produced_records", "Records stored for clients, by topic", |t| {
+                t.produced_records
+            }),
+            ("topic_fetched_bytes", "Bytes of batches sent to clients, by topic", |t| {
+                t.fetched_bytes
+            }),
+            ("topic_fetched_records", "Records of batches sent to clients, by topic", |t| {
+                t.fetched_records
+            }),
         ];
         let (topics, other) = self.traffic();
         for (name, help, count) in COUNTS {
@@ -120,10 +112,7 @@ impl Topics {
     ) -> Result<(), fmt::Error> {
         let told = &partitions[..partitions.len().min(self.0.bounds.partitions_max)];
         let labels = |row: &PartitionRow| {
-            [
-                ("topic", row.topic.to_string()),
-                ("partition", row.partition.to_string()),
-            ]
+            [("topic", row.topic.to_string()), ("partition", row.partition.to_string())]
         };
         family(
             encoder,
@@ -135,15 +124,13 @@ impl Topics {
             encoder,
             "log_start_offset",
             "First offset of a partition",
-            told.iter()
-                .map(|row| (labels(row), ConstGauge::new(row.log_start))),
+            told.iter().map(|row| (labels(row), ConstGauge::new(row.log_start))),
         )?;
         family(
             encoder,
             "log_end_offset",
             "Offset that the next record of a partition gets",
-            told.iter()
-                .map(|row| (labels(row), ConstGauge::new(row.log_end))),
+            told.iter().map(|row| (labels(row), ConstGauge::new(row.log_end))),
         )?;
         let (bounds, cores) = (&self.0.bounds, &self.0.cores);
         let groups = cores.iter().flat_map(|c| &c.groups);
@@ -151,16 +138,8 @@ impl Topics {
         let more_groups = cores.iter().any(|c| c.more_groups);
         // What is switched off is not cut short.
         let truncated = [
-            (
-                "topics",
-                bounds.topics_max,
-                cores.iter().any(|c| c.snapshot.sharing_topics > 0),
-            ),
-            (
-                "partitions",
-                bounds.partitions_max,
-                told.len() < partitions.len(),
-            ),
+            ("topics", bounds.topics_max, cores.iter().any(|c| c.snapshot.sharing_topics > 0)),
+            ("partitions", bounds.partitions_max, told.len() < partitions.len()),
             (
                 "group_offsets",
                 bounds.group_offsets_max,
@@ -219,9 +198,7 @@ impl Collector for Groups {
             &mut encoder,
             "group_members",
             "Members of a group",
-            members
-                .into_iter()
-                .map(|(id, n)| ([("group", id)], gauge(n))),
+            members.into_iter().map(|(id, n)| ([("group", id)], gauge(n))),
         )?;
         family(
             &mut encoder,
@@ -265,17 +242,9 @@ impl Collector for Process {
                 "Memory of the process that is in RAM",
                 Some(process.resident_bytes),
             ),
-            (
-                "virtual_memory_bytes",
-                "Address space of the process",
-                Some(process.virtual_bytes),
-            ),
+            ("virtual_memory_bytes", "Address space of the process", Some(process.virtual_bytes)),
             ("open_fds", "Open file descriptors", Some(process.open_fds)),
-            (
-                "max_fds",
-                "Most file descriptors that may be open (ulimit -n)",
-                process.max_fds,
-            ),
+            ("max_fds", "Most file descriptors that may be open (ulimit -n)", process.max_fds),
             ("threads", "Threads of the process", Some(process.threads)),
         ];
         for (name, help, value) in gauges {

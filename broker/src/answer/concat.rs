@@ -12,9 +12,7 @@ pub(crate) fn concatenated<T: ApiMessage + Default>(
     let (id, version) = (pending.correlation_id, pending.version);
     let around =
         |count, bytes| wire::encode_response_around(&T::default(), id, version, count, bytes).ok();
-    let Around {
-        head: none, tail, ..
-    } = around(0, 0)?;
+    let Around { head: none, tail, .. } = around(0, 0)?;
     let is_flexible = T::is_flexible(version);
     let count_bytes = if is_flexible { 1 } else { 4 };
     let head = none.get(SIZE_BYTES..none.len() - count_bytes)?;
@@ -57,45 +55,31 @@ mod tests {
     use wire::{ApiKey, list_groups::*};
 
     fn answer(names: std::ops::Range<i32>) -> ListGroupsResponse<'static> {
-        let group = |i: i32| ListedGroup {
-            group_id: format!("group {i}").into(),
-            ..Default::default()
-        };
-        ListGroupsResponse {
-            groups: names.map(group).collect(),
-            ..Default::default()
-        }
+        let group =
+            |i: i32| ListedGroup { group_id: format!("group {i}").into(), ..Default::default() };
+        ListGroupsResponse { groups: names.map(group).collect(), ..Default::default() }
     }
 
     #[test]
     fn elements_of_all_in_one_frame() {
         for version in 0..=5 {
             let pending = Pending {
-                reply: ReplyTo::Core {
-                    core: CoreId(0),
-                    id: 0,
-                },
+                reply: ReplyTo::Core { core: CoreId(0), id: 0 },
                 key: ApiKey::ListGroups,
                 version,
                 correlation_id: 9,
                 at: Instant(0),
             };
             let slices = |answer: &ListGroupsResponse<'_>| pending.encode(answer).unwrap().slices;
-            let mut parts = vec![
-                slices(&answer(0..200)),
-                slices(&answer(0..0)),
-                slices(&answer(200..500)),
-            ];
+            let mut parts =
+                vec![slices(&answer(0..200)), slices(&answer(0..0)), slices(&answer(200..500))];
             // In slices, as an answer comes that was written in portions.
             let whole = parts[2].remove(0);
             parts[2] = vec![whole.slice(..100), whole.slice(100..)];
             let all = concatenated::<ListGroupsResponse<'_>>(&pending, &parts).unwrap();
             let expected = slices(&answer(0..500));
             assert_eq!(all.concat(), expected.concat());
-            let error = ListGroupsResponse {
-                error_code: 15,
-                ..Default::default()
-            };
+            let error = ListGroupsResponse { error_code: 15, ..Default::default() };
             parts.push(slices(&error));
             assert!(concatenated::<ListGroupsResponse<'_>>(&pending, &parts).is_none());
         }

@@ -52,8 +52,7 @@ impl Names {
     pub(crate) fn push(&mut self, name: &str) {
         self.text.push_str(name);
         // Names come in one frame, which is shorter than that.
-        self.ends
-            .push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
     pub(crate) fn len(&self) -> usize {

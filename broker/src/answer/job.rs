@@ -261,10 +261,7 @@ impl Job {
         let Around { head, tail, .. } = self.around()?;
         self.count_errors(shard);
         self.unsent = head.len() + self.bytes + tail.len();
-        shard
-            .answers
-            .memory
-            .hold(&mut self.held, head.len() + tail.len());
+        shard.answers.memory.hold(&mut self.held, head.len() + tail.len());
         self.parts.push_front(head.into());
         if !tail.is_empty() {
             self.parts.push_back(tail.into());

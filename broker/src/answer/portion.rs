@@ -104,12 +104,7 @@ impl Portion {
         let mut bytes = self.writer.into_vec();
         // A portion may wait for long.
         bytes.shrink_to_fit();
-        Written {
-            count: self.count,
-            bytes: bytes.into(),
-            errors,
-            element: self.element,
-        }
+        Written { count: self.count, bytes: bytes.into(), errors, element: self.element }
     }
 }
 

@@ -36,10 +36,7 @@ pub(crate) fn create<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = CreateAclsRequest::decode(reader, request.version())?;
     let refused = Refused {
-        answer: AclCreationResult {
-            error_code: ERROR.code(),
-            error_message: Some(WHY.into()),
-        },
+        answer: AclCreationResult { error_code: ERROR.code(), error_message: Some(WHY.into()) },
         left: body.creations.len(),
     };
     shard.answer_in_portions(request.pending, CreateAclsResponse::default, refused)

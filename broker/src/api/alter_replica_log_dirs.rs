@@ -42,18 +42,12 @@ pub(crate) fn handle<'a>(
                         _ if !here => ErrorCode::LogDirNotFound,
                         held => held,
                     };
-                    AlterReplicaLogDirPartitionResult {
-                        partition_index,
-                        error_code: error.code(),
-                    }
+                    AlterReplicaLogDirPartitionResult { partition_index, error_code: error.code() }
                 })
                 .collect(),
         })
         .collect();
-    request.answer(&AlterReplicaLogDirsResponse {
-        throttle_time_ms: 0,
-        results,
-    })
+    request.answer(&AlterReplicaLogDirsResponse { throttle_time_ms: 0, results })
 }
 
 /// Partitions by topic, in order, each once, with the place of its directory in the request. Of several the last counts

@@ -61,10 +61,7 @@ pub(crate) fn handle<'a>(
 pub(crate) fn answer_unknown_version(request: &Request<'_>) -> Result<Stage, wire::Error> {
     let mut pending = request.pending;
     pending.version = 0;
-    let own = served()
-        .into_iter()
-        .filter(|v| v.api_key == ApiKey::ApiVersions.code())
-        .collect();
+    let own = served().into_iter().filter(|v| v.api_key == ApiKey::ApiVersions.code()).collect();
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: own,
@@ -79,11 +76,7 @@ fn served() -> Vec<ApiVersion> {
         .map(|api| ApiVersion {
             api_key: api.key.code(),
             // librdkafka turns on message format 2 only if it sees version 0 (KAFKA-18659); 0-2 are refused when they come.
-            min_version: if api.key == ApiKey::Produce {
-                0
-            } else {
-                api.min
-            },
+            min_version: if api.key == ApiKey::Produce { 0 } else { api.min },
             max_version: api.max,
         })
         .collect()
@@ -95,9 +88,7 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     alphanumeric(bytes.first())
         && alphanumeric(bytes.last())
-        && bytes
-            .iter()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.'))
+        && bytes.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.'))
 }
 
 #[cfg(test)]

@@ -45,15 +45,9 @@ pub(crate) fn describe<'a>(
 ) -> Result<Stage, wire::Error> {
     let mut body = ConsumerGroupDescribeRequest::decode(reader, request.version())?;
     keep_firsts(&mut body.group_ids, Ord::cmp);
-    let groups = Groups {
-        names: body.group_ids.iter().map(|group_id| &**group_id).collect(),
-        at: 0,
-    };
-    shard.answer_in_portions(
-        request.pending,
-        ConsumerGroupDescribeResponse::default,
-        groups,
-    )
+    let groups =
+        Groups { names: body.group_ids.iter().map(|group_id| &**group_id).collect(), at: 0 };
+    shard.answer_in_portions(request.pending, ConsumerGroupDescribeResponse::default, groups)
 }
 
 /// Each group, refused.

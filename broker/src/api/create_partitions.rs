@@ -11,7 +11,5 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = CreatePartitionsRequest::decode(reader, request.version())?;
-    shard.decide(request, Some(body.timeout_ms), |c| {
-        c.create_partitions(&body)
-    })
+    shard.decide(request, Some(body.timeout_ms), |c| c.create_partitions(&body))
 }

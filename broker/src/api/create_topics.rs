@@ -12,7 +12,5 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = CreateTopicsRequest::decode(reader, request.version())?;
     let io = shard.io.clone();
-    shard.decide(request, Some(body.timeout_ms), |c| {
-        c.create_topics(&body, || io.random())
-    })
+    shard.decide(request, Some(body.timeout_ms), |c| c.create_topics(&body, || io.random()))
 }

@@ -25,8 +25,7 @@ pub(crate) fn handle<'a>(
     let mut body = DeleteGroupsRequest::decode(reader, request.version())?;
     // A group that is named twice is deleted, and answered, once.
     let mut named = BTreeSet::new();
-    body.groups_names
-        .retain(|group| named.insert(group.clone()));
+    body.groups_names.retain(|group| named.insert(group.clone()));
     if must_split(shard, request) {
         let parts: Vec<_> = by_core(shard, body.groups_names, |g| g)
             .into_iter()

@@ -70,27 +70,17 @@ pub(crate) fn handle<'a>(
         pending: request.pending,
         topics: Vec::new(),
         waiting: Vec::new(),
-        deadline: shard
-            .now
-            .after_ms(u64::try_from(body.timeout_ms).unwrap_or(0).max(1)),
+        deadline: shard.now.after_ms(u64::try_from(body.timeout_ms).unwrap_or(0).max(1)),
     };
     for (t, (name, asked)) in distinct(&body.topics).into_iter().enumerate() {
         let mut partitions = Vec::with_capacity(asked.len());
         for (index, (partition_index, offset)) in asked.into_iter().enumerate() {
-            let mut answer = DeleteRecordsPartitionResult {
-                partition_index,
-                low_watermark: -1,
-                error_code: 0,
-            };
+            let mut answer =
+                DeleteRecordsPartitionResult { partition_index, low_watermark: -1, error_code: 0 };
             match delete(shard, name, partition_index, offset) {
                 Ok((slot, start)) => {
                     answer.low_watermark = start.0;
-                    op.waiting.push(Waiting {
-                        slot,
-                        start,
-                        t,
-                        p: index,
-                    });
+                    op.waiting.push(Waiting { slot, start, t, p: index });
                 }
                 Err(error) => {
                     answer.error_code = error.code();
@@ -98,10 +88,7 @@ pub(crate) fn handle<'a>(
             }
             partitions.push(answer);
         }
-        op.topics.push(DeleteRecordsTopicResult {
-            name: name.to_owned().into(),
-            partitions,
-        });
+        op.topics.push(DeleteRecordsTopicResult { name: name.to_owned().into(), partitions });
     }
     shard.delete_records.push(op);
     shard.release_delete_records();
@@ -112,10 +99,7 @@ pub(crate) fn handle<'a>(
 fn distinct<'a>(topics: &'a [DeleteRecordsTopic<'_>]) -> BTreeMap<&'a str, BTreeMap<i32, i64>> {
     let mut all: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
     for topic in topics.iter().filter(|t| !t.partitions.is_empty()) {
-        let offsets = topic
-            .partitions
-            .iter()
-            .map(|p| (p.partition_index, p.offset));
+        let offsets = topic.partitions.iter().map(|p| (p.partition_index, p.offset));
         all.entry(&*topic.name).or_default().extend(offsets);
     }
     all
@@ -134,26 +118,16 @@ fn delete(
     }
     let (slot, _) = led?;
     let is_only_compacted = |config: &TopicConfig| config.validate.compacted && !config.log.delete;
-    if shard
-        .partitions
-        .at(slot)
-        .is_some_and(|p| is_only_compacted(&p.config))
-    {
+    if shard.partitions.at(slot).is_some_and(|p| is_only_compacted(&p.config)) {
         return Err(ErrorCode::PolicyViolation);
     }
     let offsets = shard.store.offsets(slot);
-    let to = if offset == HIGH_WATERMARK {
-        offsets.high_watermark
-    } else {
-        Offset(offset)
-    };
+    let to = if offset == HIGH_WATERMARK { offsets.high_watermark } else { Offset(offset) };
     if to.0 < 0 || to > offsets.high_watermark {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    let start = shard
-        .store
-        .delete_records(slot, to)
-        .map_err(|e| super::error_map::read_error(&e))?;
+    let start =
+        shard.store.delete_records(slot, to).map_err(|e| super::error_map::read_error(&e))?;
     Ok((slot, start))
 }
 
@@ -182,11 +156,7 @@ impl Shard {
     /// Answers those whose time is over.
     pub(crate) fn expire_delete_records(&mut self) {
         let now = self.now;
-        for op in self
-            .delete_records
-            .iter_mut()
-            .filter(|op| op.deadline <= now)
-        {
+        for op in self.delete_records.iter_mut().filter(|op| op.deadline <= now) {
             op.fail(ErrorCode::RequestTimedOut, |_| true);
         }
         self.release_delete_records();
@@ -195,8 +165,7 @@ impl Shard {
     fn release_delete_records(&mut self) {
         for op in &mut self.delete_records {
             let store = &self.store;
-            op.waiting
-                .retain(|w| store.durable_log_start(w.slot) < w.start);
+            op.waiting.retain(|w| store.durable_log_start(w.slot) < w.start);
         }
         let (done, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.delete_records)
             .into_iter()
@@ -205,10 +174,7 @@ impl Shard {
         for op in done {
             self.finish(
                 &op.pending,
-                &DeleteRecordsResponse {
-                    throttle_time_ms: 0,
-                    topics: op.topics,
-                },
+                &DeleteRecordsResponse { throttle_time_ms: 0, topics: op.topics },
             );
         }
     }

@@ -11,7 +11,5 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DeleteTopicsRequest::decode(reader, request.version())?;
-    shard.decide(request, Some(body.timeout_ms), |c| {
-        c.delete_topics(&body, request.version())
-    })
+    shard.decide(request, Some(body.timeout_ms), |c| c.delete_topics(&body, request.version()))
 }

@@ -26,10 +26,7 @@ pub(crate) fn handle<'a>(
             ErrorCode::MismatchedEndpointType,
             "this is a listener of brokers, not of controllers",
         )),
-        _ => Some((
-            ErrorCode::UnsupportedEndpointType,
-            "an endpoint type that does not exist",
-        )),
+        _ => Some((ErrorCode::UnsupportedEndpointType, "an endpoint type that does not exist")),
     };
     if let Some((error, why)) = refused {
         let response = DescribeClusterResponse {
@@ -55,11 +52,7 @@ pub(crate) fn handle<'a>(
         cluster_id: shard.cluster_id.to_string().into(),
         controller_id: settings.client_id_of(CoreId(0)),
         brokers,
-        cluster_authorized_operations: if operations {
-            ALL_CLUSTER_OPERATIONS
-        } else {
-            i32::MIN
-        },
+        cluster_authorized_operations: if operations { ALL_CLUSTER_OPERATIONS } else { i32::MIN },
         ..Default::default()
     })
 }

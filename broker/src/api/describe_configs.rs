@@ -157,9 +157,7 @@ fn describe(
             let Some(overrides) = overrides else {
                 return Err((ErrorCode::UnknownTopicOrPartition, None));
             };
-            Ok(describe::topic(overrides, defaults)
-                .filter(wanted)
-                .collect())
+            Ok(describe::topic(overrides, defaults).filter(wanted).collect())
         }
         resource::BROKER if name.is_empty() => {
             Ok(describe::cluster(defaults).filter(wanted).collect())
@@ -180,9 +178,7 @@ fn describe(
         }
         // Nothing can be set for them, so that there is nothing to describe.
         resource::CLIENT_METRICS | resource::GROUP if !name.is_empty() => Ok(Vec::new()),
-        other => invalid(&format!(
-            "Unexpected resource type {other} for resource {short}"
-        )),
+        other => invalid(&format!("Unexpected resource type {other} for resource {short}")),
     }
 }
 
@@ -235,14 +231,7 @@ mod tests {
             .filter(|_| kind == resource::TOPIC);
         let keys = keys.filter(|keys| !keys.is_empty());
         let keys = keys.map(|keys| keys.iter().copied().collect());
-        describe(
-            &settings(),
-            &Defaults::default(),
-            kind,
-            name,
-            keys,
-            overrides,
-        )
+        describe(&settings(), &Defaults::default(), kind, name, keys, overrides)
     }
 
     #[test]
@@ -251,12 +240,8 @@ mod tests {
         assert_eq!(ask(resource::TOPIC, "t", Some(&[])).unwrap(), all);
         let names =
             |described: Vec<Described>| described.into_iter().map(|d| d.name).collect::<Vec<_>>();
-        let some = ask(
-            resource::TOPIC,
-            "t",
-            Some(&["segment.ms", "no.such", "retention.ms"]),
-        )
-        .unwrap();
+        let some =
+            ask(resource::TOPIC, "t", Some(&["segment.ms", "no.such", "retention.ms"])).unwrap();
         assert_eq!(names(some), ["retention.ms", "segment.ms"]);
         assert!(ask(resource::BROKER, "1001", None).unwrap().len() > 250);
         assert!(ask(resource::BROKER, "", None).unwrap().is_empty());

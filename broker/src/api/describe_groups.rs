@@ -36,13 +36,7 @@ pub(crate) fn handle<'a>(
         let parts: Vec<_> = by_core(shard, body.groups, |g| g)
             .into_iter()
             .map(|(core, groups)| {
-                (
-                    core,
-                    DescribeGroupsRequest {
-                        groups,
-                        include_authorized_operations: operations,
-                    },
-                )
+                (core, DescribeGroupsRequest { groups, include_authorized_operations: operations })
             })
             .collect();
         return match parts.as_slice() {
@@ -112,12 +106,7 @@ impl Groups {
             group.authorized_operations = ALL_GROUP_OPERATIONS;
         }
         let tail = out.begin(&group, membership.members)?;
-        self.open = Some(Open {
-            membership,
-            written: 0,
-            behind: String::new(),
-            tail,
-        });
+        self.open = Some(Open { membership, written: 0, behind: String::new(), tail });
         Ok(())
     }
 

@@ -27,16 +27,10 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = DescribeLogDirsRequest::decode(reader, request.version())?;
     if must_split(shard, request) {
-        let parts = (0..shard.settings.cores)
-            .map(|core| (CoreId(core), body.clone()))
-            .collect();
+        let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
         return shard.scatter(request, parts);
     }
-    let logs = Logs {
-        logs: logs(shard, body.topics.as_deref()),
-        at: 0,
-        open: None,
-    };
+    let logs = Logs { logs: logs(shard, body.topics.as_deref()), at: 0, open: None };
     let space = shard.store.space();
     let log_dir = shard.log_dir.clone();
     let around = move || {
@@ -50,10 +44,7 @@ pub(crate) fn handle<'a>(
                 .map_or(-1, |s| i64::try_from(s.available_bytes).unwrap_or(i64::MAX)),
             ..Default::default()
         };
-        DescribeLogDirsResponse {
-            results: vec![result],
-            ..Default::default()
-        }
+        DescribeLogDirsResponse { results: vec![result], ..Default::default() }
     };
     shard.answer_in_portions(request.pending, around, logs)
 }
@@ -107,10 +98,7 @@ impl Elements for Logs {
             }
             if self.open.is_none() {
                 let same = self.logs[self.at..].partition_point(|(other, ..)| other <= name);
-                let topic = DescribeLogDirsTopic {
-                    name: (&**name).into(),
-                    partitions: Vec::new(),
-                };
+                let topic = DescribeLogDirsTopic { name: (&**name).into(), partitions: Vec::new() };
                 self.open = Some((self.at + same, out.begin(&topic, same)?));
             }
             // It may be gone by now, and another in its slot.

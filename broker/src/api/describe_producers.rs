@@ -35,26 +35,16 @@ pub(crate) fn handle<'a>(
         let part = |topics| DescribeProducersRequest { topics };
         return scatter_topics(shard, request, body.topics, part);
     }
-    let topics = body
-        .topics
-        .iter()
-        .map(|t| (&*t.name, &t.partition_indexes[..]));
+    let topics = body.topics.iter().map(|t| (&*t.name, &t.partition_indexes[..]));
     let partitions = Partitions::new(named(topics), Producers);
-    shard.answer_in_portions(
-        request.pending,
-        DescribeProducersResponse::default,
-        partitions,
-    )
+    shard.answer_in_portions(request.pending, DescribeProducersResponse::default, partitions)
 }
 
 struct Producers;
 
 impl Answers for Producers {
     fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
-        TopicResponse {
-            name: name.into(),
-            partitions: Vec::new(),
-        }
+        TopicResponse { name: name.into(), partitions: Vec::new() }
     }
 
     fn partition(
@@ -64,10 +54,7 @@ impl Answers for Producers {
         partition_index: i32,
         out: &mut Portion,
     ) -> Result<(), wire::Error> {
-        let mut answer = PartitionResponse {
-            partition_index,
-            ..Default::default()
-        };
+        let mut answer = PartitionResponse { partition_index, ..Default::default() };
         let producers = match shard.led(topic, partition_index, -1) {
             Ok((slot, _)) => shard.store.producers(slot),
             Err(error) => {

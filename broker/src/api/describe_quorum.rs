@@ -36,10 +36,7 @@ pub(crate) fn handle<'a>(
         for topic in &body.topics {
             topics.push(&topic.topic_name, &indexes(topic));
         }
-        let around = || DescribeQuorumResponse {
-            error_message: None,
-            ..Default::default()
-        };
+        let around = || DescribeQuorumResponse { error_message: None, ..Default::default() };
         let partitions = Partitions::new(topics, Unknown);
         return shard.answer_in_portions(request.pending, around, partitions);
     };
@@ -62,10 +59,8 @@ pub(crate) fn handle<'a>(
         current_voters: vec![voter],
         ..Default::default()
     };
-    let topic = ResponseTopicData {
-        topic_name: METADATA_TOPIC.into(),
-        partitions: vec![partition],
-    };
+    let topic =
+        ResponseTopicData { topic_name: METADATA_TOPIC.into(), partitions: vec![partition] };
     let node = Node {
         node_id: controller.id,
         listeners: vec![Listener {
@@ -74,11 +69,7 @@ pub(crate) fn handle<'a>(
             port: controller.port,
         }],
     };
-    let nodes = if request.version() >= 2 {
-        vec![node]
-    } else {
-        Vec::new()
-    };
+    let nodes = if request.version() >= 2 { vec![node] } else { Vec::new() };
     request.answer(&DescribeQuorumResponse {
         error_message: None,
         topics: vec![topic],
@@ -91,10 +82,7 @@ struct Unknown;
 
 impl Answers for Unknown {
     fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
-        ResponseTopicData {
-            topic_name: name.into(),
-            partitions: Vec::new(),
-        }
+        ResponseTopicData { topic_name: name.into(), partitions: Vec::new() }
     }
 
     fn partition(

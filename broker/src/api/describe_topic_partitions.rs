@@ -28,10 +28,7 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeTopicPartitionsRequest::decode(reader, request.version())?;
-    let limit = shard
-        .defaults
-        .integer("max.request.partition.size.limit")
-        .unwrap_or(i64::MAX);
+    let limit = shard.defaults.integer("max.request.partition.size.limit").unwrap_or(i64::MAX);
     let (pages, next) = Pages::of(&shard.image, &shard.settings, &body, limit);
     let around = move || DescribeTopicPartitionsResponse {
         next_cursor: next.borrow().clone(),
@@ -91,9 +88,7 @@ impl Pages {
         } else if all {
             // From the cursor's topic on: behind the last name before it.
             let before = image.topic_before(cursor.0);
-            Wanted::All {
-                behind: before.map(|t| t.name.clone()),
-            }
+            Wanted::All { behind: before.map(|t| t.name.clone()) }
         } else {
             names.retain(|name| *name >= cursor.0);
             names.sort_unstable();
@@ -154,16 +149,10 @@ impl Pages {
             out.put(&unknown(name, error))?;
             return Ok(true);
         };
-        let first = if *name == *self.cursor.0 {
-            usize::try_from(self.cursor.1).unwrap_or(0)
-        } else {
-            0
-        };
+        let first =
+            if *name == *self.cursor.0 { usize::try_from(self.cursor.1).unwrap_or(0) } else { 0 };
         let first = first.min(topic.partitions.len());
-        let end = topic
-            .partitions
-            .len()
-            .min(first.saturating_add(self.remaining));
+        let end = topic.partitions.len().min(first.saturating_add(self.remaining));
         // A page is short: what one topic has of it is written at once.
         out.put(&page(&self.settings, topic, first, end))?;
         out.looked_at(end - first);
@@ -212,11 +201,7 @@ fn page(
         let core = core_of(topic.id, partition_index, settings.cores);
         // Records speak of hosts; clients see the host's leading core.
         let visible = |host: &i32| {
-            if *host == settings.node_id {
-                settings.client_id_of(core)
-            } else {
-                *host
-            }
+            if *host == settings.node_id { settings.client_id_of(core) } else { *host }
         };
         let all = |hosts: &[i32]| hosts.iter().map(visible).collect::<Vec<_>>();
         DescribeTopicPartitionsResponsePartition {
@@ -253,12 +238,7 @@ mod tests {
         cursor: Option<(&str, i32)>,
     ) -> DescribeTopicPartitionsRequest<'static> {
         DescribeTopicPartitionsRequest {
-            topics: names
-                .iter()
-                .map(|n| TopicRequest {
-                    name: (*n).to_owned().into(),
-                })
-                .collect(),
+            topics: names.iter().map(|n| TopicRequest { name: (*n).to_owned().into() }).collect(),
             response_partition_limit: limit,
             cursor: cursor.map(|(t, partition_index)| RequestCursor {
                 topic_name: t.to_owned().into(),
@@ -268,13 +248,8 @@ mod tests {
     }
 
     fn ask(body: &DescribeTopicPartitionsRequest<'_>) -> DescribeTopicPartitionsResponse<'static> {
-        let mut controller = controller_with(Settings {
-            default_partitions: 3,
-            ..settings()
-        });
-        for record in controller
-            .auto_create(&["a", "b", "c"].map(str::to_owned), numbers())
-            .records
+        let mut controller = controller_with(Settings { default_partitions: 3, ..settings() });
+        for record in controller.auto_create(&["a", "b", "c"].map(str::to_owned), numbers()).records
         {
             controller.apply(&record);
         }
@@ -298,17 +273,11 @@ mod tests {
                 let body = request(&[], limit, cursor.as_ref().map(|(t, p)| (t.as_str(), *p)));
                 let page = ask(&body);
                 let partitions: usize = page.topics.iter().map(|t| t.partitions.len()).sum();
-                assert!(
-                    partitions <= usize::try_from(limit).unwrap_or(0).max(1),
-                    "{limit}"
-                );
+                assert!(partitions <= usize::try_from(limit).unwrap_or(0).max(1), "{limit}");
                 for topic in &page.topics {
                     let name = topic.name.clone().unwrap();
                     seen.extend(
-                        topic
-                            .partitions
-                            .iter()
-                            .map(|p| (name.to_string(), p.partition_index)),
+                        topic.partitions.iter().map(|p| (name.to_string(), p.partition_index)),
                     );
                 }
                 match page.next_cursor {
@@ -318,10 +287,8 @@ mod tests {
                     None => break,
                 }
             }
-            let expected: Vec<_> = ["a", "b", "c"]
-                .iter()
-                .flat_map(|t| (0..3).map(|p| ((*t).to_owned(), p)))
-                .collect();
+            let expected: Vec<_> =
+                ["a", "b", "c"].iter().flat_map(|t| (0..3).map(|p| ((*t).to_owned(), p))).collect();
             assert_eq!(seen, expected, "{limit}");
         }
     }
@@ -333,10 +300,7 @@ mod tests {
         assert_eq!((topic.error_code, topic.is_internal), (0, false));
         for p in &topic.partitions {
             assert!(p.leader_id == 1000 || p.leader_id == 1001);
-            assert_eq!(
-                (&p.replica_nodes, &p.isr_nodes),
-                (&vec![p.leader_id], &vec![p.leader_id])
-            );
+            assert_eq!((&p.replica_nodes, &p.isr_nodes), (&vec![p.leader_id], &vec![p.leader_id]));
         }
     }
 
@@ -350,16 +314,9 @@ mod tests {
         };
         assert_eq!(
             codes(&request(&["x", "a", "not a name"], 100, None)),
-            [
-                ErrorCode::None,
-                ErrorCode::InvalidTopicException,
-                ErrorCode::UnknownTopicOrPartition
-            ]
+            [ErrorCode::None, ErrorCode::InvalidTopicException, ErrorCode::UnknownTopicOrPartition]
         );
-        assert_eq!(
-            codes(&request(&["a"], 100, Some(("b", 0)))),
-            [ErrorCode::InvalidRequest]
-        );
+        assert_eq!(codes(&request(&["a"], 100, Some(("b", 0)))), [ErrorCode::InvalidRequest]);
         let refused = ask(&request(&["__consumer_offsets"], 100, Some(("b", 0))));
         let refused = &refused.topics[0];
         assert_eq!(
@@ -369,20 +326,9 @@ mod tests {
         );
         let missing = ask(&request(&["__share_group_state"], 100, None));
         assert!(missing.topics[0].is_internal);
-        assert_eq!(
-            codes(&request(&["a"], 100, Some(("a", -1)))),
-            [ErrorCode::InvalidRequest]
-        );
+        assert_eq!(codes(&request(&["a"], 100, Some(("a", -1)))), [ErrorCode::InvalidRequest]);
         // A topic that was deleted between two pages.
-        assert_eq!(
-            codes(&request(&[], 100, Some(("bb", 7)))),
-            [ErrorCode::None]
-        );
-        assert_eq!(
-            ask(&request(&[], 100, Some(("b", 7)))).topics[0]
-                .partitions
-                .len(),
-            0
-        );
+        assert_eq!(codes(&request(&[], 100, Some(("bb", 7)))), [ErrorCode::None]);
+        assert_eq!(ask(&request(&[], 100, Some(("b", 7)))).topics[0].partitions.len(), 0);
     }
 }

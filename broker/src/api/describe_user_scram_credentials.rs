@@ -27,10 +27,8 @@ pub(crate) fn handle<'a>(
         named.names.push(&same[0].name);
         named.twice.push(same.len() > 1);
     }
-    let around = || DescribeUserScramCredentialsResponse {
-        error_message: None,
-        ..Default::default()
-    };
+    let around =
+        || DescribeUserScramCredentialsResponse { error_message: None, ..Default::default() };
     shard.answer_in_portions(request.pending, around, named)
 }
 

@@ -40,10 +40,7 @@ struct Elections;
 
 impl Answers for Elections {
     fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
-        ReplicaElectionResult {
-            topic: name.into(),
-            partition_result: Vec::new(),
-        }
+        ReplicaElectionResult { topic: name.into(), partition_result: Vec::new() }
     }
 
     fn partition(

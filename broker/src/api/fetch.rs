@@ -24,11 +24,7 @@ pub(crate) fn handle<'a>(
     let body = FetchRequest::decode(reader, request.version())?;
     let by_id = request.version() >= 13;
     let key = |name: &Str<'_>, id: Uuid| {
-        if by_id {
-            TopicKey::Id(id)
-        } else {
-            TopicKey::Name(name.as_ref().into())
-        }
+        if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.as_ref().into()) }
     };
     let wanted = distinct(&body.topics)
         .into_iter()
@@ -44,20 +40,12 @@ pub(crate) fn handle<'a>(
         .collect();
     let mut forgotten = Vec::new();
     for topic in &body.forgotten_topics_data {
-        forgotten.extend(
-            topic
-                .partitions
-                .iter()
-                .map(|&p| (key(&topic.topic, topic.topic_id), p)),
-        );
+        forgotten.extend(topic.partitions.iter().map(|&p| (key(&topic.topic, topic.topic_id), p)));
     }
     let (now, random) = (shard.now, shard.io.random());
     // Before version 7 there are no sessions: the schema's defaults say so (id 0, final epoch).
     let session = (body.session_id, body.session_epoch);
-    let opened = match shard
-        .fetch_sessions
-        .open(session, by_id, wanted, forgotten, now, random)
-    {
+    let opened = match shard.fetch_sessions.open(session, by_id, wanted, forgotten, now, random) {
         Ok(opened) => opened,
         Err(refused) => {
             let error = match refused {
@@ -65,15 +53,12 @@ pub(crate) fn handle<'a>(
                 Refused::InvalidSessionEpoch => ErrorCode::InvalidFetchSessionEpoch,
                 Refused::TopicIdError => ErrorCode::FetchSessionTopicIdError,
             };
-            return request.answer(&FetchResponse {
-                error_code: error.code(),
-                ..Default::default()
-            });
+            return request
+                .answer(&FetchResponse { error_code: error.code(), ..Default::default() });
         }
     };
-    let max_bytes = usize::try_from(body.max_bytes)
-        .unwrap_or(0)
-        .min(shard.settings.limits.fetch_bytes_max);
+    let max_bytes =
+        usize::try_from(body.max_bytes).unwrap_or(0).min(shard.settings.limits.fetch_bytes_max);
     let wait_ms = u64::try_from(body.max_wait_ms).unwrap_or(0);
     shard.begin_fetch(FetchOp {
         pending: request.pending,
@@ -96,10 +81,8 @@ pub(crate) fn handle<'a>(
 
 /// Each partition once, where it was named first and as it was named last (`FetchRequest.fetchData`).
 fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'b FetchPartition)> {
-    let mut all: Vec<_> = topics
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)))
-        .collect();
+    let mut all: Vec<_> =
+        topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p))).collect();
     if names_one_twice(&all) {
         let mut places = HashMap::with_capacity_and_hasher(all.len(), FixedState::default());
         let (mut n, asked) = (0, std::mem::take(&mut all));
@@ -130,7 +113,5 @@ fn names_one_twice(all: &[(&FetchTopic<'_>, &FetchPartition)]) -> bool {
                 (b, q): &(&FetchTopic<'_>, &FetchPartition)| {
         p.partition == q.partition && a.topic_id == b.topic_id && a.topic == b.topic
     };
-    all.iter()
-        .enumerate()
-        .any(|(n, one)| all[..n].iter().any(|other| same(one, other)))
+    all.iter().enumerate().any(|(n, one)| all[..n].iter().any(|other| same(one, other)))
 }

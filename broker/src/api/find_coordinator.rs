@@ -116,11 +116,7 @@ fn find<'k>(shard: &Shard, kind: i8, key: &'k str) -> Coordinator<'k> {
             );
         }
         _ => {
-            return refuse(
-                key,
-                ErrorCode::InvalidRequest,
-                "a coordinator type that is not served",
-            );
+            return refuse(key, ErrorCode::InvalidRequest, "a coordinator type that is not served");
         }
     }
     let Some(topic) = shard.image.topic(OFFSETS_TOPIC) else {
@@ -132,9 +128,7 @@ fn find<'k>(shard: &Shard, kind: i8, key: &'k str) -> Coordinator<'k> {
     };
     let partitions = i32::try_from(topic.partitions.len()).unwrap_or(1);
     let partition = placement::partition_for(key, partitions);
-    let endpoint = shard
-        .settings
-        .endpoint(core_of(topic.id, partition, shard.settings.cores));
+    let endpoint = shard.settings.endpoint(core_of(topic.id, partition, shard.settings.cores));
     Coordinator {
         key: key.into(),
         node_id: endpoint.id,

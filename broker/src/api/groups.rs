@@ -33,14 +33,12 @@ pub(crate) fn one(
         return Ok(shard.forward(request, core));
     }
     let partition = shard.partition_of_group(group_id).unwrap_or(NOWHERE);
-    shard.coordinate(
-        request,
-        &[(partition, body)],
-        move |pending, mut answers| match answers.pop() {
+    shard.coordinate(request, &[(partition, body)], move |pending, mut answers| {
+        match answers.pop() {
             Some(answer) => assemble(pending, answer),
             None => unreachable!("one part, one answer"),
-        },
-    )
+        }
+    })
 }
 
 /// What Kafka says before it looks for the coordinator, so also where there is none (`GroupCoordinatorService`).
@@ -71,12 +69,8 @@ fn refuse_first(
     } else {
         return None;
     };
-    let context = Context {
-        api_version: request.version(),
-        client_id: "",
-        client_host: "",
-        random: 0,
-    };
+    let context =
+        Context { api_version: request.version(), client_id: "", client_host: "", random: 0 };
     let mut refused = body.refuse(&context, error);
     if let (group::Request::JoinGroup(r), Response::JoinGroup(answer)) = (body, &mut refused) {
         answer.member_id = r.member_id.clone().into_owned().into();

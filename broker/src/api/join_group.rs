@@ -19,9 +19,7 @@ pub(crate) fn handle<'a>(
     let body = JoinGroupRequest::decode(reader, request.version())?;
     let part = group::Request::JoinGroup(&body);
     super::groups::one(shard, request, &body.group_id, part, |pending, answer| {
-        let Response::JoinGroup(answer) = answer else {
-            unreachable!("{answer:?} to JoinGroup")
-        };
+        let Response::JoinGroup(answer) = answer else { unreachable!("{answer:?} to JoinGroup") };
         pending.encode(&in_version(answer, pending.version))
     })
 }

@@ -47,11 +47,7 @@ pub(crate) fn handle<'a>(
         behind: None,
     };
     resources.brokers.reverse();
-    shard.answer_in_portions(
-        request.pending,
-        ListConfigResourcesResponse::default,
-        resources,
-    )
+    shard.answer_in_portions(request.pending, ListConfigResourcesResponse::default, resources)
 }
 
 struct Resources {

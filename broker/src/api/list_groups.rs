@@ -23,9 +23,7 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = ListGroupsRequest::decode(reader, request.version())?;
     if must_split(shard, request) {
-        let parts = (0..shard.settings.cores)
-            .map(|core| (CoreId(core), body.clone()))
-            .collect();
+        let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
         return shard.scatter(request, parts);
     }
     let error = Rc::new(Cell::new(ErrorCode::None));
@@ -37,10 +35,8 @@ pub(crate) fn handle<'a>(
         error: error.clone(),
         committed: Committed::default(),
     };
-    let around = move || ListGroupsResponse {
-        error_code: error.get().code(),
-        ..Default::default()
-    };
+    let around =
+        move || ListGroupsResponse { error_code: error.get().code(), ..Default::default() };
     shard.answer_in_portions(request.pending, around, groups)
 }
 
@@ -122,20 +118,12 @@ impl Split for ListGroupsRequest<'_> {
     const IS_LIST: bool = true;
 
     fn merge<'r: 'r>(answers: Vec<ListGroupsResponse<'r>>) -> ListGroupsResponse<'r> {
-        let error_code = answers
-            .iter()
-            .map(|a| a.error_code)
-            .find(|&e| e != 0)
-            .unwrap_or(0);
+        let error_code = answers.iter().map(|a| a.error_code).find(|&e| e != 0).unwrap_or(0);
         let groups = if error_code == 0 {
             answers.into_iter().flat_map(|a| a.groups).collect()
         } else {
             Vec::new()
         };
-        ListGroupsResponse {
-            error_code,
-            groups,
-            ..Default::default()
-        }
+        ListGroupsResponse { error_code, groups, ..Default::default() }
     }
 }

@@ -37,12 +37,8 @@ pub(crate) fn handle<'a>(
     if must_split(shard, request) {
         let (replica_id, isolation_level, timeout_ms) =
             (body.replica_id, body.isolation_level, body.timeout_ms);
-        let part = move |topics| ListOffsetsRequest {
-            replica_id,
-            isolation_level,
-            topics,
-            timeout_ms,
-        };
+        let part =
+            move |topics| ListOffsetsRequest { replica_id, isolation_level, topics, timeout_ms };
         return scatter_topics(shard, request, body.topics, part);
     }
     let mut lookup = Lookup::new(request.pending);
@@ -51,9 +47,7 @@ pub(crate) fn handle<'a>(
     let mut times_named: BTreeMap<(&str, i32), usize> = BTreeMap::new();
     for topic in &body.topics {
         for p in &topic.partitions {
-            *times_named
-                .entry((&*topic.name, p.partition_index))
-                .or_default() += 1;
+            *times_named.entry((&*topic.name, p.partition_index)).or_default() += 1;
         }
     }
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
@@ -84,17 +78,10 @@ pub(crate) fn handle<'a>(
                 look(shard, &topic.name, asked, committed, request.version())
             };
             match looked {
-                Ok(Found::Now {
-                    offset,
-                    leader_epoch,
-                }) => {
+                Ok(Found::Now { offset, leader_epoch }) => {
                     answer.offset = offset;
                     // The schema has it from version 4 on.
-                    answer.leader_epoch = if request.version() >= 4 {
-                        leader_epoch
-                    } else {
-                        -1
-                    };
+                    answer.leader_epoch = if request.version() >= 4 { leader_epoch } else { -1 };
                 }
                 Ok(Found::Nothing) => {}
                 Ok(Found::Later { token }) => {
@@ -147,22 +134,14 @@ fn look(
     };
     Ok(match asked.timestamp {
         LATEST => Found::Now {
-            offset: if committed {
-                offsets.last_stable.0
-            } else {
-                offsets.high_watermark.0
-            },
+            offset: if committed { offsets.last_stable.0 } else { offsets.high_watermark.0 },
             leader_epoch: epoch,
         },
         EARLIEST | EARLIEST_LOCAL => at(shard, offsets.log_start),
-        MAX_TIMESTAMP => Found::Later {
-            token: shard.store.offset_of_max_timestamp(slot),
-        },
+        MAX_TIMESTAMP => Found::Later { token: shard.store.offset_of_max_timestamp(slot) },
         // Nothing is tiered.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Found::Nothing,
-        timestamp => Found::Later {
-            token: shard.store.offset_for_time(slot, timestamp),
-        },
+        timestamp => Found::Later { token: shard.store.offset_for_time(slot, timestamp) },
     })
 }
 

@@ -44,10 +44,8 @@ pub(crate) fn handle<'a>(
         .filter(|state| !STATES.contains(&&**state))
         .map(|state| state.into_owned().into())
         .collect();
-    request.answer(&ListTransactionsResponse {
-        unknown_state_filters: unknown,
-        ..Default::default()
-    })
+    request
+        .answer(&ListTransactionsResponse { unknown_state_filters: unknown, ..Default::default() })
 }
 
 /// A longer pattern is not looked at: what it is taken apart into is many times as large.
@@ -64,10 +62,7 @@ fn is_pattern(pattern: &str) -> bool {
         return false;
     }
     let pattern = without_quotes(pattern);
-    let parser = ast::parse::ParserBuilder::new()
-        .nest_limit(DEPTH_MAX)
-        .build()
-        .parse(&pattern);
+    let parser = ast::parse::ParserBuilder::new().nest_limit(DEPTH_MAX).build().parse(&pattern);
     parser.is_ok_and(|ast| ast::visit(&ast, Checks { pattern: &pattern }).is_ok())
 }
 
@@ -116,10 +111,9 @@ impl ast::Visitor for Checks<'_> {
                 };
                 if stacked || often { Err(()) } else { Ok(()) }
             }
-            Ast::ClassUnicode(_) | Ast::ClassBracketed(_) => Translator::new()
-                .translate(self.pattern, ast)
-                .map(drop)
-                .map_err(drop),
+            Ast::ClassUnicode(_) | Ast::ClassBracketed(_) => {
+                Translator::new().translate(self.pattern, ast).map(drop).map_err(drop)
+            }
             _ => Ok(()),
         }
     }

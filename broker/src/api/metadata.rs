@@ -44,10 +44,7 @@ pub(crate) fn handle<'a>(
         return request.answer(&refused);
     }
     // In version 0 an empty list means all topics; later, null does.
-    let all = body
-        .topics
-        .as_ref()
-        .is_none_or(|t| version == 0 && t.is_empty());
+    let all = body.topics.as_ref().is_none_or(|t| version == 0 && t.is_empty());
     let wanted = match body.topics {
         Some(topics) if !all => wanted(&topics),
         _ => Wanted::All { behind: None },
@@ -57,9 +54,7 @@ pub(crate) fn handle<'a>(
         && body.allow_auto_topic_creation
         && shard.auto_create_topics()
     {
-        let unknown = names
-            .iter()
-            .filter(|name| shard.image.topic(name).is_none());
+        let unknown = names.iter().filter(|name| shard.image.topic(name).is_none());
         missing.extend(unknown.map(str::to_owned));
     }
     let topics = Topics {
@@ -93,10 +88,7 @@ pub(crate) fn handle<'a>(
 /// Versions 10 and 11 have topic ids in the schema and not yet in the protocol: Kafka refuses the request (`KafkaApis.handleTopicMetadataRequest`).
 fn refused_ids<'a>(body: &'a MetadataRequest<'_>, version: i16) -> Option<MetadataResponse<'a>> {
     let topics = body.topics.as_ref().filter(|_| version < 12)?;
-    if topics
-        .iter()
-        .all(|t| t.name.is_some() && t.topic_id.is_zero())
-    {
+    if topics.iter().all(|t| t.name.is_some() && t.topic_id.is_zero()) {
         return None;
     }
     let topics = topics
@@ -110,10 +102,7 @@ fn refused_ids<'a>(body: &'a MetadataRequest<'_>, version: i16) -> Option<Metada
             )
         })
         .collect();
-    Some(MetadataResponse {
-        topics,
-        ..Default::default()
-    })
+    Some(MetadataResponse { topics, ..Default::default() })
 }
 
 #[derive(Debug)]
@@ -132,16 +121,11 @@ fn wanted(topics: &[MetadataRequestTopic<'_>]) -> Wanted {
     let by_id = topics.iter().any(|t| !t.topic_id.is_zero());
     if !by_id {
         let firsts = firsts(topics, |a, b| a.name.cmp(&b.name));
-        let names = firsts
-            .into_iter()
-            .map(|at| topics[at as usize].name.as_deref());
+        let names = firsts.into_iter().map(|at| topics[at as usize].name.as_deref());
         return Wanted::Names(names.map(Option::unwrap_or_default).collect());
     }
-    let mut ids: Vec<TopicId> = topics
-        .iter()
-        .map(|t| t.topic_id)
-        .filter(|id| !id.is_zero())
-        .collect();
+    let mut ids: Vec<TopicId> =
+        topics.iter().map(|t| t.topic_id).filter(|id| !id.is_zero()).collect();
     crate::answer::distinct::keep_firsts(&mut ids, |a, b| a.0.cmp(&b.0));
     Wanted::Ids(ids)
 }
@@ -210,12 +194,10 @@ impl Topics {
             Wanted::Ids(ids) => match ids.get(self.at) {
                 None => return Ok(false),
                 // An id that nobody knows is no resource to be authorized for.
-                Some(&id) => image
-                    .shared_topic_by_id(id)
-                    .ok_or_else(|| MetadataResponseTopic {
-                        topic_authorized_operations: NO_OPERATIONS,
-                        ..unknown(None, id, ErrorCode::UnknownTopicId)
-                    }),
+                Some(&id) => image.shared_topic_by_id(id).ok_or_else(|| MetadataResponseTopic {
+                    topic_authorized_operations: NO_OPERATIONS,
+                    ..unknown(None, id, ErrorCode::UnknownTopicId)
+                }),
             },
         };
         match found {
@@ -278,11 +260,7 @@ fn partition(settings: &Settings, topic: &TopicImage, index: usize) -> MetadataR
     let core = core_of(topic.id, partition_index, settings.cores);
     // Records speak of hosts; clients see the host's leading core.
     let visible = |host: &i32| {
-        if *host == settings.node_id {
-            settings.client_id_of(core)
-        } else {
-            *host
-        }
+        if *host == settings.node_id { settings.client_id_of(core) } else { *host }
     };
     MetadataResponsePartition {
         error_code: 0,

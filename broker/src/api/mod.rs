@@ -78,228 +78,69 @@ pub struct Api {
 }
 
 const fn api(key: ApiKey, (min, max): (i16, i16), home: Home, handler: Handler) -> Api {
-    Api {
-        key,
-        min,
-        max,
-        home,
-        handler,
-    }
+    Api { key, min, max, home, handler }
 }
 
 /// Every API that is served, by key.
 pub const TABLE: &[Api] = &[
     api(ApiKey::Produce, (3, 13), Home::Owner, produce::handle),
     api(ApiKey::Fetch, (4, 18), Home::Here, fetch::handle),
-    api(
-        ApiKey::ListOffsets,
-        (1, 11),
-        Home::Owner,
-        list_offsets::handle,
-    ),
+    api(ApiKey::ListOffsets, (1, 11), Home::Owner, list_offsets::handle),
     api(ApiKey::Metadata, (0, 13), Home::Here, metadata::handle),
-    api(
-        ApiKey::OffsetCommit,
-        (2, 10),
-        Home::Owner,
-        offset_commit::handle,
-    ),
-    api(
-        ApiKey::OffsetFetch,
-        (1, 10),
-        Home::Owner,
-        offset_fetch::handle,
-    ),
-    api(
-        ApiKey::FindCoordinator,
-        (0, 6),
-        Home::Here,
-        find_coordinator::handle,
-    ),
+    api(ApiKey::OffsetCommit, (2, 10), Home::Owner, offset_commit::handle),
+    api(ApiKey::OffsetFetch, (1, 10), Home::Owner, offset_fetch::handle),
+    api(ApiKey::FindCoordinator, (0, 6), Home::Here, find_coordinator::handle),
     api(ApiKey::JoinGroup, (0, 9), Home::Owner, join_group::handle),
     api(ApiKey::Heartbeat, (0, 4), Home::Owner, heartbeat::handle),
     api(ApiKey::LeaveGroup, (0, 5), Home::Owner, leave_group::handle),
     api(ApiKey::SyncGroup, (0, 5), Home::Owner, sync_group::handle),
-    api(
-        ApiKey::DescribeGroups,
-        (0, 6),
-        Home::Owner,
-        describe_groups::handle,
-    ),
+    api(ApiKey::DescribeGroups, (0, 6), Home::Owner, describe_groups::handle),
     api(ApiKey::ListGroups, (0, 5), Home::Owner, list_groups::handle),
-    api(
-        ApiKey::ApiVersions,
-        (0, 4),
-        Home::Here,
-        api_versions::handle,
-    ),
-    api(
-        ApiKey::CreateTopics,
-        (2, 7),
-        Home::Controller,
-        create_topics::handle,
-    ),
-    api(
-        ApiKey::DeleteTopics,
-        (1, 6),
-        Home::Controller,
-        delete_topics::handle,
-    ),
-    api(
-        ApiKey::DeleteRecords,
-        (0, 2),
-        Home::Owner,
-        delete_records::handle,
-    ),
-    api(
-        ApiKey::InitProducerId,
-        (0, 5),
-        Home::Controller,
-        init_producer_id::handle,
-    ),
-    api(
-        ApiKey::OffsetForLeaderEpoch,
-        (2, 4),
-        Home::Owner,
-        offset_for_leader_epoch::handle,
-    ),
+    api(ApiKey::ApiVersions, (0, 4), Home::Here, api_versions::handle),
+    api(ApiKey::CreateTopics, (2, 7), Home::Controller, create_topics::handle),
+    api(ApiKey::DeleteTopics, (1, 6), Home::Controller, delete_topics::handle),
+    api(ApiKey::DeleteRecords, (0, 2), Home::Owner, delete_records::handle),
+    api(ApiKey::InitProducerId, (0, 5), Home::Controller, init_producer_id::handle),
+    api(ApiKey::OffsetForLeaderEpoch, (2, 4), Home::Owner, offset_for_leader_epoch::handle),
     api(ApiKey::DescribeAcls, (1, 3), Home::Here, acls::describe),
     api(ApiKey::CreateAcls, (1, 3), Home::Here, acls::create),
     api(ApiKey::DeleteAcls, (1, 3), Home::Here, acls::delete),
-    api(
-        ApiKey::DescribeConfigs,
-        (1, 4),
-        Home::Here,
-        describe_configs::handle,
-    ),
-    api(
-        ApiKey::AlterConfigs,
-        (0, 2),
-        Home::Controller,
-        alter_configs::handle,
-    ),
-    api(
-        ApiKey::AlterReplicaLogDirs,
-        (1, 2),
-        Home::Here,
-        alter_replica_log_dirs::handle,
-    ),
-    api(
-        ApiKey::DescribeLogDirs,
-        (1, 5),
-        Home::Owner,
-        describe_log_dirs::handle,
-    ),
-    api(
-        ApiKey::CreatePartitions,
-        (0, 3),
-        Home::Controller,
-        create_partitions::handle,
-    ),
-    api(
-        ApiKey::DeleteGroups,
-        (0, 2),
-        Home::Owner,
-        delete_groups::handle,
-    ),
-    api(
-        ApiKey::ElectLeaders,
-        (0, 2),
-        Home::Here,
-        elect_leaders::handle,
-    ),
+    api(ApiKey::DescribeConfigs, (1, 4), Home::Here, describe_configs::handle),
+    api(ApiKey::AlterConfigs, (0, 2), Home::Controller, alter_configs::handle),
+    api(ApiKey::AlterReplicaLogDirs, (1, 2), Home::Here, alter_replica_log_dirs::handle),
+    api(ApiKey::DescribeLogDirs, (1, 5), Home::Owner, describe_log_dirs::handle),
+    api(ApiKey::CreatePartitions, (0, 3), Home::Controller, create_partitions::handle),
+    api(ApiKey::DeleteGroups, (0, 2), Home::Owner, delete_groups::handle),
+    api(ApiKey::ElectLeaders, (0, 2), Home::Here, elect_leaders::handle),
     api(
         ApiKey::IncrementalAlterConfigs,
         (0, 1),
         Home::Controller,
         incremental_alter_configs::handle,
     ),
-    api(
-        ApiKey::AlterPartitionReassignments,
-        (0, 1),
-        Home::Controller,
-        reassignments::alter,
-    ),
-    api(
-        ApiKey::ListPartitionReassignments,
-        (0, 0),
-        Home::Here,
-        reassignments::list,
-    ),
-    api(
-        ApiKey::OffsetDelete,
-        (0, 0),
-        Home::Owner,
-        offset_delete::handle,
-    ),
-    api(
-        ApiKey::DescribeClientQuotas,
-        (0, 1),
-        Home::Here,
-        describe_client_quotas::handle,
-    ),
+    api(ApiKey::AlterPartitionReassignments, (0, 1), Home::Controller, reassignments::alter),
+    api(ApiKey::ListPartitionReassignments, (0, 0), Home::Here, reassignments::list),
+    api(ApiKey::OffsetDelete, (0, 0), Home::Owner, offset_delete::handle),
+    api(ApiKey::DescribeClientQuotas, (0, 1), Home::Here, describe_client_quotas::handle),
     api(
         ApiKey::DescribeUserScramCredentials,
         (0, 0),
         Home::Here,
         describe_user_scram_credentials::handle,
     ),
-    api(
-        ApiKey::DescribeQuorum,
-        (0, 2),
-        Home::Controller,
-        describe_quorum::handle,
-    ),
-    api(
-        ApiKey::DescribeCluster,
-        (0, 2),
-        Home::Here,
-        describe_cluster::handle,
-    ),
-    api(
-        ApiKey::DescribeProducers,
-        (0, 0),
-        Home::Owner,
-        describe_producers::handle,
-    ),
-    api(
-        ApiKey::ListTransactions,
-        (0, 2),
-        Home::Here,
-        list_transactions::handle,
-    ),
-    api(
-        ApiKey::ConsumerGroupHeartbeat,
-        (0, 1),
-        Home::Here,
-        consumer_group::heartbeat,
-    ),
-    api(
-        ApiKey::ConsumerGroupDescribe,
-        (0, 1),
-        Home::Here,
-        consumer_group::describe,
-    ),
-    api(
-        ApiKey::ListConfigResources,
-        (0, 1),
-        Home::Here,
-        list_config_resources::handle,
-    ),
-    api(
-        ApiKey::DescribeTopicPartitions,
-        (0, 0),
-        Home::Here,
-        describe_topic_partitions::handle,
-    ),
+    api(ApiKey::DescribeQuorum, (0, 2), Home::Controller, describe_quorum::handle),
+    api(ApiKey::DescribeCluster, (0, 2), Home::Here, describe_cluster::handle),
+    api(ApiKey::DescribeProducers, (0, 0), Home::Owner, describe_producers::handle),
+    api(ApiKey::ListTransactions, (0, 2), Home::Here, list_transactions::handle),
+    api(ApiKey::ConsumerGroupHeartbeat, (0, 1), Home::Here, consumer_group::heartbeat),
+    api(ApiKey::ConsumerGroupDescribe, (0, 1), Home::Here, consumer_group::describe),
+    api(ApiKey::ListConfigResources, (0, 1), Home::Here, list_config_resources::handle),
+    api(ApiKey::DescribeTopicPartitions, (0, 0), Home::Here, describe_topic_partitions::handle),
 ];
 
 /// The table's line for `key`.
 pub fn find(key: ApiKey) -> Option<&'static Api> {
-    TABLE
-        .binary_search_by_key(&key.code(), |a| a.key.code())
-        .ok()
-        .and_then(|i| TABLE.get(i))
+    TABLE.binary_search_by_key(&key.code(), |a| a.key.code()).ok().and_then(|i| TABLE.get(i))
 }
 
 /// Runs the handler of a request, here or on core 0. Versions and APIs that are not served end the connection, but for

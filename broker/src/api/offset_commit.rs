@@ -33,11 +33,8 @@ pub(crate) fn handle<'a>(
         } else {
             shard.image.topic(&topic.name)
         };
-        let missing = if by_id {
-            ErrorCode::UnknownTopicId
-        } else {
-            ErrorCode::UnknownTopicOrPartition
-        };
+        let missing =
+            if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
         let error_of = |shard: &Shard, name: &str, partition: i32| match known {
             None => Some(missing),
             Some(_) => unknown_partition(shard, name, partition),
@@ -48,18 +45,16 @@ pub(crate) fn handle<'a>(
         }
         let mut partitions = Vec::new();
         let name = topic.name.clone();
-        topic
-            .partitions
-            .retain(|p| match error_of(shard, &name, p.partition_index) {
-                None => true,
-                Some(error) => {
-                    partitions.push(OffsetCommitResponsePartition {
-                        partition_index: p.partition_index,
-                        error_code: error.code(),
-                    });
-                    false
-                }
-            });
+        topic.partitions.retain(|p| match error_of(shard, &name, p.partition_index) {
+            None => true,
+            Some(error) => {
+                partitions.push(OffsetCommitResponsePartition {
+                    partition_index: p.partition_index,
+                    error_code: error.code(),
+                });
+                false
+            }
+        });
         if !partitions.is_empty() {
             refused.push(OffsetCommitResponseTopic {
                 name: topic.name.clone().into_owned().into(),
@@ -71,23 +66,14 @@ pub(crate) fn handle<'a>(
     body.topics.retain(|t| !t.partitions.is_empty());
     if body.topics.is_empty() {
         // The coordinator is not asked, so no group comes to be (Kafka: `KafkaApis.handleOffsetCommitRequest`).
-        return request.answer(&OffsetCommitResponse {
-            topics: refused,
-            ..Default::default()
-        });
+        return request.answer(&OffsetCommitResponse { topics: refused, ..Default::default() });
     }
     let part = group::Request::OffsetCommit(&body);
-    one(
-        shard,
-        request,
-        &body.group_id,
-        part,
-        move |pending, answer| {
-            let Response::OffsetCommit(mut answer) = answer else {
-                unreachable!("{answer:?} to OffsetCommit")
-            };
-            answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
-            pending.encode(&answer)
-        },
-    )
+    one(shard, request, &body.group_id, part, move |pending, answer| {
+        let Response::OffsetCommit(mut answer) = answer else {
+            unreachable!("{answer:?} to OffsetCommit")
+        };
+        answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
+        pending.encode(&answer)
+    })
 }

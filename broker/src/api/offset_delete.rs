@@ -27,40 +27,29 @@ pub(crate) fn handle<'a>(
     for topic in &mut body.topics {
         let mut partitions = Vec::new();
         let name = topic.name.clone();
-        topic.partitions.retain(
-            |p| match unknown_partition(shard, &name, p.partition_index) {
-                None => true,
-                Some(error) => {
-                    partitions.push(OffsetDeleteResponsePartition {
-                        partition_index: p.partition_index,
-                        error_code: error.code(),
-                    });
-                    false
-                }
-            },
-        );
+        topic.partitions.retain(|p| match unknown_partition(shard, &name, p.partition_index) {
+            None => true,
+            Some(error) => {
+                partitions.push(OffsetDeleteResponsePartition {
+                    partition_index: p.partition_index,
+                    error_code: error.code(),
+                });
+                false
+            }
+        });
         if !partitions.is_empty() {
-            refused.push(OffsetDeleteResponseTopic {
-                name: name.into_owned().into(),
-                partitions,
-            });
+            refused.push(OffsetDeleteResponseTopic { name: name.into_owned().into(), partitions });
         }
     }
     body.topics.retain(|t| !t.partitions.is_empty());
     let part = group::Request::OffsetDelete(&body);
-    one(
-        shard,
-        request,
-        &body.group_id,
-        part,
-        move |pending, answer| {
-            let Response::OffsetDelete(mut answer) = answer else {
-                unreachable!("{answer:?} to OffsetDelete")
-            };
-            if answer.error_code == 0 {
-                answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
-            }
-            pending.encode(&answer)
-        },
-    )
+    one(shard, request, &body.group_id, part, move |pending, answer| {
+        let Response::OffsetDelete(mut answer) = answer else {
+            unreachable!("{answer:?} to OffsetDelete")
+        };
+        if answer.error_code == 0 {
+            answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
+        }
+        pending.encode(&answer)
+    })
 }

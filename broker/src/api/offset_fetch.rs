@@ -45,14 +45,7 @@ pub(crate) fn handle<'a>(
         let parts: Vec<_> = by_core(shard, body.groups, |g| &g.group_id)
             .into_iter()
             .map(|(core, groups)| {
-                (
-                    core,
-                    OffsetFetchRequest {
-                        groups,
-                        require_stable,
-                        ..Default::default()
-                    },
-                )
+                (core, OffsetFetchRequest { groups, require_stable, ..Default::default() })
             })
             .collect();
         if let [(core, _)] = parts.as_slice() {
@@ -63,13 +56,9 @@ pub(crate) fn handle<'a>(
         }
         return request.answer(&OffsetFetchResponse::default());
     }
-    let mut groups: Vec<OffsetFetchRequestGroup<'static>> = fetch_groups(&body, version)
-        .into_iter()
-        .map(IntoOwned::into_owned)
-        .collect();
-    let topics = groups
-        .iter_mut()
-        .flat_map(|g| g.topics.iter_mut().flatten());
+    let mut groups: Vec<OffsetFetchRequestGroup<'static>> =
+        fetch_groups(&body, version).into_iter().map(IntoOwned::into_owned).collect();
+    let topics = groups.iter_mut().flat_map(|g| g.topics.iter_mut().flatten());
     for topic in topics {
         keep_firsts(&mut topic.partition_indexes, Ord::cmp);
     }
@@ -84,10 +73,8 @@ pub(crate) fn handle<'a>(
         interrupted: 0,
         committed: Committed::default(),
     };
-    let around = move || OffsetFetchResponse {
-        error_code: error.get().code(),
-        ..Default::default()
-    };
+    let around =
+        move || OffsetFetchResponse { error_code: error.get().code(), ..Default::default() };
     shard.answer_in_portions(request.pending, around, offsets)
 }
 
@@ -193,13 +180,7 @@ impl Offsets {
             }
             Vec::new()
         };
-        self.group = Some(OpenGroup {
-            topics,
-            written: 0,
-            behind: None,
-            tail,
-            error,
-        });
+        self.group = Some(OpenGroup { topics, written: 0, behind: None, tail, error });
         Ok(())
     }
 
@@ -245,20 +226,10 @@ impl Offsets {
             };
             out.begin_inner(&head, partitions)?
         } else {
-            let head = OffsetFetchResponseTopic {
-                name: (&*name).into(),
-                partitions: Vec::new(),
-            };
+            let head = OffsetFetchResponseTopic { name: (&*name).into(), partitions: Vec::new() };
             out.begin(&head, partitions)?
         };
-        self.topic = Some(OpenTopic {
-            name,
-            id,
-            partitions,
-            written: 0,
-            behind: None,
-            tail,
-        });
+        self.topic = Some(OpenTopic { name, id, partitions, written: 0, behind: None, tail });
         Ok(Some(()))
     }
 

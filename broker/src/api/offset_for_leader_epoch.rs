@@ -57,10 +57,7 @@ pub(crate) fn handle<'a>(
             partitions,
         });
     }
-    request.answer(&OffsetForLeaderEpochResponse {
-        throttle_time_ms: 0,
-        topics,
-    })
+    request.answer(&OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics })
 }
 
 impl Split for OffsetForLeaderEpochRequest<'_> {

@@ -57,22 +57,15 @@ pub(crate) struct Partitions<A> {
 
 impl<A: Answers> Partitions<A> {
     pub(crate) fn new(named: Named, answers: A) -> Self {
-        Self {
-            named,
-            answers,
-            topic: 0,
-            partition: 0,
-            tail: None,
-        }
+        Self { named, answers, topic: 0, partition: 0, tail: None }
     }
 }
 
 impl<A: Answers> Elements for Partitions<A> {
     fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
-        while let (Some(name), Some(&end)) = (
-            self.named.names.get(self.topic),
-            self.named.ends.get(self.topic),
-        ) {
+        while let (Some(name), Some(&end)) =
+            (self.named.names.get(self.topic), self.named.ends.get(self.topic))
+        {
             let end = end as usize;
             if out.is_full() {
                 return Ok(Progress::More);

@@ -51,12 +51,7 @@ struct Refusal {
 
 impl From<ErrorCode> for Refusal {
     fn from(error: ErrorCode) -> Self {
-        Self {
-            error,
-            message: None,
-            leader: None,
-            records: Vec::new(),
-        }
+        Self { error, message: None, leader: None, records: Vec::new() }
     }
 }
 
@@ -78,10 +73,7 @@ pub(crate) fn handle<'a>(
             topic_data,
         };
         let parts = parts_of(shard, request, body.topic_data, part);
-        return if parts
-            .iter()
-            .all(|(core, _)| shard.may_forward(*core, request))
-        {
+        return if parts.iter().all(|(core, _)| shard.may_forward(*core, request)) {
             scatter_parts(shard, request, parts)
         } else {
             shard.stats.log_waits += 1;
@@ -105,11 +97,8 @@ pub(crate) fn handle<'a>(
         let id = topic_id(shard, topic, request.version());
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for partition in &topic.partition_data {
-            let records = partition
-                .records
-                .as_ref()
-                .map(wire::Records::contiguous)
-                .unwrap_or_default();
+            let records =
+                partition.records.as_ref().map(wire::Records::contiguous).unwrap_or_default();
             let appended = match acceptable {
                 Ok(()) => match id {
                     Ok(id) => {
@@ -120,20 +109,16 @@ pub(crate) fn handle<'a>(
                 },
                 Err(error) => Err(error.into()),
             };
-            let mut response = PartitionProduceResponse {
-                index: partition.index,
-                ..Default::default()
-            };
+            let mut response =
+                PartitionProduceResponse { index: partition.index, ..Default::default() };
             match appended {
                 Ok((slot, appended)) => {
                     response.base_offset = appended.base_offset.0;
                     response.log_append_time_ms = appended.log_append_time;
                     response.log_start_offset = appended.log_start.0;
                     if shard.store.offsets(slot).high_watermark < appended.end_offset {
-                        let leader = shard
-                            .partitions
-                            .at_mut(slot)
-                            .expect("a partition just appended to");
+                        let leader =
+                            shard.partitions.at_mut(slot).expect("a partition just appended to");
                         leader.acks.push(AckWaiter {
                             end_offset: appended.end_offset.0,
                             op,
@@ -182,25 +167,18 @@ pub(crate) fn handle<'a>(
         return request.answer(&shard.produce_response(&pending, answer));
     }
     let timeout_ms = u64::try_from(body.timeout_ms).unwrap_or(0).max(1);
-    shard
-        .produces
-        .add(pending, answer, missing, shard.now.after_ms(timeout_ms));
+    shard.produces.add(pending, answer, missing, shard.now.after_ms(timeout_ms));
     Ok(Stage::Later)
 }
 
 impl Split for ProduceRequest<'_> {
     fn merge<'r: 'r>(answers: Vec<ProduceResponse<'r>>) -> ProduceResponse<'r> {
-        let node_endpoints = answers
-            .iter()
-            .find(|a| !a.node_endpoints.is_empty())
-            .map(|a| a.node_endpoints.clone());
+        let node_endpoints =
+            answers.iter().find(|a| !a.node_endpoints.is_empty()).map(|a| a.node_endpoints.clone());
         let mut responses = merged(answers.into_iter().map(|a| a.responses));
         // Each core has named as many as a whole answer may.
         let mut room = BAD_RECORDS_MAX;
-        for partition in responses
-            .iter_mut()
-            .flat_map(|t| &mut t.partition_responses)
-        {
+        for partition in responses.iter_mut().flat_map(|t| &mut t.partition_responses) {
             partition.record_errors.truncate(room);
             room -= partition.record_errors.len();
         }
@@ -246,11 +224,7 @@ fn topic_id(
             Err(ErrorCode::UnknownTopicId)
         };
     }
-    shard
-        .image
-        .topic(&topic.name)
-        .map(|t| t.id)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)
+    shard.image.topic(&topic.name).map(|t| t.id).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 fn append(
@@ -324,20 +298,12 @@ fn append(
     };
     let appended = append(&mut shard.store).map_err(|error| {
         let (code, message) = append_error(&error);
-        Refusal {
-            error: code,
-            message: Some(message.into()),
-            leader: None,
-            records: Vec::new(),
-        }
+        Refusal { error: code, message: Some(message.into()), leader: None, records: Vec::new() }
     })?;
     // One that had come before is not stored again.
     if !appended.duplicate {
         shard.stats.produced_bytes += batch.len() as u64;
-        traffic.produced(
-            batch.len(),
-            u64::try_from(validated.header.records_count).unwrap_or(0),
-        );
+        traffic.produced(batch.len(), u64::try_from(validated.header.records_count).unwrap_or(0));
     }
     Ok((slot, appended))
 }
@@ -346,19 +312,10 @@ fn invalid(refusal: record::Refusal) -> Refusal {
     let (error, mut message) = super::error_map::invalid_batch(&refusal.why);
     let others = refusal.records.len().saturating_sub(1);
     if others > 0 {
-        let least = if refusal.records.len() == BAD_RECORDS_MAX {
-            "at least "
-        } else {
-            ""
-        };
+        let least = if refusal.records.len() == BAD_RECORDS_MAX { "at least " } else { "" };
         message = format!("{message} (and {least}{others} more of the batch's records)");
     }
-    Refusal {
-        error,
-        message: Some(message.into()),
-        leader: None,
-        records: refusal.records,
-    }
+    Refusal { error, message: Some(message.into()), leader: None, records: refusal.records }
 }
 
 /// What a request's answer says of single records (KIP-467), so far.

@@ -29,8 +29,6 @@ pub(crate) fn list<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     ListPartitionReassignmentsRequest::decode(reader, request.version())?;
-    request.answer(&ListPartitionReassignmentsResponse {
-        error_message: None,
-        ..Default::default()
-    })
+    request
+        .answer(&ListPartitionReassignmentsResponse { error_message: None, ..Default::default() })
 }

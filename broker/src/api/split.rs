@@ -135,8 +135,7 @@ impl Answered for pr::TopicProduceResponse<'_> {
         (Str::Borrowed(&*self.name), self.topic_id)
     }
     fn append(&mut self, other: &mut Self) {
-        self.partition_responses
-            .append(&mut other.partition_responses);
+        self.partition_responses.append(&mut other.partition_responses);
     }
 }
 
@@ -157,13 +156,9 @@ pub(crate) fn by_owner<T: Topic>(
         let partitions = std::mem::take(topic.partitions());
         let mut mine: BTreeMap<CoreId, T> = BTreeMap::new();
         for partition in partitions {
-            let core = id.map_or(shard.me, |id| {
-                core_of(id, T::index(&partition), shard.settings.cores)
-            });
-            mine.entry(core)
-                .or_insert_with(|| topic.clone())
-                .partitions()
-                .push(partition);
+            let core =
+                id.map_or(shard.me, |id| core_of(id, T::index(&partition), shard.settings.cores));
+            mine.entry(core).or_insert_with(|| topic.clone()).partitions().push(partition);
         }
         for (core, topic) in mine {
             split.entry(core).or_default().push(topic);
@@ -264,9 +259,6 @@ mod tests {
             vec![topic("b", &[1]), topic("a", &[1])],
             vec![topic("c", &[]), topic("a", &[0, 2]), topic("b", &[0])],
         ]);
-        assert_eq!(
-            all,
-            [topic("b", &[1, 0]), topic("a", &[1, 0, 2]), topic("c", &[])]
-        );
+        assert_eq!(all, [topic("b", &[1, 0]), topic("a", &[1, 0, 2]), topic("c", &[])]);
     }
 }

@@ -20,21 +20,11 @@ pub struct Arguments {
     data: Option<String>,
 
     /// Where core 0 listens; core c listens on PORT + c [default: 127.0.0.1:9092] (listeners)
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDRESS:PORT",
-        env = "MILLRACE_LISTEN"
-    )]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "MILLRACE_LISTEN")]
     listen: Option<String>,
 
     /// What clients are told to connect to; PORT + c for core c (advertised.listeners)
-    #[arg(
-        long,
-        global = true,
-        value_name = "HOST:PORT",
-        env = "MILLRACE_ADVERTISE"
-    )]
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "MILLRACE_ADVERTISE")]
     advertise: Option<String>,
 
     /// Number of cores [default: all CPUs of this process] (millrace.cores)
@@ -50,12 +40,7 @@ pub struct Arguments {
     single_port: bool,
 
     /// Health and metrics over HTTP [default: 127.0.0.1:9644] (millrace.admin.listen)
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDRESS:PORT",
-        env = "MILLRACE_ADMIN"
-    )]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "MILLRACE_ADMIN")]
     admin: Option<String>,
 
     /// Id of this host; clients see N * 1000 + core [default: 1] (node.id)
@@ -108,56 +93,20 @@ const fn short(
     key: &'static str,
     prefix: &'static str,
 ) -> Short {
-    Short {
-        name,
-        id,
-        environment,
-        key,
-        prefix,
-    }
+    Short { name, id, environment, key, prefix }
 }
 
 /// Every flag that is a key.
 pub const SHORTS: &[Short] = &[
     short("data", "data", "MILLRACE_DATA", "log.dirs", ""),
-    short(
-        "listen",
-        "listen",
-        "MILLRACE_LISTEN",
-        "listeners",
-        "PLAINTEXT://",
-    ),
-    short(
-        "advertise",
-        "advertise",
-        "MILLRACE_ADVERTISE",
-        "advertised.listeners",
-        "PLAINTEXT://",
-    ),
+    short("listen", "listen", "MILLRACE_LISTEN", "listeners", "PLAINTEXT://"),
+    short("advertise", "advertise", "MILLRACE_ADVERTISE", "advertised.listeners", "PLAINTEXT://"),
     short("cores", "cores", "MILLRACE_CORES", "millrace.cores", ""),
     short("cpus", "cpus", "MILLRACE_CPUS", "millrace.cpus", ""),
-    short(
-        "single-port",
-        "single_port",
-        "MILLRACE_SINGLE_PORT",
-        "millrace.single.port",
-        "",
-    ),
-    short(
-        "admin",
-        "admin",
-        "MILLRACE_ADMIN",
-        "millrace.admin.listen",
-        "",
-    ),
+    short("single-port", "single_port", "MILLRACE_SINGLE_PORT", "millrace.single.port", ""),
+    short("admin", "admin", "MILLRACE_ADMIN", "millrace.admin.listen", ""),
     short("node-id", "node_id", "MILLRACE_NODE_ID", "node.id", ""),
-    short(
-        "insecure",
-        "insecure",
-        "MILLRACE_INSECURE",
-        "millrace.insecure",
-        "",
-    ),
+    short("insecure", "insecure", "MILLRACE_INSECURE", "millrace.insecure", ""),
 ];
 
 impl Short {
@@ -202,9 +151,7 @@ impl Arguments {
 
 /// Where an argument came from; a global one is known to the subcommand when it stands behind it.
 fn source(matches: &ArgMatches, id: &str) -> Option<ValueSource> {
-    let inner = matches
-        .subcommand()
-        .and_then(|(_, inner)| inner.value_source(id));
+    let inner = matches.subcommand().and_then(|(_, inner)| inner.value_source(id));
     match (inner, matches.value_source(id)) {
         (Some(ValueSource::CommandLine), _) | (_, Some(ValueSource::CommandLine)) => {
             Some(ValueSource::CommandLine)

@@ -46,23 +46,11 @@ const fn buffer(
     least: u64,
     each: u64,
 ) -> Item {
-    Item {
-        key,
-        name,
-        default,
-        least,
-        each,
-        host: false,
-        table: false,
-        in_every_file: false,
-    }
+    Item { key, name, default, least, each, host: false, table: false, in_every_file: false }
 }
 
 const fn table(key: &'static str, name: &'static str, default: u64, least: u64, each: u64) -> Item {
-    Item {
-        table: true,
-        ..buffer(key, name, default, least, each)
-    }
+    Item { table: true, ..buffer(key, name, default, least, each) }
 }
 
 pub const REQUESTS: &str = "millrace.request.memory.bytes";
@@ -84,10 +72,7 @@ const PARTITIONS: &str = "millrace.partitions.max";
 const ITEMS: &[Item] = &[
     buffer(REQUESTS, "requests", 256 * MIB, 12 * MIB, 1),
     // One larger than what is left is let in alone.
-    Item {
-        in_every_file: true,
-        ..buffer(FRAME, "one request", 100 * MIB, 8 * MIB, 1)
-    },
+    Item { in_every_file: true, ..buffer(FRAME, "one request", 100 * MIB, 8 * MIB, 1) },
     buffer(UNFLUSHED, "write-ahead log", 256 * MIB, 16 * MIB, 1),
     // Answers under way hold as much again before they become copies.
     buffer(CACHE, "cache", 64 * MIB, 4 * MIB, 2),
@@ -102,10 +87,7 @@ const ITEMS: &[Item] = &[
     table(PRODUCERS, "producers", 1_000_000, 5_000, 600),
     buffer(CONNECTIONS, "connections", 10_000, 200, 8 * KIB),
     buffer(SESSIONS, "fetch sessions", 1_000, 100, 16 * KIB),
-    Item {
-        host: true,
-        ..buffer(PARTITIONS, "partitions", 100_000, 1_000, 2 * KIB)
-    },
+    Item { host: true, ..buffer(PARTITIONS, "partitions", 100_000, 1_000, 2 * KIB) },
 ];
 
 /// Bounds that fit.
@@ -197,14 +179,9 @@ pub fn budget(
             };
             value.saturating_mul(item.each).saturating_mul(times)
         });
-        items.fold(
-            PROCESS_BYTES + CORE_BYTES * u64::from(cores),
-            u64::saturating_add,
-        )
+        items.fold(PROCESS_BYTES + CORE_BYTES * u64::from(cores), u64::saturating_add)
     };
-    let usable = limit
-        .as_ref()
-        .map_or(u64::MAX, |limit| limit.bytes / USABLE.1 * USABLE.0);
+    let usable = limit.as_ref().map_or(u64::MAX, |limit| limit.bytes / USABLE.1 * USABLE.0);
     if let Some(limit) = limit.as_ref().filter(|_| sum(0, cores) > usable) {
         return Err(too_small(limit, cores, &|cores| sum(0, cores), &chosen));
     }
@@ -223,11 +200,7 @@ pub fn budget(
         bytes: sum(fits, cores),
         limit,
         values: ITEMS.iter().map(|i| (i.key, value(i, fits))).collect(),
-        fitted: ITEMS
-            .iter()
-            .filter(is_fitted)
-            .map(|item| item.key)
-            .collect(),
+        fitted: ITEMS.iter().filter(is_fitted).map(|item| item.key).collect(),
         cores,
     })
 }
@@ -235,18 +208,14 @@ pub fn budget(
 /// Keys whose values say how much memory is used.
 pub fn keys() -> impl Iterator<Item = &'static str> {
     let items = ITEMS.iter().map(|item| item.key);
-    items
-        .filter(|name| ![HELD, ANSWERS, COLD, AHEAD].contains(name))
-        .chain(["message.max.bytes"])
+    items.filter(|name| ![HELD, ANSWERS, COLD, AHEAD].contains(name)).chain(["message.max.bytes"])
 }
 
 /// What other values that were given need of this one.
 fn least_of(key: &str, given: &BTreeMap<&str, u64>) -> u64 {
     match key {
         // A request of one batch of the largest size.
-        FRAME => given
-            .get("message.max.bytes")
-            .map_or(0, |bytes| bytes.saturating_add(MIB)),
+        FRAME => given.get("message.max.bytes").map_or(0, |bytes| bytes.saturating_add(MIB)),
         _ => 0,
     }
 }
@@ -262,13 +231,8 @@ fn too_small(
     least: &dyn Fn(u16) -> u64,
     chosen: &dyn Fn(&Item) -> Option<u64>,
 ) -> String {
-    let needed = |cores: u16| {
-        show(
-            (least(cores) / USABLE.0)
-                .saturating_mul(USABLE.1)
-                .saturating_add(MIB),
-        )
-    };
+    let needed =
+        |cores: u16| show((least(cores) / USABLE.0).saturating_mul(USABLE.1).saturating_add(MIB));
     let mut text = format!(
         "the memory limit of {limit} is too small: {} need {}",
         count(cores),
@@ -290,11 +254,7 @@ fn too_small(
     if given.is_empty() {
         text.push_str("; raise it");
     } else {
-        let _ = write!(
-            text,
-            "; raise it, or lower what was given: {}",
-            given.join(", ")
-        );
+        let _ = write!(text, "; raise it, or lower what was given: {}", given.join(", "));
     }
     text
 }
@@ -305,10 +265,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn limit(mib: u64) -> Option<Limit> {
-        Some(Limit {
-            bytes: mib * MIB,
-            source: "a test".into(),
-        })
+        Some(Limit { bytes: mib * MIB, source: "a test".into() })
     }
 
     fn fit(mib: u64, cores: u16, given: &[(&'static str, u64)]) -> Result<Budget, String> {
@@ -377,10 +334,7 @@ mod tests {
             assert!(fit(named - 2, cores, &[]).is_err(), "{error}");
         }
         let error = fit(512, 2, &[(CACHE, 200 * MIB), (REQUESTS, MIB)]).unwrap_err();
-        assert!(
-            error.contains("millrace.cache.bytes=209715200 (400 MiB a core)"),
-            "{error}"
-        );
+        assert!(error.contains("millrace.cache.bytes=209715200 (400 MiB a core)"), "{error}");
         assert!(!error.contains(REQUESTS), "{error}");
     }
 

@@ -23,9 +23,7 @@ pub struct Read {
 /// Reads a file. `.properties` are properties, everything else is TOML.
 pub fn read(path: &Path) -> Result<Read, String> {
     let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let is_properties = path
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("properties"));
+    let is_properties = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("properties"));
     decode(&bytes, is_properties).map_err(|e| format!("{}: {e}", path.display()))
 }
 
@@ -75,11 +73,7 @@ pub fn toml(text: &str) -> Result<Vec<Line>, String> {
         match (short, &value) {
             (Some(short), value) if !value.is_table() => {
                 let value = short.value(&scalar(&name, value)?);
-                lines.push(Line {
-                    key: short.key.to_owned(),
-                    value,
-                    line: None,
-                });
+                lines.push(Line { key: short.key.to_owned(), value, line: None });
             }
             _ => flatten(&name, &value, &mut lines)?,
         }
@@ -94,11 +88,7 @@ fn flatten(name: &str, value: &toml::Value, lines: &mut Vec<Line>) -> Result<(),
         }
         return Ok(());
     }
-    lines.push(Line {
-        key: name.to_owned(),
-        value: scalar(name, value)?,
-        line: None,
-    });
+    lines.push(Line { key: name.to_owned(), value: scalar(name, value)?, line: None });
     Ok(())
 }
 
@@ -220,10 +210,7 @@ mod tests {
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
@@ -250,11 +237,8 @@ mod tests {
         let read = |bytes: &[u8]| decode(bytes, true).map(|read| pairs(read.lines));
         // Latin-1, a no-break space that is no space, and lines that end as on an old Mac.
         let latin = b"broker.rack=Z\xfcrich\xa0\rnode.id=1\r\n! x\r\rnum.partitions = 3 \t";
-        let expected = [
-            ("broker.rack", "Z\u{fc}rich\u{a0}"),
-            ("node.id", "1"),
-            ("num.partitions", "3"),
-        ];
+        let expected =
+            [("broker.rack", "Z\u{fc}rich\u{a0}"), ("node.id", "1"), ("num.partitions", "3")];
         assert_eq!(read(latin).unwrap(), owned(&expected));
         // UTF-8 as Java misreads it, which is said.
         let utf8 = decode("broker.rack=Z\u{fc}rich".as_bytes(), true).unwrap();
@@ -275,11 +259,7 @@ mod tests {
         for (bytes, is_properties) in [(&b"\xff\xfea\0"[..], true), (b"\xfe\xff\0a", false)] {
             assert!(decode(bytes, is_properties).unwrap_err().contains("UTF-16"));
         }
-        assert!(
-            decode(b"a = \"\xfc\"", false)
-                .unwrap_err()
-                .contains("UTF-8")
-        );
+        assert!(decode(b"a = \"\xfc\"", false).unwrap_err().contains("UTF-8"));
     }
 
     #[test]
@@ -301,9 +281,7 @@ mod tests {
         ];
         assert_eq!(read, owned(&expected));
         assert!(
-            toml("max.connections = 5\nmax.connections.per.ip = 6")
-                .unwrap_err()
-                .contains("quoted")
+            toml("max.connections = 5\nmax.connections.per.ip = 6").unwrap_err().contains("quoted")
         );
         assert!(toml("a = 1979-05-27").is_err());
     }

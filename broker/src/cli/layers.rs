@@ -33,10 +33,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Millrace => f.write_str("default of Millrace"),
             Self::Fitted => f.write_str("default, fitted to the memory limit"),
-            Self::File {
-                path,
-                line: Some(line),
-            } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(flag) => f.write_str(flag),
@@ -80,11 +77,7 @@ impl Layers {
         for (key, value, name) in variables {
             layers.take(&key, value, Origin::Environment(name), &mut problems);
         }
-        let shorts = || {
-            SHORTS
-                .iter()
-                .filter_map(|short| Some((short, arguments.short(short)?)))
-        };
+        let shorts = || SHORTS.iter().filter_map(|short| Some((short, arguments.short(short)?)));
         for (short, (value, _)) in shorts().filter(|(_, (_, flag))| !flag) {
             layers.take(
                 short.key,
@@ -107,12 +100,7 @@ impl Layers {
             }
         }
         for (short, (value, _)) in shorts().filter(|(_, (_, flag))| *flag) {
-            layers.take(
-                short.key,
-                value,
-                Origin::Flag(format!("--{}", short.name)),
-                &mut problems,
-            );
+            layers.take(short.key, value, Origin::Flag(format!("--{}", short.name)), &mut problems);
         }
         Ok((layers, problems))
     }
@@ -139,11 +127,7 @@ impl Layers {
         }
         for (listeners, host, port) in [
             ("listeners", "host.name", "port"),
-            (
-                "advertised.listeners",
-                "advertised.host.name",
-                "advertised.port",
-            ),
+            ("advertised.listeners", "advertised.host.name", "advertised.port"),
         ] {
             let (host, port) = (old.get(host), old.get(port));
             let Some((_, origin)) = port.or(host).filter(|_| !self.is_given(listeners)) else {
@@ -158,8 +142,7 @@ impl Layers {
                 None => own().map_or("9092", |(_, port)| port),
             };
             let value = format!("PLAINTEXT://{}:{port}", listener::bracketed(host));
-            self.warnings
-                .push(format!("{origin}: it is taken as {listeners}={value}"));
+            self.warnings.push(format!("{origin}: it is taken as {listeners}={value}"));
             self.take(listeners, value, origin.clone(), problems);
         }
     }
@@ -201,17 +184,13 @@ impl Layers {
 
     /// Whether somebody chose a value.
     pub fn is_given(&self, key: &str) -> bool {
-        self.origin(key)
-            .is_some_and(|origin| !matches!(origin, Origin::Millrace | Origin::Fitted))
+        self.origin(key).is_some_and(|origin| !matches!(origin, Origin::Millrace | Origin::Fitted))
     }
 
     /// Values without their origins.
     pub fn defaults(&self) -> Defaults {
         Defaults::new(
-            self.values
-                .iter()
-                .map(|(key, (value, _))| (key.clone(), value.clone()))
-                .collect(),
+            self.values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect(),
         )
     }
 }

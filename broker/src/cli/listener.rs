@@ -14,11 +14,7 @@ pub struct Listener {
 
 /// A host as it stands before `:PORT`: an IPv6 address in brackets.
 pub fn bracketed(host: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// `HOST:PORT`, to be read by people and by clients.
@@ -53,28 +49,20 @@ pub fn parse(text: &str) -> Result<Listener, String> {
     if name.is_empty() || host.contains(['/', '[', ']']) {
         return Err(wrong());
     }
-    Ok(Listener {
-        name: name.to_ascii_uppercase(),
-        host: host.to_owned(),
-        port,
-    })
+    Ok(Listener { name: name.to_ascii_uppercase(), host: host.to_owned(), port })
 }
 
 /// The one listener for clients among those of a list. `controllers` are names of listeners that are not for clients;
 /// `protocols` is `listener.security.protocol.map`.
 pub fn for_clients(list: &str, controllers: &str, protocols: &str) -> Result<Listener, String> {
-    let controllers: Vec<String> = controllers
-        .split(',')
-        .map(|n| n.trim().to_ascii_uppercase())
-        .collect();
+    let controllers: Vec<String> =
+        controllers.split(',').map(|n| n.trim().to_ascii_uppercase()).collect();
     let list = list.split(',').map(str::trim).filter(|l| !l.is_empty());
     // One that is there twice is one (KAFKA-19875).
     let list = without_repeats(list.collect());
     let all: Result<Vec<Listener>, String> = list.into_iter().map(parse).collect();
-    let mut clients: Vec<Listener> = all?
-        .into_iter()
-        .filter(|l| !controllers.contains(&l.name))
-        .collect();
+    let mut clients: Vec<Listener> =
+        all?.into_iter().filter(|l| !controllers.contains(&l.name)).collect();
     let Some(listener) = clients.pop() else {
         return Err("no listener for clients: set listeners=PLAINTEXT://127.0.0.1:9092".into());
     };
@@ -90,10 +78,9 @@ pub fn for_clients(list: &str, controllers: &str, protocols: &str) -> Result<Lis
         .find(|(n, _)| n.eq_ignore_ascii_case(&listener.name));
     match protocol.map_or(listener.name.as_str(), |(_, protocol)| protocol) {
         p if p.eq_ignore_ascii_case("PLAINTEXT") => Ok(listener),
-        other => Err(format!(
-            "listener {} speaks {other}: only PLAINTEXT is served yet",
-            listener.name
-        )),
+        other => {
+            Err(format!("listener {} speaks {other}: only PLAINTEXT is served yet", listener.name))
+        }
     }
 }
 
@@ -111,10 +98,7 @@ pub fn address(host: &str, port: u16) -> Result<SocketAddr, String> {
     let mut found: Vec<SocketAddr> = found.collect();
     // localhost is often ::1 first, which clients that are told 127.0.0.1 do not reach.
     found.sort_by_key(SocketAddr::is_ipv6);
-    found
-        .first()
-        .copied()
-        .ok_or_else(|| format!("{host} has no address: use an IP address"))
+    found.first().copied().ok_or_else(|| format!("{host} has no address: use an IP address"))
 }
 
 #[cfg(test)]
@@ -126,10 +110,7 @@ mod tests {
     #[test]
     fn entries() {
         let read = |text| parse(text).map(|l| (l.name, l.host, l.port));
-        assert_eq!(
-            read("plaintext://:9092"),
-            Ok(("PLAINTEXT".into(), "".into(), 9092))
-        );
+        assert_eq!(read("plaintext://:9092"), Ok(("PLAINTEXT".into(), "".into(), 9092)));
         assert_eq!(read(" A://[::1]:1 "), Ok(("A".into(), "::1".into(), 1)));
         assert_eq!(read("A://::1:1"), read("A://[::1]:1"));
         let zone = read("A://[fe80::1%eth0]:1").unwrap();
@@ -138,10 +119,7 @@ mod tests {
             let it = parse(&format!("A://{text}")).unwrap();
             assert_eq!(authority(&it.host, it.port), text);
         }
-        assert_eq!(
-            read("A://h.example:65535"),
-            Ok(("A".into(), "h.example".into(), 65535))
-        );
+        assert_eq!(read("A://h.example:65535"), Ok(("A".into(), "h.example".into(), 65535)));
         for wrong in [
             "",
             "h:1",
@@ -168,17 +146,9 @@ mod tests {
         assert_eq!(read("PLAINTEXT://:1,CONTROLLER://:2"), Ok(1));
         assert_eq!(read("CONTROLLER://:2, CLIENT://:3"), Ok(3));
         assert!(read("CONTROLLER://:2").unwrap_err().contains("no listener"));
-        assert!(
-            read("PLAINTEXT://:1,CLIENT://:3")
-                .unwrap_err()
-                .contains("one listener")
-        );
+        assert!(read("PLAINTEXT://:1,CLIENT://:3").unwrap_err().contains("one listener"));
         assert!(read("SSL://:1").unwrap_err().contains("only PLAINTEXT"));
-        assert!(
-            read("SASL_SSL://:1")
-                .unwrap_err()
-                .contains("only PLAINTEXT")
-        );
+        assert!(read("SASL_SSL://:1").unwrap_err().contains("only PLAINTEXT"));
     }
 
     #[test]

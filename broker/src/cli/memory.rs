@@ -37,34 +37,18 @@ pub fn limit(root: &Path) -> Option<Limit> {
     let total = read("proc/meminfo")
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        });
-    found.extend(total.map(|kib| Limit {
-        bytes: kib << 10,
-        source: "all of this machine".into(),
-    }));
+        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    found.extend(total.map(|kib| Limit { bytes: kib << 10, source: "all of this machine".into() }));
     for line in read("proc/self/limits").lines() {
         for (name, option) in [("Max address space", "-v"), ("Max data size", "-d")] {
             let soft = line.strip_prefix(name).and_then(|rest| {
                 let soft = rest.split_whitespace().next()?;
                 soft.parse::<u64>().ok()
             });
-            found.extend(soft.map(|bytes| Limit {
-                bytes,
-                source: format!("ulimit {option}"),
-            }));
+            found.extend(soft.map(|bytes| Limit { bytes, source: format!("ulimit {option}") }));
         }
     }
-    found.extend(control_groups(
-        root,
-        &read("proc/self/cgroup"),
-        &read("proc/self/mountinfo"),
-    ));
+    found.extend(control_groups(root, &read("proc/self/cgroup"), &read("proc/self/mountinfo")));
     found.into_iter().min_by_key(|limit| limit.bytes)
 }
 
@@ -114,11 +98,7 @@ fn mounted(line: &str) -> Option<Mounted> {
     }
     // A space in a path is written as \040.
     let plain = |text: &str| text.replace("\\040", " ");
-    Some(Mounted {
-        group: plain(group),
-        at: PathBuf::from(plain(at)),
-        unified,
-    })
+    Some(Mounted { group: plain(group), at: PathBuf::from(plain(at)), unified })
 }
 
 /// Limits of a group and of all groups that it lies in, as far as they can be seen.
@@ -145,10 +125,7 @@ fn path_limits(root: &Path, mount: &Mounted, group: &str) -> Vec<Limit> {
             if let Ok(bytes) = text.trim().parse::<u64>()
                 && bytes < NO_LIMIT
             {
-                found.push(Limit {
-                    bytes,
-                    source: dir.join(file).display().to_string(),
-                });
+                found.push(Limit { bytes, source: dir.join(file).display().to_string() });
             }
         }
     }
@@ -173,10 +150,7 @@ mod tests {
     }
 
     fn found(files: &[(&str, &str)]) -> Option<(u64, String)> {
-        let mut all = vec![(
-            "proc/meminfo",
-            "MemTotal:        8388608 kB\nMemFree: 1 kB\n",
-        )];
+        let mut all = vec![("proc/meminfo", "MemTotal:        8388608 kB\nMemFree: 1 kB\n")];
         all.extend(files);
         let limit = limit(system(&all).path())?;
         Some((limit.bytes / MIB, limit.source))
@@ -201,10 +175,7 @@ mod tests {
 
     #[test]
     fn version_2_and_the_groups_around_it() {
-        let base = [
-            ("proc/self/cgroup", "0::/a.slice/b c.scope\n"),
-            ("proc/self/mountinfo", V2),
-        ];
+        let base = [("proc/self/cgroup", "0::/a.slice/b c.scope\n"), ("proc/self/mountinfo", V2)];
         let with = |more: &[(&str, &str)]| found(&[&base[..], more].concat());
         let inner = "sys/fs/cgroup/a.slice/b c.scope/memory.max";
         let outer = "sys/fs/cgroup/a.slice/memory.max";
@@ -227,10 +198,7 @@ mod tests {
     #[test]
     fn version_1_beside_an_empty_version_2() {
         let base = [
-            (
-                "proc/self/cgroup",
-                "4:memory,blkio:/docker/x\n1:cpu:/\n0::/docker/x\n",
-            ),
+            ("proc/self/cgroup", "4:memory,blkio:/docker/x\n1:cpu:/\n0::/docker/x\n"),
             ("proc/self/mountinfo", V1),
         ];
         let with = |more: &[(&str, &str)]| found(&[&base[..], more].concat()).unwrap().0;
@@ -251,23 +219,11 @@ mod tests {
         for (group, mounts, expected) in [
             ("0::/\n", V2.to_owned(), 512),
             ("0::/host/x\n", V2.replace(" / /sys", " /host/x /sys"), 512),
-            (
-                "0::/host/x/inner\n",
-                V2.replace(" / /sys", " /host/x /sys"),
-                256,
-            ),
-            (
-                "0::/elsewhere\n",
-                V2.replace(" / /sys", " /host/x /sys"),
-                512,
-            ),
+            ("0::/host/x/inner\n", V2.replace(" / /sys", " /host/x /sys"), 256),
+            ("0::/elsewhere\n", V2.replace(" / /sys", " /host/x /sys"), 512),
         ] {
-            let files = [
-                ("proc/self/cgroup", group),
-                ("proc/self/mountinfo", &mounts),
-                limit,
-                deep,
-            ];
+            let files =
+                [("proc/self/cgroup", group), ("proc/self/mountinfo", &mounts), limit, deep];
             assert_eq!(found(&files).unwrap().0, expected, "{group}");
         }
     }

@@ -45,8 +45,7 @@ impl fmt::Display for Error {
             [one] => f.write_str(one),
             many => {
                 write!(f, "{} problems with the configuration:", many.len())?;
-                many.iter()
-                    .try_for_each(|problem| write!(f, "\n  {problem}"))
+                many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
             }
         }
     }
@@ -91,10 +90,9 @@ fn decide(
                 }
                 Err(mut error) => {
                     let text = show::config(&layers, all);
-                    error.0.insert(
-                        0,
-                        format!("this configuration cannot be started with:\n{text}"),
-                    );
+                    error
+                        .0
+                        .insert(0, format!("this configuration cannot be started with:\n{text}"));
                     Err(error)
                 }
             }

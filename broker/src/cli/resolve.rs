@@ -62,20 +62,12 @@ pub fn resolve(mut layers: Layers, mut problems: Vec<String>) -> Result<Resolved
     };
     kraft_roles(&layers, &mut problems);
     let text = |key: &str| values.text(key).unwrap_or_default();
-    let controllers = layers
-        .get("controller.listener.names")
-        .unwrap_or_default()
-        .to_owned();
+    let controllers = layers.get("controller.listener.names").unwrap_or_default().to_owned();
     let protocols = text("listener.security.protocol.map");
-    let listener = or(
-        listener::for_clients(&text("listeners"), &controllers, &protocols),
-        &mut problems,
-    );
+    let listener =
+        or(listener::for_clients(&text("listeners"), &controllers, &protocols), &mut problems);
     let advertised = match layers.get("advertised.listeners") {
-        Some(list) => or(
-            listener::for_clients(list, &controllers, &protocols),
-            &mut problems,
-        ),
+        Some(list) => or(listener::for_clients(list, &controllers, &protocols), &mut problems),
         None => None,
     };
     let cpus = cpus(&values, &mut problems);
@@ -88,15 +80,13 @@ pub fn resolve(mut layers: Layers, mut problems: Vec<String>) -> Result<Resolved
     let node_id = node_id(&layers, &values, &mut problems);
     check_ids(node_id, id_stride, cores, single_port, &mut problems);
 
-    let listen = listener
-        .as_ref()
-        .and_then(|l| match listener::address(&l.host, l.port) {
-            Ok(address) => Some(address),
-            Err(problem) => {
-                problems.push(problem);
-                None
-            }
-        });
+    let listen = listener.as_ref().and_then(|l| match listener::address(&l.host, l.port) {
+        Ok(address) => Some(address),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    });
     if let Some(address) = listen.filter(|a| !a.ip().is_loopback() && !insecure) {
         problems.push(format!(
             "listening on {address} lets everybody who reaches it read and write, for there is no authentication yet: \
@@ -122,10 +112,8 @@ pub fn resolve(mut layers: Layers, mut problems: Vec<String>) -> Result<Resolved
         (None, None, _) => (String::new(), 0),
     };
     let ports = if single_port { 1 } else { cores };
-    for (what, port) in [
-        ("listen", listen.map_or(0, |l| l.port())),
-        ("advertise", advertised_port),
-    ] {
+    for (what, port) in [("listen", listen.map_or(0, |l| l.port())), ("advertise", advertised_port)]
+    {
         if port.checked_add(ports.saturating_sub(1)).is_none() {
             problems.push(format!("--{what}: {ports} cores need the ports {port} to {}: choose a lower one, or --single-port", u32::from(port) + u32::from(ports) - 1));
         }
@@ -144,16 +132,11 @@ pub fn resolve(mut layers: Layers, mut problems: Vec<String>) -> Result<Resolved
     layers.settle("millrace.cores", cores.to_string());
     layers.settle(
         "advertised.listeners",
-        format!(
-            "PLAINTEXT://{}",
-            listener::authority(&advertised_host, advertised_port)
-        ),
+        format!("PLAINTEXT://{}", listener::authority(&advertised_host, advertised_port)),
     );
     let defaults = layers.defaults();
-    let limits = Limits {
-        answer_bytes_max: as_size(budget.value(budget::ANSWERS)),
-        ..limits(&defaults)
-    };
+    let limits =
+        Limits { answer_bytes_max: as_size(budget.value(budget::ANSWERS)), ..limits(&defaults) };
     let nodes = if single_port { 1 } else { cores };
     let warnings = warnings(&layers, &defaults, nodes);
     let settings = Settings {
@@ -213,11 +196,7 @@ fn warnings(layers: &Layers, values: &Defaults, nodes: u16) -> Vec<String> {
     let factor = values.integer("default.replication.factor").unwrap_or(1);
     // Where factors above the hosts are refused, the nodes that clients see do not count.
     let above = values.text("millrace.replication.factor.above.hosts");
-    let nodes = if above.as_deref() == Some("refuse") {
-        1
-    } else {
-        nodes
-    };
+    let nodes = if above.as_deref() == Some("refuse") { 1 } else { nodes };
     if factor > i64::from(nodes) {
         let s = if nodes == 1 { "" } else { "s" };
         warnings.push(format!(
@@ -234,10 +213,7 @@ fn warnings(layers: &Layers, values: &Defaults, nodes: u16) -> Vec<String> {
         ));
     }
     if !others.is_empty() {
-        warnings.push(format!(
-            "kept and described without effect here: {}",
-            others.join(", ")
-        ));
+        warnings.push(format!("kept and described without effect here: {}", others.join(", ")));
     }
     warnings
 }
@@ -268,14 +244,9 @@ fn memory_budget(layers: &mut Layers, cores: u16, problems: &mut Vec<String>) ->
     let values = layers.defaults();
     let own = values.integer("millrace.memory.bytes").unwrap_or(0);
     let own = u64::try_from(own).ok().filter(|bytes| *bytes > 0);
-    let own = own.map(|bytes| Limit {
-        bytes,
-        source: "millrace.memory.bytes".into(),
-    });
-    let limit = memory::limit(Path::new("/"))
-        .into_iter()
-        .chain(own)
-        .min_by_key(|limit| limit.bytes);
+    let own = own.map(|bytes| Limit { bytes, source: "millrace.memory.bytes".into() });
+    let limit =
+        memory::limit(Path::new("/")).into_iter().chain(own).min_by_key(|limit| limit.bytes);
     let given = budget::keys()
         .filter(|key| layers.is_given(key))
         .filter_map(|key| Some((key, u64::try_from(values.integer(key)?).ok()?)))
@@ -308,16 +279,9 @@ fn kraft_roles(layers: &Layers, problems: &mut Vec<String>) {
             "process.roles={roles}: Millrace is a broker with its own controller; remove the line"
         ));
     }
-    for key in [
-        "controller.quorum.voters",
-        "controller.quorum.bootstrap.servers",
-    ] {
-        let nodes = layers
-            .get(key)
-            .unwrap_or_default()
-            .split(',')
-            .filter(|n| !n.trim().is_empty())
-            .count();
+    for key in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
+        let nodes =
+            layers.get(key).unwrap_or_default().split(',').filter(|n| !n.trim().is_empty()).count();
         if nodes > 1 {
             problems.push(format!(
                 "{key} names {nodes} nodes: a cluster of one host is served yet; remove the line"
@@ -329,9 +293,7 @@ fn kraft_roles(layers: &Layers, problems: &mut Vec<String>) {
 fn node_id(layers: &Layers, values: &Defaults, problems: &mut Vec<String>) -> i32 {
     let node = values.integer("node.id").unwrap_or(1);
     let broker = values.integer("broker.id").filter(|&id| id >= 0);
-    let given = layers
-        .origin("node.id")
-        .is_some_and(|o| *o != super::layers::Origin::Millrace);
+    let given = layers.origin("node.id").is_some_and(|o| *o != super::layers::Origin::Millrace);
     let id = match broker {
         Some(broker) if given && broker != node => {
             problems.push(format!(
@@ -364,19 +326,13 @@ fn check_ids(node_id: i32, stride: i64, cores: u16, single_port: bool, problems:
 
 fn data_dir(layers: &Layers, problems: &mut Vec<String>) -> Option<PathBuf> {
     // A file may say log.dir, which Kafka takes when log.dirs is not there.
-    let own = layers
-        .origin("log.dirs")
-        .is_none_or(|o| *o == super::layers::Origin::Millrace);
+    let own = layers.origin("log.dirs").is_none_or(|o| *o == super::layers::Origin::Millrace);
     let dirs = match layers.get("log.dir") {
         Some(dir) if own => dir,
         _ => layers.get("log.dirs").unwrap_or_default(),
     };
     // One that is there twice is one (KAFKA-19875).
-    let dirs: Vec<&str> = dirs
-        .split(',')
-        .map(str::trim)
-        .filter(|d| !d.is_empty())
-        .collect();
+    let dirs: Vec<&str> = dirs.split(',').map(str::trim).filter(|d| !d.is_empty()).collect();
     let dirs = without_repeats(dirs);
     match dirs.as_slice() {
         [one] => Some(PathBuf::from(one)),
@@ -414,22 +370,16 @@ fn admin(text: &str, insecure: bool, problems: &mut Vec<String>) -> Option<Socke
 /// The CPU of each core; `None` leaves a core to the scheduler.
 fn cpus(values: &Defaults, problems: &mut Vec<String>) -> Vec<Option<usize>> {
     let allowed = allowed_cpus();
-    let cores = values
-        .integer("millrace.cores")
-        .and_then(|n| usize::try_from(n).ok());
+    let cores = values.integer("millrace.cores").and_then(|n| usize::try_from(n).ok());
     let list = values.text("millrace.cpus").unwrap_or_default();
     if list.is_empty() {
         let cores = cores.unwrap_or(allowed.len());
         // A core for every CPU is pinned; fewer share this host with other programs, and more cannot each have one.
         let pinned = cores == allowed.len() && cores > 1;
-        return (0..cores)
-            .map(|c| allowed.get(c).copied().filter(|_| pinned))
-            .collect();
+        return (0..cores).map(|c| allowed.get(c).copied().filter(|_| pinned)).collect();
     }
     let Some(mut chosen) = cpu_list(&list) else {
-        problems.push(format!(
-            "--cpus {list}: a list of CPUs is wanted, such as 2-5,8"
-        ));
+        problems.push(format!("--cpus {list}: a list of CPUs is wanted, such as 2-5,8"));
         return vec![None];
     };
     if let Some(cpu) = chosen.iter().find(|cpu| !allowed.contains(cpu)) {
@@ -440,9 +390,8 @@ fn cpus(values: &Defaults, problems: &mut Vec<String>) -> Vec<Option<usize>> {
     }
     match cores {
         Some(cores) if cores > chosen.len() => {
-            problems.push(format!(
-                "--cores {cores} and --cpus {list}: a core needs a CPU of its own"
-            ));
+            problems
+                .push(format!("--cores {cores} and --cpus {list}: a core needs a CPU of its own"));
         }
         Some(cores) => chosen.truncate(cores),
         None => {}
@@ -455,10 +404,7 @@ fn control_cpus(cpus: &[Option<usize>]) -> Vec<usize> {
     if cpus.iter().any(Option::is_none) {
         return Vec::new();
     }
-    allowed_cpus()
-        .into_iter()
-        .filter(|cpu| !cpus.contains(&Some(*cpu)))
-        .collect()
+    allowed_cpus().into_iter().filter(|cpu| !cpus.contains(&Some(*cpu))).collect()
 }
 
 /// Reads `2-5,8`, each CPU once.
@@ -482,10 +428,7 @@ fn cpu_list(text: &str) -> Option<Vec<usize>> {
 }
 
 fn show_cpus(cpus: &[usize]) -> String {
-    cpus.iter()
-        .map(usize::to_string)
-        .collect::<Vec<_>>()
-        .join(",")
+    cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// CPUs that this process may run on.
@@ -505,11 +448,7 @@ fn allowed_cpus() -> Vec<usize> {
 fn host_name() -> String {
     let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() {
-        "localhost".into()
-    } else {
-        name.into()
-    }
+    if name.is_empty() { "localhost".into() } else { name.into() }
 }
 
 /// An integer key that is never null, as a size.
@@ -556,9 +495,7 @@ fn group(values: &Defaults) -> GroupSettings {
         min_session_timeout_ms: small(values, "group.min.session.timeout.ms"),
         max_session_timeout_ms: small(values, "group.max.session.timeout.ms"),
         max_size: size(values, "group.max.size"),
-        offsets_retention_ms: values
-            .integer("offsets.retention.minutes")
-            .unwrap_or(10_080)
+        offsets_retention_ms: values.integer("offsets.retention.minutes").unwrap_or(10_080)
             * MINUTE_MS,
         offsets_retention_check_ms: values
             .integer("offsets.retention.check.interval.ms")
@@ -611,16 +548,7 @@ mod tests {
     fn lists_of_cpus() {
         assert_eq!(cpu_list("2-4, 8"), Some(vec![2, 3, 4, 8]));
         assert_eq!(cpu_list("0"), Some(vec![0]));
-        for wrong in [
-            "",
-            "a",
-            "3-1",
-            "1,1",
-            "1-2,2",
-            "5000",
-            "0-99999999999",
-            "-1",
-        ] {
+        for wrong in ["", "a", "3-1", "1,1", "1-2,2", "5000", "0-99999999999", "-1"] {
             assert_eq!(cpu_list(wrong), None, "{wrong}");
         }
     }

@@ -8,12 +8,8 @@ pub fn config(layers: &Layers, all: bool) -> String {
     let values = layers.defaults();
     let mut names: Vec<&str> = layers.keys().collect();
     if all {
-        names.extend(
-            catalogue()
-                .keys(Kind::Broker)
-                .filter(|key| !key.internal)
-                .map(|key| key.name),
-        );
+        names
+            .extend(catalogue().keys(Kind::Broker).filter(|key| !key.internal).map(|key| key.name));
         names.sort_unstable();
         names.dedup();
     }
@@ -24,12 +20,8 @@ pub fn config(layers: &Layers, all: bool) -> String {
             let given = layers.get(name);
             let value = match given {
                 Some(_) if key.is_sensitive() => "[hidden]".to_owned(),
-                Some(text) => key
-                    .parse(text)
-                    .map_or_else(|_| text.to_owned(), |v| v.to_string()),
-                None => values
-                    .get(key)
-                    .map_or_else(|| "null".to_owned(), |v| v.to_string()),
+                Some(text) => key.parse(text).map_or_else(|_| text.to_owned(), |v| v.to_string()),
+                None => values.get(key).map_or_else(|| "null".to_owned(), |v| v.to_string()),
             };
             let origin = layers
                 .origin(name)
@@ -42,12 +34,8 @@ pub fn config(layers: &Layers, all: bool) -> String {
         })
         .collect();
     // One very long value must not push all origins out of sight.
-    let width = rows
-        .iter()
-        .map(|(name, value, _)| name.len() + value.len() + 1)
-        .max()
-        .unwrap_or(0)
-        .min(60);
+    let width =
+        rows.iter().map(|(name, value, _)| name.len() + value.len() + 1).max().unwrap_or(0).min(60);
     let mut text = String::new();
     for (name, value, origin) in rows {
         let setting = format!("{name}={value}");

@@ -3,16 +3,10 @@ use layers::Origin;
 use std::{io::Write, path::Path};
 
 fn action(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Action, Error> {
-    let arguments = std::iter::once("millrace")
-        .chain(arguments.iter().copied())
-        .map(OsString::from);
+    let arguments =
+        std::iter::once("millrace").chain(arguments.iter().copied()).map(OsString::from);
     let arguments = Arguments::read(arguments).unwrap_or_else(|e| panic!("{e}"));
-    decide(
-        &arguments,
-        environment
-            .iter()
-            .map(|(k, v)| (OsString::from(k), OsString::from(v))),
-    )
+    decide(&arguments, environment.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))))
 }
 
 fn run(arguments: &[&str]) -> Resolved {
@@ -28,10 +22,7 @@ fn refused(arguments: &[&str]) -> String {
 
 fn file(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
-    std::fs::File::create(&path)
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
@@ -40,32 +31,17 @@ fn without_arguments_it_starts_on_loopback() {
     let it = run(&[]);
     assert_eq!(it.settings.listen, "127.0.0.1:9092".parse().unwrap());
     assert_eq!(
-        (
-            it.settings.advertised_host.as_str(),
-            it.settings.advertised_port
-        ),
+        (it.settings.advertised_host.as_str(), it.settings.advertised_port),
         ("127.0.0.1", 9092)
     );
     assert_eq!(it.storage.data, Path::new("./millrace-data"));
     assert_eq!(it.admin, "127.0.0.1:9644".parse().unwrap());
     assert_eq!((it.settings.node_id, it.settings.single_port), (1, false));
     assert_eq!(usize::from(it.settings.cores), it.netio.cpus.len());
-    assert_eq!(
-        (
-            it.settings.default_partitions,
-            it.settings.offsets_partitions
-        ),
-        (1, 50)
-    );
+    assert_eq!((it.settings.default_partitions, it.settings.offsets_partitions), (1, 50));
     assert!(it.settings.auto_create_topics && it.settings.delete_topic_enable);
-    let (group, expected) = (
-        &it.settings.group,
-        crate::settings::GroupSettings::default(),
-    );
-    assert_eq!(
-        group.initial_rebalance_delay_ms,
-        expected.initial_rebalance_delay_ms
-    );
+    let (group, expected) = (&it.settings.group, crate::settings::GroupSettings::default());
+    assert_eq!(group.initial_rebalance_delay_ms, expected.initial_rebalance_delay_ms);
     assert_eq!(group.offsets_retention_ms, expected.offsets_retention_ms);
     let (limits, expected) = (&it.settings.limits, crate::limits::Limits::default());
     assert_eq!(
@@ -103,27 +79,14 @@ fn flags() {
     assert_eq!(it.storage.data, Path::new("/d"));
     assert_eq!(it.settings.listen.port(), 19092);
     assert_eq!(
-        (
-            it.settings.advertised_host.as_str(),
-            it.settings.advertised_port
-        ),
+        (it.settings.advertised_host.as_str(), it.settings.advertised_port),
         ("h.example", 29092)
     );
-    assert_eq!(
-        (
-            it.settings.cores,
-            it.settings.single_port,
-            it.settings.node_id
-        ),
-        (3, true, 7)
-    );
+    assert_eq!((it.settings.cores, it.settings.single_port, it.settings.node_id), (3, true, 7));
     assert_eq!(it.admin.port(), 1);
     assert_eq!(it.settings.default_partitions, 4);
     assert_eq!(it.defaults.integer("log.retention.ms"), Some(5));
-    assert_eq!(
-        it.layers.origin("num.partitions"),
-        Some(&Origin::Flag("--set".into()))
-    );
+    assert_eq!(it.layers.origin("num.partitions"), Some(&Origin::Flag("--set".into())));
     assert_eq!(
         it.defaults.text("advertised.listeners").as_deref(),
         Some("PLAINTEXT://h.example:29092")
@@ -143,24 +106,14 @@ fn the_later_layer_wins() {
         ("MILLRACE_SET_FETCH_MAX_BYTES", "2048"),
         ("OTHER", "x"),
     ];
-    let Ok(Action::Run(it)) = action(&["--config", &toml], &environment) else {
-        panic!()
-    };
+    let Ok(Action::Run(it)) = action(&["--config", &toml], &environment) else { panic!() };
     assert_eq!(it.settings.default_partitions, 3);
     assert_eq!(it.storage.data, Path::new("/file"));
     assert_eq!(it.settings.limits.fetch_bytes_max, 2048);
     assert_eq!(it.defaults.integer("log.retention.hours"), Some(3));
-    let Ok(Action::Run(it)) = action(
-        &[
-            "--config",
-            &toml,
-            "--set",
-            "num.partitions=4",
-            "--data",
-            "/flag",
-        ],
-        &environment,
-    ) else {
+    let Ok(Action::Run(it)) =
+        action(&["--config", &toml, "--set", "num.partitions=4", "--data", "/flag"], &environment)
+    else {
         panic!()
     };
     assert_eq!(
@@ -189,42 +142,27 @@ fn a_server_properties_of_kafka() {
     let it = run(&["--config", &path, "--insecure"]);
     assert_eq!(it.settings.listen, "0.0.0.0:9092".parse().unwrap());
     assert_eq!(
-        (
-            it.settings.advertised_host.as_str(),
-            it.settings.advertised_port
-        ),
+        (it.settings.advertised_host.as_str(), it.settings.advertised_port),
         ("localhost", 9092)
     );
     assert_eq!(
         (it.settings.node_id, it.storage.data.as_path()),
         (5, Path::new("/tmp/kraft-combined-logs"))
     );
-    assert!(matches!(
-        it.layers.origin("node.id"),
-        Some(Origin::File { line: Some(2), .. })
-    ));
+    assert!(matches!(it.layers.origin("node.id"), Some(Origin::File { line: Some(2), .. })));
 }
 
 #[test]
 fn errors_name_the_cure() {
     for (arguments, cure) in [
-        (
-            &["--set", "num.partition=3"][..],
-            "did you mean num.partitions?",
-        ),
+        (&["--set", "num.partition=3"][..], "did you mean num.partitions?"),
         (&["--set", "num.partitions"], "KEY=VALUE"),
         (&["--set", "retention.ms=3"], "log.retention.ms"),
         (&["--set", "num.partitions=0"], "at least 1"),
-        (
-            &["--set", "authorizer.class.name=a.B"],
-            "there is no authorizer",
-        ),
+        (&["--set", "authorizer.class.name=a.B"], "there is no authorizer"),
         (&["--listen", "0.0.0.0:9092"], "--insecure"),
         (&["--listen", "9092"], "PLAINTEXT://127.0.0.1:9092"),
-        (
-            &["--listen", "127.0.0.1:65535", "--cores", "2"],
-            "--single-port",
-        ),
+        (&["--listen", "127.0.0.1:65535", "--cores", "2"], "--single-port"),
         (&["--admin", "0.0.0.0:9644"], "--insecure"),
         (&["--admin", "x"], "127.0.0.1:9644"),
         (&["--cpus", "3-1"], "2-5,8"),
@@ -234,10 +172,7 @@ fn errors_name_the_cure() {
         (&["--set", "listeners=SSL://127.0.0.1:1"], "only PLAINTEXT"),
         (&["--set", "process.roles=controller"], "remove the line"),
         (&["--node-id", "3", "--set", "broker.id=4"], "keep node.id"),
-        (
-            &["--config", "/no/such/file.toml"],
-            "cannot read /no/such/file.toml",
-        ),
+        (&["--config", "/no/such/file.toml"], "cannot read /no/such/file.toml"),
     ] {
         let why = refused(arguments);
         assert!(why.contains(cure), "{arguments:?}: {why}");
@@ -269,9 +204,7 @@ fn config_prints_what_is_in_force_and_where_it_came_from() {
         };
     let text = print(&["config", "--data", "/d", "--set", "ssl.key.password=secret"]);
     let line = |name: &str| {
-        text.lines()
-            .find(|l| l.starts_with(name))
-            .unwrap_or_else(|| panic!("{name} in {text}"))
+        text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"))
     };
     assert!(line("log.dirs=/d ").ends_with("# --data"));
     assert!(
@@ -331,10 +264,7 @@ fn the_lenient_start_with_it_and_are_warned() {
     let path = file(dir.path(), "server.properties", ZOOKEEPER_ERA);
     let it = run(&["--config", &path, "--lenient", "--cores", "1"]);
     assert_eq!(it.settings.listen, "127.0.0.1:9192".parse().unwrap());
-    let advertised = (
-        &it.settings.advertised_host[..],
-        it.settings.advertised_port,
-    );
+    let advertised = (&it.settings.advertised_host[..], it.settings.advertised_port);
     assert_eq!(advertised, ("localhost", 9192));
     assert_eq!(it.settings.node_id, 0);
     let all = it.warnings.join("\n");
@@ -354,11 +284,7 @@ fn the_lenient_start_with_it_and_are_warned() {
     assert!(!all.contains("secret"), "{all}");
     // What would be a false promise, or is no value, is an error all the same; so is a flag.
     for more in ["authorizer.class.name=x.Y\n", "num.partitions=x\n"] {
-        let path = file(
-            dir.path(),
-            "more.properties",
-            &format!("{ZOOKEEPER_ERA}{more}"),
-        );
+        let path = file(dir.path(), "more.properties", &format!("{ZOOKEEPER_ERA}{more}"));
         assert!(!refused(&["--config", &path, "--lenient"]).is_empty());
     }
     refused(&["--lenient", "--set", "zookeeper.connect=x"]);
@@ -371,21 +297,13 @@ fn the_lenient_start_with_it_and_are_warned() {
     let Ok(Action::Print(text)) = action(&["config", "--config", &path, "--lenient"], &[]) else {
         panic!()
     };
-    assert!(
-        text.contains("# ") && text.contains(":1: zookeeper.connect went"),
-        "{text}"
-    );
+    assert!(text.contains("# ") && text.contains(":1: zookeeper.connect went"), "{text}");
 }
 
 #[test]
 fn what_changes_nothing_is_not_warned_of() {
     assert_eq!(run(&[]).warnings, [""; 0]);
-    let defaults = run(&[
-        "--set",
-        "num.network.threads=3",
-        "--set",
-        "queued.max.requests=500",
-    ]);
+    let defaults = run(&["--set", "num.network.threads=3", "--set", "queued.max.requests=500"]);
     assert_eq!(defaults.warnings, [""; 0]);
 }
 

@@ -10,12 +10,8 @@ pub const SET_PREFIX: &str = "MILLRACE_SET_";
 /// Read by the argument parser, and no key.
 const OTHERS: [&str; 2] = ["MILLRACE_CONFIG", "MILLRACE_LENIENT"];
 /// Of the tests of this repository, whose children inherit them.
-const OF_TESTS: [&str; 4] = [
-    "MILLRACE_SEED",
-    "MILLRACE_SEEDS",
-    "MILLRACE_DISK_SEEDS",
-    "MILLRACE_FUZZ_",
-];
+const OF_TESTS: [&str; 4] =
+    ["MILLRACE_SEED", "MILLRACE_SEEDS", "MILLRACE_DISK_SEEDS", "MILLRACE_FUZZ_"];
 
 /// Keys given in the environment with their variables, in order; and what is wrong with others that begin as ours.
 pub fn read(
@@ -23,9 +19,8 @@ pub fn read(
 ) -> (Vec<(String, String, String)>, Vec<String>) {
     let mut keys = Vec::new();
     let mut problems = Vec::new();
-    let mut variables: Vec<(OsString, OsString)> = environment
-        .filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX))
-        .collect();
+    let mut variables: Vec<(OsString, OsString)> =
+        environment.filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX)).collect();
     variables.sort_unstable();
     for (name, value) in variables {
         let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
@@ -67,9 +62,7 @@ fn is_of_a_service(name: &str, value: &str) -> bool {
         || name.ends_with("_SERVICE_PORT")
         || name.contains("_SERVICE_PORT_")
         || (name.ends_with("_PORT") && value.contains("://"))
-        || name
-            .match_indices("_PORT_")
-            .any(|(at, part)| numbered(&name[at + part.len()..]))
+        || name.match_indices("_PORT_").any(|(at, part)| numbered(&name[at + part.len()..]))
 }
 
 fn unknown(name: &str) -> String {

@@ -81,10 +81,7 @@ pub struct Catalogue {
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     let effects = effects(include_str!("tables/effects.table"));
-    let mut catalogue = Catalogue {
-        topic: BTreeMap::new(),
-        broker: BTreeMap::new(),
-    };
+    let mut catalogue = Catalogue { topic: BTreeMap::new(), broker: BTreeMap::new() };
     let mut add = |kind: Kind, line: &'static str| {
         let key = Key::of(kind, line, &effects)
             .unwrap_or_else(|| panic!("a line of a configuration table: {line}"));
@@ -93,10 +90,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             Kind::Broker => &mut catalogue.broker,
         };
         let name = key.name;
-        assert!(
-            keys.insert(name, key).is_none(),
-            "configuration {name} is twice in the tables"
-        );
+        assert!(keys.insert(name, key).is_none(), "configuration {name} is twice in the tables");
     };
     lines(include_str!("tables/topic.table")).for_each(|line| add(Kind::Topic, line));
     lines(include_str!("tables/broker.table")).for_each(|line| add(Kind::Broker, line));
@@ -126,9 +120,7 @@ impl Catalogue {
 
     /// A broker key; `listener.name.<listener>.<key>` is the key.
     pub fn broker(&self, name: &str) -> Option<&Key> {
-        self.broker
-            .get(name)
-            .or_else(|| self.broker.get(listener_key(name)?))
+        self.broker.get(name).or_else(|| self.broker.get(listener_key(name)?))
     }
 
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Key> {
@@ -141,11 +133,7 @@ impl Catalogue {
     /// The known name that is most like an unknown one, if any is near.
     pub fn suggest(&self, kind: Kind, name: &str) -> Option<&'static str> {
         let near = |known: &&'static str| (strsim::jaro_winkler(known, name), *known);
-        let best = self
-            .of(kind)
-            .keys()
-            .map(near)
-            .max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let best = self.of(kind).keys().map(near).max_by(|a, b| a.0.total_cmp(&b.0))?;
         (best.0 > 0.85).then_some(best.1)
     }
 
@@ -160,13 +148,7 @@ impl Catalogue {
 /// The key behind `listener.name.<listener>.<key>` or `listener.name.<listener>.<mechanism>.<key>`.
 fn listener_key(name: &str) -> Option<&str> {
     let (_, key) = name.strip_prefix("listener.name.")?.split_once('.')?;
-    let mechanism = [
-        "plain",
-        "scram-sha-256",
-        "scram-sha-512",
-        "oauthbearer",
-        "gssapi",
-    ];
+    let mechanism = ["plain", "scram-sha-256", "scram-sha-512", "oauthbearer", "gssapi"];
     Some(match key.split_once('.') {
         Some((first, rest)) if mechanism.contains(&first) => rest,
         _ => key,
@@ -224,17 +206,9 @@ impl Key {
 
     /// Reads and checks a value as Kafka does.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
-        let shown = if self.is_sensitive() {
-            "[hidden]"
-        } else {
-            text
-        };
-        let refuse = |why: &str| {
-            format!(
-                "Invalid value {shown} for configuration {}: {why}",
-                self.name
-            )
-        };
+        let shown = if self.is_sensitive() { "[hidden]" } else { text };
+        let refuse =
+            |why: &str| format!("Invalid value {shown} for configuration {}: {why}", self.name);
         let value = self.value_type.parse(text).map_err(refuse)?;
         let value = self.allowed.without_repeats(value);
         self.allowed.check(&value).map_err(|why| refuse(&why))?;
@@ -246,26 +220,21 @@ impl Key {
         let value = self.parse(text)?;
         let shown = value.to_string();
         let promised = match (self.effect, &self.accepted) {
-            (Effect::Refused, _) => self
-                .default_value()
-                .map_or(shown.is_empty(), |default| default == value),
+            (Effect::Refused, _) => {
+                self.default_value().map_or(shown.is_empty(), |default| default == value)
+            }
             (_, Some(accepted)) => accepted.contains(&shown.as_str()),
             (_, None) => true,
         };
         if promised {
             return Ok(value);
         }
-        let shown = if self.is_sensitive() {
-            "[hidden]"
-        } else {
-            &shown
-        };
+        let shown = if self.is_sensitive() { "[hidden]" } else { &shown };
         Err(format!("{}={shown} is refused: {}", self.name, self.why))
     }
 
     pub fn default_value(&self) -> Option<Value> {
-        self.default
-            .and_then(|text| self.value_type.parse(text).ok())
+        self.default.and_then(|text| self.value_type.parse(text).ok())
     }
 
     /// One sentence on what it does here.
@@ -273,10 +242,8 @@ impl Key {
         match (self.effect, &self.accepted) {
             (Effect::Acts, None) => "Acts as in Apache Kafka.".to_owned(),
             (Effect::Acts, Some(accepted)) => {
-                let accepted: Vec<_> = accepted
-                    .iter()
-                    .map(|v| if v.is_empty() { "nothing" } else { v })
-                    .collect();
+                let accepted: Vec<_> =
+                    accepted.iter().map(|v| if v.is_empty() { "nothing" } else { v }).collect();
                 format!(
                     "Acts as in Apache Kafka; accepted: {} ({}).",
                     accepted.join(", "),
@@ -292,14 +259,8 @@ impl Key {
 impl Synonym {
     fn of(text: &'static str) -> Option<Self> {
         match text.split_once('*') {
-            None => Some(Self {
-                name: text,
-                factor: 1,
-            }),
-            Some((name, factor)) => Some(Self {
-                name,
-                factor: factor.parse().ok()?,
-            }),
+            None => Some(Self { name: text, factor: 1 }),
+            Some((name, factor)) => Some(Self { name, factor: factor.parse().ok()? }),
         }
     }
 }
@@ -341,12 +302,8 @@ fn effects(table: &'static str) -> Vec<EffectLine> {
                 "refused" => Effect::Refused,
                 _ => return None,
             },
-            accepted: (accepted != "-").then(|| {
-                accepted
-                    .split('|')
-                    .map(|v| if v == "\"\"" { "" } else { v })
-                    .collect()
-            }),
+            accepted: (accepted != "-")
+                .then(|| accepted.split('|').map(|v| if v == "\"\"" { "" } else { v }).collect()),
             why: why.trim(),
         })
     };
@@ -356,10 +313,7 @@ fn effects(table: &'static str) -> Vec<EffectLine> {
 }
 
 pub(super) fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
-    table
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 #[cfg(test)]
@@ -373,8 +327,7 @@ mod tests {
         assert!(all.keys(Kind::Broker).count() > 363);
         for key in all.keys(Kind::Topic).chain(all.keys(Kind::Broker)) {
             if let Some(default) = key.default.filter(|_| key.allowed != Allowed::NonEmpty) {
-                key.accept(default)
-                    .unwrap_or_else(|why| panic!("{}: {why}", key.name));
+                key.accept(default).unwrap_or_else(|why| panic!("{}: {why}", key.name));
             }
         }
     }
@@ -384,25 +337,14 @@ mod tests {
         let all = catalogue();
         for key in all.keys(Kind::Topic).chain(all.keys(Kind::Broker)) {
             for synonym in &key.synonyms {
-                assert!(
-                    all.broker(synonym.name).is_some(),
-                    "{} of {}",
-                    synonym.name,
-                    key.name
-                );
+                assert!(all.broker(synonym.name).is_some(), "{} of {}", synonym.name, key.name);
             }
         }
         assert_eq!(
             all.topic("segment.ms").unwrap().synonyms,
             [
-                Synonym {
-                    name: "log.roll.ms",
-                    factor: 1
-                },
-                Synonym {
-                    name: "log.roll.hours",
-                    factor: 3_600_000
-                }
+                Synonym { name: "log.roll.ms", factor: 1 },
+                Synonym { name: "log.roll.hours", factor: 3_600_000 }
             ]
         );
     }
@@ -411,10 +353,7 @@ mod tests {
     fn every_line_of_effects_fits_a_key() {
         let all = catalogue();
         for line in effects(include_str!("tables/effects.table")) {
-            assert!(
-                all.keys(line.kind).any(|key| line.fits(key.name)),
-                "{line:?}"
-            );
+            assert!(all.keys(line.kind).any(|key| line.fits(key.name)), "{line:?}");
             assert_eq!(
                 line.why.is_empty(),
                 line.effect == Effect::Acts && line.accepted.is_none(),
@@ -436,35 +375,18 @@ mod tests {
             refused(Kind::Topic, "segment.bytes", "1")
                 .starts_with("Invalid value 1 for configuration segment.bytes")
         );
-        assert!(
-            all.topic("cleanup.policy")
-                .unwrap()
-                .accept(" delete")
-                .is_ok()
-        );
+        assert!(all.topic("cleanup.policy").unwrap().accept(" delete").is_ok());
         assert!(all.topic("flush.ms").unwrap().accept("1").is_ok(), "stored");
     }
 
     #[test]
     fn unknown_keys_get_a_suggestion() {
         let all = catalogue();
-        assert_eq!(
-            all.suggest(Kind::Topic, "retention.mss"),
-            Some("retention.ms")
-        );
-        assert_eq!(
-            all.suggest(Kind::Broker, "num.partition"),
-            Some("num.partitions")
-        );
+        assert_eq!(all.suggest(Kind::Topic, "retention.mss"), Some("retention.ms"));
+        assert_eq!(all.suggest(Kind::Broker, "num.partition"), Some("num.partitions"));
         assert_eq!(all.suggest(Kind::Broker, "xyzzy"), None);
-        assert!(
-            all.broker("listener.name.internal.plain.sasl.jaas.config")
-                .is_some()
-        );
-        assert!(
-            all.broker("listener.name.internal.ssl.keystore.location")
-                .is_some()
-        );
+        assert!(all.broker("listener.name.internal.plain.sasl.jaas.config").is_some());
+        assert!(all.broker("listener.name.internal.ssl.keystore.location").is_some());
         assert!(all.broker("listener.name.internal.nothing").is_none());
     }
 }

@@ -45,10 +45,7 @@ pub struct Defaults {
 impl Defaults {
     /// What was given at start; values have been accepted by [`Key::accept`].
     pub fn new(given: Configs) -> Self {
-        Self {
-            given: Arc::new(given),
-            ..Self::default()
-        }
+        Self { given: Arc::new(given), ..Self::default() }
     }
 
     /// These, under what the image says of all hosts and of `node`.
@@ -68,11 +65,8 @@ impl Defaults {
 
     /// The value in force of a broker key, by its own name; `None` = null.
     pub fn get(&self, key: &Key) -> Option<Value> {
-        let layers = [
-            self.node.get(key.name),
-            self.cluster.get(key.name),
-            self.given.get(key.name),
-        ];
+        let layers =
+            [self.node.get(key.name), self.cluster.get(key.name), self.given.get(key.name)];
         // A value that does not parse was written by another version: the next layer counts.
         layers
             .into_iter()
@@ -106,9 +100,7 @@ impl Defaults {
 
     fn named(&self, name: &str) -> Option<Value> {
         self.get(
-            catalogue()
-                .broker(name)
-                .unwrap_or_else(|| panic!("no broker configuration {name}")),
+            catalogue().broker(name).unwrap_or_else(|| panic!("no broker configuration {name}")),
         )
     }
 
@@ -118,11 +110,9 @@ impl Defaults {
         synonyms.iter().find_map(|synonym| {
             let value = self.named(synonym.name)?;
             Some(match value {
-                Value::Integer(v) if synonym.factor != 1 => Value::Integer(if v < 0 {
-                    -1
-                } else {
-                    v.saturating_mul(synonym.factor)
-                }),
+                Value::Integer(v) if synonym.factor != 1 => {
+                    Value::Integer(if v < 0 { -1 } else { v.saturating_mul(synonym.factor) })
+                }
                 value => value,
             })
         })
@@ -130,11 +120,8 @@ impl Defaults {
 
     /// The value of a topic key for a topic that has these overrides.
     pub fn topic(&self, key: &Key, overrides: &Configs) -> Option<Value> {
-        let own = overrides
-            .get(key.name)
-            .and_then(|text| key.parse(text).ok());
-        own.or_else(|| self.first(&key.synonyms))
-            .or_else(|| key.default_value())
+        let own = overrides.get(key.name).and_then(|text| key.parse(text).ok());
+        own.or_else(|| self.first(&key.synonyms)).or_else(|| key.default_value())
     }
 
     /// Every layer's value of a broker key and its synonyms, as `DescribeConfigs` lists them: by layer, then by precedence of
@@ -157,20 +144,14 @@ impl Defaults {
         ] {
             for &name in &names {
                 if let Some(value) = layer.get(name) {
-                    found.push(Layered {
-                        name: name.to_owned(),
-                        value: value.clone(),
-                        source,
-                    });
+                    found.push(Layered { name: name.to_owned(), value: value.clone(), source });
                 }
             }
         }
         for &name in &names {
             // Exactly this name: a listener's key has no default of its own.
-            if let Some(value) = catalogue()
-                .broker(name)
-                .filter(|key| key.name == name)
-                .and_then(|key| key.default)
+            if let Some(value) =
+                catalogue().broker(name).filter(|key| key.name == name).and_then(|key| key.default)
             {
                 found.push(Layered {
                     name: name.to_owned(),
@@ -179,20 +160,13 @@ impl Defaults {
                 });
             }
         }
-        let first = found
-            .iter()
-            .position(|l| l.name == name)
-            .unwrap_or(found.len());
+        let first = found.iter().position(|l| l.name == name).unwrap_or(found.len());
         found.split_off(first)
     }
 
     /// Names that any layer above the keys' defaults has, in order within a layer.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.given
-            .keys()
-            .chain(self.cluster.keys())
-            .chain(self.node.keys())
-            .map(String::as_str)
+        self.given.keys().chain(self.cluster.keys()).chain(self.node.keys()).map(String::as_str)
     }
 
     /// All hosts' dynamic values.
@@ -233,12 +207,7 @@ mod tests {
     use crate::metadata::{MetadataRecord, records::ConfigRecord, resource};
 
     fn given(values: &[(&str, &str)]) -> Defaults {
-        Defaults::new(
-            values
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-        )
+        Defaults::new(values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
     }
 
     fn image(values: &[(&str, &str, &str)]) -> Image {
@@ -267,10 +236,7 @@ mod tests {
             retention(&given(&[("log.retention.hours", "1")])),
             Some(Value::Integer(3_600_000))
         );
-        assert_eq!(
-            retention(&given(&[("log.retention.hours", "-1")])),
-            Some(Value::Integer(-1))
-        );
+        assert_eq!(retention(&given(&[("log.retention.hours", "-1")])), Some(Value::Integer(-1)));
         let minutes = [("log.retention.minutes", "2"), ("log.retention.hours", "1")];
         assert_eq!(retention(&given(&minutes)), Some(Value::Integer(120_000)));
         let all = given(&[minutes[0], minutes[1], ("log.retention.ms", "5")]);
@@ -279,23 +245,15 @@ mod tests {
 
     #[test]
     fn layers_in_order() {
-        let image = image(&[
-            ("", "log.segment.bytes", "3000000"),
-            ("7", "log.segment.bytes", "4000000"),
-        ]);
+        let image =
+            image(&[("", "log.segment.bytes", "3000000"), ("7", "log.segment.bytes", "4000000")]);
         let start = given(&[("log.segment.bytes", "2000000")]);
         assert_eq!(start.integer("log.segment.bytes"), Some(2_000_000));
-        assert_eq!(
-            start.with(&image, 1).integer("log.segment.bytes"),
-            Some(3_000_000)
-        );
+        assert_eq!(start.with(&image, 1).integer("log.segment.bytes"), Some(3_000_000));
         let defaults = start.with(&image, 7);
         assert_eq!(defaults.integer("log.segment.bytes"), Some(4_000_000));
-        let layers: Vec<_> = defaults
-            .layers("log.segment.bytes")
-            .into_iter()
-            .map(|l| (l.value, l.source))
-            .collect();
+        let layers: Vec<_> =
+            defaults.layers("log.segment.bytes").into_iter().map(|l| (l.value, l.source)).collect();
         assert_eq!(
             layers,
             [
@@ -310,13 +268,7 @@ mod tests {
     #[test]
     fn synonyms_before_the_asked_name_are_not_listed() {
         let defaults = given(&[("log.retention.minutes", "2")]);
-        let names = |name| {
-            defaults
-                .layers(name)
-                .into_iter()
-                .map(|l| l.name)
-                .collect::<Vec<_>>()
-        };
+        let names = |name| defaults.layers(name).into_iter().map(|l| l.name).collect::<Vec<_>>();
         assert_eq!(
             names("log.retention.minutes"),
             ["log.retention.minutes", "log.retention.hours"]
@@ -334,9 +286,7 @@ mod tests {
                 .contains("did you mean num.partitions?")
         );
         assert!(
-            Defaults::check_given("retention.ms", "3")
-                .unwrap_err()
-                .contains("log.retention.ms")
+            Defaults::check_given("retention.ms", "3").unwrap_err().contains("log.retention.ms")
         );
         assert!(Defaults::check_given("num.partitions", "x").is_err());
         assert!(Defaults::check_given("leader.replication.throttled.rate", "5").is_err());

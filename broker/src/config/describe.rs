@@ -26,45 +26,30 @@ pub struct Described {
 
 /// Every key of a topic with these overrides, by name.
 pub fn topic(overrides: &Configs, defaults: &Defaults) -> impl Iterator<Item = Described> {
-    catalogue()
-        .keys(Kind::Topic)
-        .filter(|key| !key.internal)
-        .map(move |key| {
-            let value = defaults.topic(key, overrides).map(|v| v.to_string());
-            let mut synonyms = key
-                .synonyms
-                .first()
-                .map(|s| defaults.layers(s.name))
-                .unwrap_or_default();
-            if overrides.contains_key(key.name) {
-                let own = Layered {
-                    name: key.name.to_owned(),
-                    value: value.clone().unwrap_or_default(),
-                    source: Source::Topic,
-                };
-                synonyms.insert(0, own);
-            }
-            described(key, key.name, value, synonyms, false)
-        })
+    catalogue().keys(Kind::Topic).filter(|key| !key.internal).map(move |key| {
+        let value = defaults.topic(key, overrides).map(|v| v.to_string());
+        let mut synonyms =
+            key.synonyms.first().map(|s| defaults.layers(s.name)).unwrap_or_default();
+        if overrides.contains_key(key.name) {
+            let own = Layered {
+                name: key.name.to_owned(),
+                value: value.clone().unwrap_or_default(),
+                source: Source::Topic,
+            };
+            synonyms.insert(0, own);
+        }
+        described(key, key.name, value, synonyms, false)
+    })
 }
 
 /// Every key of this host, by name; keys that can only be set while the server runs are there when they are.
 pub fn broker(defaults: &Defaults) -> impl Iterator<Item = Described> {
-    let known = catalogue()
-        .keys(Kind::Broker)
-        .filter(|key| !key.internal)
-        .map(|key| key.name);
+    let known = catalogue().keys(Kind::Broker).filter(|key| !key.internal).map(|key| key.name);
     let known = known.filter(|name| {
-        !is_only_dynamic(name)
-            || !defaults
-                .layers(name)
-                .iter()
-                .all(|l| l.source == Source::Default)
+        !is_only_dynamic(name) || !defaults.layers(name).iter().all(|l| l.source == Source::Default)
     });
     // listener.name.<listener>.<key>, which is known by its ending.
-    let prefixed = defaults
-        .names()
-        .filter(|name| name.starts_with("listener.name."));
+    let prefixed = defaults.names().filter(|name| name.starts_with("listener.name."));
     let mut names: Vec<&str> = known.chain(prefixed).collect();
     names.sort_unstable();
     names.dedup();
@@ -86,13 +71,7 @@ pub fn cluster(defaults: &Defaults) -> impl Iterator<Item = Described> {
         let key = catalogue().broker(name)?;
         let mut synonyms = defaults.layers(name);
         synonyms.retain(|l| l.source == Source::Cluster);
-        Some(described(
-            key,
-            name,
-            Some(text.clone()),
-            synonyms,
-            !key.is_dynamic(),
-        ))
+        Some(described(key, name, Some(text.clone()), synonyms, !key.is_dynamic()))
     })
 }
 
@@ -135,15 +114,11 @@ mod tests {
     use super::*;
 
     fn configs(values: &[(&str, &str)]) -> Configs {
-        values
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     fn find(mut all: impl Iterator<Item = Described>, name: &str) -> Described {
-        all.find(|d| d.name == name)
-            .unwrap_or_else(|| panic!("{name} is not described"))
+        all.find(|d| d.name == name).unwrap_or_else(|| panic!("{name} is not described"))
     }
 
     #[test]
@@ -160,18 +135,12 @@ mod tests {
             (Some("9"), Source::Topic, 3)
         );
         assert_eq!(
-            own.synonyms
-                .iter()
-                .map(|s| s.name.as_str())
-                .collect::<Vec<_>>(),
+            own.synonyms.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
             ["max.message.bytes", "message.max.bytes"]
         );
 
         let given = find(topic(&overrides, &defaults), "segment.bytes");
-        assert_eq!(
-            (given.value.as_deref(), given.source),
-            (Some("2000000"), Source::Static)
-        );
+        assert_eq!((given.value.as_deref(), given.source), (Some("2000000"), Source::Static));
         assert_eq!(given.synonyms.len(), 2);
 
         // A null default stands before the hours: Kafka lists no synonym at all.

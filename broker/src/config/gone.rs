@@ -73,10 +73,7 @@ mod tests {
             let known = catalogue().broker(&name).filter(|key| key.name == name);
             assert!(known.is_none(), "{name} is a key of Kafka 4.3");
             let cure = cure(&name).unwrap();
-            assert!(
-                cure.starts_with(&name) && cure.len() > name.len() + 20,
-                "{cure}"
-            );
+            assert!(cure.starts_with(&name) && cure.len() > name.len() + 20, "{cure}");
         }
     }
 
@@ -86,10 +83,7 @@ mod tests {
             ("zookeeper.connect", "no ZooKeeper"),
             ("zookeeper.ssl.truststore.password", "no ZooKeeper"),
             ("port", "--listen ADDRESS:PORT"),
-            (
-                "advertised.host.name",
-                "Kafka 3.0: it is advertised.listeners",
-            ),
+            ("advertised.host.name", "Kafka 3.0: it is advertised.listeners"),
             ("log.message.format.version", "Kafka 4.0: every batch"),
             ("inter.broker.protocol.version", "Kafka 4.0"),
             ("super.users", "no authorizer"),

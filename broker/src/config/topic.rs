@@ -24,10 +24,7 @@ pub struct TopicConfig {
 impl TopicConfig {
     /// Values that were checked when they were set, so what does not parse (a log of another version) counts as not set.
     pub fn resolve(overrides: &Configs, defaults: &Defaults) -> Self {
-        let values = Values {
-            overrides,
-            defaults,
-        };
+        let values = Values { overrides, defaults };
         let policy = values.list("cleanup.policy");
         let compacted = policy.iter().any(|p| p == "compact");
         let compression = compression(&values);
@@ -36,9 +33,7 @@ impl TopicConfig {
             validate: ValidateOptions {
                 // What is taken apart is looked at to its end.
                 deep: compression.is_some()
-                    || !values
-                        .text("millrace.record.validation")
-                        .eq_ignore_ascii_case("header"),
+                    || !values.text("millrace.record.validation").eq_ignore_ascii_case("header"),
                 compacted,
                 max_decompressed: values.size("max.decompressed.message.bytes"),
                 timestamp_type: if values.text("message.timestamp.type") == "LogAppendTime" {
@@ -98,9 +93,8 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn value(&self, name: &str) -> Value {
-        let key: &Key = catalogue()
-            .topic(name)
-            .unwrap_or_else(|| panic!("no topic configuration {name}"));
+        let key: &Key =
+            catalogue().topic(name).unwrap_or_else(|| panic!("no topic configuration {name}"));
         self.defaults
             .topic(key, self.overrides)
             .unwrap_or_else(|| panic!("topic configuration {name} has no default"))
@@ -138,10 +132,7 @@ mod tests {
     use super::*;
 
     fn configs(values: &[(&str, &str)]) -> Configs {
-        values
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+        values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
@@ -177,10 +168,7 @@ mod tests {
         assert_eq!(config.max_message_bytes, 100);
         assert_eq!(config.validate.timestamp_type, TimestampType::LogAppendTime);
         assert_eq!(
-            (
-                config.validate.timestamp_before_max_ms,
-                config.validate.timestamp_after_max_ms
-            ),
+            (config.validate.timestamp_before_max_ms, config.validate.timestamp_after_max_ms),
             (8, 9)
         );
         assert!(!config.validate.deep && !config.validate.compacted);
@@ -206,10 +194,7 @@ mod tests {
             assert_eq!(config.compression, Some(wanted));
             assert!(config.validate.deep);
         }
-        let level = resolve(&[
-            ("compression.type", "gzip"),
-            ("compression.gzip.level", "9"),
-        ]);
+        let level = resolve(&[("compression.type", "gzip"), ("compression.gzip.level", "9")]);
         assert_eq!(level.compression, Some((Compression::Gzip, Some(9))));
     }
 
@@ -224,14 +209,9 @@ mod tests {
 
     #[test]
     fn the_server_s_values_are_under_the_topic_s() {
-        let defaults = Defaults::new(configs(&[
-            ("log.segment.bytes", "2000000"),
-            ("message.max.bytes", "7"),
-        ]));
+        let defaults =
+            Defaults::new(configs(&[("log.segment.bytes", "2000000"), ("message.max.bytes", "7")]));
         let config = TopicConfig::resolve(&configs(&[("max.message.bytes", "9")]), &defaults);
-        assert_eq!(
-            (config.log.segment_bytes, config.max_message_bytes),
-            (2_000_000, 9)
-        );
+        assert_eq!((config.log.segment_bytes, config.max_message_bytes), (2_000_000, 9));
     }
 }

@@ -85,10 +85,7 @@ impl Type {
     pub fn parse(self, text: &str) -> Result<Value, &'static str> {
         let text = text.trim();
         let within = |min: i64, max: i64| {
-            text.parse::<i64>()
-                .ok()
-                .filter(|v| (min..=max).contains(v))
-                .map(Value::Integer)
+            text.parse::<i64>().ok().filter(|v| (min..=max).contains(v)).map(Value::Integer)
         };
         match self {
             Self::Boolean if text.eq_ignore_ascii_case("true") => Ok(Value::Boolean(true)),
@@ -99,14 +96,13 @@ impl Type {
                 within(i16::MIN.into(), i16::MAX.into()).ok_or("Not a number of type SHORT")
             }
             Self::Long => within(i64::MIN, i64::MAX).ok_or("Not a number of type LONG"),
-            Self::Double => text
-                .parse()
-                .map(Value::Double)
-                .map_err(|_| "Not a number of type DOUBLE"),
+            Self::Double => {
+                text.parse().map(Value::Double).map_err(|_| "Not a number of type DOUBLE")
+            }
             Self::List if text.is_empty() => Ok(Value::List(Vec::new())),
-            Self::List => Ok(Value::List(
-                text.split(',').map(|item| item.trim().to_owned()).collect(),
-            )),
+            Self::List => {
+                Ok(Value::List(text.split(',').map(|item| item.trim().to_owned()).collect()))
+            }
             Self::String | Self::Class | Self::Password => Ok(Value::Text(text.to_owned())),
         }
     }
@@ -142,30 +138,16 @@ impl Allowed {
             _ => {}
         }
         if let Some((min, rest)) = text.split_once("..") {
-            let (max, or) = rest
-                .split_once('|')
-                .map_or((rest, None), |(max, or)| (max, Some(or)));
+            let (max, or) = rest.split_once('|').map_or((rest, None), |(max, or)| (max, Some(or)));
             return Some(Self::Range {
-                min: if min.is_empty() {
-                    f64::NEG_INFINITY
-                } else {
-                    min.parse().ok()?
-                },
-                max: if max.is_empty() {
-                    f64::INFINITY
-                } else {
-                    max.parse().ok()?
-                },
+                min: if min.is_empty() { f64::NEG_INFINITY } else { min.parse().ok()? },
+                max: if max.is_empty() { f64::INFINITY } else { max.parse().ok()? },
                 or: or.map(str::parse).transpose().ok()?,
             });
         }
-        let (values, ignore_case) = text
-            .strip_prefix('~')
-            .map_or((text, false), |values| (values, true));
-        Some(Self::OneOf {
-            values: values.split('|').collect(),
-            ignore_case,
-        })
+        let (values, ignore_case) =
+            text.strip_prefix('~').map_or((text, false), |values| (values, true));
+        Some(Self::OneOf { values: values.split('|').collect(), ignore_case })
     }
 
     /// A value as Kafka takes it: of an item that a list has several times, the first counts (KAFKA-19875). Lists that have a
@@ -201,13 +183,7 @@ impl Allowed {
                 }
                 Ok(())
             }
-            (
-                Self::OneOf {
-                    values,
-                    ignore_case,
-                },
-                value,
-            ) => {
+            (Self::OneOf { values, ignore_case }, value) => {
                 let known = |text: &str| {
                     values
                         .iter()

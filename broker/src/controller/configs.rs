@@ -106,46 +106,31 @@ impl Controller {
             let kinds = a.resource_type.cmp(&b.resource_type);
             kinds.then_with(|| a.resource_name.cmp(&b.resource_name))
         });
-        let responses = request
-            .resources
-            .iter()
-            .zip(twice)
-            .map(|(resource, twice)| {
-                let result = once(twice)
-                    .and_then(|()| {
-                        let changes = resource
-                            .configs
-                            .iter()
-                            .map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
-                        changes_of(changes)
-                    })
-                    .and_then(|changes| {
-                        let target =
-                            self.resource(resource.resource_type, &resource.resource_name)?;
-                        self.alter(&target, &changes)
-                    })
-                    .and_then(|records| batch.add(records));
-                let (error_code, error_message) = code_and_message(&result);
-                incremental_alter_configs::AlterConfigsResourceResponse {
-                    error_code,
-                    error_message,
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name.to_string().into(),
-                }
-            });
+        let responses = request.resources.iter().zip(twice).map(|(resource, twice)| {
+            let result = once(twice)
+                .and_then(|()| {
+                    let changes = resource
+                        .configs
+                        .iter()
+                        .map(|c| (&*c.name, c.config_operation, c.value.as_deref()));
+                    changes_of(changes)
+                })
+                .and_then(|changes| {
+                    let target = self.resource(resource.resource_type, &resource.resource_name)?;
+                    self.alter(&target, &changes)
+                })
+                .and_then(|records| batch.add(records));
+            let (error_code, error_message) = code_and_message(&result);
+            incremental_alter_configs::AlterConfigsResourceResponse {
+                error_code,
+                error_message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.to_string().into(),
+            }
+        });
         let responses = responses.collect();
-        let records = if request.validate_only {
-            Vec::new()
-        } else {
-            batch.records
-        };
-        Outcome::new(
-            records,
-            IncrementalAlterConfigsResponse {
-                responses,
-                ..Default::default()
-            },
-        )
+        let records = if request.validate_only { Vec::new() } else { batch.records };
+        Outcome::new(records, IncrementalAlterConfigsResponse { responses, ..Default::default() })
     }
 
     /// The old way: what is named is set, all else of the resource is removed.
@@ -158,59 +143,35 @@ impl Controller {
             let kinds = a.resource_type.cmp(&b.resource_type);
             kinds.then_with(|| a.resource_name.cmp(&b.resource_name))
         });
-        let responses = request
-            .resources
-            .iter()
-            .zip(twice)
-            .map(|(resource, twice)| {
-                let result = once(twice)
-                    .and_then(|()| {
-                        let set = Operation::Set as i8;
-                        changes_of(
-                            resource
-                                .configs
-                                .iter()
-                                .map(|c| (&*c.name, set, c.value.as_deref())),
-                        )
-                    })
-                    .and_then(|mut changes| {
-                        let target =
-                            self.resource(resource.resource_type, &resource.resource_name)?;
-                        let current = self.image.configs(target.code(), &target.name());
-                        for name in current
-                            .keys()
-                            .filter(|name| !resource.configs.iter().any(|c| c.name == ***name))
-                        {
-                            changes.push(Change {
-                                name,
-                                operation: Operation::Delete,
-                                value: "",
-                            });
-                        }
-                        self.alter(&target, &changes)
-                    })
-                    .and_then(|records| batch.add(records));
-                let (error_code, error_message) = code_and_message(&result);
-                alter_configs::AlterConfigsResourceResponse {
-                    error_code,
-                    error_message,
-                    resource_type: resource.resource_type,
-                    resource_name: resource.resource_name.to_string().into(),
-                }
-            });
+        let responses = request.resources.iter().zip(twice).map(|(resource, twice)| {
+            let result = once(twice)
+                .and_then(|()| {
+                    let set = Operation::Set as i8;
+                    changes_of(resource.configs.iter().map(|c| (&*c.name, set, c.value.as_deref())))
+                })
+                .and_then(|mut changes| {
+                    let target = self.resource(resource.resource_type, &resource.resource_name)?;
+                    let current = self.image.configs(target.code(), &target.name());
+                    for name in current
+                        .keys()
+                        .filter(|name| !resource.configs.iter().any(|c| c.name == ***name))
+                    {
+                        changes.push(Change { name, operation: Operation::Delete, value: "" });
+                    }
+                    self.alter(&target, &changes)
+                })
+                .and_then(|records| batch.add(records));
+            let (error_code, error_message) = code_and_message(&result);
+            alter_configs::AlterConfigsResourceResponse {
+                error_code,
+                error_message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.to_string().into(),
+            }
+        });
         let responses = responses.collect();
-        let records = if request.validate_only {
-            Vec::new()
-        } else {
-            batch.records
-        };
-        Outcome::new(
-            records,
-            AlterConfigsResponse {
-                responses,
-                ..Default::default()
-            },
-        )
+        let records = if request.validate_only { Vec::new() } else { batch.records };
+        Outcome::new(records, AlterConfigsResponse { responses, ..Default::default() })
     }
 
     fn resource(&self, resource_type: i8, name: &str) -> Result<Resource, Refusal> {
@@ -235,9 +196,9 @@ impl Controller {
                 };
                 match self.settings.host_of(id) {
                     Some(host) if host == self.settings.node_id => Ok(Resource::Node(host)),
-                    _ => invalid(format!(
-                        "Unexpected broker id {name}: no core of this host has it"
-                    )),
+                    _ => {
+                        invalid(format!("Unexpected broker id {name}: no core of this host has it"))
+                    }
                 }
             }
             resource::BROKER_LOGGER => {
@@ -266,22 +227,15 @@ impl Controller {
                 Operation::Set => Some(change.value.to_owned()),
                 operation => {
                     let Some(key) = known.filter(|key| key.value_type == Type::List) else {
-                        let what = if operation == Operation::Append {
-                            "APPEND"
-                        } else {
-                            "SUBTRACT"
-                        };
+                        let what =
+                            if operation == Operation::Append { "APPEND" } else { "SUBTRACT" };
                         let why = format!(
                             "Can't {what} to key {} because its type is not LIST.",
                             change.name
                         );
                         return Err(Refusal::new(ErrorCode::InvalidConfig, why));
                     };
-                    Some(edit_list(
-                        self.list_of(key, current),
-                        operation,
-                        change.value,
-                    ))
+                    Some(edit_list(self.list_of(key, current), operation, change.value))
                 }
             };
             // Brokers reload a file when its name is set again; nothing does so here, so an unchanged value needs no record.
@@ -308,21 +262,12 @@ impl Controller {
 
     /// A list's items before a change: the override, or the default of the key (`getParts`).
     fn list_of(&self, key: &Key, current: &Configs) -> Vec<String> {
-        let text = current
-            .get(key.name)
-            .map(String::as_str)
-            .or(key.default)
-            .unwrap_or_default();
-        text.split(',')
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
+        let text = current.get(key.name).map(String::as_str).or(key.default).unwrap_or_default();
+        text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
     fn keeps_compacted_topics(&self) -> bool {
-        self.defaults()
-            .text(COMPACTED_TOPICS)
-            .is_some_and(|text| text == "keep")
+        self.defaults().text(COMPACTED_TOPICS).is_some_and(|text| text == "keep")
     }
 
     /// Judges overrides of a topic. What did not change was judged before, perhaps by other rules.
@@ -333,9 +278,7 @@ impl Controller {
         before: &Configs,
     ) -> Result<(), Refusal> {
         let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidConfig, why));
-        for (name, value) in configs
-            .iter()
-            .filter(|(name, value)| before.get(*name) != Some(value))
+        for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value))
         {
             let Some(key) = catalogue().topic(name) else {
                 return invalid(unknown(Kind::Topic, name));
@@ -345,21 +288,13 @@ impl Controller {
             // their records where the operator agrees: Kafka does not say when it compacts either.
             let compacts = name == "cleanup.policy"
                 && (topic == topics::OFFSETS_TOPIC || self.keeps_compacted_topics());
-            let judged = if compacts {
-                key.parse(value)
-            } else {
-                key.accept(value)
-            };
+            let judged = if compacts { key.parse(value) } else { key.accept(value) };
             if let Err(why) = judged {
                 return invalid(why);
             }
         }
         let defaults = self.defaults();
-        let lag = |name: &str| {
-            catalogue()
-                .topic(name)
-                .and_then(|key| defaults.topic(key, configs))
-        };
+        let lag = |name: &str| catalogue().topic(name).and_then(|key| defaults.topic(key, configs));
         if let (Some(Value::Integer(min)), Some(Value::Integer(max))) =
             (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"))
             && min > max
@@ -422,11 +357,7 @@ fn changes_of<'a>(
         if value.is_none() && operation != Operation::Delete {
             nulls.push(name);
         }
-        changes.push(Change {
-            name,
-            operation,
-            value: value.unwrap_or_default(),
-        });
+        changes.push(Change { name, operation, value: value.unwrap_or_default() });
     }
     if !nulls.is_empty() {
         let why = format!("Null value not supported for : {}", listed(&nulls, ", "));
@@ -468,11 +399,7 @@ fn edit_list(mut items: Vec<String>, operation: Operation, value: &str) -> Strin
 }
 
 fn unknown(kind: Kind, name: &str) -> String {
-    let what = if kind == Kind::Topic {
-        "topic"
-    } else {
-        "broker"
-    };
+    let what = if kind == Kind::Topic { "topic" } else { "broker" };
     match catalogue().suggest(kind, name) {
         Some(hint) => format!("Unknown {what} config name: {name}; did you mean {hint}?"),
         None => format!("Unknown {what} config name: {name}"),
@@ -492,10 +419,7 @@ fn check_length(name: &str, value: &str) -> Result<(), Refusal> {
 /// Whether an admin may change a broker key while the server runs.
 fn check_broker_key(name: &str, all_hosts: bool) -> Result<(), Refusal> {
     let Some(key) = catalogue().broker(name) else {
-        return Err(Refusal::new(
-            ErrorCode::InvalidConfig,
-            unknown(Kind::Broker, name),
-        ));
+        return Err(Refusal::new(ErrorCode::InvalidConfig, unknown(Kind::Broker, name)));
     };
     let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidRequest, why));
     match key.altered {
@@ -522,20 +446,13 @@ fn acts_on_topics(name: &str) -> bool {
 }
 
 fn check_broker_configs(configs: &Configs, before: &Configs) -> Result<(), Refusal> {
-    for (name, value) in configs
-        .iter()
-        .filter(|(name, value)| before.get(*name) != Some(value))
-    {
+    for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
         let Some(key) = catalogue().broker(name) else {
-            return Err(Refusal::new(
-                ErrorCode::InvalidConfig,
-                unknown(Kind::Broker, name),
-            ));
+            return Err(Refusal::new(ErrorCode::InvalidConfig, unknown(Kind::Broker, name)));
         };
         check_length(name, value)?;
         // Kafka answers INVALID_REQUEST here and not INVALID_CONFIG (KAFKA-13609).
-        key.accept(value)
-            .map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))?;
+        key.accept(value).map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))?;
     }
     Ok(())
 }

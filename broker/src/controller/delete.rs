@@ -43,15 +43,12 @@ impl Controller {
         request: &DeleteTopicsRequest<'_>,
         version: i16,
     ) -> Outcome<DeleteTopicsResponse<'static>> {
-        let by_state = request
-            .topics
-            .iter()
-            .map(|t| match (&t.name, t.topic_id.is_zero()) {
-                (Some(name), true) => Named::Name(name),
-                (Some(name), false) => Named::Both(name, t.topic_id),
-                (None, false) => Named::Id(t.topic_id),
-                (None, true) => Named::Neither,
-            });
+        let by_state = request.topics.iter().map(|t| match (&t.name, t.topic_id.is_zero()) {
+            (Some(name), true) => Named::Name(name),
+            (Some(name), false) => Named::Both(name, t.topic_id),
+            (None, false) => Named::Id(t.topic_id),
+            (None, true) => Named::Neither,
+        });
         let mut asked = Vec::with_capacity(request.topic_names.len() + request.topics.len());
         asked.extend(request.topic_names.iter().map(|n| Named::Name(n)));
         asked.extend(by_state);
@@ -98,20 +95,9 @@ impl Controller {
                 }
             });
             let (error_code, error_message) = code_and_message(&found);
-            responses.push(DeletableTopicResult {
-                name,
-                topic_id,
-                error_code,
-                error_message,
-            });
+            responses.push(DeletableTopicResult { name, topic_id, error_code, error_message });
         }
-        Outcome::new(
-            batch.records,
-            DeleteTopicsResponse {
-                responses,
-                ..Default::default()
-            },
-        )
+        Outcome::new(batch.records, DeleteTopicsResponse { responses, ..Default::default() })
     }
 
     fn find<'a>(
@@ -127,10 +113,7 @@ impl Controller {
             } else {
                 ErrorCode::TopicDeletionDisabled
             };
-            return Err(Refusal::new(
-                error,
-                "Topic deletion is disabled (delete.topic.enable).",
-            ));
+            return Err(Refusal::new(error, "Topic deletion is disabled (delete.topic.enable)."));
         }
         let invalid = |why: &'static str| Err(Refusal::new(ErrorCode::InvalidRequest, why));
         match named {
@@ -159,9 +142,7 @@ mod tests {
 
     fn controller_with_topics(settings: Settings) -> Controller {
         let mut controller = controller_with(settings);
-        for record in controller
-            .auto_create(&["a", "b", "c"].map(str::to_owned), numbers())
-            .records
+        for record in controller.auto_create(&["a", "b", "c"].map(str::to_owned), numbers()).records
         {
             controller.apply(&record);
         }
@@ -173,10 +154,7 @@ mod tests {
             name: name.map(|n| n.to_owned().into()),
             topic_id: *topic_id,
         };
-        DeleteTopicsRequest {
-            topics: states.iter().map(state).collect(),
-            ..Default::default()
-        }
+        DeleteTopicsRequest { topics: states.iter().map(state).collect(), ..Default::default() }
     }
 
     fn names(names: &[&str]) -> DeleteTopicsRequest<'static> {
@@ -199,10 +177,7 @@ mod tests {
     fn by_name_and_by_id() {
         let mut controller = controller_with_topics(settings());
         let outcome = controller.delete_topics(&names(&["a", "x"]), 5);
-        assert_eq!(
-            codes(&outcome),
-            [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]
-        );
+        assert_eq!(codes(&outcome), [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
         done(&mut controller, outcome);
         let id = controller.image().topic("b").unwrap().id;
         let outcome =
@@ -234,24 +209,14 @@ mod tests {
     #[test]
     fn a_topic_that_is_named_by_name_and_by_id_stays() {
         let controller = controller_with_topics(settings());
-        let (a, b) = ["a", "b"]
-            .map(|t| controller.image().topic(t).unwrap().id)
-            .into();
+        let (a, b) = ["a", "b"].map(|t| controller.image().topic(t).unwrap().id).into();
         let name = |name| (Some(name), TopicId::ZERO);
         let id = |id| (None, id);
         // As asked; the answers, with the ids in them; topics that go.
         let refused = ErrorCode::InvalidRequest;
         for (asked, wanted, gone) in [
-            (
-                vec![id(a), name("a")],
-                vec![(Some("a"), a, refused)],
-                vec![],
-            ),
-            (
-                vec![name("a"), id(a)],
-                vec![(Some("a"), a, refused)],
-                vec![],
-            ),
+            (vec![id(a), name("a")], vec![(Some("a"), a, refused)], vec![]),
+            (vec![name("a"), id(a)], vec![(Some("a"), a, refused)], vec![]),
             (
                 vec![id(a), id(a), name("a")],
                 vec![(None, a, refused), (Some("a"), a, refused)],
@@ -260,10 +225,7 @@ mod tests {
             // A name that is there twice counts for nothing.
             (
                 vec![id(a), name("a"), name("a")],
-                vec![
-                    (Some("a"), a, ErrorCode::None),
-                    (Some("a"), TopicId::ZERO, refused),
-                ],
+                vec![(Some("a"), a, ErrorCode::None), (Some("a"), TopicId::ZERO, refused)],
                 vec![a],
             ),
             (
@@ -283,24 +245,19 @@ mod tests {
                 })
                 .collect();
             assert_eq!(answers, wanted, "{asked:?}");
-            let removed: Vec<MetadataRecord> = gone
-                .into_iter()
-                .map(|topic_id| RemoveTopicRecord { topic_id }.into())
-                .collect();
+            let removed: Vec<MetadataRecord> =
+                gone.into_iter().map(|topic_id| RemoveTopicRecord { topic_id }.into()).collect();
             assert_eq!(outcome.records, removed, "{asked:?}");
         }
     }
 
     #[test]
     fn deletion_can_be_switched_off() {
-        let controller = controller_with_topics(Settings {
-            delete_topic_enable: false,
-            ..settings()
-        });
-        for (version, error) in [
-            (2, ErrorCode::InvalidRequest),
-            (3, ErrorCode::TopicDeletionDisabled),
-        ] {
+        let controller =
+            controller_with_topics(Settings { delete_topic_enable: false, ..settings() });
+        for (version, error) in
+            [(2, ErrorCode::InvalidRequest), (3, ErrorCode::TopicDeletionDisabled)]
+        {
             let outcome = controller.delete_topics(&names(&["a"]), version);
             assert_eq!(codes(&outcome), [error]);
             assert!(outcome.records.is_empty());

@@ -42,11 +42,7 @@ pub struct Outcome<T> {
 
 impl<T> Outcome<T> {
     pub fn new(records: Vec<MetadataRecord>, response: T) -> Self {
-        Self {
-            records,
-            response,
-            clipped: Vec::new(),
-        }
+        Self { records, response, clipped: Vec::new() }
     }
 
     /// An answer that changes nothing.
@@ -64,10 +60,7 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(error: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            error,
-            message: message.into(),
-        }
+        Self { error, message: message.into() }
     }
 }
 
@@ -105,12 +98,7 @@ const RECORD_BYTES_MAX: usize = 768 << 10;
 impl Controller {
     /// The controller over all metadata that the log holds.
     pub fn new(image: Image, settings: Settings, defaults: Defaults) -> Self {
-        Self {
-            image,
-            settings,
-            defaults,
-            ids: 0..0,
-        }
+        Self { image, settings, defaults, ids: 0..0 }
     }
 
     /// All metadata, what is appended and not committed included.
@@ -130,12 +118,7 @@ impl Controller {
 
     /// Hosts that can take replicas, in order.
     fn hosts(&self) -> Vec<i32> {
-        self.image
-            .brokers()
-            .values()
-            .filter(|b| !b.fenced)
-            .map(|b| b.broker_id)
-            .collect()
+        self.image.brokers().values().filter(|b| !b.fenced).map(|b| b.broker_id).collect()
     }
 
     /// The host behind a node id that a client names: an id of one of its cores, or of the host with one port.
@@ -212,10 +195,7 @@ pub(crate) mod tests {
     pub(crate) fn done<T>(controller: &mut Controller, outcome: Outcome<T>) -> T {
         for record in &outcome.records {
             // Through bytes: what is written is what is read.
-            assert_eq!(
-                MetadataRecord::decode(&record.encode()).unwrap().as_ref(),
-                Some(record)
-            );
+            assert_eq!(MetadataRecord::decode(&record.encode()).unwrap().as_ref(), Some(record));
             controller.apply(record);
         }
         outcome.response

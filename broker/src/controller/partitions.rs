@@ -31,39 +31,24 @@ impl Controller {
                 continue;
             }
             let result = if twice {
-                Err(Refusal::new(
-                    ErrorCode::InvalidRequest,
-                    "Duplicate topic name.",
-                ))
+                Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
             } else {
-                self.add_partitions(topic, added)
-                    .and_then(|(records, less)| {
-                        added += records.len();
-                        batch.add(records)?;
-                        clipped.extend(less);
-                        Ok(())
-                    })
+                self.add_partitions(topic, added).and_then(|(records, less)| {
+                    added += records.len();
+                    batch.add(records)?;
+                    clipped.extend(less);
+                    Ok(())
+                })
             };
             let (error_code, error_message) = code_and_message(&result);
             let name = topic.name.to_string().into();
-            results.push(CreatePartitionsTopicResult {
-                name,
-                error_code,
-                error_message,
-            });
+            results.push(CreatePartitionsTopicResult { name, error_code, error_message });
         }
-        let response = CreatePartitionsResponse {
-            results,
-            ..Default::default()
-        };
+        let response = CreatePartitionsResponse { results, ..Default::default() };
         if request.validate_only {
             return Outcome::unchanged(response);
         }
-        Outcome {
-            records: batch.records,
-            response,
-            clipped,
-        }
+        Outcome { records: batch.records, response, clipped }
     }
 
     fn add_partitions(
@@ -185,17 +170,9 @@ mod tests {
         nodes: Option<&[&[i32]]>,
     ) -> CreatePartitionsTopic<'static> {
         let assignments = nodes.map(|n| {
-            n.iter()
-                .map(|ids| CreatePartitionsAssignment {
-                    broker_ids: ids.to_vec(),
-                })
-                .collect()
+            n.iter().map(|ids| CreatePartitionsAssignment { broker_ids: ids.to_vec() }).collect()
         });
-        CreatePartitionsTopic {
-            name: name.into(),
-            count,
-            assignments,
-        }
+        CreatePartitionsTopic { name: name.into(), count, assignments }
     }
 
     fn ask(
@@ -203,11 +180,7 @@ mod tests {
         topics: Vec<CreatePartitionsTopic<'static>>,
         validate_only: bool,
     ) -> Outcome<Vec<ErrorCode>> {
-        let request = CreatePartitionsRequest {
-            topics,
-            timeout_ms: 1,
-            validate_only,
-        };
+        let request = CreatePartitionsRequest { topics, timeout_ms: 1, validate_only };
         let outcome = controller.create_partitions(&request);
         let codes = outcome
             .response
@@ -215,11 +188,7 @@ mod tests {
             .iter()
             .map(|r| ErrorCode::from_code(r.error_code).unwrap())
             .collect();
-        Outcome {
-            records: outcome.records,
-            response: codes,
-            clipped: outcome.clipped,
-        }
+        Outcome { records: outcome.records, response: codes, clipped: outcome.clipped }
     }
 
     #[test]
@@ -235,18 +204,12 @@ mod tests {
         assert_eq!(controller.image().topic("t").unwrap().partitions.len(), 3);
         let id = controller.image().topic("t").unwrap().id;
         let broker = |index| 1000 + i32::from(crate::shard::route::core_of(id, index, 2).0);
-        let outcome = ask(
-            &controller,
-            vec![more("t", 5, Some(&[&[broker(3)], &[broker(4)]]))],
-            false,
-        );
+        let outcome =
+            ask(&controller, vec![more("t", 5, Some(&[&[broker(3)], &[broker(4)]]))], false);
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);
         let topic = controller.image().topic("t").unwrap();
         assert!(
-            topic
-                .partitions
-                .iter()
-                .all(|p| p.replicas == [1] && p.isr == [1] && p.leader == 1)
+            topic.partitions.iter().all(|p| p.replicas == [1] && p.isr == [1] && p.leader == 1)
         );
     }
 
@@ -261,39 +224,20 @@ mod tests {
             assert!(outcome.records.is_empty());
             outcome.response[0]
         };
-        assert_eq!(
-            refused(more("u", 2, None)),
-            ErrorCode::UnknownTopicOrPartition
-        );
+        assert_eq!(refused(more("u", 2, None)), ErrorCode::UnknownTopicOrPartition);
         assert_eq!(refused(more("t", 1, None)), ErrorCode::InvalidPartitions);
         assert_eq!(refused(more("t", 0, None)), ErrorCode::InvalidPartitions);
         assert_eq!(refused(more("t", -5, None)), ErrorCode::InvalidPartitions);
         assert_eq!(refused(more("t", 20_000, None)), ErrorCode::PolicyViolation);
-        assert_eq!(
-            refused(more("t", i32::MAX, None)),
-            ErrorCode::PolicyViolation
-        );
-        assert_eq!(
-            refused(more("t", 2, Some(&[]))),
-            ErrorCode::InvalidReplicaAssignment
-        );
-        assert_eq!(
-            refused(more("t", 2, Some(&[&[]]))),
-            ErrorCode::InvalidReplicaAssignment
-        );
-        assert_eq!(
-            refused(more("t", 2, Some(&[&[7000]]))),
-            ErrorCode::InvalidReplicaAssignment
-        );
+        assert_eq!(refused(more("t", i32::MAX, None)), ErrorCode::PolicyViolation);
+        assert_eq!(refused(more("t", 2, Some(&[]))), ErrorCode::InvalidReplicaAssignment);
+        assert_eq!(refused(more("t", 2, Some(&[&[]]))), ErrorCode::InvalidReplicaAssignment);
+        assert_eq!(refused(more("t", 2, Some(&[&[7000]]))), ErrorCode::InvalidReplicaAssignment);
         assert_eq!(
             refused(more("t", 3, Some(&[&[1000], &[1000]]))),
             ErrorCode::InvalidReplicaAssignment
         );
-        let outcome = ask(
-            &controller,
-            vec![more("t", 2, None), more("t", 3, None)],
-            false,
-        );
+        let outcome = ask(&controller, vec![more("t", 2, None), more("t", 3, None)], false);
         assert_eq!(outcome.response, [ErrorCode::InvalidRequest]);
     }
 }

@@ -38,28 +38,15 @@ impl Controller {
                 });
             };
             let broker_id = self.settings.node_id;
-            let broker_epoch = self
-                .image
-                .brokers()
-                .get(&broker_id)
-                .map_or(-1, |b| b.broker_epoch);
-            records.push(
-                ProducerIdsRecord {
-                    broker_id,
-                    broker_epoch,
-                    next_producer_id: end,
-                }
-                .into(),
-            );
+            let broker_epoch = self.image.brokers().get(&broker_id).map_or(-1, |b| b.broker_epoch);
+            records
+                .push(ProducerIdsRecord { broker_id, broker_epoch, next_producer_id: end }.into());
             self.ids = reserved..end;
         }
         let producer_id = self.ids.start;
         self.ids.start += 1;
-        let response = InitProducerIdResponse {
-            producer_id,
-            producer_epoch: 0,
-            ..Default::default()
-        };
+        let response =
+            InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() };
         Outcome::new(records, response)
     }
 
@@ -73,10 +60,7 @@ impl Controller {
         if id.is_empty() {
             return Err(ErrorCode::InvalidRequest.into());
         }
-        let max = self
-            .defaults
-            .integer("transaction.max.timeout.ms")
-            .unwrap_or(i64::MAX);
+        let max = self.defaults.integer("transaction.max.timeout.ms").unwrap_or(i64::MAX);
         if !(1..=max).contains(&i64::from(request.transaction_timeout_ms)) {
             return Err(ErrorCode::InvalidTransactionTimeout.into());
         }
@@ -91,10 +75,7 @@ mod tests {
     use crate::{config::Defaults, metadata::Image};
 
     fn plain() -> InitProducerIdRequest<'static> {
-        InitProducerIdRequest {
-            transactional_id: None,
-            ..Default::default()
-        }
+        InitProducerIdRequest { transactional_id: None, ..Default::default() }
     }
 
     #[test]
@@ -106,11 +87,7 @@ mod tests {
             blocks += outcome.records.len();
             let response = done(&mut controller, outcome);
             assert_eq!(
-                (
-                    response.error_code,
-                    response.producer_id,
-                    response.producer_epoch
-                ),
+                (response.error_code, response.producer_id, response.producer_epoch),
                 (0, id, 0)
             );
             assert!(response.producer_id < controller.image().next_producer_id());
@@ -159,18 +136,9 @@ mod tests {
             assert!(outcome.records.is_empty());
             assert_eq!(outcome.response.error_code, error.code());
             assert!(!error.is_retriable());
-            assert_eq!(
-                (
-                    outcome.response.producer_id,
-                    outcome.response.producer_epoch
-                ),
-                (-1, -1)
-            );
+            assert_eq!((outcome.response.producer_id, outcome.response.producer_epoch), (-1, -1));
         }
-        let half = InitProducerIdRequest {
-            producer_id: 5,
-            ..plain()
-        };
+        let half = InitProducerIdRequest { producer_id: 5, ..plain() };
         assert_eq!(
             controller.init_producer_id(&half).response.error_code,
             ErrorCode::InvalidRequest.code()

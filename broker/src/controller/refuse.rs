@@ -29,12 +29,7 @@ fn part(code: &mut i16, text: &mut Option<Str<'static>>, error: ErrorCode, messa
 impl Refuse for Created {
     fn refuse(&mut self, error: ErrorCode, message: &str) {
         for topic in &mut self.topics {
-            if part(
-                &mut topic.error_code,
-                &mut topic.error_message,
-                error,
-                message,
-            ) {
+            if part(&mut topic.error_code, &mut topic.error_message, error, message) {
                 topic.topic_id = TopicId::ZERO;
                 (topic.num_partitions, topic.replication_factor) = (-1, -1);
                 topic.configs = Some(Vec::new());
@@ -66,12 +61,7 @@ refuse_parts!(
 impl Refuse for AlterPartitionReassignmentsResponse<'static> {
     fn refuse(&mut self, error: ErrorCode, message: &str) {
         for each in self.responses.iter_mut().flat_map(|r| &mut r.partitions) {
-            part(
-                &mut each.error_code,
-                &mut each.error_message,
-                error,
-                message,
-            );
+            part(&mut each.error_code, &mut each.error_message, error, message);
         }
     }
 }
@@ -79,11 +69,7 @@ impl Refuse for AlterPartitionReassignmentsResponse<'static> {
 impl Refuse for InitProducerIdResponse {
     fn refuse(&mut self, error: ErrorCode, _: &str) {
         if self.error_code == 0 {
-            *self = Self {
-                error_code: error.code(),
-                producer_epoch: -1,
-                ..Self::default()
-            };
+            *self = Self { error_code: error.code(), producer_epoch: -1, ..Self::default() };
         }
     }
 }
@@ -109,9 +95,6 @@ mod tests {
         assert_eq!(response.topics[0], taken);
         let refused = &response.topics[1];
         assert_eq!(refused.error_code, ErrorCode::KafkaStorageError.code());
-        assert_eq!(
-            (refused.topic_id, refused.num_partitions),
-            (TopicId::ZERO, -1)
-        );
+        assert_eq!((refused.topic_id, refused.num_partitions), (TopicId::ZERO, -1));
     }
 }

@@ -33,11 +33,7 @@ pub struct Clipped {
 impl Clipped {
     /// `None` when all are kept.
     pub(super) fn of(topic: &str, asked: usize, kept: usize) -> Option<Self> {
-        (kept < asked).then(|| Self {
-            topic: topic.to_owned(),
-            asked,
-            kept,
-        })
+        (kept < asked).then(|| Self { topic: topic.to_owned(), asked, kept })
     }
 }
 
@@ -156,11 +152,7 @@ impl Controller {
                  needs a host of its own ({ABOVE_HOSTS}=clip keeps one a host, --single-port shows each host as one broker)."
             ));
         }
-        Ok(Assigned {
-            hosts,
-            asked: brokers.len(),
-            cores,
-        })
+        Ok(Assigned { hosts, asked: brokers.len(), cores })
     }
 
     /// The core that a topic has to begin on, for the replicas of its partitions to be on cores that were named, the first of
@@ -208,11 +200,8 @@ impl Controller {
         if assigned.allows(core) {
             return Ok(());
         }
-        let named: Vec<i32> = assigned
-            .cores
-            .iter()
-            .map(|&core| self.settings.client_id_of(core))
-            .collect();
+        let named: Vec<i32> =
+            assigned.cores.iter().map(|&core| self.settings.client_id_of(core)).collect();
         let why = format!(
             "Partition {partition} is on broker {}, not on {named:?}: which core of a host a partition is on follows from its \
              topic, and it cannot be moved between cores yet.",

@@ -15,10 +15,7 @@ use wire::{
 
 /// A controller of a host with four cores, which show themselves as brokers 1000 to 1003.
 fn four_cores(configs: &[(&str, &str)]) -> Controller {
-    let settings = Settings {
-        cores: 4,
-        ..settings()
-    };
+    let settings = Settings { cores: 4, ..settings() };
     with(settings, configs)
 }
 
@@ -59,11 +56,7 @@ fn create(
     topic: CreatableTopic<'static>,
     validate_only: bool,
 ) -> Result<(i16, Vec<Clipped>), (ErrorCode, String)> {
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 1,
-        validate_only,
-    };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1, validate_only };
     let outcome = controller.create_topics(&request, numbers());
     let clipped = outcome.clipped.clone();
     let answer = done(controller, outcome).topics.remove(0);
@@ -84,25 +77,15 @@ fn leaders(controller: &Controller, topic: &str) -> Vec<i32> {
 }
 
 fn clipped(topic: &str, asked: usize) -> Vec<Clipped> {
-    vec![Clipped {
-        topic: topic.to_owned(),
-        asked,
-        kept: 1,
-    }]
+    vec![Clipped { topic: topic.to_owned(), asked, kept: 1 }]
 }
 
 #[test]
 fn as_many_replicas_as_brokers_are_shown_may_be_asked_for() {
     let mut c = four_cores(&[]);
     assert_eq!(create(&mut c, topic("one", 3, 1), false), Ok((1, vec![])));
-    assert_eq!(
-        create(&mut c, topic("two", 3, 2), false),
-        Ok((1, clipped("two", 2)))
-    );
-    assert_eq!(
-        create(&mut c, topic("four", 1, 4), false),
-        Ok((1, clipped("four", 4)))
-    );
+    assert_eq!(create(&mut c, topic("two", 3, 2), false), Ok((1, clipped("two", 2))));
+    assert_eq!(create(&mut c, topic("four", 1, 4), false), Ok((1, clipped("four", 4))));
     let stored = &c.image().topic("four").unwrap().partitions;
     assert!(stored.iter().all(|p| p.replicas == [1] && p.isr == [1]));
     let (error, why) = create(&mut c, topic("five", 1, 5), false).unwrap_err();
@@ -119,18 +102,11 @@ fn as_many_replicas_as_brokers_are_shown_may_be_asked_for() {
 
 #[test]
 fn one_port_shows_one_broker() {
-    let settings = Settings {
-        cores: 4,
-        single_port: true,
-        ..settings()
-    };
+    let settings = Settings { cores: 4, single_port: true, ..settings() };
     let mut c = with(settings, &[]);
     let (error, why) = create(&mut c, topic("t", 1, 2), false).unwrap_err();
     assert_eq!(error, ErrorCode::InvalidReplicationFactor);
-    assert!(
-        why.contains("only 1 broker(s)") && !why.contains("--"),
-        "{why}"
-    );
+    assert!(why.contains("only 1 broker(s)") && !why.contains("--"), "{why}");
     let assigned = create(&mut c, manual("t", &[&[1], &[1]]), false);
     assert_eq!(assigned, Ok((1, vec![])));
 }
@@ -146,20 +122,14 @@ fn a_factor_above_the_hosts_can_be_refused() {
     let (error, why) = create(&mut c, manual("t", &[&[1000, 1001]]), false).unwrap_err();
     assert_eq!(error, ErrorCode::InvalidReplicaAssignment);
     assert!(why.contains("=clip"), "{why}");
-    assert_eq!(
-        create(&mut c, manual("t", &[&[1001]]), false),
-        Ok((1, vec![]))
-    );
+    assert_eq!(create(&mut c, manual("t", &[&[1001]]), false), Ok((1, vec![])));
 }
 
 #[test]
 fn the_default_factor_follows_the_same_rule() {
     let name = ["auto".to_owned()];
     let mut c = four_cores(&[("default.replication.factor", "3")]);
-    assert_eq!(
-        create(&mut c, topic("t", 1, -1), false),
-        Ok((1, clipped("t", 3)))
-    );
+    assert_eq!(create(&mut c, topic("t", 1, -1), false), Ok((1, clipped("t", 3))));
     let outcome = c.auto_create(&name, numbers());
     assert_eq!(outcome.clipped, clipped("auto", 3));
     assert_eq!(done(&mut c, outcome), []);
@@ -181,10 +151,7 @@ fn brokers_that_an_assignment_names_lead_its_partitions() {
     let mut c = four_cores(&[]);
     for broker in 1000..1004 {
         let name = format!("on-{broker}");
-        assert_eq!(
-            create(&mut c, manual(&name, &[&[broker]]), false),
-            Ok((1, vec![]))
-        );
+        assert_eq!(create(&mut c, manual(&name, &[&[broker]]), false), Ok((1, vec![])));
         assert_eq!(leaders(&c, &name), [broker]);
     }
     let round: [&[i32]; 5] = [&[1002], &[1003], &[1000], &[1001], &[1002]];
@@ -192,32 +159,23 @@ fn brokers_that_an_assignment_names_lead_its_partitions() {
     assert_eq!(leaders(&c, "r"), [1002, 1003, 1000, 1001, 1002]);
     // Of several the first leads where that can be; one of them does.
     let spread: [&[i32]; 3] = [&[1001, 1003], &[1002, 1000], &[1003, 1001]];
-    assert_eq!(
-        create(&mut c, manual("s", &spread), false),
-        Ok((1, clipped("s", 2)))
-    );
+    assert_eq!(create(&mut c, manual("s", &spread), false), Ok((1, clipped("s", 2))));
     assert_eq!(leaders(&c, "s"), [1001, 1002, 1003]);
     let all: [&[i32]; 3] = [&[1003, 1002, 1001, 1000]; 3];
     assert!(create(&mut c, manual("all", &all), false).is_ok());
     assert_eq!(leaders(&c, "all")[0], 1003);
     // What cannot be honoured is refused.
-    for partitions in [
-        &[&[1000][..], &[1000]][..],
-        &[&[1000], &[1002]],
-        &[&[1000, 1001], &[1000, 1003]],
-    ] {
+    for partitions in
+        [&[&[1000][..], &[1000]][..], &[&[1000], &[1002]], &[&[1000, 1001], &[1000, 1003]]]
+    {
         let (error, why) = create(&mut c, manual("no", partitions), false).unwrap_err();
         assert_eq!(error, ErrorCode::InvalidReplicaAssignment);
         assert!(why.contains("in turn"), "{why}");
     }
     // As Kafka refuses them.
-    for partitions in [
-        &[&[1000, 1000][..]][..],
-        &[&[1004]],
-        &[&[1]],
-        &[&[]],
-        &[&[1000], &[1001, 1002]],
-    ] {
+    for partitions in
+        [&[&[1000, 1000][..]][..], &[&[1004]], &[&[1]], &[&[]], &[&[1000], &[1001, 1002]]]
+    {
         let (error, _) = create(&mut c, manual("no", partitions), false).unwrap_err();
         assert_eq!(error, ErrorCode::InvalidReplicaAssignment, "{partitions:?}");
     }
@@ -228,9 +186,8 @@ fn added_and_reassigned_partitions_follow_the_same_rule() {
     let mut c = four_cores(&[]);
     create(&mut c, manual("t", &[&[1001], &[1002]]), false).unwrap();
     let more = |c: &mut Controller, brokers: &[&[i32]]| {
-        let assigned = |brokers: &&[i32]| CreatePartitionsAssignment {
-            broker_ids: brokers.to_vec(),
-        };
+        let assigned =
+            |brokers: &&[i32]| CreatePartitionsAssignment { broker_ids: brokers.to_vec() };
         let request = CreatePartitionsRequest {
             topics: vec![CreatePartitionsTopic {
                 name: "t".into(),
@@ -270,10 +227,7 @@ fn added_and_reassigned_partitions_follow_the_same_rule() {
     let ok = |less| (ErrorCode::None, less);
     let refused = |error| (error, vec![]);
     assert_eq!(reassign(&mut c, 0, Some(&[1001]), true), ok(vec![]));
-    assert_eq!(
-        reassign(&mut c, 0, Some(&[1000, 1001]), true),
-        ok(clipped("t", 2))
-    );
+    assert_eq!(reassign(&mut c, 0, Some(&[1000, 1001]), true), ok(clipped("t", 2)));
     assert_eq!(
         reassign(&mut c, 0, Some(&[1000, 1001]), false),
         refused(ErrorCode::InvalidReplicationFactor)

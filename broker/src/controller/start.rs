@@ -48,19 +48,11 @@ impl Controller {
 
     fn registration(&self, incarnation_id: TopicId) -> RegisterBrokerRecord {
         let settings = &self.settings;
-        let cores = if settings.single_port {
-            1
-        } else {
-            settings.cores
-        };
+        let cores = if settings.single_port { 1 } else { settings.cores };
         let endpoint = |core: u16| {
             let endpoint = settings.endpoint(CoreId(core));
             // Kafka wants a name for each; every core beyond the first is a listener of its own.
-            let name = if core == 0 {
-                "PLAINTEXT".to_owned()
-            } else {
-                format!("CORE-{core}")
-            };
+            let name = if core == 0 { "PLAINTEXT".to_owned() } else { format!("CORE-{core}") };
             BrokerEndpoint {
                 name: name.into(),
                 host: endpoint.host.into(),
@@ -68,11 +60,7 @@ impl Controller {
                 security_protocol: 0,
             }
         };
-        let before = self
-            .image
-            .brokers()
-            .get(&settings.node_id)
-            .map_or(-1, |b| b.broker_epoch);
+        let before = self.image.brokers().get(&settings.node_id).map_or(-1, |b| b.broker_epoch);
         RegisterBrokerRecord {
             broker_id: settings.node_id,
             incarnation_id,
@@ -101,14 +89,8 @@ mod tests {
         let controller = controller();
         let broker = &controller.image().brokers()[&1];
         assert!(!broker.fenced);
-        assert_eq!(
-            broker.end_points.iter().map(|e| e.port).collect::<Vec<_>>(),
-            [9092, 9093]
-        );
-        assert_eq!(
-            controller.image().features()["metadata.version"],
-            METADATA_VERSION
-        );
+        assert_eq!(broker.end_points.iter().map(|e| e.port).collect::<Vec<_>>(), [9092, 9093]);
+        assert_eq!(controller.image().features()["metadata.version"], METADATA_VERSION);
     }
 
     #[test]
@@ -124,11 +106,7 @@ mod tests {
             Defaults::default(),
         );
         let records = second.start_records(3, 4);
-        assert!(
-            !records
-                .iter()
-                .any(|r| matches!(r, MetadataRecord::FeatureLevel(_)))
-        );
+        assert!(!records.iter().any(|r| matches!(r, MetadataRecord::FeatureLevel(_))));
         for record in &records {
             second.apply(record);
         }
@@ -137,21 +115,15 @@ mod tests {
         assert_eq!(new.broker_epoch, old.broker_epoch + 1);
         let partition = &second.image().topic("t").unwrap().partitions[0];
         assert_eq!(
-            (
-                partition.leader,
-                partition.leader_epoch,
-                partition.partition_epoch
-            ),
+            (partition.leader, partition.leader_epoch, partition.partition_epoch),
             (1, 1, 1)
         );
     }
 
     #[test]
     fn one_port_is_one_listener() {
-        let controller = controller_with(crate::settings::Settings {
-            single_port: true,
-            ..settings()
-        });
+        let controller =
+            controller_with(crate::settings::Settings { single_port: true, ..settings() });
         assert_eq!(controller.image().brokers()[&1].end_points.len(), 1);
     }
 }

@@ -77,10 +77,7 @@ impl<'a> NewNames<'a> {
     /// A name that metrics could not tell from this one.
     fn colliding(&mut self, name: &str, image: &Image) -> Option<&str> {
         let known = self.unified.get_or_insert_with(|| {
-            let names = image
-                .topics()
-                .map(|t| &*t.name)
-                .chain(self.names.iter().copied());
+            let names = image.topics().map(|t| &*t.name).chain(self.names.iter().copied());
             let names = names.filter(|name| name.contains(['.', '_']));
             names.map(|name| (unified(name), name.to_owned())).collect()
         });
@@ -144,10 +141,7 @@ impl Controller {
                 }),
                 Some(more) => {
                     *more = 0;
-                    Err(Refusal::new(
-                        ErrorCode::InvalidRequest,
-                        "Duplicate topic name.",
-                    ))
+                    Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
                 }
             };
             topics.push(result.unwrap_or_else(|refusal| CreatableTopicResult {
@@ -158,19 +152,11 @@ impl Controller {
                 ..Default::default()
             }));
         }
-        let response = Created {
-            topics,
-            overrides,
-            defaults: self.defaults(),
-        };
+        let response = Created { topics, overrides, defaults: self.defaults() };
         if request.validate_only {
             return Outcome::unchanged(response);
         }
-        Outcome {
-            records: batch.records,
-            response,
-            clipped,
-        }
+        Outcome { records: batch.records, response, clipped }
     }
 
     /// Records for topics that a client named and that do not exist. The topic of consumer groups gets Kafka's configuration for
@@ -200,9 +186,8 @@ impl Controller {
             };
             let count = usize::try_from(count).unwrap_or(1).max(1);
             let asked = if internal { 1 } else { self.default_factor() };
-            let placed = self
-                .room_for(count, partitions)
-                .and_then(|()| self.place(0, count, asked));
+            let placed =
+                self.room_for(count, partitions).and_then(|()| self.place(0, count, asked));
             let replicas = match placed {
                 Ok(replicas) => replicas,
                 Err(refusal) => {
@@ -210,18 +195,8 @@ impl Controller {
                     continue;
                 }
             };
-            let configs = if internal {
-                self.offsets_configs()
-            } else {
-                Configs::new()
-            };
-            let plan = Plan {
-                name,
-                configs,
-                replicas,
-                asked,
-                begins: None,
-            };
+            let configs = if internal { self.offsets_configs() } else { Configs::new() };
+            let plan = Plan { name, configs, replicas, asked, begins: None };
             let less = plan.clipped();
             let records = plan.into_records(self.new_topic_id(None, &mut random));
             if let Err(refusal) = batch.add(records) {
@@ -232,11 +207,7 @@ impl Controller {
             partitions += count;
             new.insert(name);
         }
-        Outcome {
-            records: batch.records,
-            response: refused,
-            clipped,
-        }
+        Outcome { records: batch.records, response: refused, clipped }
     }
 
     fn plan<'a>(
@@ -288,13 +259,7 @@ impl Controller {
             self.room_for(topic.assignments.len(), others)?;
             self.manual(topic)?
         };
-        Ok(Plan {
-            name,
-            configs,
-            replicas,
-            asked,
-            begins,
-        })
+        Ok(Plan { name, configs, replicas, asked, begins })
     }
 
     /// Replicas by partition of a manual assignment, how many were asked for, and the core on which the topic has to begin.
@@ -347,12 +312,8 @@ impl Controller {
     }
 
     fn creation_configs(&self, topic: &CreatableTopic<'_>) -> Result<Configs, Refusal> {
-        let nulls: Vec<&str> = topic
-            .configs
-            .iter()
-            .filter(|c| c.value.is_none())
-            .map(|c| &*c.name)
-            .collect();
+        let nulls: Vec<&str> =
+            topic.configs.iter().filter(|c| c.value.is_none()).map(|c| &*c.name).collect();
         if !nulls.is_empty() {
             let why = format!(
                 "Null value not supported for topic configs: {}",
@@ -370,10 +331,7 @@ impl Controller {
 
     /// `GroupCoordinatorService.groupMetadataTopicConfigs`
     fn offsets_configs(&self) -> Configs {
-        let segment_bytes = self
-            .defaults()
-            .text("offsets.topic.segment.bytes")
-            .unwrap_or_default();
+        let segment_bytes = self.defaults().text("offsets.topic.segment.bytes").unwrap_or_default();
         [
             ("cleanup.policy", "compact"),
             ("compression.type", "producer"),
@@ -385,10 +343,7 @@ impl Controller {
 
     fn default_factor(&self) -> usize {
         let factor = self.defaults.integer("default.replication.factor");
-        factor
-            .and_then(|f| usize::try_from(f).ok())
-            .unwrap_or(1)
-            .max(1)
+        factor.and_then(|f| usize::try_from(f).ok()).unwrap_or(1).max(1)
     }
 
     /// An id that no topic has and with which, where that is asked for, the topic begins on a core. One in as many as there are
@@ -449,11 +404,7 @@ pub struct Created {
 impl Created {
     /// Of topics without overrides.
     pub(super) fn of(topics: Vec<CreatableTopicResult<'static>>) -> Self {
-        Self {
-            topics,
-            overrides: BTreeMap::new(),
-            defaults: Defaults::default(),
-        }
+        Self { topics, overrides: BTreeMap::new(), defaults: Defaults::default() }
     }
 
     /// All of a request is refused, since it asks for too many partitions.
@@ -493,20 +444,9 @@ impl Plan<'_> {
     /// Configurations go before partitions, as Kafka writes them.
     fn into_records(self, topic_id: TopicId) -> Vec<MetadataRecord> {
         let mut records = Vec::with_capacity(1 + self.configs.len() + self.replicas.len());
-        records.push(
-            TopicRecord {
-                name: self.name.to_owned().into(),
-                topic_id,
-            }
-            .into(),
-        );
+        records.push(TopicRecord { name: self.name.to_owned().into(), topic_id }.into());
         for (name, value) in &self.configs {
-            records.push(super::configs::record(
-                resource::TOPIC,
-                self.name,
-                name,
-                Some(value),
-            ));
+            records.push(super::configs::record(resource::TOPIC, self.name, name, Some(value)));
         }
         let partitions = self.replicas.into_iter().enumerate();
         records.extend(partitions.map(|(index, replicas)| {

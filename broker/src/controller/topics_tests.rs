@@ -19,10 +19,7 @@ fn with_configs(name: &str, configs: &[(&str, Option<&str>)]) -> CreatableTopic<
         name: (*name).to_owned().into(),
         value: value.map(|v| v.to_owned().into()),
     };
-    CreatableTopic {
-        configs: configs.iter().map(config).collect(),
-        ..topic(name, 1, 1)
-    }
+    CreatableTopic { configs: configs.iter().map(config).collect(), ..topic(name, 1, 1) }
 }
 
 fn assigned(name: &str, nodes: &[(i32, &[i32])]) -> CreatableTopic<'static> {
@@ -30,19 +27,12 @@ fn assigned(name: &str, nodes: &[(i32, &[i32])]) -> CreatableTopic<'static> {
         partition_index: *i,
         broker_ids: ids.to_vec(),
     };
-    CreatableTopic {
-        assignments: nodes.iter().map(assignment).collect(),
-        ..topic(name, -1, -1)
-    }
+    CreatableTopic { assignments: nodes.iter().map(assignment).collect(), ..topic(name, -1, -1) }
 }
 
 fn ask(controller: &Controller, topics: Vec<CreatableTopic<'static>>) -> Outcome<Created> {
     controller.create_topics(
-        &CreateTopicsRequest {
-            topics,
-            timeout_ms: 1,
-            validate_only: false,
-        },
+        &CreateTopicsRequest { topics, timeout_ms: 1, validate_only: false },
         numbers(),
     )
 }
@@ -53,11 +43,7 @@ fn refused(controller: &Controller, topic: CreatableTopic<'static>) -> (ErrorCod
     let result = &outcome.response.topics[0];
     (
         ErrorCode::from_code(result.error_code).unwrap(),
-        result
-            .error_message
-            .clone()
-            .unwrap_or_default()
-            .into_owned(),
+        result.error_message.clone().unwrap_or_default().into_owned(),
     )
 }
 
@@ -73,25 +59,11 @@ fn a_topic_with_everything_it_says_about_itself() {
     );
     let response = done(&mut controller, outcome);
     let made = &response.result(0).unwrap();
-    assert_eq!(
-        (
-            made.error_code,
-            made.num_partitions,
-            made.replication_factor
-        ),
-        (0, 3, 1)
-    );
+    assert_eq!((made.error_code, made.num_partitions, made.replication_factor), (0, 3, 1));
     let configs = made.configs.as_ref().unwrap();
     let retention = configs.iter().find(|c| c.name == "retention.ms").unwrap();
-    assert_eq!(
-        (retention.value.as_deref(), retention.config_source),
-        (Some("5"), 1)
-    );
-    assert!(
-        configs
-            .iter()
-            .any(|c| c.name == "segment.bytes" && c.config_source == 5)
-    );
+    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("5"), 1));
+    assert!(configs.iter().any(|c| c.name == "segment.bytes" && c.config_source == 5));
     assert!(configs.is_sorted_by(|a, b| a.name < b.name));
     let image = controller.image().topic("t").unwrap();
     assert_eq!((image.id, image.partitions.len()), (made.topic_id, 3));
@@ -100,10 +72,7 @@ fn a_topic_with_everything_it_says_about_itself() {
 
 #[test]
 fn defaults_apply_and_validation_writes_nothing() {
-    let mut controller = controller_with(Settings {
-        default_partitions: 4,
-        ..settings()
-    });
+    let mut controller = controller_with(Settings { default_partitions: 4, ..settings() });
     let request = CreateTopicsRequest {
         topics: vec![topic("t", -1, -1)],
         timeout_ms: 1,
@@ -126,16 +95,9 @@ fn refusals() {
     assert_eq!(code(topic("a.b", 1, 1)), ErrorCode::TopicAlreadyExists);
     assert_eq!(code(topic("a_b", 1, 1)), ErrorCode::InvalidTopicException);
     for name in ["", ".", "..", "a b", "ü", "a/b", &"x".repeat(250)] {
-        assert_eq!(
-            code(topic(name, 1, 1)),
-            ErrorCode::InvalidTopicException,
-            "{name}"
-        );
+        assert_eq!(code(topic(name, 1, 1)), ErrorCode::InvalidTopicException, "{name}");
     }
-    assert_eq!(
-        code(topic("__cluster_metadata", 1, 1)),
-        ErrorCode::InvalidRequest
-    );
+    assert_eq!(code(topic("__cluster_metadata", 1, 1)), ErrorCode::InvalidRequest);
     assert_eq!(code(topic("t", 0, 1)), ErrorCode::InvalidPartitions);
     assert_eq!(code(topic("t", -2, 1)), ErrorCode::InvalidPartitions);
     assert_eq!(code(topic("t", 1, 0)), ErrorCode::InvalidReplicationFactor);
@@ -150,27 +112,18 @@ fn refusals() {
 #[test]
 fn manual_assignments_name_nodes_and_mean_hosts() {
     let mut controller = controller();
-    let outcome = ask(
-        &controller,
-        vec![assigned("t", &[(1, &[1001]), (0, &[1000])])],
-    );
+    let outcome = ask(&controller, vec![assigned("t", &[(1, &[1001]), (0, &[1000])])]);
     assert_eq!(done(&mut controller, outcome).topics[0].error_code, 0);
     let partitions = &controller.image().topic("t").unwrap().partitions;
     assert!(partitions.len() == 2 && partitions.iter().all(|p| p.replicas == [1]));
 
     let code = |topic| refused(&controller, topic).0;
     assert_eq!(
-        code(CreatableTopic {
-            replication_factor: 1,
-            ..assigned("u", &[(0, &[1000])])
-        }),
+        code(CreatableTopic { replication_factor: 1, ..assigned("u", &[(0, &[1000])]) }),
         ErrorCode::InvalidRequest
     );
     assert_eq!(
-        code(CreatableTopic {
-            num_partitions: 1,
-            ..assigned("u", &[(0, &[1000])])
-        }),
+        code(CreatableTopic { num_partitions: 1, ..assigned("u", &[(0, &[1000])]) }),
         ErrorCode::InvalidRequest
     );
     assert_eq!(
@@ -181,26 +134,14 @@ fn manual_assignments_name_nodes_and_mean_hosts() {
         code(assigned("u", &[(0, &[1000]), (2, &[1001])])),
         ErrorCode::InvalidReplicaAssignment
     );
-    assert_eq!(
-        code(assigned("u", &[(0, &[])])),
-        ErrorCode::InvalidReplicaAssignment
-    );
-    assert_eq!(
-        code(assigned("u", &[(0, &[1])])),
-        ErrorCode::InvalidReplicaAssignment
-    );
-    assert_eq!(
-        code(assigned("u", &[(0, &[1002])])),
-        ErrorCode::InvalidReplicaAssignment
-    );
+    assert_eq!(code(assigned("u", &[(0, &[])])), ErrorCode::InvalidReplicaAssignment);
+    assert_eq!(code(assigned("u", &[(0, &[1])])), ErrorCode::InvalidReplicaAssignment);
+    assert_eq!(code(assigned("u", &[(0, &[1002])])), ErrorCode::InvalidReplicaAssignment);
     let (error, why) = refused(&controller, assigned("u", &[(0, &[1000]), (1, &[1000])]));
     assert_eq!(error, ErrorCode::InvalidReplicaAssignment);
     assert!(why.contains("in turn"), "{why}");
 
-    let mut single = controller_with(Settings {
-        single_port: true,
-        ..settings()
-    });
+    let mut single = controller_with(Settings { single_port: true, ..settings() });
     let outcome = ask(&single, vec![assigned("t", &[(0, &[1])])]);
     assert_eq!(done(&mut single, outcome).topics[0].error_code, 0);
 }
@@ -220,11 +161,8 @@ fn configurations_are_judged_before_anything_is_made() {
     assert!(why(&[("compression.type", Some("brotli"))]).contains("compression.type"));
     assert!(why(&[("remote.storage.enable", Some("true"))]).contains("remote"));
     assert!(
-        why(&[
-            ("min.compaction.lag.ms", Some("9")),
-            ("max.compaction.lag.ms", Some("8"))
-        ])
-        .contains("conflict")
+        why(&[("min.compaction.lag.ms", Some("9")), ("max.compaction.lag.ms", Some("8"))])
+            .contains("conflict")
     );
     assert!(why(&[("flush.ms", Some(&"1".repeat(40_000)))]).contains("32767"));
 }
@@ -240,16 +178,10 @@ fn one_refused_topic_does_not_hinder_another_and_names_collide_within_a_request(
         topic("two", 2, 1),
     ];
     let outcome = ask(&controller, topics);
-    let codes: Vec<_> = outcome
-        .response
-        .topics
-        .iter()
-        .map(|t| (t.name.to_string(), t.error_code))
-        .collect();
-    let (invalid, twice) = (
-        ErrorCode::InvalidTopicException.code(),
-        ErrorCode::InvalidRequest.code(),
-    );
+    let codes: Vec<_> =
+        outcome.response.topics.iter().map(|t| (t.name.to_string(), t.error_code)).collect();
+    let (invalid, twice) =
+        (ErrorCode::InvalidTopicException.code(), ErrorCode::InvalidRequest.code());
     let expected =
         [("x.y", 0), ("x_y", invalid), ("ok", 0), ("two", twice)].map(|(n, c)| (n.to_owned(), c));
     assert_eq!(codes, expected);
@@ -263,12 +195,7 @@ fn partitions_of_this_host_are_bounded() {
     few.limits.partitions_max = 5;
     let controller = controller_with(few);
     let outcome = ask(&controller, vec![topic("a", 3, 1), topic("b", 3, 1)]);
-    let codes: Vec<_> = outcome
-        .response
-        .topics
-        .iter()
-        .map(|t| t.error_code)
-        .collect();
+    let codes: Vec<_> = outcome.response.topics.iter().map(|t| t.error_code).collect();
     assert_eq!(codes, [0, ErrorCode::PolicyViolation.code()]);
 }
 
@@ -291,34 +218,20 @@ fn a_request_for_too_many_partitions_makes_none() {
 #[test]
 fn automatic_creation_makes_what_can_be_made() {
     let mut controller = controller();
-    let names = [
-        "t",
-        "bad name",
-        "t",
-        "__consumer_offsets",
-        "u.v",
-        "u_v",
-        "__cluster_metadata",
-    ]
-    .map(str::to_owned);
+    let names = ["t", "bad name", "t", "__consumer_offsets", "u.v", "u_v", "__cluster_metadata"]
+        .map(str::to_owned);
     for record in controller.auto_create(&names, numbers()).records {
         controller.apply(&record);
     }
-    let made: Vec<_> = controller
-        .image()
-        .topics()
-        .map(|t| (t.name.to_string(), t.partitions.len()))
-        .collect();
+    let made: Vec<_> =
+        controller.image().topics().map(|t| (t.name.to_string(), t.partitions.len())).collect();
     assert_eq!(
         made,
         [("__consumer_offsets", 50), ("t", 1), ("u.v", 1)].map(|(n, p)| (n.to_owned(), p))
     );
     let configs = controller.image().topic_configs("__consumer_offsets");
     assert_eq!(
-        (
-            configs["cleanup.policy"].as_str(),
-            configs["segment.bytes"].as_str()
-        ),
+        (configs["cleanup.policy"].as_str(), configs["segment.bytes"].as_str()),
         ("compact", "104857600")
     );
     assert!(controller.auto_create(&names, numbers()).records.is_empty());

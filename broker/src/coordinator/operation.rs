@@ -13,8 +13,7 @@ pub struct Now {
 impl Now {
     /// The moment `ms` from now; none if `ms` is negative.
     pub(crate) fn after(self, ms: i32) -> u64 {
-        self.monotonic_ms
-            .saturating_add(u64::try_from(ms).unwrap_or(0))
+        self.monotonic_ms.saturating_add(u64::try_from(ms).unwrap_or(0))
     }
 }
 

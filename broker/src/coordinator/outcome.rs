@@ -33,10 +33,7 @@ pub struct Outcome<R> {
 
 impl<R> Default for Outcome<R> {
     fn default() -> Self {
-        Self {
-            records: Vec::new(),
-            replies: Vec::new(),
-        }
+        Self { records: Vec::new(), replies: Vec::new() }
     }
 }
 

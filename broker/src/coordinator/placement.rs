@@ -8,13 +8,10 @@
 /// # Panics
 /// `partitions` is not positive.
 pub fn partition_for(group_id: &str, partitions: i32) -> i32 {
-    assert!(
-        partitions > 0,
-        "__consumer_offsets has {partitions} partitions"
-    );
-    let hash = group_id.encode_utf16().fold(0i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    });
+    assert!(partitions > 0, "__consumer_offsets has {partitions} partitions");
+    let hash = group_id
+        .encode_utf16()
+        .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     // Java's Math.abs leaves the smallest number negative; Kafka's Utils.abs makes it 0.
     hash.checked_abs().unwrap_or(0) % partitions
 }
@@ -27,12 +24,9 @@ mod tests {
     fn hashes_as_java_does() {
         // "polygenelubricants".hashCode() is Integer.MIN_VALUE, "Ab" is 2113, "a" is 97, "\u{1F600}" is 1772899
         // (0xD83D * 31 + 0xDE00).
-        for (group, partition) in [
-            ("", 0),
-            ("a", 97 % 50),
-            ("Ab", 2113 % 50),
-            ("polygenelubricants", 0),
-        ] {
+        for (group, partition) in
+            [("", 0), ("a", 97 % 50), ("Ab", 2113 % 50), ("polygenelubricants", 0)]
+        {
             assert_eq!(partition_for(group, 50), partition, "{group}");
         }
         assert_eq!(partition_for("\u{1F600}", i32::MAX), 0xD83D * 31 + 0xDE00);

@@ -43,10 +43,7 @@ pub enum LoadError {
     Records { offset: Offset, problem: String },
     /// A record that cannot be understood.
     #[error("record at offset {offset}: {problem}")]
-    Record {
-        offset: Offset,
-        problem: wire::Error,
-    },
+    Record { offset: Offset, problem: wire::Error },
     /// A transaction that does not end.
     #[error("more than {0} bytes of open transactions")]
     Transactions(usize),
@@ -144,28 +141,19 @@ impl Runtime {
         for batch in batches.by_ref() {
             let header = *batch.header();
             let offset = header.base_offset;
-            let payload =
-                batch
-                    .decompressed(BATCH_BYTES_MAX)
-                    .map_err(|error| LoadError::Records {
-                        offset,
-                        problem: error.to_string(),
-                    })?;
+            let payload = batch
+                .decompressed(BATCH_BYTES_MAX)
+                .map_err(|error| LoadError::Records { offset, problem: error.to_string() })?;
             for record in record::Records::new(&payload, &header) {
-                let record = record.map_err(|error| LoadError::Records {
-                    offset,
-                    problem: error.to_string(),
-                })?;
+                let record = record
+                    .map_err(|error| LoadError::Records { offset, problem: error.to_string() })?;
                 self.replay_record(&header, &record, now_ms)?;
             }
             self.end_offset = header.next_offset();
         }
         match batches.tail() {
             Tail::Clean => Ok(()),
-            tail => Err(LoadError::Batch {
-                after: self.end_offset,
-                tail: format!("{tail:?}"),
-            }),
+            tail => Err(LoadError::Batch { after: self.end_offset, tail: format!("{tail:?}") }),
         }
     }
 
@@ -175,15 +163,12 @@ impl Runtime {
         record: &record::Record<'_>,
         now_ms: i64,
     ) -> Result<(), LoadError> {
-        let at = |problem| LoadError::Record {
-            offset: record.offset(header),
-            problem,
-        };
+        let at = |problem| LoadError::Record { offset: record.offset(header), problem };
         if header.attributes.is_control() {
             return match ControlRecord::parse(record) {
-                Some(ControlRecord::EndTxn { marker, .. }) => self
-                    .end_transaction(header.producer_id, marker, now_ms)
-                    .map_err(at),
+                Some(ControlRecord::EndTxn { marker, .. }) => {
+                    self.end_transaction(header.producer_id, marker, now_ms).map_err(at)
+                }
                 _ => Ok(()),
             };
         }
@@ -193,18 +178,12 @@ impl Runtime {
         };
         if header.attributes.is_transactional() {
             // A broker that serves transactions wrote this: it counts once they are committed.
-            let record = Record {
-                key: key.to_vec(),
-                value: record.value.map(<[u8]>::to_vec),
-            };
+            let record = Record { key: key.to_vec(), value: record.value.map(<[u8]>::to_vec) };
             self.transaction_bytes += record.size();
             if self.transaction_bytes > TRANSACTION_BYTES_MAX {
                 return Err(LoadError::Transactions(TRANSACTION_BYTES_MAX));
             }
-            self.transactions
-                .entry(header.producer_id)
-                .or_default()
-                .push(record);
+            self.transactions.entry(header.producer_id).or_default().push(record);
             return Ok(());
         }
         let is_known = self.state.replay(key, record.value, now_ms).map_err(at)?;
@@ -221,8 +200,7 @@ impl Runtime {
         for record in self.transactions.remove(&producer).unwrap_or_default() {
             self.transaction_bytes -= record.size();
             if marker == EndTxnMarker::Commit {
-                self.state
-                    .replay(&record.key, record.value.as_deref(), now_ms)?;
+                self.state.replay(&record.key, record.value.as_deref(), now_ms)?;
             }
         }
         Ok(())
@@ -278,8 +256,7 @@ impl Runtime {
             (Status::Loading, _) => ErrorCode::CoordinatorLoadInProgress,
             (Status::Failed, _) => ErrorCode::NotCoordinator,
         };
-        self.ready
-            .push_back((reply_to, request.refuse(context, refusal)));
+        self.ready.push_back((reply_to, request.refuse(context, refusal)));
         Vec::new()
     }
 
@@ -308,9 +285,7 @@ impl Runtime {
 
     /// When [`Runtime::tick`] is due (monotonic ms); it may find nothing to do then.
     pub fn next_deadline(&self) -> Option<u64> {
-        (self.status == Status::Active)
-            .then(|| self.state.next_deadline())
-            .flatten()
+        (self.status == Status::Active).then(|| self.state.next_deadline()).flatten()
     }
 
     /// Does what is due; as [`Runtime::submit`].
@@ -320,10 +295,7 @@ impl Runtime {
             !self.is_appending,
             "a tick before the records of the last operation were appended"
         );
-        if self
-            .next_deadline()
-            .is_none_or(|deadline| deadline > now.monotonic_ms)
-        {
+        if self.next_deadline().is_none_or(|deadline| deadline > now.monotonic_ms) {
             return Vec::new();
         }
         let outcome = self.state.tick(now);
@@ -362,10 +334,7 @@ impl Runtime {
         } else if self.high_watermark >= self.end_offset {
             self.ready.extend(replies);
         } else {
-            self.pending
-                .entry(self.end_offset)
-                .or_default()
-                .extend(replies);
+            self.pending.entry(self.end_offset).or_default().extend(replies);
         }
     }
 
@@ -374,11 +343,7 @@ impl Runtime {
     /// The records last returned are in the log, which ends at `end_offset` now.
     pub fn appended(&mut self, end_offset: Offset) {
         assert!(self.is_appending, "appended {end_offset} without records");
-        assert!(
-            end_offset > self.end_offset,
-            "end offset {end_offset} after {}",
-            self.end_offset
-        );
+        assert!(end_offset > self.end_offset, "end offset {end_offset} after {}", self.end_offset);
         self.is_appending = false;
         self.end_offset = end_offset;
         let replies = std::mem::take(&mut self.staged);

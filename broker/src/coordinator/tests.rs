@@ -15,16 +15,9 @@ use wire::offset_commit::{
 };
 use wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 
-const NOW: Now = Now {
-    monotonic_ms: 1_000,
-    wall_ms: 1_700_000_000_000,
-};
-const CONTEXT: Context<'static> = Context {
-    api_version: 9,
-    client_id: "client",
-    client_host: "/127.0.0.1",
-    random: 7,
-};
+const NOW: Now = Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 };
+const CONTEXT: Context<'static> =
+    Context { api_version: 9, client_id: "client", client_host: "/127.0.0.1", random: 7 };
 
 fn commit(group: &'static str, offset: i64) -> OffsetCommitRequest<'static> {
     OffsetCommitRequest {
@@ -59,10 +52,7 @@ fn join() -> JoinGroupRequest<'static> {
         session_timeout_ms: 10_000,
         rebalance_timeout_ms: 60_000,
         protocol_type: "consumer".into(),
-        protocols: vec![JoinGroupRequestProtocol {
-            name: "range".into(),
-            ..Default::default()
-        }],
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }],
         ..Default::default()
     }
 }
@@ -102,16 +92,9 @@ fn code(error: ErrorCode) -> i64 {
 fn answers_wait_for_what_was_appended_before() {
     let mut runtime = active();
     assert!(submit(&mut runtime, Request::OffsetFetch(&fetch("g")), 1).is_empty());
-    assert_eq!(
-        replies(&mut runtime),
-        [(1, -1)],
-        "nothing is appended: at once"
-    );
+    assert_eq!(replies(&mut runtime), [(1, -1)], "nothing is appended: at once");
     for (to, end) in [(2, 1), (3, 2)] {
-        assert_eq!(
-            submit(&mut runtime, Request::OffsetCommit(&commit("g", end)), to).len(),
-            1
-        );
+        assert_eq!(submit(&mut runtime, Request::OffsetCommit(&commit("g", end)), to).len(), 1);
         runtime.appended(Offset(end));
         // A read sees what is appended, and says so when it is committed.
         assert!(submit(&mut runtime, Request::OffsetFetch(&fetch("g")), 10 + to).is_empty());
@@ -130,33 +113,18 @@ fn answers_wait_for_what_was_appended_before() {
 fn a_log_that_fails() {
     let mut runtime = active();
     // One waits for other members, one for the commit, one for the append.
-    let first = JoinGroupRequest {
-        group_instance_id: Some("a".into()),
-        ..join()
-    };
+    let first = JoinGroupRequest { group_instance_id: Some("a".into()), ..join() };
     assert_eq!(submit(&mut runtime, Request::JoinGroup(&first), 1).len(), 1);
     runtime.appended(Offset(1));
     runtime.committed(Offset(1));
-    assert_eq!(
-        submit(&mut runtime, Request::OffsetCommit(&commit("g", 5)), 2).len(),
-        1
-    );
+    assert_eq!(submit(&mut runtime, Request::OffsetCommit(&commit("g", 5)), 2).len(), 1);
     runtime.appended(Offset(2));
     assert!(submit(&mut runtime, Request::OffsetFetch(&fetch("g")), 3).is_empty());
-    assert_eq!(
-        submit(&mut runtime, Request::OffsetCommit(&commit("g", 6)), 4).len(),
-        1
-    );
+    assert_eq!(submit(&mut runtime, Request::OffsetCommit(&commit("g", 6)), 4).len(), 1);
     runtime.failed(ErrorCode::KafkaStorageError);
     let told = code(ErrorCode::NotCoordinator);
-    assert_eq!(
-        replies(&mut runtime),
-        [(2, told), (3, told), (4, told), (1, told)]
-    );
-    assert_eq!(
-        (runtime.status(), runtime.state().size()),
-        (Status::Failed, (0, 0))
-    );
+    assert_eq!(replies(&mut runtime), [(2, told), (3, told), (4, told), (1, told)]);
+    assert_eq!((runtime.status(), runtime.state().size()), (Status::Failed, (0, 0)));
     assert!(submit(&mut runtime, Request::OffsetFetch(&fetch("g")), 5).is_empty());
     assert_eq!(replies(&mut runtime), [(5, told)]);
     assert_eq!(runtime.next_deadline(), None);
@@ -166,44 +134,23 @@ fn a_log_that_fails() {
 #[test]
 fn errors_of_the_log_as_kafka_tells_them() {
     for (error, to_commit, to_fetch) in [
-        (
-            ErrorCode::NotLeaderOrFollower,
-            ErrorCode::NotCoordinator,
-            ErrorCode::NotCoordinator,
-        ),
-        (
-            ErrorCode::RequestTimedOut,
-            ErrorCode::CoordinatorNotAvailable,
-            ErrorCode::NotCoordinator,
-        ),
-        (
-            ErrorCode::MessageTooLarge,
-            ErrorCode::UnknownServerError,
-            ErrorCode::UnknownServerError,
-        ),
+        (ErrorCode::NotLeaderOrFollower, ErrorCode::NotCoordinator, ErrorCode::NotCoordinator),
+        (ErrorCode::RequestTimedOut, ErrorCode::CoordinatorNotAvailable, ErrorCode::NotCoordinator),
+        (ErrorCode::MessageTooLarge, ErrorCode::UnknownServerError, ErrorCode::UnknownServerError),
     ] {
         let mut runtime = active();
-        assert_eq!(
-            submit(&mut runtime, Request::OffsetCommit(&commit("g", 5)), 1).len(),
-            1
-        );
+        assert_eq!(submit(&mut runtime, Request::OffsetCommit(&commit("g", 5)), 1).len(), 1);
         runtime.appended(Offset(1));
         assert!(submit(&mut runtime, Request::OffsetFetch(&fetch("g")), 2).is_empty());
         runtime.failed(error);
-        assert_eq!(
-            replies(&mut runtime),
-            [(1, code(to_commit)), (2, code(to_fetch))]
-        );
+        assert_eq!(replies(&mut runtime), [(1, code(to_commit)), (2, code(to_fetch))]);
     }
 }
 
 #[test]
 fn while_it_loads() {
     let mut runtime = Runtime::new(Options::default());
-    let heartbeat = HeartbeatRequest {
-        group_id: "g".into(),
-        ..Default::default()
-    };
+    let heartbeat = HeartbeatRequest { group_id: "g".into(), ..Default::default() };
     for (to, request) in [
         (1, Request::OffsetCommit(&commit("g", 5))),
         (2, Request::OffsetFetch(&fetch("g"))),
@@ -213,16 +160,10 @@ fn while_it_loads() {
         assert!(submit(&mut runtime, request, to).is_empty());
     }
     let told = code(ErrorCode::CoordinatorLoadInProgress);
-    assert_eq!(
-        replies(&mut runtime),
-        [(1, told), (2, told), (3, told), (4, 0)]
-    );
+    assert_eq!(replies(&mut runtime), [(1, told), (2, told), (3, told), (4, 0)]);
     assert_eq!(runtime.next_deadline(), None);
     // Of a member that no group was looked for in, nothing is said.
-    let request = JoinGroupRequest {
-        member_id: "member".into(),
-        ..join()
-    };
+    let request = JoinGroupRequest { member_id: "member".into(), ..join() };
     assert!(submit(&mut runtime, Request::JoinGroup(&request), 5).is_empty());
     match runtime.next_reply() {
         Some((_, Response::JoinGroup(answer))) => assert_eq!(answer.member_id, ""),
@@ -233,41 +174,18 @@ fn while_it_loads() {
 #[test]
 fn timers_run_through_the_log() {
     let mut runtime = active();
-    let request = JoinGroupRequest {
-        group_instance_id: Some("a".into()),
-        ..join()
-    };
-    assert_eq!(
-        submit(&mut runtime, Request::JoinGroup(&request), 1).len(),
-        1
-    );
+    let request = JoinGroupRequest { group_instance_id: Some("a".into()), ..join() };
+    assert_eq!(submit(&mut runtime, Request::JoinGroup(&request), 1).len(), 1);
     runtime.appended(Offset(1));
     runtime.committed(Offset(1));
     let due = runtime.next_deadline().unwrap();
     assert_eq!(due, NOW.monotonic_ms + 3_000);
-    assert!(
-        runtime
-            .tick(Now {
-                monotonic_ms: due - 1,
-                ..NOW
-            })
-            .is_empty()
-    );
+    assert!(runtime.tick(Now { monotonic_ms: due - 1, ..NOW }).is_empty());
     assert_eq!(replies(&mut runtime), []);
-    assert!(
-        runtime
-            .tick(Now {
-                monotonic_ms: due,
-                ..NOW
-            })
-            .is_empty()
-    );
+    assert!(runtime.tick(Now { monotonic_ms: due, ..NOW }).is_empty());
     assert_eq!(replies(&mut runtime), [(1, 0)]);
     // Its session ends: a record, in a tick.
-    let records = runtime.tick(Now {
-        monotonic_ms: due + 10_000,
-        ..NOW
-    });
+    let records = runtime.tick(Now { monotonic_ms: due + 10_000, ..NOW });
     assert_eq!(records.len(), 1);
     runtime.appended(Offset(2));
 }
@@ -279,9 +197,7 @@ fn log(batches: Vec<Vec<u8>>) -> Vec<u8> {
     for mut batch in batches {
         let end = {
             record::set_base_offset(&mut batch, offset);
-            record::BatchView::parse_verified(&batch)
-                .unwrap()
-                .next_offset()
+            record::BatchView::parse_verified(&batch).unwrap().next_offset()
         };
         log.append(&mut batch);
         offset = end;
@@ -306,11 +222,7 @@ fn commits(count: i64) -> Vec<Record> {
     let mut runtime = active();
     let mut records = Vec::new();
     for offset in 0..count {
-        records.extend(submit(
-            &mut runtime,
-            Request::OffsetCommit(&commit("g", offset)),
-            1,
-        ));
+        records.extend(submit(&mut runtime, Request::OffsetCommit(&commit("g", offset)), 1));
         runtime.appended(Offset(offset + 1));
     }
     records
@@ -326,10 +238,7 @@ fn records_go_into_batches_and_come_back() {
         assert_eq!((offset_of(&mut runtime, "g"), runtime.skipped()), (49, 0));
     }
     assert!(
-        to_batches(&records, 1_000, Timestamp(7))
-            .unwrap()
-            .iter()
-            .all(|batch| batch.len() <= 1_000)
+        to_batches(&records, 1_000, Timestamp(7)).unwrap().iter().all(|batch| batch.len() <= 1_000)
     );
     assert_eq!(to_batches(&[], 1, Timestamp(7)).unwrap().len(), 0);
 }
@@ -339,20 +248,9 @@ fn logs_that_others_wrote() {
     let record = commits(8).pop().unwrap();
     let batch = |builder: BatchBuilder| {
         let mut builder = builder;
-        builder
-            .append(
-                Some(&record.key),
-                record.value.as_deref(),
-                Timestamp(7),
-                &[],
-            )
-            .unwrap();
-        builder
-            .append(None, Some(b"no key"), Timestamp(7), &[])
-            .unwrap();
-        builder
-            .append(Some(b"\0\x63"), Some(b"from the future"), Timestamp(7), &[])
-            .unwrap();
+        builder.append(Some(&record.key), record.value.as_deref(), Timestamp(7), &[]).unwrap();
+        builder.append(None, Some(b"no key"), Timestamp(7), &[]).unwrap();
+        builder.append(Some(b"\0\x63"), Some(b"from the future"), Timestamp(7), &[]).unwrap();
         builder.build().unwrap()
     };
     for codec in [
@@ -364,23 +262,15 @@ fn logs_that_others_wrote() {
     ] {
         let mut runtime =
             loaded(&log(vec![batch(BatchBuilder::new().compression(codec))])).unwrap();
-        assert_eq!(
-            (offset_of(&mut runtime, "g"), runtime.skipped()),
-            (7, 2),
-            "{codec:?}"
-        );
+        assert_eq!((offset_of(&mut runtime, "g"), runtime.skipped()), (7, 2), "{codec:?}");
     }
     // Offsets of a transaction count once it is committed.
     let producer = ProducerId(5);
-    for (marker, expected) in [
-        (Some(EndTxnMarker::Commit), 7),
-        (Some(EndTxnMarker::Abort), -1),
-        (None, -1),
-    ] {
+    for (marker, expected) in
+        [(Some(EndTxnMarker::Commit), 7), (Some(EndTxnMarker::Abort), -1), (None, -1)]
+    {
         let mut batches = vec![batch(
-            BatchBuilder::new()
-                .producer(producer, ProducerEpoch(0), 0)
-                .transactional(true),
+            BatchBuilder::new().producer(producer, ProducerEpoch(0), 0).transactional(true),
         )];
         batches.extend(marker.map(|marker| {
             let epoch = ProducerEpoch(0);
@@ -394,11 +284,7 @@ fn logs_that_others_wrote() {
                 Timestamp(7),
             )
         }));
-        assert_eq!(
-            offset_of(&mut loaded(&log(batches)).unwrap(), "g"),
-            expected,
-            "{marker:?}"
-        );
+        assert_eq!(offset_of(&mut loaded(&log(batches)).unwrap(), "g"), expected, "{marker:?}");
     }
 }
 
@@ -406,30 +292,13 @@ fn logs_that_others_wrote() {
 fn logs_that_cannot_be_read() {
     let good = log(to_batches(&commits(3), 100_000, Timestamp(7)).unwrap());
     assert!(loaded(&[]).is_ok());
-    assert!(matches!(
-        loaded(&good[..good.len() - 1]),
-        Err(LoadError::Batch { .. })
-    ));
+    assert!(matches!(loaded(&good[..good.len() - 1]), Err(LoadError::Batch { .. })));
     assert!(matches!(loaded(&[0; 100]), Err(LoadError::Batch { .. })));
     let mut builder = BatchBuilder::new();
     builder
-        .append(
-            Some(b"\0\x01\0\x01g\0\x01t\0\0\0\0"),
-            Some(b"\0\x09"),
-            Timestamp(7),
-            &[],
-        )
+        .append(Some(b"\0\x01\0\x01g\0\x01t\0\0\0\0"), Some(b"\0\x09"), Timestamp(7), &[])
         .unwrap();
     let bad = log(vec![builder.build().unwrap()]);
     let error = loaded(&bad).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LoadError::Record {
-                offset: Offset(0),
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LoadError::Record { offset: Offset(0), .. }), "{error}");
 }

@@ -95,11 +95,7 @@ impl Round {
             let may_give = usize::try_from(part.max_bytes).unwrap_or(0);
             Some(if has_more { given.max(may_give) } else { given })
         };
-        wanted
-            .iter()
-            .zip(&self.found)
-            .filter_map(of)
-            .fold(0, usize::saturating_add)
+        wanted.iter().zip(&self.found).filter_map(of).fold(0, usize::saturating_add)
     }
 
     /// Keeps what the request allows, in its order: `max_bytes`, or the one batch that may be larger.
@@ -137,11 +133,7 @@ impl Round {
             let core = core_of(part);
             match again.iter_mut().find(|a| a.core == core) {
                 Some(known) => known.places.push(place),
-                None => again.push_back(Again {
-                    core,
-                    places: vec![place],
-                    first,
-                }),
+                None => again.push_back(Again { core, places: vec![place], first }),
             }
         }
         again
@@ -224,17 +216,7 @@ impl Shard {
             return;
         }
         let wanted = wanted.clone();
-        self.tell(
-            core,
-            Message::FetchPart {
-                from,
-                id,
-                wanted,
-                places,
-                max_bytes,
-                at_least_one,
-            },
-        );
+        self.tell(core, Message::FetchPart { from, id, wanted, places, max_bytes, at_least_one });
     }
 
     /// What a core found.
@@ -267,18 +249,12 @@ impl Shard {
         }
         let planned = match op.round.again {
             Some(_) => None,
-            None => Some(
-                op.round
-                    .kept_back(&op.wanted, |w| self.home_of(&w.topic, w.partition).0),
-            ),
+            None => Some(op.round.kept_back(&op.wanted, |w| self.home_of(&w.topic, w.partition).0)),
         };
         let Some(op) = self.fetches.ops.get_mut(&id) else {
             return false;
         };
-        let again = op
-            .round
-            .again
-            .get_or_insert_with(|| planned.unwrap_or_default());
+        let again = op.round.again.get_or_insert_with(|| planned.unwrap_or_default());
         let Some(next) = again.pop_front() else {
             return false;
         };
@@ -463,10 +439,7 @@ impl Shard {
         // Somebody went on with the session meanwhile: what it was told is not known here
         // (`IncrementalFetchContext.updateAndGenerateResponseData`).
         if let Some(epoch) = op.next_epoch
-            && self
-                .fetch_sessions
-                .next_epoch(op.session_id)
-                .is_some_and(|next| next != epoch)
+            && self.fetch_sessions.next_epoch(op.session_id).is_some_and(|next| next != epoch)
         {
             let error = ErrorCode::InvalidFetchSessionEpoch;
             let response = FetchResponse {
@@ -596,10 +569,7 @@ impl Shard {
         {
             let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);
             let leader_id = self.settings.client_id_of(core);
-            data.current_leader = LeaderIdAndEpoch {
-                leader_id,
-                leader_epoch: found.leader_epoch,
-            };
+            data.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: found.leader_epoch };
             *tell_endpoints |= pending.version >= 16;
         }
         data

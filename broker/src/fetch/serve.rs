@@ -93,14 +93,7 @@ impl Shard {
         if reads == 0 {
             self.served(origin, found);
         } else {
-            self.fetches.serving.insert(
-                id,
-                Serving {
-                    origin,
-                    found,
-                    reads,
-                },
-            );
+            self.fetches.serving.insert(id, Serving { origin, found, reads });
         }
     }
 
@@ -131,9 +124,7 @@ impl Shard {
             ..Default::default()
         };
         if part.last_fetched_epoch >= 0 {
-            let end = self
-                .store
-                .end_of_epoch(slot, LeaderEpoch(part.last_fetched_epoch));
+            let end = self.store.end_of_epoch(slot, LeaderEpoch(part.last_fetched_epoch));
             match end {
                 Some((e, end)) if e.0 < part.last_fetched_epoch || end.0 < part.fetch_offset => {
                     fetched.diverging = Some((e.0, end.0));
@@ -178,10 +169,7 @@ impl Shard {
     /// without a look at any log (`KafkaApis.handleFetchRequest`).
     pub(crate) fn known(&self, part: &Wanted) -> Result<(TopicId, i32), ErrorCode> {
         let topic = match &part.topic {
-            TopicKey::Id(id) => self
-                .image
-                .topic_by_id(*id)
-                .ok_or(ErrorCode::UnknownTopicId)?,
+            TopicKey::Id(id) => self.image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId)?,
             TopicKey::Name(name) => {
                 let topic = self.image.topic(name);
                 topic.ok_or(ErrorCode::UnknownTopicOrPartition)?

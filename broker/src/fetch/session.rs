@@ -65,15 +65,8 @@ impl Session {
             return;
         }
         self.place.insert(key, self.next_place);
-        self.order.insert(
-            self.next_place,
-            Entry {
-                wanted,
-                high_watermark: -1,
-                log_start: -1,
-                error: 0,
-            },
-        );
+        self.order
+            .insert(self.next_place, Entry { wanted, high_watermark: -1, log_start: -1, error: 0 });
         self.next_place += 1;
     }
 
@@ -124,11 +117,7 @@ pub struct FetchSessions {
 
 impl FetchSessions {
     pub fn new(sessions_max: usize) -> Self {
-        Self {
-            sessions: HashMap::default(),
-            sessions_max,
-            evictions: 0,
-        }
+        Self { sessions: HashMap::default(), sessions_max, evictions: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -158,21 +147,11 @@ impl FetchSessions {
             if id != 0 {
                 self.sessions.remove(&id);
             }
-            let session_id = if epoch == FINAL_EPOCH {
-                0
-            } else {
-                self.create(by_id, &wanted, now, random)
-            };
-            return Ok(Opened {
-                session_id,
-                next_epoch: None,
-                wanted,
-            });
+            let session_id =
+                if epoch == FINAL_EPOCH { 0 } else { self.create(by_id, &wanted, now, random) };
+            return Ok(Opened { session_id, next_epoch: None, wanted });
         }
-        let session = self
-            .sessions
-            .get_mut(&id)
-            .ok_or(Refused::SessionIdNotFound)?;
+        let session = self.sessions.get_mut(&id).ok_or(Refused::SessionIdNotFound)?;
         if session.next_epoch != epoch {
             return Err(Refused::InvalidSessionEpoch);
         }
@@ -188,20 +167,12 @@ impl FetchSessions {
         // Nothing is left to remember (`FetchManager.newContext`).
         if session.order.is_empty() {
             self.sessions.remove(&id);
-            return Ok(Opened {
-                session_id: 0,
-                next_epoch: None,
-                wanted,
-            });
+            return Ok(Opened { session_id: 0, next_epoch: None, wanted });
         }
         session.next_epoch = epoch.checked_add(1).unwrap_or(1);
         session.used = now;
         let wanted = session.order.values().map(|e| e.wanted.clone()).collect();
-        Ok(Opened {
-            session_id: id,
-            next_epoch: Some(session.next_epoch),
-            wanted,
-        })
+        Ok(Opened { session_id: id, next_epoch: Some(session.next_epoch), wanted })
     }
 
     fn create(&mut self, by_id: bool, wanted: &[Wanted], now: Instant, random: u64) -> i32 {
@@ -301,13 +272,7 @@ mod tests {
     }
 
     fn news(high_watermark: i64, has_records: bool) -> News {
-        News {
-            error: 0,
-            high_watermark,
-            log_start: 0,
-            has_records,
-            must_tell: false,
-        }
+        News { error: 0, high_watermark, log_start: 0, has_records, must_tell: false }
     }
 
     #[test]
@@ -315,19 +280,9 @@ mod tests {
         let mut sessions = FetchSessions::new(2);
         let now = Instant(0);
         let first = sessions
-            .open(
-                (0, 0),
-                false,
-                vec![wanted("t", 0, 5), wanted("t", 1, 6)],
-                vec![],
-                now,
-                77,
-            )
+            .open((0, 0), false, vec![wanted("t", 0, 5), wanted("t", 1, 6)], vec![], now, 77)
             .unwrap();
-        assert_eq!(
-            (first.session_id, first.next_epoch, first.wanted.len()),
-            (77, None, 2)
-        );
+        assert_eq!((first.session_id, first.next_epoch, first.wanted.len()), (77, None, 2));
         let t = TopicKey::Name("t".into());
         assert!(
             sessions.tell(77, false, &t, 0, news(5, false)),
@@ -335,28 +290,12 @@ mod tests {
         );
         assert!(sessions.tell(77, false, &t, 1, news(9, true)));
 
-        let next = sessions
-            .open((77, 1), false, vec![wanted("t", 1, 9)], vec![], now, 0)
-            .unwrap();
-        assert_eq!(
-            (next.next_epoch, sessions.next_epoch(77)),
-            (Some(2), Some(2))
-        );
-        let served: Vec<_> = next
-            .wanted
-            .iter()
-            .map(|w| (w.partition, w.fetch_offset))
-            .collect();
-        assert_eq!(
-            served,
-            [(0, 5), (1, 9)],
-            "what was served goes behind what was not"
-        );
+        let next = sessions.open((77, 1), false, vec![wanted("t", 1, 9)], vec![], now, 0).unwrap();
+        assert_eq!((next.next_epoch, sessions.next_epoch(77)), (Some(2), Some(2)));
+        let served: Vec<_> = next.wanted.iter().map(|w| (w.partition, w.fetch_offset)).collect();
+        assert_eq!(served, [(0, 5), (1, 9)], "what was served goes behind what was not");
         assert!(!sessions.tell(77, true, &t, 0, news(5, false)), "no news");
-        assert!(
-            sessions.tell(77, true, &t, 1, news(10, false)),
-            "the high watermark moved"
-        );
+        assert!(sessions.tell(77, true, &t, 1, news(10, false)), "the high watermark moved");
 
         assert_eq!(
             sessions.open((77, 1), false, vec![], vec![], now, 0),
@@ -371,13 +310,9 @@ mod tests {
             Err(Refused::SessionIdNotFound)
         );
 
-        let less = sessions
-            .open((77, 2), false, vec![], vec![(t.clone(), 0)], now, 0)
-            .unwrap();
+        let less = sessions.open((77, 2), false, vec![], vec![(t.clone(), 0)], now, 0).unwrap();
         assert_eq!(less.wanted.len(), 1);
-        let last = sessions
-            .open((77, -1), false, vec![wanted("t", 0, 0)], vec![], now, 0)
-            .unwrap();
+        let last = sessions.open((77, -1), false, vec![wanted("t", 0, 0)], vec![], now, 0).unwrap();
         assert_eq!((last.session_id, last.next_epoch), (0, None));
         assert!(sessions.is_empty(), "the final epoch closes the session");
     }
@@ -386,9 +321,7 @@ mod tests {
     fn a_full_table_answers_without_a_session_until_one_is_idle() {
         let mut sessions = FetchSessions::new(1);
         let open = |s: &mut FetchSessions, now, random| {
-            s.open((0, 0), false, vec![wanted("t", 0, 0)], vec![], now, random)
-                .unwrap()
-                .session_id
+            s.open((0, 0), false, vec![wanted("t", 0, 0)], vec![], now, random).unwrap().session_id
         };
         assert_eq!(open(&mut sessions, Instant(0), 1), 1);
         assert_eq!(open(&mut sessions, Instant(0), 2), 0);

@@ -36,12 +36,8 @@ pub enum GroupState {
 }
 
 impl GroupState {
-    pub const ALL: [Self; 4] = [
-        Self::Empty,
-        Self::PreparingRebalance,
-        Self::CompletingRebalance,
-        Self::Stable,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Empty, Self::PreparingRebalance, Self::CompletingRebalance, Self::Stable];
 
     /// As Kafka's tools show it.
     pub const fn name(self) -> &'static str {
@@ -56,13 +52,9 @@ impl GroupState {
     const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (
-                Self::Empty | Self::CompletingRebalance | Self::Stable,
-                Self::PreparingRebalance
-            ) | (
-                Self::PreparingRebalance,
-                Self::Empty | Self::CompletingRebalance
-            ) | (Self::CompletingRebalance, Self::Stable)
+            (Self::Empty | Self::CompletingRebalance | Self::Stable, Self::PreparingRebalance)
+                | (Self::PreparingRebalance, Self::Empty | Self::CompletingRebalance)
+                | (Self::CompletingRebalance, Self::Stable)
         )
     }
 }
@@ -180,10 +172,7 @@ impl Classic {
 
     /// The group waits for its slowest member.
     pub(super) fn rebalance_timeout_ms(&self) -> i32 {
-        self.members()
-            .map(|member| member.rebalance_timeout_ms)
-            .max()
-            .unwrap_or(0)
+        self.members().map(|member| member.rebalance_timeout_ms).max().unwrap_or(0)
     }
 
     pub(super) fn uses_consumer_protocol(&self) -> bool {
@@ -217,11 +206,7 @@ impl Classic {
                 Some(_) => {}
             }
         }
-        if self.members.contains_key(id) {
-            Ok(())
-        } else {
-            Err(ErrorCode::UnknownMemberId)
-        }
+        if self.members.contains_key(id) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
     }
 
     // ---- agreement
@@ -232,9 +217,7 @@ impl Classic {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols
-                .iter()
-                .any(|protocol| self.all_support(&protocol.name))
+            && protocols.iter().any(|protocol| self.all_support(&protocol.name))
     }
 
     fn all_support(&self, protocol: &str) -> bool {
@@ -246,10 +229,8 @@ impl Classic {
     pub(super) fn select_protocol(&self) -> Arc<str> {
         let mut votes: Vec<(&Arc<str>, usize)> = Vec::new();
         for member in self.members() {
-            let Some(vote) = member
-                .protocols
-                .iter()
-                .find(|protocol| self.all_support(&protocol.name))
+            let Some(vote) =
+                member.protocols.iter().find(|protocol| self.all_support(&protocol.name))
             else {
                 continue;
             };
@@ -286,9 +267,7 @@ impl Classic {
         let mut all = BTreeSet::new();
         for member in self.members() {
             all.extend(
-                subscription::topics(member.metadata(protocol)?)?
-                    .into_iter()
-                    .map(Box::from),
+                subscription::topics(member.metadata(protocol)?)?.into_iter().map(Box::from),
             );
         }
         Some(all)
@@ -299,11 +278,7 @@ impl Classic {
     /// # Panics
     /// The picture above has no such arrow.
     pub(super) fn transition_to(&mut self, next: GroupState, now_ms: i64) {
-        assert!(
-            self.state.may_become(next),
-            "a group cannot go from {:?} to {next:?}",
-            self.state
-        );
+        assert!(self.state.may_become(next), "a group cannot go from {:?} to {next:?}", self.state);
         self.state = next;
         self.state_since_ms = Some(now_ms);
     }
@@ -319,13 +294,9 @@ impl Classic {
             "a member of another protocol type"
         );
         if let Some(instance_id) = &member.instance_id {
-            let before = self
-                .static_members
-                .insert(Arc::clone(instance_id), Arc::clone(&member.id));
-            assert_eq!(
-                before, None,
-                "instance id {instance_id:?} is in the group already"
-            );
+            let before =
+                self.static_members.insert(Arc::clone(instance_id), Arc::clone(&member.id));
+            assert_eq!(before, None, "instance id {instance_id:?} is in the group already");
         }
         if self.leader.is_none() {
             self.leader = Some(Arc::clone(&member.id));
@@ -361,10 +332,7 @@ impl Classic {
 
     fn count(&mut self, member: &Member) {
         for protocol in &member.protocols {
-            *self
-                .supported
-                .entry(Arc::clone(&protocol.name))
-                .or_default() += 1;
+            *self.supported.entry(Arc::clone(&protocol.name)).or_default() += 1;
         }
         self.awaiting_join += usize::from(member.awaiting_join.is_some());
         self.member_bytes += member.bytes();
@@ -507,15 +475,10 @@ impl Classic {
     /// # Panics
     /// It does not.
     pub(super) fn check(&self) {
-        let awaiting = self
-            .members()
-            .filter(|member| member.awaiting_join.is_some())
-            .count();
+        let awaiting = self.members().filter(|member| member.awaiting_join.is_some()).count();
         assert_eq!(awaiting, self.awaiting_join, "members in a join");
         assert!(
-            self.members
-                .values()
-                .all(|m| m.awaiting_join.is_none() || m.awaiting_sync.is_none()),
+            self.members.values().all(|m| m.awaiting_join.is_none() || m.awaiting_sync.is_none()),
             "{self:?}"
         );
         assert!(
@@ -523,10 +486,7 @@ impl Classic {
             "a join waits in {:?}",
             self.state
         );
-        let syncing = self
-            .members()
-            .filter(|member| member.awaiting_sync.is_some())
-            .count();
+        let syncing = self.members().filter(|member| member.awaiting_sync.is_some()).count();
         assert!(
             syncing == 0 || self.is(GroupState::CompletingRebalance),
             "a sync waits in {:?}",
@@ -543,21 +503,15 @@ impl Classic {
             self.leader
         );
         assert!(
-            self.pending_sync
-                .iter()
-                .all(|id| self.members.contains_key(id)),
+            self.pending_sync.iter().all(|id| self.members.contains_key(id)),
             "a sync of nobody is awaited"
         );
         assert!(
-            self.pending_join
-                .iter()
-                .all(|id| !self.members.contains_key(id)),
+            self.pending_join.iter().all(|id| !self.members.contains_key(id)),
             "a member is yet to join"
         );
         assert!(self.static_members.iter().all(|(instance, id)| {
-            self.members
-                .get(id)
-                .is_some_and(|member| member.instance_id.as_ref() == Some(instance))
+            self.members.get(id).is_some_and(|member| member.instance_id.as_ref() == Some(instance))
         }));
         let pending: usize = self.pending_join.iter().map(|id| pending_bytes(id)).sum();
         assert_eq!(self.pending_bytes, pending, "bytes of ids given out");
@@ -566,16 +520,10 @@ impl Classic {
             self.members().map(Member::bytes).sum::<usize>(),
             "bytes of members"
         );
-        if matches!(
-            self.state,
-            GroupState::CompletingRebalance | GroupState::Stable
-        ) {
+        if matches!(self.state, GroupState::CompletingRebalance | GroupState::Stable) {
             assert!(!self.members.is_empty(), "{:?} without members", self.state);
             let protocol = self.protocol_name.as_deref().unwrap_or_default();
-            assert!(
-                self.all_support(protocol),
-                "not all members can run {protocol:?}"
-            );
+            assert!(self.all_support(protocol), "not all members can run {protocol:?}");
         }
         if self.is(GroupState::Empty) {
             assert!(self.members.is_empty(), "Empty with members");

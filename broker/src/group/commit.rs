@@ -87,10 +87,7 @@ pub(super) fn process(
         topics
     });
     let topics = topics.unwrap_or_default();
-    Response::OffsetCommit(OffsetCommitResponse {
-        topics,
-        ..Default::default()
-    })
+    Response::OffsetCommit(OffsetCommitResponse { topics, ..Default::default() })
 }
 
 /// Whether the caller may commit; makes the group where it need not exist.
@@ -108,13 +105,11 @@ fn check(
         if request.generation_id_or_member_epoch < 0 {
             return coordinator.create(&request.group_id, now);
         }
-        return Err(
-            if versions::commit_names_unknown_group(context.api_version) {
-                ErrorCode::GroupIdNotFound
-            } else {
-                ErrorCode::IllegalGeneration
-            },
-        );
+        return Err(if versions::commit_names_unknown_group(context.api_version) {
+            ErrorCode::GroupIdNotFound
+        } else {
+            ErrorCode::IllegalGeneration
+        });
     };
     check_member(group, request)
 }

@@ -37,8 +37,7 @@ pub(super) fn delete(coordinator: &mut Coordinator, id: &str, out: &mut Outcome)
     };
     for (topic, partitions) in group.offsets.topics() {
         for partition in partitions.keys() {
-            out.records
-                .push(records::offset_tombstone(id, topic, *partition));
+            out.records.push(records::offset_tombstone(id, topic, *partition));
         }
     }
     out.records.push(records::group(id, None));

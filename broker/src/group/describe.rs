@@ -21,11 +21,7 @@ impl Coordinator {
     /// A group without its members, and how these are.
     pub fn describe<'a>(&'a self, id: &'a str, version: i16) -> (DescribedGroup<'a>, Membership) {
         let Some(group) = self.groups.get(id) else {
-            let nobody = Membership {
-                state: "",
-                generation: 0,
-                members: 0,
-            };
+            let nobody = Membership { state: "", generation: 0, members: 0 };
             return (unknown(id, version), nobody);
         };
         let classic = &group.classic;
@@ -99,10 +95,7 @@ fn unknown(id: &str, version: i16) -> DescribedGroup<'_> {
     }
     DescribedGroup {
         error_code: ErrorCode::GroupIdNotFound.into(),
-        error_message: Some(Cow::Owned(format!(
-            "Group {} not found.",
-            crate::answer::shown(id)
-        ))),
+        error_message: Some(Cow::Owned(format!("Group {} not found.", crate::answer::shown(id)))),
         ..group
     }
 }

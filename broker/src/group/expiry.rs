@@ -31,8 +31,7 @@ pub(super) fn run(coordinator: &mut Coordinator, now: Now, out: &mut Outcome) {
         }
     }
     let next = if coordinator.to_expire.is_empty() {
-        now.monotonic_ms
-            .saturating_add(coordinator.options.offsets_retention_check_ms)
+        now.monotonic_ms.saturating_add(coordinator.options.offsets_retention_check_ms)
     } else {
         now.monotonic_ms
     };
@@ -83,9 +82,7 @@ fn expire_group(coordinator: &mut Coordinator, id: &Arc<str>, now: Now, out: &mu
         }
         for (topic, partition) in expired {
             group.offsets.remove(&topic, partition);
-            turn.out
-                .records
-                .push(records::offset_tombstone(id, &topic, partition));
+            turn.out.records.push(records::offset_tombstone(id, &topic, partition));
         }
         group.offsets.is_empty()
     });

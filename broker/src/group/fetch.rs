@@ -46,10 +46,7 @@ impl Coordinator {
         let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         let group = self.groups.get(group);
         let topics = group.map(|group| group.offsets.topics_from(from));
-        topics
-            .into_iter()
-            .flatten()
-            .map(|(name, partitions)| (name, partitions.len()))
+        topics.into_iter().flatten().map(|(name, partitions)| (name, partitions.len()))
     }
 
     /// What a group committed for a topic, by partition: those behind one, or all.
@@ -63,10 +60,7 @@ impl Coordinator {
         let group = self.groups.get(group);
         let partitions = group.and_then(|group| group.offsets.topic(topic));
         let commits = partitions.map(|partitions| partitions.range((from, Bound::Unbounded)));
-        commits
-            .into_iter()
-            .flatten()
-            .map(|(partition, commit)| answer(*partition, commit))
+        commits.into_iter().flatten().map(|(partition, commit)| answer(*partition, commit))
     }
 }
 
@@ -82,9 +76,7 @@ pub(super) fn process(
             .map(|(name, _)| OffsetFetchResponseTopics {
                 name: Cow::Borrowed(name),
                 topic_id: Uuid::default(),
-                partitions: coordinator
-                    .committed_partitions(group, name, None)
-                    .collect(),
+                partitions: coordinator.committed_partitions(group, name, None).collect(),
             })
             .collect(),
         Some(topics) => topics

@@ -27,17 +27,10 @@ pub(super) fn process(
                 }
                 let preparing = classic.is(PreparingRebalance);
                 turn.renew_session(&request.member_id);
-                if preparing {
-                    ErrorCode::RebalanceInProgress
-                } else {
-                    ErrorCode::None
-                }
+                if preparing { ErrorCode::RebalanceInProgress } else { ErrorCode::None }
             })
             .unwrap_or(ErrorCode::UnknownMemberId),
         Err(error) => error,
     };
-    Response::Heartbeat(HeartbeatResponse {
-        error_code: error.into(),
-        ..Default::default()
-    })
+    Response::Heartbeat(HeartbeatResponse { error_code: error.into(), ..Default::default() })
 }

@@ -25,18 +25,11 @@ pub(super) fn process(
 ) {
     let is_new = !coordinator.groups.contains_key(&*request.group_id);
     if let Err(error) = check(coordinator, request, is_new, now) {
-        out.reply(
-            reply_to,
-            Response::JoinGroup(join_error(&request.member_id, error)),
-        );
+        out.reply(reply_to, Response::JoinGroup(join_error(&request.member_id, error)));
         return;
     }
-    let join = Join {
-        request,
-        context,
-        reply_to,
-        protocols: member::protocols(&request.protocols),
-    };
+    let join =
+        Join { request, context, reply_to, protocols: member::protocols(&request.protocols) };
     coordinator.turn(&request.group_id, now, out, |turn| {
         let since_ms = turn.group.classic.state_since_ms;
         join.run(turn);
@@ -80,11 +73,7 @@ impl Join<'_> {
             turn.remove_member(id);
             return self.refuse(turn, "", ErrorCode::GroupMaxSizeReached);
         }
-        if !turn
-            .group
-            .classic
-            .supports(&self.request.protocol_type, &self.protocols)
-        {
+        if !turn.group.classic.supports(&self.request.protocol_type, &self.protocols) {
             return self.refuse(turn, id, ErrorCode::InconsistentGroupProtocol);
         }
         if self.need(turn) > turn.room {
@@ -154,10 +143,7 @@ impl Join<'_> {
         let bits = random & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62;
         let hex = format!("{bits:032x}");
         let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
-        let uuid: Vec<&str> = parts
-            .iter()
-            .filter_map(|(from, to)| hex.get(*from..*to))
-            .collect();
+        let uuid: Vec<&str> = parts.iter().filter_map(|(from, to)| hex.get(*from..*to)).collect();
         format!("{}-{}", &prefix[..end], uuid.join("-")).into()
     }
 
@@ -175,8 +161,7 @@ impl Join<'_> {
             return self.add(turn, new_id);
         }
         let deadline = turn.now.after(self.request.session_timeout_ms);
-        turn.timers
-            .schedule(turn.group.session_timer(&new_id), deadline);
+        turn.timers.schedule(turn.group.session_timer(&new_id), deadline);
         turn.group.classic.add_pending(Arc::clone(&new_id));
         self.refuse(turn, &new_id, ErrorCode::MemberIdRequired);
     }
@@ -211,8 +196,7 @@ impl Join<'_> {
         // It cannot heartbeat before it knows its id, and its client may be gone: clients that time
         // out and try again would leave a member each. So the join itself has a limit.
         let deadline = turn.now.after(turn.options.new_member_join_timeout_ms);
-        turn.timers
-            .schedule(turn.group.session_timer(&id), deadline);
+        turn.timers.schedule(turn.group.session_timer(&id), deadline);
         turn.prepare_or_complete();
     }
 
@@ -226,10 +210,7 @@ impl Join<'_> {
     ) {
         let old_leader = turn.group.classic.leader.clone();
         turn.timers.cancel(&turn.group.session_timer(old_id));
-        let old = turn
-            .group
-            .classic
-            .replace_static(instance_id, old_id, Arc::clone(&new_id));
+        let old = turn.group.classic.replace_static(instance_id, old_id, Arc::clone(&new_id));
         // There may be two clients with the instance id: the older one must stop.
         turn.release(&old, old_id, ErrorCode::FencedInstanceId);
         turn.renew_session(&new_id);
@@ -269,18 +250,11 @@ impl Join<'_> {
         let answer = turn.joined(id);
         if versions::join_can_skip_assignment(self.context.api_version) {
             let skip_assignment = turn.group.classic.is_leader(id);
-            return JoinGroupResponse {
-                skip_assignment,
-                ..answer
-            };
+            return JoinGroupResponse { skip_assignment, ..answer };
         }
         // Before KIP-814 a leader would assign; so it is told of the leader that it was, and follows.
         let leader = Cow::Owned(old_leader.unwrap_or_default().to_owned());
-        JoinGroupResponse {
-            leader,
-            members: Vec::new(),
-            ..answer
-        }
+        JoinGroupResponse { leader, members: Vec::new(), ..answer }
     }
 
     // ---- with a member id
@@ -297,9 +271,7 @@ impl Join<'_> {
         if let Err(error) = classic.check_member(id, instance_id) {
             return self.refuse(turn, id, error);
         }
-        let is_same = classic
-            .member(id)
-            .is_some_and(|member| member.matches(&self.protocols));
+        let is_same = classic.member(id).is_some_and(|member| member.matches(&self.protocols));
         let rejoins = match classic.state {
             PreparingRebalance => true,
             // It did not get the answer: here it is again.

@@ -25,20 +25,14 @@ pub(super) fn process(
     let leaving: &[MemberIdentity<'_>] = if versions::leave_is_batched(version) {
         &request.members
     } else {
-        one = [MemberIdentity {
-            member_id: Cow::Borrowed(&request.member_id),
-            ..Default::default()
-        }];
+        one =
+            [MemberIdentity { member_id: Cow::Borrowed(&request.member_id), ..Default::default() }];
         &one
     };
-    let members = coordinator
-        .turn(&request.group_id, now, out, |turn| leave(turn, leaving))
-        .unwrap_or_else(|| {
-            leaving
-                .iter()
-                .map(|member| answer(member, ErrorCode::UnknownMemberId))
-                .collect()
-        });
+    let members =
+        coordinator.turn(&request.group_id, now, out, |turn| leave(turn, leaving)).unwrap_or_else(
+            || leaving.iter().map(|member| answer(member, ErrorCode::UnknownMemberId)).collect(),
+        );
     Response::LeaveGroup(leave_response(version, ErrorCode::None, members))
 }
 
@@ -73,9 +67,8 @@ fn remove(turn: &mut Turn<'_>, member: &MemberIdentity<'_>) -> Result<(), ErrorC
     let instance_id = member.group_instance_id.as_deref();
     if member.member_id.is_empty() {
         // An administrator names the instance only.
-        let current = instance_id
-            .and_then(|instance_id| classic.static_member(instance_id))
-            .cloned();
+        let current =
+            instance_id.and_then(|instance_id| classic.static_member(instance_id)).cloned();
         turn.remove_member(&current.ok_or(ErrorCode::UnknownMemberId)?);
         return Ok(());
     }

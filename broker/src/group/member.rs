@@ -25,9 +25,7 @@ pub(super) fn protocols(request: &[JoinGroupRequestProtocol<'_>]) -> Vec<Protoco
 
 /// Memory held by them, about.
 pub(super) fn protocols_bytes(protocols: &[Protocol]) -> usize {
-    let each = protocols
-        .iter()
-        .map(|p| 64 + p.name.len() + p.metadata.len());
+    let each = protocols.iter().map(|p| 64 + p.name.len() + p.metadata.len());
     each.sum()
 }
 
@@ -55,10 +53,7 @@ pub(super) struct Member {
 impl Member {
     /// What the member says under `protocol`.
     pub(super) fn metadata(&self, protocol: &str) -> Option<&Arc<[u8]>> {
-        self.protocols
-            .iter()
-            .find(|known| *known.name == *protocol)
-            .map(|known| &known.metadata)
+        self.protocols.iter().find(|known| *known.name == *protocol).map(|known| &known.metadata)
     }
 
     /// Whether it joins with what the coordinator knows of it already.

@@ -43,20 +43,12 @@ impl Coordinator {
                 Some(last) if *last.topic == *topic => last.topic.clone(),
                 _ => topic.into(),
             };
-            offsets.push(CommittedOffset {
-                topic,
-                partition,
-                offset: commit.offset,
-            });
+            offsets.push(CommittedOffset { topic, partition, offset: commit.offset });
         }
         *behind = match (commits.next(), offsets.last()) {
             (Some(_), Some(last)) => Some((Box::from(&*last.topic), last.partition)),
             _ => None,
         };
-        Some(GroupNumbers {
-            id: Arc::clone(&group.id),
-            members: group.classic.len(),
-            offsets,
-        })
+        Some(GroupNumbers { id: Arc::clone(&group.id), members: group.classic.len(), offsets })
     }
 }

@@ -106,9 +106,7 @@ impl Offsets {
     }
 
     pub(super) fn topics(&self) -> impl Iterator<Item = (&str, &TopicOffsets)> {
-        self.topics
-            .iter()
-            .map(|(topic, partitions)| (&**topic, partitions))
+        self.topics.iter().map(|(topic, partitions)| (&**topic, partitions))
     }
 
     /// By name.
@@ -159,17 +157,15 @@ impl Offsets {
         let topic = behind.map(|(topic, _)| topic.clone());
         let from = topic.clone().map_or(Unbounded, Included);
         let partition = behind.map(|(_, partition)| *partition);
-        self.topics
-            .range::<Box<str>, _>((from, Unbounded))
-            .flat_map(move |(name, partitions)| {
-                let from = match partition {
-                    Some(partition) if topic.as_ref() == Some(name) => Excluded(partition),
-                    _ => Unbounded,
-                };
-                partitions
-                    .range((from, Unbounded))
-                    .map(move |(partition, commit)| (&**name, *partition, commit))
-            })
+        self.topics.range::<Box<str>, _>((from, Unbounded)).flat_map(move |(name, partitions)| {
+            let from = match partition {
+                Some(partition) if topic.as_ref() == Some(name) => Excluded(partition),
+                _ => Unbounded,
+            };
+            partitions
+                .range((from, Unbounded))
+                .map(move |(partition, commit)| (&**name, *partition, commit))
+        })
     }
 
     pub(super) fn check(&self) {
@@ -182,9 +178,7 @@ impl Offsets {
             .sum();
         assert_eq!(self.bytes, bytes, "bytes of offsets");
         assert!(
-            self.topics
-                .values()
-                .all(|partitions| !partitions.is_empty()),
+            self.topics.values().all(|partitions| !partitions.is_empty()),
             "a topic without offsets"
         );
     }

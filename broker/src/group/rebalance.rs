@@ -47,11 +47,7 @@ impl Turn<'_> {
     /// The present generation, as a member that has joined it is told.
     pub(super) fn joined(&self, member_id: &str) -> JoinGroupResponse<'static> {
         let classic = &self.group.classic;
-        let members = if classic.is_leader(member_id) {
-            self.all_members()
-        } else {
-            Vec::new()
-        };
+        let members = if classic.is_leader(member_id) { self.all_members() } else { Vec::new() };
         JoinGroupResponse {
             error_code: ErrorCode::None.into(),
             generation_id: classic.generation,
@@ -72,9 +68,7 @@ impl Turn<'_> {
             member_id: owned(&member.id),
             group_instance_id: member.instance_id.as_deref().map(owned),
             metadata: Cow::Owned(
-                member
-                    .metadata(protocol)
-                    .map_or_else(Vec::new, |bytes| bytes.to_vec()),
+                member.metadata(protocol).map_or_else(Vec::new, |bytes| bytes.to_vec()),
             ),
         });
         members.collect()
@@ -83,24 +77,17 @@ impl Turn<'_> {
     /// Leaves the member waiting for the group. A join that it waits in already was given up by its
     /// client: it is told to join again.
     pub(super) fn park_join(&mut self, member_id: &str, reply_to: ReplyTo) {
-        let before = self
-            .group
-            .classic
-            .update(member_id, |member| member.awaiting_join.replace(reply_to));
+        let before =
+            self.group.classic.update(member_id, |member| member.awaiting_join.replace(reply_to));
         if let Some(Some(before)) = before {
-            self.reply_join(
-                before,
-                join_error(member_id, ErrorCode::RebalanceInProgress),
-            );
+            self.reply_join(before, join_error(member_id, ErrorCode::RebalanceInProgress));
         }
     }
 
     /// The same for SyncGroup.
     pub(super) fn park_sync(&mut self, member_id: &str, reply_to: ReplyTo) {
-        let before = self
-            .group
-            .classic
-            .update(member_id, |member| member.awaiting_sync.replace(reply_to));
+        let before =
+            self.group.classic.update(member_id, |member| member.awaiting_sync.replace(reply_to));
         if let Some(Some(before)) = before {
             self.reply_sync(before, sync_error(ErrorCode::RebalanceInProgress));
         }
@@ -112,16 +99,14 @@ impl Turn<'_> {
     pub(super) fn renew_session(&mut self, member_id: &str) {
         if let Some(member) = self.group.classic.member(member_id) {
             let deadline = self.now.after(member.session_timeout_ms);
-            self.timers
-                .schedule(self.group.session_timer(&member.id), deadline);
+            self.timers.schedule(self.group.session_timer(&member.id), deadline);
         }
     }
 
     /// Takes out a member, or an id that was given out, with its timer. What it waits in is answered
     /// with UNKNOWN_MEMBER_ID, so that a client that is alive joins anew.
     pub(super) fn remove_member(&mut self, member_id: &str) {
-        self.timers
-            .cancel(&self.group.session_timer(&member_id.into()));
+        self.timers.cancel(&self.group.session_timer(&member_id.into()));
         if let Some(member) = self.group.classic.remove(member_id) {
             self.release(&member, "", ErrorCode::UnknownMemberId);
         }
@@ -145,9 +130,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn persist_value(&mut self, value: Vec<u8>) {
-        self.out
-            .records
-            .push(records::group(&self.group.id, Some(value.clone())));
+        self.out.records.push(records::group(&self.group.id, Some(value.clone())));
         self.group.persisted = Some(value);
     }
 
@@ -176,22 +159,15 @@ impl Turn<'_> {
         self.group.classic.clear_pending_syncs();
         self.timers.cancel(&self.group.sync_timer());
         let was_empty = self.group.classic.is(Empty);
-        self.group
-            .classic
-            .transition_to(PreparingRebalance, self.now.wall_ms);
+        self.group.classic.transition_to(PreparingRebalance, self.now.wall_ms);
         if was_empty {
             // The first members of a group come one after the other: wait for more, and for more still
             // as long as they come, up to the rebalance timeout.
             let delay_ms = self.options.initial_rebalance_delay_ms;
-            let remaining_ms = self
-                .group
-                .classic
-                .rebalance_timeout_ms()
-                .saturating_sub(delay_ms)
-                .max(0);
+            let remaining_ms =
+                self.group.classic.rebalance_timeout_ms().saturating_sub(delay_ms).max(0);
             self.group.classic.initial_delay = Some((delay_ms, remaining_ms));
-            self.timers
-                .schedule(self.group.join_timer(), self.now.after(delay_ms));
+            self.timers.schedule(self.group.join_timer(), self.now.after(delay_ms));
         } else if self.group.classic.all_joined() {
             self.complete_join();
         } else {
@@ -231,11 +207,7 @@ impl Turn<'_> {
         self.group.classic.new_member_added = false;
         if !self.group.classic.elect_joined_leader() && self.group.classic.len() > 0 {
             // Only static members, all of them away: their sessions decide. A member may have named a timeout of nothing.
-            let again_ms = self
-                .group
-                .classic
-                .rebalance_timeout_ms()
-                .max(ALL_AWAY_MS_MIN);
+            let again_ms = self.group.classic.rebalance_timeout_ms().max(ALL_AWAY_MS_MIN);
             let deadline = self.now.after(again_ms);
             self.timers.schedule(self.group.join_timer(), deadline);
             return;
@@ -243,31 +215,20 @@ impl Turn<'_> {
         self.group.classic.next_generation(self.now.wall_ms);
         let generation = self.group.classic.generation;
         let (group, members) = (&*self.group.id, self.group.classic.len());
-        tracing::info!(
-            group,
-            generation,
-            members,
-            "rebalance: all members have joined"
-        );
+        tracing::info!(group, generation, members, "rebalance: all members have joined");
         if self.group.classic.is(Empty) {
             self.persist();
             return;
         }
-        let ids: Vec<Arc<str>> = self
-            .group
-            .classic
-            .members()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
+        let ids: Vec<Arc<str>> =
+            self.group.classic.members().map(|member| Arc::clone(&member.id)).collect();
         for id in &ids {
             if let Some(reply_to) = self.group.classic.take_join(id) {
                 let answer = self.joined(id);
                 self.reply_join(reply_to, answer);
             }
             self.renew_session(id);
-            self.group
-                .classic
-                .update(id, |member| member.is_new = false);
+            self.group.classic.update(id, |member| member.is_new = false);
         }
         self.group.classic.all_must_sync();
         let deadline = self.now.after(self.group.classic.rebalance_timeout_ms());
@@ -277,17 +238,11 @@ impl Turn<'_> {
     /// The leader has assigned.
     pub(super) fn complete_sync(&mut self, mut assignment: impl FnMut(&str) -> Option<Arc<[u8]>>) {
         let bytes_max = self.group.bytes().saturating_add(self.room);
-        let ids: Vec<Arc<str>> = self
-            .group
-            .classic
-            .members()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
+        let ids: Vec<Arc<str>> =
+            self.group.classic.members().map(|member| Arc::clone(&member.id)).collect();
         for id in &ids {
             let new = assignment(id).unwrap_or_else(|| [].into());
-            self.group
-                .classic
-                .update(id, |member| member.assignment = new);
+            self.group.classic.update(id, |member| member.assignment = new);
         }
         let value = records::group_value(&self.group.classic);
         if value.len() > self.options.limits.record_bytes {
@@ -309,34 +264,20 @@ impl Turn<'_> {
 
     /// Nobody has an assignment, and who waits for one is told `error`.
     fn withdraw_assignments(&mut self, error: ErrorCode) {
-        let ids: Vec<Arc<str>> = self
-            .group
-            .classic
-            .members()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
+        let ids: Vec<Arc<str>> =
+            self.group.classic.members().map(|member| Arc::clone(&member.id)).collect();
         for id in &ids {
-            self.group
-                .classic
-                .update(id, |member| member.assignment = [].into());
+            self.group.classic.update(id, |member| member.assignment = [].into());
         }
         self.release_syncs(error);
     }
 
     fn release_syncs(&mut self, error: ErrorCode) {
-        let ids: Vec<Arc<str>> = self
-            .group
-            .classic
-            .members()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
+        let ids: Vec<Arc<str>> =
+            self.group.classic.members().map(|member| Arc::clone(&member.id)).collect();
         for id in &ids {
             if let Some(reply_to) = self.group.classic.take_sync(id) {
-                let answer = if error.is_none() {
-                    self.synced(id)
-                } else {
-                    sync_error(error)
-                };
+                let answer = if error.is_none() { self.synced(id) } else { sync_error(error) };
                 self.reply_sync(reply_to, answer);
                 // Its session may have run out while it waited, which counted for nothing.
                 self.renew_session(id);
@@ -347,9 +288,8 @@ impl Turn<'_> {
     /// A member's assignment in the present generation.
     pub(super) fn synced(&self, member_id: &str) -> SyncGroupResponse<'static> {
         let classic = &self.group.classic;
-        let assignment = classic
-            .member(member_id)
-            .map_or_else(Vec::new, |member| member.assignment.to_vec());
+        let assignment =
+            classic.member(member_id).map_or_else(Vec::new, |member| member.assignment.to_vec());
         SyncGroupResponse {
             protocol_type: classic.protocol_type.as_deref().map(owned),
             protocol_name: classic.protocol_name.as_deref().map(owned),
@@ -368,9 +308,7 @@ impl Turn<'_> {
             if self.group.classic.is(PreparingRebalance) && self.group.classic.all_joined() {
                 self.complete_join();
             }
-        } else if classic
-            .member(member_id)
-            .is_some_and(|member| !member.has_satisfied_heartbeat())
+        } else if classic.member(member_id).is_some_and(|member| !member.has_satisfied_heartbeat())
         {
             tracing::info!(
                 group = &*self.group.id,
@@ -405,8 +343,7 @@ impl Turn<'_> {
                 let next_ms = self.options.initial_rebalance_delay_ms.min(remaining_ms);
                 let left_ms = remaining_ms.saturating_sub(delay_ms).max(0);
                 self.group.classic.initial_delay = Some((next_ms, left_ms));
-                self.timers
-                    .schedule(self.group.join_timer(), self.now.after(next_ms));
+                self.timers.schedule(self.group.join_timer(), self.now.after(next_ms));
             }
             _ => self.complete_join(),
         }
@@ -420,11 +357,7 @@ impl Turn<'_> {
         }
         let absent: Vec<Arc<str>> = classic.pending_syncs().cloned().collect();
         for id in absent {
-            tracing::info!(
-                group = &*self.group.id,
-                member = &*id,
-                "member did not sync in time"
-            );
+            tracing::info!(group = &*self.group.id, member = &*id, "member did not sync in time");
             self.remove_member(&id);
         }
         self.prepare_rebalance();
@@ -432,12 +365,8 @@ impl Turn<'_> {
 
     /// The group comes from the log.
     pub(super) fn on_loaded(&mut self) {
-        let ids: Vec<Arc<str>> = self
-            .group
-            .classic
-            .members()
-            .map(|member| Arc::clone(&member.id))
-            .collect();
+        let ids: Vec<Arc<str>> =
+            self.group.classic.members().map(|member| Arc::clone(&member.id)).collect();
         for id in &ids {
             self.renew_session(id);
         }

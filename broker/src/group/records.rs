@@ -39,11 +39,7 @@ fn made<T>(result: Result<T, Error>) -> T {
 }
 
 fn offset_key(group: &str, topic: &str, partition: i32) -> Vec<u8> {
-    let key = OffsetCommitKey {
-        group: group.into(),
-        topic: topic.into(),
-        partition,
-    };
+    let key = OffsetCommitKey { group: group.into(), topic: topic.into(), partition };
     made(encode_key(&GroupKey::OffsetCommit(key)))
 }
 
@@ -58,35 +54,20 @@ pub(super) fn offset(group: &str, topic: &str, partition: i32, commit: &Commit) 
         expire_timestamp: end.unwrap_or(-1),
         topic_id: commit.topic_id,
     };
-    let version = if end.is_some() {
-        OFFSET_COMMIT_WITH_END
-    } else {
-        OFFSET_COMMIT
-    };
+    let version = if end.is_some() { OFFSET_COMMIT_WITH_END } else { OFFSET_COMMIT };
     let value = made(encode_value(&value, version));
-    Record {
-        key: offset_key(group, topic, partition),
-        value: Some(value),
-    }
+    Record { key: offset_key(group, topic, partition), value: Some(value) }
 }
 
 /// The end of a committed offset.
 pub(super) fn offset_tombstone(group: &str, topic: &str, partition: i32) -> Record {
-    Record {
-        key: offset_key(group, topic, partition),
-        value: None,
-    }
+    Record { key: offset_key(group, topic, partition), value: None }
 }
 
 /// A group, or with no value its end.
 pub(super) fn group(group: &str, value: Option<Vec<u8>>) -> Record {
-    let key = GroupKey::GroupMetadata(GroupMetadataKey {
-        group: group.into(),
-    });
-    Record {
-        key: made(encode_key(&key)),
-        value,
-    }
+    let key = GroupKey::GroupMetadata(GroupMetadataKey { group: group.into() });
+    Record { key: made(encode_key(&key)), value }
 }
 
 /// The value of a group's record.
@@ -97,10 +78,7 @@ pub(super) fn group_value(group: &Classic) -> Vec<u8> {
     let protocol = group.protocol_name.as_deref().unwrap_or_default();
     let members = group.members().map(|member| {
         let Some(subscription) = member.metadata(protocol) else {
-            panic!(
-                "member {} cannot run its group's protocol {protocol:?}",
-                member.id
-            );
+            panic!("member {} cannot run its group's protocol {protocol:?}", member.id);
         };
         MemberMetadata {
             member_id: Str::Borrowed(&member.id),
@@ -143,15 +121,9 @@ pub(super) fn read_key(key: &[u8]) -> Result<Key<'_>, Error> {
     }
     Ok(match decode_key(key)? {
         GroupKey::OffsetCommit(key) => Key::Offset(key),
-        GroupKey::LegacyOffsetCommit(LegacyOffsetCommitKey {
-            group,
-            topic,
-            partition,
-        }) => Key::Offset(OffsetCommitKey {
-            group,
-            topic,
-            partition,
-        }),
+        GroupKey::LegacyOffsetCommit(LegacyOffsetCommitKey { group, topic, partition }) => {
+            Key::Offset(OffsetCommitKey { group, topic, partition })
+        }
         GroupKey::GroupMetadata(key) => Key::Group(key),
         _ => Key::Other,
     })

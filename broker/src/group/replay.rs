@@ -69,10 +69,7 @@ impl Coordinator {
             && !group.offsets.is_empty()
         {
             // A log that was compacted may end the group before its offsets.
-            self.insert(Group {
-                offsets: group.offsets,
-                ..Group::new(group.id, now_ms)
-            });
+            self.insert(Group { offsets: group.offsets, ..Group::new(group.id, now_ms) });
         }
     }
 
@@ -107,10 +104,8 @@ fn classic(value: &GroupMetadataValue<'_>) -> Classic {
         {
             continue;
         }
-        let known = Protocol {
-            name: Arc::clone(&protocol),
-            metadata: member.subscription.as_ref().into(),
-        };
+        let known =
+            Protocol { name: Arc::clone(&protocol), metadata: member.subscription.as_ref().into() };
         let member = Member {
             id: member.member_id.as_ref().into(),
             instance_id: instance_id.map(Arc::from),
@@ -136,9 +131,8 @@ fn classic(value: &GroupMetadataValue<'_>) -> Classic {
             classic.leader = Some(Arc::clone(&leader.id));
         }
     } else {
-        classic.protocol_type = Some(&*value.protocol_type)
-            .filter(|kind| !kind.is_empty())
-            .map(Arc::from);
+        classic.protocol_type =
+            Some(&*value.protocol_type).filter(|kind| !kind.is_empty()).map(Arc::from);
     }
     classic.subscribed = classic.subscriptions();
     classic

@@ -98,22 +98,19 @@ impl Request<'_> {
             // What does not come to the group names no member, as in Kafka.
             Self::JoinGroup(_) => Response::JoinGroup(join_error("", error)),
             Self::SyncGroup(_) => Response::SyncGroup(sync_error(error)),
-            Self::Heartbeat(_) => Response::Heartbeat(HeartbeatResponse {
-                error_code,
-                ..Default::default()
-            }),
-            Self::LeaveGroup(_) => Response::LeaveGroup(LeaveGroupResponse {
-                error_code,
-                ..Default::default()
-            }),
+            Self::Heartbeat(_) => {
+                Response::Heartbeat(HeartbeatResponse { error_code, ..Default::default() })
+            }
+            Self::LeaveGroup(_) => {
+                Response::LeaveGroup(LeaveGroupResponse { error_code, ..Default::default() })
+            }
             Self::OffsetCommit(request) => Response::OffsetCommit(commit_error(request, error)),
             Self::OffsetFetch(request) => {
                 Response::OffsetFetch(fetch_error(request, context.api_version, error))
             }
-            Self::OffsetDelete(_) => Response::OffsetDelete(OffsetDeleteResponse {
-                error_code,
-                ..Default::default()
-            }),
+            Self::OffsetDelete(_) => {
+                Response::OffsetDelete(OffsetDeleteResponse { error_code, ..Default::default() })
+            }
             Self::DescribeGroups(groups) => Response::DescribeGroups(
                 groups
                     .iter()
@@ -128,10 +125,7 @@ impl Request<'_> {
             Self::DeleteGroups(groups) => Response::DeleteGroups(
                 groups
                     .iter()
-                    .map(|group| DeletableGroupResult {
-                        group_id: owned(group),
-                        error_code,
-                    })
+                    .map(|group| DeletableGroupResult { group_id: owned(group), error_code })
                     .collect(),
             ),
         }
@@ -151,18 +145,12 @@ impl Response {
                 answer.members.clear();
             }
             Self::OffsetCommit(answer) => {
-                let partitions = answer
-                    .topics
-                    .iter_mut()
-                    .flat_map(|topic| &mut topic.partitions);
+                let partitions = answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
                 partitions.for_each(|partition| partition.error_code = error_code);
             }
             Self::OffsetFetch(answer) => {
                 answer.error_code = error_code;
-                let partitions = answer
-                    .topics
-                    .iter_mut()
-                    .flat_map(|topic| &mut topic.partitions);
+                let partitions = answer.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
                 partitions
                     .for_each(|partition| *partition = no_offset(partition.partition_index, error));
             }
@@ -181,9 +169,7 @@ impl Response {
             }
             Self::ListGroups(answer) => *answer = Err(error),
             Self::DeleteGroups(results) => {
-                results
-                    .iter_mut()
-                    .for_each(|result| result.error_code = error_code);
+                results.iter_mut().for_each(|result| result.error_code = error_code);
             }
         }
     }
@@ -200,10 +186,7 @@ pub(super) fn join_error(member_id: &str, error: ErrorCode) -> JoinGroupResponse
 }
 
 pub(super) fn sync_error(error: ErrorCode) -> SyncGroupResponse<'static> {
-    SyncGroupResponse {
-        error_code: error.into(),
-        ..Default::default()
-    }
+    SyncGroupResponse { error_code: error.into(), ..Default::default() }
 }
 
 /// OffsetCommit has no place for an error but its partitions.
@@ -211,25 +194,19 @@ pub(super) fn commit_error(
     request: &OffsetCommitRequest<'_>,
     error: ErrorCode,
 ) -> OffsetCommitResponse<'static> {
-    let topics = request
-        .topics
-        .iter()
-        .map(|topic| OffsetCommitResponseTopic {
-            name: owned(&topic.name),
-            topic_id: topic.topic_id,
-            partitions: topic
-                .partitions
-                .iter()
-                .map(|partition| OffsetCommitResponsePartition {
-                    partition_index: partition.partition_index,
-                    error_code: error.into(),
-                })
-                .collect(),
-        });
-    OffsetCommitResponse {
-        topics: topics.collect(),
-        ..Default::default()
-    }
+    let topics = request.topics.iter().map(|topic| OffsetCommitResponseTopic {
+        name: owned(&topic.name),
+        topic_id: topic.topic_id,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| OffsetCommitResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: error.into(),
+            })
+            .collect(),
+    });
+    OffsetCommitResponse { topics: topics.collect(), ..Default::default() }
 }
 
 /// "There is no offset", or why it is not told.
@@ -265,11 +242,7 @@ fn fetch_error(
             }
         }));
     }
-    OffsetFetchResponseGroup {
-        group_id: owned(&group.group_id),
-        topics,
-        error_code: error.into(),
-    }
+    OffsetFetchResponseGroup { group_id: owned(&group.group_id), topics, error_code: error.into() }
 }
 
 /// Whether an error of a group stands beside its topics.
@@ -308,31 +281,25 @@ pub fn fetch_response(
     version: i16,
 ) -> OffsetFetchResponse<'static> {
     if versions::fetch_is_batched(version) {
-        return OffsetFetchResponse {
-            groups,
-            ..Default::default()
-        };
+        return OffsetFetchResponse { groups, ..Default::default() };
     }
     let Some(group) = groups.pop() else {
         return OffsetFetchResponse::default();
     };
-    let topics = group
-        .topics
-        .into_iter()
-        .map(|topic| OffsetFetchResponseTopic {
-            name: topic.name,
-            partitions: topic
-                .partitions
-                .into_iter()
-                .map(|partition| OffsetFetchResponsePartition {
-                    partition_index: partition.partition_index,
-                    committed_offset: partition.committed_offset,
-                    committed_leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.metadata,
-                    error_code: partition.error_code,
-                })
-                .collect(),
-        });
+    let topics = group.topics.into_iter().map(|topic| OffsetFetchResponseTopic {
+        name: topic.name,
+        partitions: topic
+            .partitions
+            .into_iter()
+            .map(|partition| OffsetFetchResponsePartition {
+                partition_index: partition.partition_index,
+                committed_offset: partition.committed_offset,
+                committed_leader_epoch: partition.committed_leader_epoch,
+                metadata: partition.metadata,
+                error_code: partition.error_code,
+            })
+            .collect(),
+    });
     OffsetFetchResponse {
         topics: topics.collect(),
         error_code: group.error_code,
@@ -347,20 +314,9 @@ pub(super) fn leave_response(
     members: Vec<MemberResponse<'static>>,
 ) -> LeaveGroupResponse<'static> {
     if versions::leave_is_batched(version) {
-        return LeaveGroupResponse {
-            error_code: error.into(),
-            members,
-            ..Default::default()
-        };
+        return LeaveGroupResponse { error_code: error.into(), members, ..Default::default() };
     }
     let of_member = members.first().map_or(0, |member| member.error_code);
-    let error_code = if error.is_none() {
-        of_member
-    } else {
-        error.into()
-    };
-    LeaveGroupResponse {
-        error_code,
-        ..Default::default()
-    }
+    let error_code = if error.is_none() { of_member } else { error.into() };
+    LeaveGroupResponse { error_code, ..Default::default() }
 }

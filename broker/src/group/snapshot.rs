@@ -31,11 +31,7 @@ impl Coordinator {
     pub fn snapshot(&self) -> Snapshot {
         let mut groups: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         groups.sort_unstable_by(|a, b| b.cmp(a));
-        Snapshot {
-            groups,
-            behind: None,
-            in_group: false,
-        }
+        Snapshot { groups, behind: None, in_group: false }
     }
 
     /// The next records, about `bytes_max` of them; none at the end. They must be appended before the

@@ -31,12 +31,7 @@ const GROUP_BYTES: usize = 512;
 
 impl Group {
     pub(super) fn new(id: Arc<str>, now_ms: i64) -> Self {
-        Self {
-            id,
-            classic: Classic::new(now_ms),
-            offsets: Offsets::default(),
-            persisted: None,
-        }
+        Self { id, classic: Classic::new(now_ms), offsets: Offsets::default(), persisted: None }
     }
 
     /// Memory held, about.
@@ -49,22 +44,15 @@ impl Group {
     }
 
     pub(super) fn session_timer(&self, member: &Arc<str>) -> Timer {
-        Timer::Session {
-            group: Arc::clone(&self.id),
-            member: Arc::clone(member),
-        }
+        Timer::Session { group: Arc::clone(&self.id), member: Arc::clone(member) }
     }
 
     pub(super) fn join_timer(&self) -> Timer {
-        Timer::Join {
-            group: Arc::clone(&self.id),
-        }
+        Timer::Join { group: Arc::clone(&self.id) }
     }
 
     pub(super) fn sync_timer(&self) -> Timer {
-        Timer::Sync {
-            group: Arc::clone(&self.id),
-        }
+        Timer::Sync { group: Arc::clone(&self.id) }
     }
 }
 
@@ -149,9 +137,7 @@ impl Coordinator {
             };
             match timer {
                 Timer::Session { group, member } => {
-                    self.turn(&group, now, &mut out, |turn| {
-                        turn.on_session_timeout(&member)
-                    });
+                    self.turn(&group, now, &mut out, |turn| turn.on_session_timeout(&member));
                 }
                 Timer::Join { group } => {
                     self.turn(&group, now, &mut out, |turn| turn.on_join_timeout());
@@ -180,9 +166,7 @@ impl Coordinator {
     /// session from here.
     pub fn activate(&mut self, now: Now) -> Outcome {
         let mut out = Outcome::default();
-        let check = now
-            .monotonic_ms
-            .saturating_add(self.options.offsets_retention_check_ms);
+        let check = now.monotonic_ms.saturating_add(self.options.offsets_retention_check_ms);
         self.timers.schedule(Timer::Expiry, check);
         // In order, so that timers of the same moment go off in the same order in every run.
         let mut ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
@@ -205,10 +189,7 @@ impl Coordinator {
                     out.reply(reply_to, Response::JoinGroup(answer));
                 }
                 if let Some(reply_to) = member.awaiting_sync {
-                    out.reply(
-                        reply_to,
-                        Response::SyncGroup(super::request::sync_error(error)),
-                    );
+                    out.reply(reply_to, Response::SyncGroup(super::request::sync_error(error)));
                 }
             }
         }

@@ -59,16 +59,8 @@ mod tests {
         for end in 0..good.len() {
             assert_eq!(topics(&good[..end]), None, "{end}");
         }
-        assert_eq!(
-            topics(b"\0\0\x7f\xff\xff\xff\0\0"),
-            None,
-            "a promise of two billion topics"
-        );
+        assert_eq!(topics(b"\0\0\x7f\xff\xff\xff\0\0"), None, "a promise of two billion topics");
         assert_eq!(topics(b"\0\0\0\0\0\x01\xff\xff"), None, "a null topic");
-        assert_eq!(
-            topics(b"\xff\xff\0\0\0\0\xff\xff\xff\xff"),
-            Some(vec![]),
-            "a negative version"
-        );
+        assert_eq!(topics(b"\xff\xff\0\0\0\0\xff\xff\xff\xff"), Some(vec![]), "a negative version");
     }
 }

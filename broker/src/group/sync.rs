@@ -17,23 +17,17 @@ pub(super) fn process(
     now: Now,
     out: &mut Outcome,
 ) {
-    let checked = coordinator
-        .check_group_id(&request.group_id)
-        .and_then(|()| check(coordinator, request));
+    let checked =
+        coordinator.check_group_id(&request.group_id).and_then(|()| check(coordinator, request));
     if let Err(error) = checked {
         out.reply(reply_to, Response::SyncGroup(sync_error(error)));
         return;
     }
-    coordinator.turn(&request.group_id, now, out, |turn| {
-        sync(turn, request, reply_to)
-    });
+    coordinator.turn(&request.group_id, now, out, |turn| sync(turn, request, reply_to));
 }
 
 fn check(coordinator: &Coordinator, request: &SyncGroupRequest<'_>) -> Result<(), ErrorCode> {
-    let group = coordinator
-        .groups
-        .get(&*request.group_id)
-        .ok_or(ErrorCode::UnknownMemberId)?;
+    let group = coordinator.groups.get(&*request.group_id).ok_or(ErrorCode::UnknownMemberId)?;
     let classic = &group.classic;
     classic.check_member(&request.member_id, request.group_instance_id.as_deref())?;
     if request.generation_id != classic.generation {
@@ -42,13 +36,9 @@ fn check(coordinator: &Coordinator, request: &SyncGroupRequest<'_>) -> Result<()
     // Older versions do not say; a group that is joining has no protocol yet.
     let differ =
         |said: Option<&str>, is: Option<&str>| said.zip(is).is_some_and(|(said, is)| said != is);
-    if differ(
-        request.protocol_type.as_deref(),
-        classic.protocol_type.as_deref(),
-    ) || differ(
-        request.protocol_name.as_deref(),
-        classic.protocol_name.as_deref(),
-    ) {
+    if differ(request.protocol_type.as_deref(), classic.protocol_type.as_deref())
+        || differ(request.protocol_name.as_deref(), classic.protocol_name.as_deref())
+    {
         return Err(ErrorCode::InconsistentGroupProtocol);
     }
     if classic.is(PreparingRebalance) {

@@ -46,13 +46,7 @@ impl Timers {
             self.order.remove(&(armed.at, timer.clone()));
         }
         self.order.insert((deadline, timer.clone()));
-        self.armed.insert(
-            timer,
-            Armed {
-                at: deadline,
-                deadline,
-            },
-        );
+        self.armed.insert(timer, Armed { at: deadline, deadline });
     }
 
     pub(super) fn cancel(&mut self, timer: &Timer) {
@@ -89,11 +83,7 @@ impl Timers {
 
     /// Timers set.
     pub(super) fn len(&self) -> usize {
-        assert_eq!(
-            self.armed.len(),
-            self.order.len(),
-            "timers lost from the order"
-        );
+        assert_eq!(self.armed.len(), self.order.len(), "timers lost from the order");
         self.armed.len()
     }
 }
@@ -103,9 +93,7 @@ mod tests {
     use super::*;
 
     fn join(group: &str) -> Timer {
-        Timer::Join {
-            group: group.into(),
-        }
+        Timer::Join { group: group.into() }
     }
 
     #[test]

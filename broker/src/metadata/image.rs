@@ -108,18 +108,13 @@ impl Image {
     /// Topics from `name` on, `name` included, ordered by name.
     pub fn topics_from(&self, name: &str) -> impl Iterator<Item = &TopicImage> {
         let range = (Bound::Included(name), Bound::Unbounded);
-        self.ordered
-            .range::<str, _>(range)
-            .map(|(_, id)| &*self.topics[id])
+        self.ordered.range::<str, _>(range).map(|(_, id)| &*self.topics[id])
     }
 
     /// The first topic behind `name`, by name; the first of all for none.
     pub fn topic_after(&self, name: Option<&str>) -> Option<&Arc<TopicImage>> {
         let after = name.map_or(Bound::Unbounded, Bound::Excluded);
-        let (_, id) = self
-            .ordered
-            .range::<str, _>((after, Bound::Unbounded))
-            .next()?;
+        let (_, id) = self.ordered.range::<str, _>((after, Bound::Unbounded)).next()?;
         self.topics.get(id)
     }
 
@@ -140,10 +135,7 @@ impl Image {
     }
 
     pub fn partition(&self, id: TopicId, partition: i32) -> Option<&PartitionImage> {
-        self.topics
-            .get(&id)?
-            .partitions
-            .get(usize::try_from(partition).ok()?)
+        self.topics.get(&id)?.partitions.get(usize::try_from(partition).ok()?)
     }
 
     /// Overrides of a resource (codes: [`resource`]); empty when it has none.
@@ -175,11 +167,7 @@ impl Image {
 
     /// Names of resources of a type that have overrides, in order.
     pub fn configured(&self, resource_type: i8) -> impl Iterator<Item = &str> {
-        self.configs
-            .get(&resource_type)
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.as_str())
+        self.configs.get(&resource_type).into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
     /// Finalized features and their levels, by name.
@@ -230,11 +218,7 @@ impl Image {
         self.ordered.insert(name.clone(), r.topic_id);
         self.topics.insert(
             r.topic_id,
-            Arc::new(TopicImage {
-                name,
-                id: r.topic_id,
-                partitions: Vec::new(),
-            }),
+            Arc::new(TopicImage { name, id: r.topic_id, partitions: Vec::new() }),
         );
         true
     }
@@ -351,28 +335,15 @@ impl Image {
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         let mut records = Vec::with_capacity(self.partitions + 2 * self.topics.len() + 16);
         for (name, &feature_level) in &self.features {
-            records.push(
-                FeatureLevelRecord {
-                    name: name.clone().into(),
-                    feature_level,
-                }
-                .into(),
-            );
+            records.push(FeatureLevelRecord { name: name.clone().into(), feature_level }.into());
         }
         records.extend(self.brokers.values().cloned().map(MetadataRecord::from));
         for topic in self.topics() {
             records.push(
-                TopicRecord {
-                    name: topic.name.to_string().into(),
-                    topic_id: topic.id,
-                }
-                .into(),
+                TopicRecord { name: topic.name.to_string().into(), topic_id: topic.id }.into(),
             );
-            records.extend(
-                (0..)
-                    .zip(&topic.partitions)
-                    .map(|(i, p)| p.to_record(topic.id, i).into()),
-            );
+            records
+                .extend((0..).zip(&topic.partitions).map(|(i, p)| p.to_record(topic.id, i).into()));
         }
         for (&resource_type, by_name) in &self.configs {
             for (resource_name, configs) in by_name {
@@ -417,10 +388,7 @@ impl PartitionImage {
             (&mut self.replicas, &r.replicas),
             (&mut self.removing_replicas, &r.removing_replicas),
             (&mut self.adding_replicas, &r.adding_replicas),
-            (
-                &mut self.eligible_leader_replicas,
-                &r.eligible_leader_replicas,
-            ),
+            (&mut self.eligible_leader_replicas, &r.eligible_leader_replicas),
             (&mut self.last_known_elr, &r.last_known_elr),
         ];
         for (list, new) in lists {

@@ -6,11 +6,7 @@ fn id(n: u8) -> TopicId {
 }
 
 fn topic(n: u8, name: &str) -> MetadataRecord {
-    TopicRecord {
-        name: name.to_owned().into(),
-        topic_id: id(n),
-    }
-    .into()
+    TopicRecord { name: name.to_owned().into(), topic_id: id(n) }.into()
 }
 
 fn partition(n: u8, partition_id: i32) -> MetadataRecord {
@@ -40,28 +36,11 @@ fn config(resource_type: i8, resource: &str, name: &str, value: Option<&str>) ->
 
 #[test]
 fn topics_by_name_by_id_and_in_order() {
-    let image = Image::of(&[
-        topic(2, "b"),
-        partition(2, 0),
-        topic(1, "c"),
-        topic(3, "a"),
-        partition(2, 1),
-    ]);
-    assert_eq!(
-        image.topics().map(|t| &*t.name).collect::<Vec<_>>(),
-        ["a", "b", "c"]
-    );
-    assert_eq!(
-        image.topics_from("b").map(|t| &*t.name).collect::<Vec<_>>(),
-        ["b", "c"]
-    );
-    assert_eq!(
-        image
-            .topics_from("aa")
-            .map(|t| &*t.name)
-            .collect::<Vec<_>>(),
-        ["b", "c"]
-    );
+    let image =
+        Image::of(&[topic(2, "b"), partition(2, 0), topic(1, "c"), topic(3, "a"), partition(2, 1)]);
+    assert_eq!(image.topics().map(|t| &*t.name).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(image.topics_from("b").map(|t| &*t.name).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(image.topics_from("aa").map(|t| &*t.name).collect::<Vec<_>>(), ["b", "c"]);
     assert_eq!(image.topic("b"), image.topic_by_id(id(2)));
     assert_eq!(image.topic("b").unwrap().partitions.len(), 2);
     assert_eq!((image.topic_count(), image.partition_count()), (3, 2));
@@ -87,30 +66,16 @@ fn a_removed_topic_takes_its_configurations_along_and_its_name_can_come_back() {
 #[test]
 fn naming_a_leader_raises_its_epoch() {
     let mut image = Image::of(&[topic(1, "t"), partition(1, 0)]);
-    let change = PartitionChangeRecord {
-        partition_id: 0,
-        topic_id: id(1),
-        leader: 1,
-        ..Default::default()
-    };
+    let change =
+        PartitionChangeRecord { partition_id: 0, topic_id: id(1), leader: 1, ..Default::default() };
     assert!(image.apply(&change.clone().into()));
     let p = image.partition(id(1), 0).unwrap();
     assert_eq!((p.leader, p.leader_epoch, p.partition_epoch), (1, 1, 1));
     assert!(
-        image.apply(
-            &PartitionChangeRecord {
-                leader: -2,
-                isr: Some(vec![1, 2]),
-                ..change
-            }
-            .into()
-        )
+        image.apply(&PartitionChangeRecord { leader: -2, isr: Some(vec![1, 2]), ..change }.into())
     );
     let p = image.partition(id(1), 0).unwrap();
-    assert_eq!(
-        (p.isr.as_slice(), p.leader_epoch, p.partition_epoch),
-        (&[1, 2][..], 1, 2)
-    );
+    assert_eq!((p.isr.as_slice(), p.leader_epoch, p.partition_epoch), (&[1, 2][..], 1, 2));
 }
 
 #[test]
@@ -121,24 +86,11 @@ fn records_that_refer_to_nothing_change_nothing() {
         partition(2, 0),
         partition(1, 2),
         partition(1, -1),
-        PartitionChangeRecord {
-            partition_id: 1,
-            topic_id: id(1),
-            ..Default::default()
-        }
-        .into(),
+        PartitionChangeRecord { partition_id: 1, topic_id: id(1), ..Default::default() }.into(),
         RemoveTopicRecord { topic_id: id(2) }.into(),
         config(resource::TOPIC, "t", "retention.ms", None),
-        BrokerRegistrationChangeRecord {
-            broker_id: 1,
-            ..Default::default()
-        }
-        .into(),
-        FeatureLevelRecord {
-            name: "x".into(),
-            feature_level: 0,
-        }
-        .into(),
+        BrokerRegistrationChangeRecord { broker_id: 1, ..Default::default() }.into(),
+        FeatureLevelRecord { name: "x".into(), feature_level: 0 }.into(),
     ] {
         assert!(!image.apply(&record), "{record:?}");
         assert_eq!(image, before);

@@ -77,9 +77,7 @@ impl MetadataRecord {
     pub fn unknown(bytes: &[u8]) -> Option<String> {
         let [frame, id, version] = wire::record_frame::metadata_head(bytes)?;
         if frame != 1 {
-            return Some(format!(
-                "in a frame of version {frame}, and this program knows 1"
-            ));
+            return Some(format!("in a frame of version {frame}, and this program knows 1"));
         }
         let message = match Self::decode(bytes) {
             Err(Error::Unsupported { message, .. }) => message,
@@ -119,11 +117,7 @@ impl MetadataRecord {
     /// The oldest version that carries what the record says: the newest ones add fields of features that are not in force.
     fn version(&self) -> i16 {
         let elr = |now: &Option<Vec<i32>>, last: &Option<Vec<i32>>| {
-            if now.is_some() || last.is_some() {
-                2
-            } else {
-                1
-            }
+            if now.is_some() || last.is_some() { 2 } else { 1 }
         };
         match self {
             Self::Partition(r) => elr(&r.eligible_leader_replicas, &r.last_known_elr),
@@ -211,26 +205,17 @@ mod tests {
 
     #[test]
     fn a_topic_as_kafka_writes_it() {
-        let record = MetadataRecord::from(TopicRecord {
-            name: "t".into(),
-            topic_id: TopicId::METADATA,
-        });
+        let record =
+            MetadataRecord::from(TopicRecord { name: "t".into(), topic_id: TopicId::METADATA });
         let bytes = record.encode();
-        assert_eq!(
-            bytes,
-            b"\x01\x02\0\x02t\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0"
-        );
+        assert_eq!(bytes, b"\x01\x02\0\x02t\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0");
         assert_eq!(MetadataRecord::decode(&bytes), Ok(Some(record)));
     }
 
     #[test]
     fn versions_carry_what_the_record_says() {
-        let mut partition = PartitionRecord {
-            replicas: vec![1],
-            isr: vec![1],
-            leader: 1,
-            ..Default::default()
-        };
+        let mut partition =
+            PartitionRecord { replicas: vec![1], isr: vec![1], leader: 1, ..Default::default() };
         for (elr, version) in [(None, 1), (Some(vec![2]), 2)] {
             partition.eligible_leader_replicas = elr;
             let record = MetadataRecord::from(partition.clone());
@@ -242,23 +227,11 @@ mod tests {
 
     #[test]
     fn types_without_a_meaning_here_are_told_from_unknown_ones() {
-        let no_op = encode_metadata(
-            &kafka::MetadataRecord::from(kafka::NoOpRecord::default()),
-            0,
-        )
-        .unwrap();
+        let no_op =
+            encode_metadata(&kafka::MetadataRecord::from(kafka::NoOpRecord::default()), 0).unwrap();
         assert_eq!(MetadataRecord::decode(&no_op), Ok(None));
-        assert!(matches!(
-            MetadataRecord::decode(&[1, 99, 0, 0]),
-            Err(Error::Unsupported { .. })
-        ));
-        assert!(matches!(
-            MetadataRecord::decode(&[2, 2, 0]),
-            Err(Error::Malformed(_))
-        ));
-        assert!(matches!(
-            MetadataRecord::decode(&[]),
-            Err(Error::Malformed(_))
-        ));
+        assert!(matches!(MetadataRecord::decode(&[1, 99, 0, 0]), Err(Error::Unsupported { .. })));
+        assert!(matches!(MetadataRecord::decode(&[2, 2, 0]), Err(Error::Malformed(_))));
+        assert!(matches!(MetadataRecord::decode(&[]), Err(Error::Malformed(_))));
     }
 }

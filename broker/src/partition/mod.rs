@@ -23,10 +23,7 @@ impl Partitions {
         if self.by_slot.len() <= at {
             self.by_slot.resize_with(at + 1, || None);
         }
-        assert!(
-            self.by_slot[at].is_none(),
-            "{id:?} takes slot {at}, which is in use"
-        );
+        assert!(self.by_slot[at].is_none(), "{id:?} takes slot {at}, which is in use");
         self.by_slot[at] = Some(leader);
         self.by_id.insert(id, slot);
     }

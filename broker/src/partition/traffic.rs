@@ -117,11 +117,7 @@ impl Traffic {
                     }
                     None => self.shared.clone(),
                 };
-                new.insert(Topic {
-                    name,
-                    counts,
-                    own: place,
-                })
+                new.insert(Topic { name, counts, own: place })
             }
         };
         (topic.name.clone(), topic.counts.clone())
@@ -174,8 +170,7 @@ mod tests {
 
     fn own(traffic: &Traffic) -> Vec<(&str, u64)> {
         let own = traffic.own_from(0);
-        own.map(|(_, name, totals)| (&**name, totals.produced_bytes))
-            .collect()
+        own.map(|(_, name, totals)| (&**name, totals.produced_bytes)).collect()
     }
 
     #[test]

@@ -28,11 +28,7 @@ impl AckWaiters {
 
     /// The next waiter whose offset the high watermark has reached.
     pub fn pop_reached(&mut self, high_watermark: i64) -> Option<AckWaiter> {
-        if self.0.front()?.end_offset <= high_watermark {
-            self.0.pop_front()
-        } else {
-            None
-        }
+        if self.0.front()?.end_offset <= high_watermark { self.0.pop_front() } else { None }
     }
 
     /// All of them, reached or not: the log has failed.
@@ -89,10 +85,7 @@ impl Watchers {
 
     /// All of them: the partition is going away or has failed, each must look again.
     pub fn take_all(&mut self) -> Vec<Watcher> {
-        std::mem::take(&mut self.0)
-            .into_iter()
-            .map(|w| w.1)
-            .collect()
+        std::mem::take(&mut self.0).into_iter().map(|w| w.1).collect()
     }
 
     pub fn remove(&mut self, watcher: Watcher) {
@@ -107,18 +100,8 @@ mod tests {
     #[test]
     fn acks_go_when_the_watermark_reaches_them() {
         let mut acks = AckWaiters::default();
-        acks.push(AckWaiter {
-            end_offset: 5,
-            op: 1,
-            index: 0,
-            since: Instant(0),
-        });
-        acks.push(AckWaiter {
-            end_offset: 9,
-            op: 2,
-            index: 0,
-            since: Instant(0),
-        });
+        acks.push(AckWaiter { end_offset: 5, op: 1, index: 0, since: Instant(0) });
+        acks.push(AckWaiter { end_offset: 9, op: 2, index: 0, since: Instant(0) });
         assert_eq!(acks.pop_reached(4), None);
         assert_eq!(acks.pop_reached(8).map(|w| w.op), Some(1));
         assert_eq!(acks.pop_reached(8), None);

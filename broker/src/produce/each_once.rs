@@ -13,11 +13,7 @@ type Hasher = foldhash::fast::FixedState;
 
 /// Each partition once, where it was named first and with what was named last.
 pub(crate) fn each_once(topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
-    if is_each_once(&topics) {
-        topics
-    } else {
-        merged(topics)
-    }
+    if is_each_once(&topics) { topics } else { merged(topics) }
 }
 
 fn is_each_once(topics: &[TopicProduceData<'_>]) -> bool {

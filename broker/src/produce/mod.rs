@@ -54,15 +54,7 @@ impl ProduceOps {
         deadline: Instant,
     ) {
         assert!(missing > 0, "a produce operation that waits for nothing");
-        self.ops.insert(
-            self.next,
-            ProduceOp {
-                pending,
-                answer,
-                missing,
-                deadline,
-            },
-        );
+        self.ops.insert(self.next, ProduceOp { pending, answer, missing, deadline });
         self.next += 1;
     }
 
@@ -76,12 +68,8 @@ impl ProduceOps {
 
     /// Operations whose time is over, in the order they began.
     fn expired(&self, now: Instant) -> Vec<u64> {
-        let mut ids: Vec<u64> = self
-            .ops
-            .iter()
-            .filter(|(_, op)| op.deadline <= now)
-            .map(|(&id, _)| id)
-            .collect();
+        let mut ids: Vec<u64> =
+            self.ops.iter().filter(|(_, op)| op.deadline <= now).map(|(&id, _)| id).collect();
         ids.sort_unstable();
         ids
     }
@@ -169,11 +157,7 @@ impl Shard {
         } else {
             Vec::new()
         };
-        ProduceResponse {
-            responses: answer.topics,
-            throttle_time_ms: 0,
-            node_endpoints,
-        }
+        ProduceResponse { responses: answer.topics, throttle_time_ms: 0, node_endpoints }
     }
 
     /// Answers REQUEST_TIMED_OUT where the log took longer than the request allows. What was appended stays.
@@ -183,12 +167,8 @@ impl Shard {
                 continue;
             };
             let mut index = 0;
-            let partitions: usize = op
-                .answer
-                .topics
-                .iter()
-                .map(|t| t.partition_responses.len())
-                .sum();
+            let partitions: usize =
+                op.answer.topics.iter().map(|t| t.partition_responses.len()).sum();
             while (index as usize) < partitions {
                 let settled = !self.waits_for_ack(id, index);
                 if !settled {

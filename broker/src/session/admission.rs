@@ -39,11 +39,7 @@ const PACE_NS: u64 = 1_000_000_000;
 
 impl RequestMemory {
     pub fn new(max: usize) -> Self {
-        Self {
-            max,
-            used: 0,
-            beyond: false,
-        }
+        Self { max, used: 0, beyond: false }
     }
 
     /// Gets `held` memory for more of a frame of `frame` bytes, of which `arrived` are there. False when there is none now. A
@@ -76,12 +72,7 @@ impl RequestMemory {
     }
 
     pub fn give_back(&mut self, held: Reserved) {
-        assert!(
-            held.bytes <= self.used,
-            "gave back {} of {} request bytes",
-            held.bytes,
-            self.used
-        );
+        assert!(held.bytes <= self.used, "gave back {} of {} request bytes", held.bytes, self.used);
         self.used -= held.bytes;
         self.beyond &= !held.beyond;
     }

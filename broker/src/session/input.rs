@@ -48,8 +48,7 @@ impl Shard {
             return;
         }
         self.stats.connections_accepted += 1;
-        self.sessions
-            .insert(Session::new(conn, peer.ip(), self.now));
+        self.sessions.insert(Session::new(conn, peer.ip(), self.now));
         self.io.outlive_peer(conn);
         self.io.start_receiving(conn);
     }
@@ -152,9 +151,8 @@ impl Shard {
                 Err(_) if !self.sessions.is_answered(conn) => break Taken::Hold(Held::Earlier),
                 Err(error) => {
                     self.stats.malformed += 1;
-                    self.refusals.log(self.now, "frame", || {
-                        format!("{host}: {error}; connection closed")
-                    });
+                    self.refusals
+                        .log(self.now, "frame", || format!("{host}: {error}; connection closed"));
                     break Taken::Close;
                 }
             }
@@ -251,19 +249,10 @@ impl Shard {
             return Taken::Hold(Held::Log);
         }
         let known = key.and_then(ApiKey::from_code);
-        let mark = Mark {
-            key: known,
-            at: self.now,
-        };
+        let mark = Mark { key: known, at: self.now };
         let seq = session.order.reserve(appends, mark);
         let reply = ReplyTo::Session { conn, seq };
-        let arrival = Arrival {
-            reply,
-            host,
-            at: self.now,
-            forwarded: false,
-            expired: false,
-        };
+        let arrival = Arrival { reply, host, at: self.now, forwarded: false, expired: false };
         let stage = self.handle(arrival, body);
         if let (Some(key), false) = (known, matches!(stage, Stage::Hold(_))) {
             self.stats.request(key);
@@ -289,9 +278,7 @@ impl Shard {
 
     /// Decodes a frame's header and gives it to its API's handler. Errors of the peer close the connection.
     pub(crate) fn handle(&mut self, arrival: Arrival, body: &[u8]) -> Stage {
-        let Arrival {
-            reply, host, at, ..
-        } = arrival;
+        let Arrival { reply, host, at, .. } = arrival;
         let mut reader = Reader::new(body);
         let Ok(header) = RequestHeader::parse(&mut reader) else {
             return self.unreadable_header(reply, body);
@@ -300,13 +287,7 @@ impl Shard {
             return self.unreadable_header(reply, body);
         };
         let version = header.api_version;
-        let pending = Pending {
-            reply,
-            key,
-            version,
-            correlation_id: header.correlation_id,
-            at,
-        };
+        let pending = Pending { reply, key, version, correlation_id: header.correlation_id, at };
         let request = Request {
             pending,
             client_id: header.client_id.as_deref(),
@@ -317,18 +298,16 @@ impl Shard {
         };
         match api::dispatch(self, &request, &mut reader) {
             Ok(stage) => stage,
-            Err(error) => Stage::close(format!(
-                "{key:?} version {version} that cannot be read: {error}"
-            )),
+            Err(error) => {
+                Stage::close(format!("{key:?} version {version} that cannot be read: {error}"))
+            }
         }
     }
 
     /// Says why a request ends its connection.
     pub(crate) fn log_closing(&mut self, host: IpAddr, closing: &Closing) {
         let why = &closing.why;
-        self.refusals.log(self.now, closing.kind, || {
-            format!("{host}: {why}; connection closed")
-        });
+        self.refusals.log(self.now, closing.kind, || format!("{host}: {why}; connection closed"));
     }
 
     pub(crate) fn close(&mut self, conn: ConnId) {

@@ -92,11 +92,7 @@ impl Sessions {
         if self.by_slot.len() <= at {
             self.by_slot.resize_with(at + 1, || None);
         }
-        assert!(
-            self.by_slot[at].is_none(),
-            "{:?} takes a slot in use",
-            session.conn
-        );
+        assert!(self.by_slot[at].is_none(), "{:?} takes a slot in use", session.conn);
         self.by_slot[at] = Some(session);
         self.len += 1;
     }
@@ -112,10 +108,7 @@ impl Sessions {
 
     /// `None` when the connection has gone, also if its slot has another one now.
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.by_slot
-            .get_mut(conn.slot as usize)?
-            .as_mut()
-            .filter(|s| s.conn == conn)
+        self.by_slot.get_mut(conn.slot as usize)?.as_mut().filter(|s| s.conn == conn)
     }
 
     /// Whether every request of the connection that was taken has been answered.
@@ -142,18 +135,14 @@ impl Sessions {
     /// Connections that wait for memory: those whose frame has some first, then by how long they have waited.
     pub fn short_of_memory(&self) -> Vec<ConnId> {
         let waiting = self.iter().filter(|s| s.held == Some(Held::Memory));
-        let mut waiting: Vec<_> = waiting
-            .map(|s| (s.reserved.is_none(), s.waits_since, s.conn))
-            .collect();
+        let mut waiting: Vec<_> =
+            waiting.map(|s| (s.reserved.is_none(), s.waits_since, s.conn)).collect();
         waiting.sort_unstable();
         waiting.into_iter().map(|w| w.2).collect()
     }
 
     /// Connections that are held for this reason.
     pub fn held(&self, why: Held) -> Vec<ConnId> {
-        self.iter()
-            .filter(|s| s.held == Some(why))
-            .map(|s| s.conn)
-            .collect()
+        self.iter().filter(|s| s.held == Some(why)).map(|s| s.conn).collect()
     }
 }

@@ -133,10 +133,7 @@ impl Order {
 mod tests {
     use super::*;
 
-    const MARK: Mark = Mark {
-        key: Some(ApiKey::Produce),
-        at: Instant(7),
-    };
+    const MARK: Mark = Mark { key: Some(ApiKey::Produce), at: Instant(7) };
 
     fn answer(text: &'static [u8]) -> Next {
         Next::Send(vec![Bytes::from_static(text)])

@@ -94,15 +94,10 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
     let text = |e: storage::Error| e.to_string();
     identity::check(&io, &plan).await?;
     let mut recovery = Recovery::scan(&io, &plan.storage).await.map_err(text)?;
-    let metadata_id = LogId {
-        topic: METADATA_TOPIC_ID,
-        partition: 0,
-    };
+    let metadata_id = LogId { topic: METADATA_TOPIC_ID, partition: 0 };
     look_at_metadata(&recovery, &plan, metadata_id).await?;
-    let found = recovery
-        .replay(metadata_id, METADATA_NAME, metadata_config())
-        .await
-        .map_err(text)?;
+    let found =
+        recovery.replay(metadata_id, METADATA_NAME, metadata_config()).await.map_err(text)?;
     let (image, mut through) = match found {
         Some(offsets) => read_image(&recovery, metadata_id, offsets.log_start).await?,
         None => (Image::default(), 0),
@@ -125,22 +120,13 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
         logs[usize::from(core_of(log.id.topic, log.id.partition, plan.settings.cores).0)].push(log);
     }
 
-    let mut store = Store::open(
-        io.clone(),
-        plan.storage.clone(),
-        std::mem::take(&mut logs[0]),
-    )
-    .await
-    .map_err(text)?;
+    let mut store = Store::open(io.clone(), plan.storage.clone(), std::mem::take(&mut logs[0]))
+        .await
+        .map_err(text)?;
     let slot = match store.find(metadata_id) {
         Some(slot) => slot,
         None => store
-            .create(
-                metadata_id,
-                METADATA_NAME,
-                metadata_config(),
-                LeaderEpoch(0),
-            )
+            .create(metadata_id, METADATA_NAME, metadata_config(), LeaderEpoch(0))
             .map_err(text)?,
     };
     let epoch = store.epoch(slot).0 + 1;
@@ -153,11 +139,7 @@ async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
     // In pieces, so that a host with very many partitions stays within a batch's bounds.
     for chunk in records.chunks(START_RECORDS_PER_BATCH) {
         let batch = metadata_batch(chunk, io.wall()).map_err(|e| e.to_string())?;
-        through = store
-            .append_own(slot, &batch)
-            .map_err(|e| e.to_string())?
-            .end_offset
-            .0;
+        through = store.append_own(slot, &batch).map_err(|e| e.to_string())?.end_offset.0;
     }
     plan.ready.send_modify(|p| {
         p.cluster_id.clone_from(&cluster_id);
@@ -199,26 +181,15 @@ pub(crate) const METADATA_NAME: &str = "__cluster_metadata";
 const START_RECORDS_PER_BATCH: usize = 5_000;
 
 fn metadata_config() -> LogConfig {
-    LogConfig {
-        delete: false,
-        retention_ms: -1,
-        segment_bytes: 64 << 20,
-        ..LogConfig::default()
-    }
+    LogConfig { delete: false, retention_ms: -1, segment_bytes: 64 << 20, ..LogConfig::default() }
 }
 
 async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
     let (image, through, logs, cluster_id) = loop {
         match mesh.receive() {
-            Some((
-                _,
-                Message::Boot {
-                    image,
-                    through,
-                    logs,
-                    cluster_id,
-                },
-            )) => break (image, through, logs, cluster_id),
+            Some((_, Message::Boot { image, through, logs, cluster_id })) => {
+                break (image, through, logs, cluster_id);
+            }
             Some((_, Message::Stop)) => return Err(STOPPED.into()),
             // A scrape while starting: the sender is dropped, which says so.
             Some(_) => {}
@@ -227,9 +198,8 @@ async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
             None => io.sleep_until(io.now().after_us(LOOK_US)).await,
         }
     };
-    let store = Store::open(io.clone(), plan.storage.clone(), logs)
-        .await
-        .map_err(|e| e.to_string())?;
+    let store =
+        Store::open(io.clone(), plan.storage.clone(), logs).await.map_err(|e| e.to_string())?;
     let mut shard = Shard::assemble(plan, io, mesh, store, cluster_id);
     shard.serve(through, &image)?;
     Ok(shard)
@@ -290,10 +260,7 @@ const READ_BYTES: usize = 1 << 20;
 /// Where DescribeLogDirs says that the partitions are: a path that another process can use, as Kafka's is.
 fn log_dir(data: &Path) -> String {
     let kafka = data.join("kafka");
-    std::path::absolute(&kafka)
-        .unwrap_or(kafka)
-        .display()
-        .to_string()
+    std::path::absolute(&kafka).unwrap_or(kafka).display().to_string()
 }
 
 /// What recovery did, in one line for the operator.
@@ -307,10 +274,7 @@ fn describe(report: &storage::recover::RecoveryReport) -> String {
         );
     }
     for stray in &report.strays {
-        tracing::warn!(
-            directory = stray,
-            "a partition that nobody knows was set aside"
-        );
+        tracing::warn!(directory = stray, "a partition that nobody knows was set aside");
     }
     for (directory, why) in &report.stuck {
         tracing::error!(
@@ -323,11 +287,7 @@ fn describe(report: &storage::recover::RecoveryReport) -> String {
     if report.clean && report.logs == 0 {
         return "a new data directory".to_owned();
     }
-    let how = if report.clean {
-        "clean stop"
-    } else {
-        "recovered"
-    };
+    let how = if report.clean { "clean stop" } else { "recovered" };
     format!(
         "{how}: {} logs, {} batches ({} bytes) replayed from the write-ahead log in {} ms, {} damaged",
         report.logs,
@@ -458,10 +418,7 @@ impl Shard {
         self.apply_metadata(through, image);
         self.arm_tick();
         let mut address = self.settings.listen;
-        let sharing = match (
-            self.settings.single_port && self.settings.cores > 1,
-            self.me,
-        ) {
+        let sharing = match (self.settings.single_port && self.settings.cores > 1, self.me) {
             (false, _) => Sharing::Alone,
             (true, CoreId(0)) => Sharing::First,
             (true, _) => Sharing::Also,

@@ -72,10 +72,7 @@ impl Failed {
     /// What was proposed may come into force later.
     fn by_time() -> Self {
         let error = ErrorCode::RequestTimedOut;
-        Self {
-            error,
-            message: error.message().to_owned(),
-        }
+        Self { error, message: error.message().to_owned() }
     }
 }
 
@@ -137,11 +134,7 @@ pub fn metadata_batch(
 impl Shard {
     /// The controller. Core 0 only.
     pub(crate) fn controller(&mut self) -> &mut Controller {
-        &mut self
-            .controller
-            .as_mut()
-            .expect("the controller is on core 0")
-            .controller
+        &mut self.controller.as_mut().expect("the controller is on core 0").controller
     }
 
     /// Lets the controller decide a request, appends the records and answers when they are in force; without records, when
@@ -194,12 +187,7 @@ impl Shard {
             let id = home.next_proposal;
             home.next_proposal += 1;
             let timer = self.io.timer(deadline, token(Timer::Proposal, id));
-            home.proposals.push_back(Proposal {
-                id,
-                timer,
-                end_offset,
-                then: Box::new(then),
-            });
+            home.proposals.push_back(Proposal { id, timer, end_offset, then: Box::new(then) });
         }
         self.release_proposals();
     }
@@ -207,10 +195,7 @@ impl Shard {
     /// Appends records of the controller and gives the offset at which they, and all that it has seen before, are in force.
     fn append_metadata(&mut self, records: Vec<MetadataRecord>) -> Result<i64, Failed> {
         let wall = self.io.wall();
-        let home = self
-            .controller
-            .as_mut()
-            .expect("the controller is on core 0");
+        let home = self.controller.as_mut().expect("the controller is on core 0");
         // Also without records: what the controller has seen may never be in force.
         if let Some(reason) = &home.failed {
             return Err(Failed::by_fault(reason));
@@ -228,8 +213,7 @@ impl Shard {
                 home.controller.apply(record);
             }
             home.since_snapshot += batch.len() as u64;
-            home.uncommitted
-                .push_back((appended.end_offset.0, Arc::new(records)));
+            home.uncommitted.push_back((appended.end_offset.0, Arc::new(records)));
             home.proposed = appended.end_offset.0;
         }
         Ok(home.proposed)
@@ -243,10 +227,7 @@ impl Shard {
     /// Records that make the topics of these names which can be made: with defaults, internal ones as Kafka has them. Core 0.
     pub(crate) fn auto_create(&mut self, names: &[String]) -> Vec<MetadataRecord> {
         let io = self.io.clone();
-        let home = self
-            .controller
-            .as_mut()
-            .expect("the controller is on core 0");
+        let home = self.controller.as_mut().expect("the controller is on core 0");
         let outcome = home.controller.auto_create(names, || io.random());
         self.say_clipped(outcome.clipped);
         for (topic, refusal) in outcome.response {
@@ -301,13 +282,7 @@ impl Shard {
         }
         for (through, records) in committed {
             for core in 1..self.settings.cores {
-                self.tell(
-                    CoreId(core),
-                    Message::Metadata {
-                        through,
-                        records: records.clone(),
-                    },
-                );
+                self.tell(CoreId(core), Message::Metadata { through, records: records.clone() });
             }
             self.on_metadata(through, &records);
         }

@@ -148,10 +148,7 @@ fn count_memory(bytes: &mut usize, home: &mut Home) {
 
 impl Shard {
     fn coordinator_now(&self) -> Now {
-        Now {
-            monotonic_ms: self.now.0 / 1_000_000,
-            wall_ms: self.io.wall(),
-        }
+        Now { monotonic_ms: self.now.0 / 1_000_000, wall_ms: self.io.wall() }
     }
 
     fn coordinator_options(&self) -> group::Options {
@@ -217,10 +214,7 @@ impl Shard {
                 self.activate_coordinator(partition);
                 return;
             }
-            match self
-                .store
-                .read(home.slot, home.load_from, offsets.log_end, LOAD_BYTES, true)
-            {
+            match self.store.read(home.slot, home.load_from, offsets.log_end, LOAD_BYTES, true) {
                 Ok(Read::Ready(batches)) if !batches.is_empty() => {
                     if !self.load_batches(partition, &batches) {
                         return;
@@ -311,9 +305,7 @@ impl Shard {
             return;
         }
         let offsets = self.store.offsets(home.slot);
-        let records = home
-            .runtime
-            .activate(offsets.log_end, offsets.high_watermark, now);
+        let records = home.runtime.activate(offsets.log_end, offsets.high_watermark, now);
         let deleted = std::mem::take(&mut home.deleted);
         self.append_records(partition, &records);
         self.forget_offsets(partition, &deleted);
@@ -342,10 +334,8 @@ impl Shard {
             return;
         };
         if home.runtime.status() == Status::Active && !topics.is_empty() {
-            let topics: Vec<(&str, TopicId)> = topics
-                .iter()
-                .map(|(name, id)| (name.as_str(), *id))
-                .collect();
+            let topics: Vec<(&str, TopicId)> =
+                topics.iter().map(|(name, id)| (name.as_str(), *id)).collect();
             let records = home.runtime.topics_deleted(&topics, now);
             self.append_records(partition, &records);
         }
@@ -391,12 +381,11 @@ impl Shard {
         let host = format!("/{}", request.host);
         let now = self.coordinator_now();
         let pending = request.pending;
-        let op = self.begin_op(parts.len(), move |shard, answers| {
-            match assemble(&pending, answers) {
+        let op =
+            self.begin_op(parts.len(), move |shard, answers| match assemble(&pending, answers) {
                 Ok(answer) => shard.reply(pending.reply, answer),
                 Err(error) => shard.fail_reply(pending, &error.to_string()),
-            }
-        });
+            });
         for (at, (partition, part)) in parts.iter().enumerate() {
             let context = Context {
                 api_version: request.version(),
@@ -482,10 +471,7 @@ impl Shard {
     /// The partition of `__consumer_offsets` that a group lives in; `None` while the topic does not exist.
     pub(crate) fn partition_of_group(&self, group: &str) -> Option<i32> {
         let topic = self.image.topic(OFFSETS_TOPIC)?;
-        Some(placement::partition_for(
-            group,
-            i32::try_from(topic.partitions.len()).ok()?,
-        ))
+        Some(placement::partition_for(group, i32::try_from(topic.partitions.len()).ok()?))
     }
 
     /// Appends a coordinator's records and releases what may be answered.
@@ -515,10 +501,7 @@ impl Shard {
         for batch in to_batches(records, BATCH_BYTES, Timestamp(self.io.wall()))
             .map_err(|e| e.to_string())?
         {
-            let appended = self
-                .store
-                .append_own(home.slot, &batch)
-                .map_err(|e| e.to_string())?;
+            let appended = self.store.append_own(home.slot, &batch).map_err(|e| e.to_string())?;
             home.since_snapshot += batch.len() as u64;
             end = Some(appended.end_offset);
         }
@@ -582,11 +565,7 @@ impl Shard {
 
     pub(crate) fn on_offsets_failed(&mut self, slot: LogSlot) {
         if let Some(&partition) = self.coordinators.by_slot.get(&slot) {
-            self.fail_coordinator(
-                partition,
-                "its log is read-only",
-                ErrorCode::KafkaStorageError,
-            );
+            self.fail_coordinator(partition, "its log is read-only", ErrorCode::KafkaStorageError);
         }
     }
 
@@ -624,9 +603,7 @@ impl Shard {
                 continue;
             }
             tracing::info!(partition, "group coordinator reads its log again");
-            self.coordinators
-                .reads
-                .retain(|_, reader| *reader != partition);
+            self.coordinators.reads.retain(|_, reader| *reader != partition);
             self.open_coordinator(partition, slot);
         }
     }
@@ -636,12 +613,7 @@ impl Shard {
         if !std::mem::take(&mut self.coordinators.changed) {
             return;
         }
-        let due = self
-            .coordinators
-            .homes
-            .values()
-            .filter_map(|h| h.runtime.next_deadline())
-            .min();
+        let due = self.coordinators.homes.values().filter_map(|h| h.runtime.next_deadline()).min();
         match (due, self.coordinators.armed) {
             (Some(due), Some((armed, _))) if armed == due => {}
             (Some(due), armed) => {
@@ -660,15 +632,11 @@ impl Shard {
     fn step_snapshots(&mut self) {
         let homes = self.coordinators.homes.len().max(1) as u64;
         let threshold = (SNAPSHOT_BYTES / homes).max(SNAPSHOT_BYTES_MIN);
-        let next = self
-            .coordinators
-            .homes
-            .iter()
-            .find(|(_, home)| match &home.snapshotting {
-                // A snapshot that a failure cut short never ends, so nothing is cut off for it.
-                Some(s) => home.runtime.status() == Status::Active && s.end.is_none(),
-                None => home.runtime.status() == Status::Active && home.since_snapshot >= threshold,
-            });
+        let next = self.coordinators.homes.iter().find(|(_, home)| match &home.snapshotting {
+            // A snapshot that a failure cut short never ends, so nothing is cut off for it.
+            Some(s) => home.runtime.status() == Status::Active && s.end.is_none(),
+            None => home.runtime.status() == Status::Active && home.since_snapshot >= threshold,
+        });
         let Some((&partition, _)) = next else { return };
         let Some(mut home) = self.coordinators.homes.remove(&partition) else {
             return;
@@ -676,15 +644,9 @@ impl Shard {
         let log_end = self.store.offsets(home.slot).log_end;
         let mut snapshotting = home.snapshotting.take().unwrap_or_else(|| {
             home.since_snapshot = 0;
-            Snapshotting {
-                cursor: home.runtime.snapshot(),
-                start: log_end,
-                end: None,
-            }
+            Snapshotting { cursor: home.runtime.snapshot(), start: log_end, end: None }
         });
-        let records = home
-            .runtime
-            .snapshot_next(&mut snapshotting.cursor, BATCH_BYTES);
+        let records = home.runtime.snapshot_next(&mut snapshotting.cursor, BATCH_BYTES);
         if records.is_empty() {
             snapshotting.end = Some(log_end);
         }

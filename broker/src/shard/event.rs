@@ -80,11 +80,7 @@ impl Shard {
 
     fn on_writable(&mut self, conn: ConnId) {
         self.answers.on_writable(conn);
-        if self
-            .sessions
-            .get_mut(conn)
-            .is_some_and(|s| s.held == Some(Held::Output))
-        {
+        if self.sessions.get_mut(conn).is_some_and(|s| s.held == Some(Held::Output)) {
             self.on_readable(conn);
         }
     }
@@ -94,14 +90,7 @@ impl Shard {
             Message::Forward { id, request } => self.on_forwarded(id, request),
             Message::Reply { id, slices } => self.on_forward_reply(id, slices),
             Message::ForwardFailed { id } => self.on_forward_failed(id),
-            Message::FetchPart {
-                from,
-                id,
-                wanted,
-                places,
-                max_bytes,
-                at_least_one,
-            } => {
+            Message::FetchPart { from, id, wanted, places, max_bytes, at_least_one } => {
                 self.serve_fetch(
                     crate::fetch::serve::Origin::Core { core: from, id },
                     &wanted,

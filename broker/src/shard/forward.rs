@@ -52,10 +52,7 @@ fn merge_frames<Q: Split>(
             &mut reader,
             <Q::Response<'_> as ApiMessage>::header_version(pending.version),
         )?;
-        answers.push(<Q::Response<'_> as Decode<'_>>::decode(
-            &mut reader,
-            pending.version,
-        )?);
+        answers.push(<Q::Response<'_> as Decode<'_>>::decode(&mut reader, pending.version)?);
     }
     // What its parts say was counted where they were answered.
     Ok(pending.encode(&Q::merge(answers))?.slices)
@@ -180,18 +177,7 @@ impl Shard {
     ) {
         let from = self.me;
         self.stats.forwarded += 1;
-        self.tell(
-            core,
-            Message::Forward {
-                id,
-                request: Forwarded {
-                    from,
-                    frame,
-                    host,
-                    at,
-                },
-            },
-        );
+        self.tell(core, Message::Forward { id, request: Forwarded { from, frame, host, at } });
     }
 
     /// Gives each core its part of a request and merges their answers.
@@ -231,10 +217,7 @@ impl Shard {
 
     /// A request that another core received.
     pub(crate) fn on_forwarded(&mut self, id: u64, request: Forwarded) {
-        let to = ReplyTo::Core {
-            core: request.from,
-            id,
-        };
+        let to = ReplyTo::Core { core: request.from, id };
         let arrival = Arrival {
             reply: to,
             host: request.host,

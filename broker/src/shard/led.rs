@@ -15,18 +15,13 @@ impl Shard {
         partition: i32,
         current_leader_epoch: i32,
     ) -> Result<(LogSlot, i32), ErrorCode> {
-        let topic = self
-            .image
-            .topic(topic)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let topic = self.image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let known = usize::try_from(partition).is_ok_and(|p| p < topic.partitions.len());
         if !known {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
-        let leader = self
-            .partitions
-            .get(topic.id, partition)
-            .ok_or(ErrorCode::NotLeaderOrFollower)?;
+        let leader =
+            self.partitions.get(topic.id, partition).ok_or(ErrorCode::NotLeaderOrFollower)?;
         match current_leader_epoch {
             UNKNOWN_EPOCH => Ok((leader.slot, leader.epoch)),
             epoch if epoch < leader.epoch => Err(ErrorCode::FencedLeaderEpoch),

@@ -60,10 +60,9 @@ impl Shard {
     }
 
     fn name_of(&self, slot: LogSlot) -> String {
-        self.partitions.at(slot).map_or_else(
-            || format!("{slot:?}"),
-            |p| format!("{}-{}", p.name, p.partition),
-        )
+        self.partitions
+            .at(slot)
+            .map_or_else(|| format!("{slot:?}"), |p| format!("{}-{}", p.name, p.partition))
     }
 
     /// The high watermark of a log moved.
@@ -75,9 +74,7 @@ impl Shard {
         let offsets = self.store.offsets(slot);
         let high_watermark = offsets.high_watermark.0;
         if offsets.high_watermark > offsets.durable {
-            leader
-                .acked
-                .on_acked(high_watermark, offsets.durable.0, self.now);
+            leader.acked.on_acked(high_watermark, offsets.durable.0, self.now);
         } else if !leader.acked.is_empty() {
             leader.acked.settle(offsets.durable.0);
         }

@@ -31,20 +31,13 @@ pub enum Message {
     /// What the partitions had.
     FetchedPart { id: u64, parts: Vec<FetchedPart> },
     /// Tell me once when any of these partitions passes its offset.
-    Watch {
-        from: CoreId,
-        id: u64,
-        watched: Vec<(LogId, i64)>,
-    },
+    Watch { from: CoreId, id: u64, watched: Vec<(LogId, i64)> },
     /// One of them did.
     Woken { id: u64 },
     /// Nobody waits any more.
     Unwatch { from: CoreId, id: u64 },
     /// Committed metadata, in order, up to `through` (exclusive offset in `__cluster_metadata`).
-    Metadata {
-        through: i64,
-        records: Arc<Vec<MetadataRecord>>,
-    },
+    Metadata { through: i64, records: Arc<Vec<MetadataRecord>> },
     /// This core has applied the metadata and opened its logs.
     Applied { core: CoreId, through: i64 },
     /// Start serving: the whole image, and the logs that recovery found for this core.
@@ -55,31 +48,17 @@ pub enum Message {
         cluster_id: Arc<str>,
     },
     /// A core serves.
-    Serving {
-        core: CoreId,
-        listening: std::net::SocketAddr,
-    },
+    Serving { core: CoreId, listening: std::net::SocketAddr },
     /// This core ends: it has flushed everything, or this is left for the next start.
     Stopped { core: CoreId, left: storage::Left },
     /// From the control thread: numbers, please.
-    Snapshot {
-        to: tokio::sync::oneshot::Sender<Box<Snapshot>>,
-    },
+    Snapshot { to: tokio::sync::oneshot::Sender<Box<Snapshot>> },
     /// From the control thread: partitions from this slot on, please.
-    Partitions {
-        from: usize,
-        to: tokio::sync::oneshot::Sender<PartitionPortion>,
-    },
+    Partitions { from: usize, to: tokio::sync::oneshot::Sender<PartitionPortion> },
     /// From the control thread: topics from this place on, please.
-    Topics {
-        from: usize,
-        to: tokio::sync::oneshot::Sender<TopicPortion>,
-    },
+    Topics { from: usize, to: tokio::sync::oneshot::Sender<TopicPortion> },
     /// From the control thread: groups from there on, please.
-    Groups {
-        from: GroupCursor,
-        to: tokio::sync::oneshot::Sender<GroupPortion>,
-    },
+    Groups { from: GroupCursor, to: tokio::sync::oneshot::Sender<GroupPortion> },
     /// From the control thread, or from core 0 to the others: stop in order.
     Stop,
 }

@@ -96,19 +96,9 @@ impl Shard {
             .filter(|&(i, _)| core_of(id, i, self.settings.cores) == self.me)
             .collect();
         let config = Rc::new(self.topic_config(&name));
-        let role = if &*name == OFFSETS_TOPIC {
-            Role::Offsets
-        } else {
-            Role::User
-        };
+        let role = if &*name == OFFSETS_TOPIC { Role::Offsets } else { Role::User };
         for (partition, epoch) in epochs {
-            let topic = TopicOpened {
-                id,
-                name: &name,
-                role,
-                config: &config,
-                traffic: &traffic,
-            };
+            let topic = TopicOpened { id, name: &name, role, config: &config, traffic: &traffic };
             self.open_partition(&topic, partition, epoch);
         }
     }
@@ -127,17 +117,9 @@ impl Shard {
     }
 
     fn open_partition(&mut self, topic: &TopicOpened<'_>, partition: i32, epoch: i32) {
-        let &TopicOpened {
-            id: topic,
-            name,
-            role,
-            config,
-            traffic,
-        } = topic;
-        if let Some(leader) = self
-            .partitions
-            .slot(topic, partition)
-            .and_then(|s| self.partitions.at_mut(s))
+        let &TopicOpened { id: topic, name, role, config, traffic } = topic;
+        if let Some(leader) =
+            self.partitions.slot(topic, partition).and_then(|s| self.partitions.at_mut(s))
         {
             let slot = leader.slot;
             if leader.epoch != epoch {
@@ -157,10 +139,7 @@ impl Shard {
                 self.store.set_epoch(slot, LeaderEpoch(epoch));
                 slot
             }
-            None => match self
-                .store
-                .create(id, name, config.log.clone(), LeaderEpoch(epoch))
-            {
+            None => match self.store.create(id, name, config.log.clone(), LeaderEpoch(epoch)) {
                 Ok(slot) => slot,
                 Err(error) => {
                     tracing::error!(partition = format!("{name}-{partition}"), %error, "log cannot be made");
@@ -199,10 +178,7 @@ impl Shard {
                 self.settle_produce(
                     waiter.op,
                     waiter.index,
-                    Some((
-                        wire::ErrorCode::UnknownTopicOrPartition,
-                        "the topic was deleted",
-                    )),
+                    Some((wire::ErrorCode::UnknownTopicOrPartition, "the topic was deleted")),
                 );
             }
             self.wake(leader.watchers.take_all());

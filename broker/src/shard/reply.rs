@@ -77,10 +77,7 @@ pub struct Closing {
 impl Stage {
     /// The connection ends here, for a reason that every request of its kind has.
     pub fn close(why: impl Into<Cow<'static, str>>) -> Self {
-        Self::Close(Closing {
-            kind: "request",
-            why: why.into(),
-        })
+        Self::Close(Closing { kind: "request", why: why.into() })
     }
 }
 
@@ -98,11 +95,7 @@ impl Pending {
     /// The answer as it leaves.
     pub fn encode<T: ApiMessage>(&self, response: &T) -> Result<Answer, wire::Error> {
         let (slices, errors) = wire::encode_answer(response, self.correlation_id, self.version)?;
-        Ok(Answer {
-            key: self.key,
-            slices,
-            errors,
-        })
+        Ok(Answer { key: self.key, slices, errors })
     }
 }
 

@@ -77,10 +77,7 @@ impl Elements for Topics {
 
 impl Respond for Created {
     fn respond(self, shard: &mut Shard, pending: Pending) -> Result<Stage, Error> {
-        let topics = Topics {
-            created: self,
-            at: 0,
-        };
+        let topics = Topics { created: self, at: 0 };
         shard.answer_in_portions(pending, CreateTopicsResponse::default, topics)
     }
 }
@@ -148,11 +145,8 @@ impl Elements for Reassigned {
 
 impl Respond for AlterPartitionReassignmentsResponse<'static> {
     fn respond(mut self, shard: &mut Shard, pending: Pending) -> Result<Stage, Error> {
-        let reassigned = Reassigned {
-            topics: std::mem::take(&mut self.responses),
-            at: 0,
-            open: None,
-        };
+        let reassigned =
+            Reassigned { topics: std::mem::take(&mut self.responses), at: 0, open: None };
         shard.answer_in_portions(pending, move || self.clone(), reassigned)
     }
 }

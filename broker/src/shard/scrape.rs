@@ -123,11 +123,7 @@ impl Shard {
             if partition != cursor.partition || cursor.groups.is_empty() {
                 cursor.partition = partition;
                 cursor.behind = None;
-                cursor.groups = if serves {
-                    runtime.state().group_ids()
-                } else {
-                    Vec::new()
-                };
+                cursor.groups = if serves { runtime.state().group_ids() } else { Vec::new() };
             }
             while let Some(id) = cursor.groups.last() {
                 if left == 0 || self.io.read_clock().since(begun) > PORTION_NS {

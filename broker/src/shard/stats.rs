@@ -92,10 +92,8 @@ impl Stats {
             return;
         }
         let now = clock();
-        let (mut handled, mut answered) = (
-            std::mem::take(&mut self.handled),
-            std::mem::take(&mut self.answered),
-        );
+        let (mut handled, mut answered) =
+            (std::mem::take(&mut self.handled), std::mem::take(&mut self.answered));
         for at in handled.drain(..) {
             self.stage_handle.record(now.since(at));
         }

@@ -29,11 +29,7 @@ impl Shard {
             return;
         }
         self.stopping = true;
-        tracing::info!(
-            core = self.me.0,
-            connections = self.sessions.len(),
-            "stopping"
-        );
+        tracing::info!(core = self.me.0, connections = self.sessions.len(), "stopping");
         if self.me == CoreId(0) {
             for core in 1..self.settings.cores {
                 self.tell(CoreId(core), Message::Stop);
@@ -50,8 +46,7 @@ impl Shard {
             (stop_ms, FLUSHED),
             (stop_ms + LAST_MS, ENDED),
         ] {
-            self.io
-                .timer(self.now.after_ms(ms), token(Timer::Stop, what));
+            self.io.timer(self.now.after_ms(ms), token(Timer::Stop, what));
         }
         if self.produces.is_empty() {
             self.end_sessions();
@@ -64,8 +59,7 @@ impl Shard {
             FLUSHED => {
                 self.end_sessions();
                 let stop_ms = self.settings.limits.stop_ms;
-                self.store
-                    .leave_rest(&format!("a stop may take millrace.stop.ms={stop_ms}"));
+                self.store.leave_rest(&format!("a stop may take millrace.stop.ms={stop_ms}"));
             }
             ENDED => self.end_unready(),
             // Draining took long enough.
@@ -74,9 +68,7 @@ impl Shard {
     }
 
     fn tell_progress(&mut self) {
-        let Left {
-            logs, bytes, open, ..
-        } = self.store.left();
+        let Left { logs, bytes, open, .. } = self.store.left();
         tracing::info!(
             core = self.me.0,
             partitions_to_flush = logs,
@@ -84,8 +76,7 @@ impl Shard {
             partitions_to_close = open,
             "still stopping"
         );
-        self.io
-            .timer(self.now.after_ms(PROGRESS_MS), token(Timer::Stop, PROGRESS));
+        self.io.timer(self.now.after_ms(PROGRESS_MS), token(Timer::Stop, PROGRESS));
     }
 
     fn end_sessions(&mut self) {
@@ -127,8 +118,7 @@ impl Shard {
     fn end_unready(&mut self) {
         let core = self.me;
         let mut left = self.store.left();
-        left.why
-            .get_or_insert_with(|| "the device does not answer".into());
+        left.why.get_or_insert_with(|| "the device does not answer".into());
         if core != CoreId(0) {
             self.tell(CoreId(0), Message::Stopped { core, left });
             self.stopped = true;
@@ -137,15 +127,8 @@ impl Shard {
         for core in (0..self.settings.cores).map(CoreId) {
             if !self.cores_stopped.contains_key(&core) {
                 let why = Some(format!("core {} did not end in time", core.0));
-                let of_other = Left {
-                    why,
-                    ..Left::default()
-                };
-                let left = if core == self.me {
-                    left.clone()
-                } else {
-                    of_other
-                };
+                let of_other = Left { why, ..Left::default() };
+                let left = if core == self.me { left.clone() } else { of_other };
                 self.cores_stopped.insert(core, left);
             }
         }
@@ -166,9 +149,7 @@ impl Shard {
         }
         let (io, options) = (self.io.clone(), self.storage_options.clone());
         let marking = TaskSet::new(&self.io);
-        marking.spawn(Class::Maintenance, async move {
-            storage::mark_clean(&io, &options).await
-        });
+        marking.spawn(Class::Maintenance, async move { storage::mark_clean(&io, &options).await });
         self.marking = Some(marking);
     }
 
@@ -198,9 +179,9 @@ impl Shard {
     /// For whoever waits for the process: the first core's reason stands for all.
     fn tell_left(&self) {
         let left = self.cores_stopped.values();
-        let (partitions, bytes) = left.clone().fold((0, 0), |(partitions, bytes), left| {
-            (partitions + left.logs, bytes + left.bytes)
-        });
+        let (partitions, bytes) = left
+            .clone()
+            .fold((0, 0), |(partitions, bytes), left| (partitions + left.logs, bytes + left.bytes));
         let why = left.filter_map(|left| left.why.as_deref()).next();
         self.say_left(format!(
             "not a clean stop: {partitions} partitions with {bytes} bytes are left for the next start's replay; {}",
@@ -223,9 +204,9 @@ impl Shard {
             Ok(false) => self.say_left(
                 "no clean-shutdown marker for Kafka's tools: not every partition is closed".into(),
             ),
-            Err(error) => self.say_left(format!(
-                "no clean-shutdown marker for Kafka's tools: {error}"
-            )),
+            Err(error) => {
+                self.say_left(format!("no clean-shutdown marker for Kafka's tools: {error}"))
+            }
         }
         self.stopped = true;
     }

@@ -46,8 +46,7 @@ impl Shard {
     }
 
     pub(crate) fn arm_tick(&self) {
-        self.io
-            .timer(self.now.after_ms(TICK_MS), token(Timer::Housekeeping, 0));
+        self.io.timer(self.now.after_ms(TICK_MS), token(Timer::Housekeeping, 0));
     }
 
     fn on_tick(&mut self) {
@@ -68,10 +67,8 @@ impl Shard {
         let limits = &self.settings.limits;
         let mut late = Vec::new();
         for session in self.sessions.iter_mut() {
-            let in_transit = (
-                self.io.input_bytes(session.conn),
-                self.io.output_bytes(session.conn),
-            );
+            let in_transit =
+                (self.io.input_bytes(session.conn), self.io.output_bytes(session.conn));
             if session.in_transit != in_transit {
                 (session.in_transit, session.active) = (in_transit, self.now);
             }
@@ -80,11 +77,7 @@ impl Shard {
                 && matches!(session.held, None | Some(Held::Output))
                 && self.now.since(session.active) > limits.connection_idle_ms * 1_000_000;
             let slow = session.partial.is_some_and(|(since, has_length)| {
-                let ms = if has_length {
-                    limits.frame_body_ms
-                } else {
-                    limits.frame_header_ms
-                };
+                let ms = if has_length { limits.frame_body_ms } else { limits.frame_header_ms };
                 self.now.since(since) > ms * 1_000_000
             });
             if idle || slow {

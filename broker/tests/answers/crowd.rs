@@ -59,15 +59,7 @@ pub(crate) fn frame(
     named: Named,
     world: &World,
 ) -> Vec<u8> {
-    let mut crowd = Crowd {
-        message,
-        version,
-        path,
-        length: 1,
-        at: 0,
-        named,
-        world,
-    };
+    let mut crowd = Crowd { message, version, path, length: 1, at: 0, named, world };
     // Elements are about as long as these.
     let (few, more) = (crowd.body(100).len(), crowd.body(600).len());
     let length = (bytes.saturating_sub(few) * 500 / (more - few).max(1)).max(1);
@@ -183,15 +175,8 @@ impl<'m> Crowd<'m> {
     }
 
     fn is_name(&self, field: &Field) -> bool {
-        [
-            "Name",
-            "Topic",
-            "TopicName",
-            "ResourceName",
-            "GroupId",
-            "MemberId",
-        ]
-        .contains(&&*field.name)
+        ["Name", "Topic", "TopicName", "ResourceName", "GroupId", "MemberId"]
+            .contains(&&*field.name)
     }
 
     fn value(

@@ -65,16 +65,9 @@ fn world(bed: &mut Bed, kafka: &mut Kafka) -> World {
     for i in 1..20 {
         kafka.create_topic(bed, &format!("known{i}"), 1).unwrap();
     }
-    assert_eq!(
-        kafka.produce(bed, "known", 0, batch(&["value"])).error_code,
-        0
-    );
+    assert_eq!(kafka.produce(bed, "known", 0, batch(&["value"])).error_code, 0);
     assert_eq!(kafka.commit(bed, "group", "known", 0, 1), ErrorCode::None);
-    World {
-        topic: "known".into(),
-        topic_id: topic_id.0,
-        group: "group".into(),
-    }
+    World { topic: "known".into(), topic_id: topic_id.0, group: "group".into() }
 }
 
 fn start(how: &How) -> (Bed, World) {
@@ -97,13 +90,8 @@ fn no_array_takes_more_than_its_bytes() {
         let mut wrong = Vec::new();
         for api in TABLE {
             let message = &schemas[&api.key.code()];
-            if [
-                ApiKey::CreateTopics,
-                ApiKey::DeleteTopics,
-                ApiKey::Metadata,
-                ApiKey::DeleteGroups,
-            ]
-            .contains(&api.key)
+            if [ApiKey::CreateTopics, ApiKey::DeleteTopics, ApiKey::Metadata, ApiKey::DeleteGroups]
+                .contains(&api.key)
             {
                 (bed, world) = start(&how);
             }

@@ -19,9 +19,7 @@ const TURN_BYTES_MAX: usize = 1 << 20;
 const TURN_SENT_MAX: u64 = 512 << 10;
 
 fn frame<Q: wire::Request>(request: &Q, version: i16) -> Vec<u8> {
-    wire::encode_request(request, 7, None, version)
-        .unwrap()
-        .concat()
+    wire::encode_request(request, 7, None, version).unwrap().concat()
 }
 
 /// The answer itself.
@@ -55,11 +53,7 @@ fn configurations(bed: &mut Bed, kafka: &mut Kafka) -> DescribeConfigsRequest<'s
     let mut conn = bed.connect(0);
     let one = request(vec![resource(&topics[0], None)]);
     let one = answer(bed, &mut conn, &one, 4);
-    let keys: Vec<String> = one.results[0]
-        .configs
-        .iter()
-        .map(|c| c.name.to_string())
-        .collect();
+    let keys: Vec<String> = one.results[0].configs.iter().map(|c| c.name.to_string()).collect();
     let mut resources = Vec::new();
     for topic in &topics {
         for left_out in &keys {
@@ -79,14 +73,7 @@ fn many_configurations_are_streamed_and_others_go_on() {
         let request = configurations(&mut bed, &mut kafka);
         let mut conn = bed.connect(0);
         let outcome = weigh(&mut bed, &mut conn, frame(&request, 4), PATIENCE_NS);
-        let Outcome {
-            answer: Some(bytes),
-            turn,
-            held,
-            sent,
-            turns,
-        } = outcome
-        else {
+        let Outcome { answer: Some(bytes), turn, held, sent, turns } = outcome else {
             panic!("{outcome:?}")
         };
         println!("{bytes} bytes in {turns} turns: {outcome:?}");
@@ -154,12 +141,7 @@ fn a_client_that_goes_in_the_middle_leaves_nothing() {
         let left = meter::held().saturating_sub(before);
         assert!(left <= 1 << 20, "{left} bytes");
         bed.sim.run_for(1_000_000_000);
-        assert_eq!(
-            kafka
-                .produce(&mut bed, "after", 0, crate::kafka::batch(&["x"]))
-                .error_code,
-            0
-        );
+        assert_eq!(kafka.produce(&mut bed, "after", 0, crate::kafka::batch(&["x"])).error_code, 0);
     }
 }
 
@@ -202,15 +184,8 @@ fn a_giant_group_is_described_some_members_at_a_time() {
         assert!(outcome.turn.bytes <= TURN_BYTES_MAX, "{outcome:?}");
         let all = answer(&mut bed, &mut conn, &request, 5);
         let group = |name: &str| all.groups.iter().find(|g| g.group_id == name).unwrap();
-        let ids: BTreeSet<_> = group("group")
-            .members
-            .iter()
-            .map(|m| &m.member_id)
-            .collect();
-        assert_eq!(
-            (ids.len(), group("group").members.len()),
-            (MEMBERS, MEMBERS)
-        );
+        let ids: BTreeSet<_> = group("group").members.iter().map(|m| &m.member_id).collect();
+        assert_eq!((ids.len(), group("group").members.len()), (MEMBERS, MEMBERS));
         assert!(group("none").members.is_empty());
     }
 }

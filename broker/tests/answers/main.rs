@@ -56,16 +56,12 @@ fn weigh(bed: &mut Bed, conn: &mut Conn, frame: Vec<u8>, patience_ns: u64) -> Ou
         arrived += came.len();
         if size.is_none() {
             begun.extend_from_slice(&came[..came.len().min(4)]);
-            size = begun
-                .first_chunk()
-                .map(|s| i32::from_be_bytes(*s) as usize + 4);
+            size = begun.first_chunk().map(|s| i32::from_be_bytes(*s) as usize + 4);
         }
         size.is_some_and(|size| arrived >= size) || conn.client.ended().is_some()
     });
     let notes = std::mem::take(&mut *notes.lock().unwrap());
-    let sent = notes
-        .windows(2)
-        .map(|n| n[1].sent_bytes.saturating_sub(n[0].sent_bytes));
+    let sent = notes.windows(2).map(|n| n[1].sent_bytes.saturating_sub(n[0].sent_bytes));
     Outcome {
         answer: size.filter(|&size| arrived == size),
         turn: meter::take_worst(),

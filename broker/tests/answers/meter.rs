@@ -11,10 +11,7 @@ use std::{
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 static ONE: Mutex<()> = Mutex::new(());
-static WORST: Mutex<Turn> = Mutex::new(Turn {
-    bytes: 0,
-    took: Duration::ZERO,
-});
+static WORST: Mutex<Turn> = Mutex::new(Turn { bytes: 0, took: Duration::ZERO });
 
 /// The most that a turn took.
 #[derive(Clone, Copy, Debug, Default)]

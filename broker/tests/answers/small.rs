@@ -29,11 +29,7 @@ fn one_topic_named_many_times() {
             include_synonyms: true,
             include_documentation: true,
         };
-        let frame = |n| {
-            wire::encode_request(&request(n), 7, None, 4)
-                .unwrap()
-                .concat()
-        };
+        let frame = |n| wire::encode_request(&request(n), 7, None, 4).unwrap().concat();
         let mut conn = bed.connect(0);
         let once = weigh(&mut bed, &mut conn, frame(1), PATIENCE_NS);
         let many = frame(50_000);
@@ -41,10 +37,7 @@ fn one_topic_named_many_times() {
         let outcome = weigh(&mut bed, &mut conn, many, PATIENCE_NS);
         println!("{received} bytes: {outcome:?}");
         assert!(outcome.turn.bytes <= allowed(received), "{outcome:?}");
-        assert!(
-            outcome.answer.unwrap() <= 2 * once.answer.unwrap(),
-            "{outcome:?}"
-        );
+        assert!(outcome.answer.unwrap() <= 2 * once.answer.unwrap(), "{outcome:?}");
     }
 }
 
@@ -90,11 +83,7 @@ fn one_group_named_many_times() {
             groups: vec!["group".into(); n],
             include_authorized_operations: true,
         };
-        let frame = |n| {
-            wire::encode_request(&request(n), 7, None, 5)
-                .unwrap()
-                .concat()
-        };
+        let frame = |n| wire::encode_request(&request(n), 7, None, 5).unwrap().concat();
         let once = weigh(&mut bed, &mut conn, frame(1), PATIENCE_NS);
         let many = frame(2_000);
         let received = many.len();
@@ -102,10 +91,7 @@ fn one_group_named_many_times() {
         println!("{received} bytes: {outcome:?}");
         // It is there once, and described once.
         let described = once.answer.unwrap();
-        assert!(
-            outcome.turn.bytes <= allowed(received) + 4 * described,
-            "{outcome:?}"
-        );
+        assert!(outcome.turn.bytes <= allowed(received) + 4 * described, "{outcome:?}");
         assert_eq!(outcome.answer, Some(described));
     }
 }

@@ -7,12 +7,10 @@ fn idle_connections_do_not_take_the_descriptors_of_files() {
     let host = Host::new(1);
     let process = Process::spawn(&mut wrapped(&host.command(), "ulimit -n 64"));
     host.wait_ready();
-    let idle: Vec<TcpStream> = (0..200)
-        .filter_map(|_| TcpStream::connect(("127.0.0.1", host.port)).ok())
-        .collect();
-    let scrapers: Vec<TcpStream> = (0..100)
-        .filter_map(|_| TcpStream::connect(("127.0.0.1", host.admin)).ok())
-        .collect();
+    let idle: Vec<TcpStream> =
+        (0..200).filter_map(|_| TcpStream::connect(("127.0.0.1", host.port)).ok()).collect();
+    let scrapers: Vec<TcpStream> =
+        (0..100).filter_map(|_| TcpStream::connect(("127.0.0.1", host.admin)).ok()).collect();
     assert_eq!((idle.len(), scrapers.len()), (200, 100));
     drop(scrapers);
     // The log's files are made and opened meanwhile: nothing has failed.
@@ -24,10 +22,7 @@ fn idle_connections_do_not_take_the_descriptors_of_files() {
     process.signal("TERM");
     let ended = process.end();
     assert_eq!(ended.code(), 0, "{ended:?}");
-    assert!(
-        ended.error.contains("ulimit -n") && !ended.error.contains("read-only"),
-        "{ended:?}"
-    );
+    assert!(ended.error.contains("ulimit -n") && !ended.error.contains("read-only"), "{ended:?}");
 }
 
 #[test]

@@ -27,13 +27,7 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(cores: u16) -> Self {
         let (port, admin) = free_ports(cores);
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            cores,
-            port,
-            admin,
-            arguments: Vec::new(),
-        }
+        Self { dir: tempfile::tempdir().unwrap(), cores, port, admin, arguments: Vec::new() }
     }
 
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
@@ -99,10 +93,7 @@ impl Host {
     pub(crate) fn admin(&self, path: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-        )?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -184,9 +175,7 @@ impl Ended {
     /// The status of a process that ended by itself.
     pub(crate) fn code(&self) -> i32 {
         let signal = self.status.signal();
-        self.status
-            .code()
-            .unwrap_or_else(|| panic!("ended by signal {signal:?}: {self:?}"))
+        self.status.code().unwrap_or_else(|| panic!("ended by signal {signal:?}: {self:?}"))
     }
 }
 
@@ -201,18 +190,12 @@ impl Process {
                 String::from_utf8_lossy(&bytes).into_owned()
             }))
         }
-        Self {
-            out: reader(child.stdout.take()),
-            error: reader(child.stderr.take()),
-            child,
-        }
+        Self { out: reader(child.stdout.take()), error: reader(child.stderr.take()), child }
     }
 
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
         assert!(sent.unwrap().success(), "kill -{name}");
     }
 
@@ -230,11 +213,7 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        Ended {
-            status,
-            out: text(self.out.take()),
-            error: text(self.error.take()),
-        }
+        Ended { status, out: text(self.out.take()), error: text(self.error.take()) }
     }
 }
 

@@ -31,10 +31,7 @@ fn what_was_given_and_cannot_fit_is_named() {
     let mut command = host.command();
     let ended = Process::spawn(command.args(["--set", "millrace.memory.bytes=536870912"])).end();
     assert_eq!(ended.code(), 78, "{ended:?}");
-    for part in [
-        "512 MiB (millrace.memory.bytes)",
-        "millrace.cache.bytes=900000000",
-    ] {
+    for part in ["512 MiB (millrace.memory.bytes)", "millrace.cache.bytes=900000000"] {
         assert!(ended.error.contains(part), "{part}: {ended:?}");
     }
 }
@@ -62,10 +59,9 @@ impl Group {
     /// `None` where this process may not make one.
     fn with_limit(bytes: u64) -> Option<Self> {
         let name = format!("millrace-test-{}", std::process::id());
-        for (parent, file) in [
-            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            ("/sys/fs/cgroup", "memory.max"),
-        ] {
+        for (parent, file) in
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+        {
             let dir = PathBuf::from(parent).join(&name);
             if fs::create_dir(&dir).is_err() {
                 continue;
@@ -138,11 +134,8 @@ fn readers_that_take_nothing_share_one_memory() {
         replication_factor: 1,
         ..Default::default()
     };
-    let create = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 30_000,
-        validate_only: false,
-    };
+    let create =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, validate_only: false };
     call(&mut stream, &create, 5);
     for _ in 0..160 {
         let mut batch = BatchBuilder::new();
@@ -185,9 +178,7 @@ fn readers_that_take_nothing_share_one_memory() {
         })
         .collect();
     let metrics = host.admin("/metrics").unwrap();
-    let line = metrics
-        .lines()
-        .find_map(|l| l.strip_prefix("millrace_output_bytes{core=\"0\"} "));
+    let line = metrics.lines().find_map(|l| l.strip_prefix("millrace_output_bytes{core=\"0\"} "));
     let queued: usize = line.unwrap().parse().unwrap();
     // Without the bound: 8 MiB each, but for what the kernel takes.
     assert!((1 << 20..32 << 20).contains(&queued), "{queued} bytes");

@@ -35,20 +35,14 @@ fn call<Q: Request>(stream: &mut TcpStream, request: &Q, version: i16) -> Q::Res
 /// What a producer and a consumer group do, and one error.
 fn traffic(host: &Host) {
     let mut stream = TcpStream::connect(("127.0.0.1", host.port)).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let topics = vec![CreatableTopic {
         name: "t".into(),
         num_partitions: 2,
         replication_factor: 1,
         ..Default::default()
     }];
-    let create = CreateTopicsRequest {
-        topics,
-        timeout_ms: 10_000,
-        ..Default::default()
-    };
+    let create = CreateTopicsRequest { topics, timeout_ms: 10_000, ..Default::default() };
     assert_eq!(call(&mut stream, &create, 7).topics[0].error_code, 0);
     let mut batch = BatchBuilder::new();
     let now = Timestamp(1_750_000_000_000);
@@ -73,10 +67,7 @@ fn traffic(host: &Host) {
         max_bytes: 1 << 20,
         topics: vec![FetchTopic {
             topic: topic.to_owned().into(),
-            partitions: vec![FetchPartition {
-                partition_max_bytes: 1 << 20,
-                ..Default::default()
-            }],
+            partitions: vec![FetchPartition { partition_max_bytes: 1 << 20, ..Default::default() }],
             ..Default::default()
         }],
         ..Default::default()
@@ -84,10 +75,7 @@ fn traffic(host: &Host) {
     call(&mut stream, &fetch("t"), 4);
     let unknown = call(&mut stream, &fetch("unknown"), 4);
     assert_ne!(unknown.responses[0].partitions[0].error_code, 0);
-    let find = FindCoordinatorRequest {
-        coordinator_keys: vec!["g".into()],
-        ..Default::default()
-    };
+    let find = FindCoordinatorRequest { coordinator_keys: vec!["g".into()], ..Default::default() };
     let commit = OffsetCommitRequest {
         group_id: "g".into(),
         generation_id_or_member_epoch: -1,
@@ -141,8 +129,7 @@ fn family_of(name: &str) -> &str {
     ["_bucket", "_sum", "_count"]
         .iter()
         .find_map(|suffix| {
-            name.strip_suffix(suffix)
-                .filter(|n| n.ends_with("_seconds") || n.ends_with("_bytes"))
+            name.strip_suffix(suffix).filter(|n| n.ends_with("_seconds") || n.ends_with("_bytes"))
         })
         .unwrap_or(name)
 }
@@ -184,10 +171,7 @@ fn what_is_written_about_metrics_is_what_a_broker_tells() {
     let answer = host.admin("/metrics").unwrap();
     let (head, text) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
-    assert!(
-        head.to_ascii_lowercase().contains("content-length"),
-        "{head}"
-    );
+    assert!(head.to_ascii_lowercase().contains("content-length"), "{head}");
     // For `cargo xtask monitoring`.
     let left = Path::new(env!("CARGO_TARGET_TMPDIR")).join("metrics.txt");
     std::fs::write(left, text).unwrap();
@@ -213,23 +197,14 @@ fn what_is_written_about_metrics_is_what_a_broker_tells() {
         assert!(there, "docs/metrics.md has no such row:\n{row}");
     }
     for name in written.keys() {
-        assert!(
-            told.contains_key(name),
-            "docs/metrics.md: there is no {name}"
-        );
+        assert!(told.contains_key(name), "docs/metrics.md: there is no {name}");
     }
 
-    for file in [
-        "packaging/prometheus/rules.yml",
-        "packaging/grafana/millrace.json",
-    ] {
+    for file in ["packaging/prometheus/rules.yml", "packaging/grafana/millrace.json"] {
         let names = asked_for(&repository(file));
         assert!(names.len() > 10, "{file}: {names:?}");
         for name in names {
-            assert!(
-                told.contains_key(family_of(&name)),
-                "{file}: there is no {name}"
-            );
+            assert!(told.contains_key(family_of(&name)), "{file}: there is no {name}");
         }
     }
 }

@@ -146,16 +146,9 @@ fn links_to_what_is_not_there() {
             fs::create_dir_all(host.data()).unwrap();
         }
         let missing = host.dir.path().join("missing");
-        let link = if part.is_empty() {
-            host.data()
-        } else {
-            host.file(part)
-        };
+        let link = if part.is_empty() { host.data() } else { host.file(part) };
         std::os::unix::fs::symlink(&missing, &link).unwrap();
-        fails(
-            &host,
-            &format!("is a link to {}, which is not there", missing.display()),
-        );
+        fails(&host, &format!("is a link to {}, which is not there", missing.display()));
         fs::create_dir(&missing).unwrap();
         host.start_and_stop();
     }
@@ -165,9 +158,7 @@ fn links_to_what_is_not_there() {
 fn a_directory_of_another_owner() {
     // Only root can become somebody else.
     let other = "exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"";
-    let allowed = Command::new("sh")
-        .args(["-c", other, "sh", "true"])
-        .output();
+    let allowed = Command::new("sh").args(["-c", other, "sh", "true"]).output();
     if !allowed.unwrap().status.success() {
         return;
     }

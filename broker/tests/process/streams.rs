@@ -3,11 +3,7 @@ use crate::host::{Host, Process, command, hears_hangups, wrapped};
 use std::{fs::OpenOptions, io::Read, process::Stdio};
 
 fn full() -> Stdio {
-    OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap()
-        .into()
+    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
 }
 
 /// A pipe without a reader.
@@ -61,12 +57,7 @@ fn what_is_printed_needs_no_reader() {
     let run = |arguments: &[&str], out: Stdio| {
         Process::spawn(command().args(arguments).stdout(out)).end()
     };
-    for arguments in [
-        &["config", "--all"][..],
-        &["config"],
-        &["--help"],
-        &["--version"],
-    ] {
+    for arguments in [&["config", "--all"][..], &["config"], &["--help"], &["--version"]] {
         let ended = run(arguments, gone());
         assert_eq!((ended.code(), ended.error.as_str()), (0, ""));
     }

@@ -65,11 +65,8 @@ fn create(
     topic: CreatableTopic<'static>,
     version: i16,
 ) -> CreatableTopicResult<'static> {
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 30_000,
-        validate_only: false,
-    };
+    let request =
+        CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, validate_only: false };
     let core = bed.cores() - 1;
     kafka.call(bed, core, &request, version).topics.remove(0)
 }
@@ -96,19 +93,13 @@ fn as_many_replicas_as_brokers_are_shown() {
         let shown = if single_port { 1 } else { cores };
         let log = log_of(|| {
             let (mut bed, mut kafka) = (Bed::start(how), Kafka::default());
-            assert_eq!(
-                kafka.metadata(&mut bed, 0, &[]).brokers.len(),
-                usize::from(shown)
-            );
+            assert_eq!(kafka.metadata(&mut bed, 0, &[]).brokers.len(), usize::from(shown));
             for version in 2..=7 {
                 for factor in 1..=i16::try_from(shown).unwrap() + 1 {
                     let name = format!("t-{version}-{factor}");
                     let answer = create(&mut bed, &mut kafka, topic(&name, 2, factor), version);
                     if usize::try_from(factor).unwrap() > usize::from(shown) {
-                        assert_eq!(
-                            error(answer.error_code),
-                            ErrorCode::InvalidReplicationFactor
-                        );
+                        assert_eq!(error(answer.error_code), ErrorCode::InvalidReplicationFactor);
                         let why = answer.error_message.unwrap();
                         assert!(why.contains(&format!("only {shown} broker(s)")), "{why}");
                         assert_eq!(why.contains("--single-port"), shown > 1, "{why}");
@@ -163,17 +154,9 @@ fn name_brokers() {
         let firsts: Vec<i32> = brokers.iter().map(|b| b[0]).collect();
         assert_eq!(places(&mut bed, &mut kafka, &name), firsts);
     }
-    for brokers in [
-        &[&[1000][..], &[1000]][..],
-        &[&[1000, 1000]],
-        &[&[1002]],
-        &[&[1]],
-    ] {
+    for brokers in [&[&[1000][..], &[1000]][..], &[&[1000, 1000]], &[&[1002]], &[&[1]]] {
         let answer = create(&mut bed, &mut kafka, manual("no", brokers), 7);
-        assert_eq!(
-            error(answer.error_code),
-            ErrorCode::InvalidReplicaAssignment
-        );
+        assert_eq!(error(answer.error_code), ErrorCode::InvalidReplicaAssignment);
         assert!(answer.error_message.is_some());
     }
 
@@ -230,12 +213,9 @@ fn name_brokers() {
 
 #[test]
 fn the_default_factor_follows_the_same_rule() {
-    for (factor, above_hosts, made) in [
-        ("2", "clip", true),
-        ("3", "clip", false),
-        ("2", "refuse", false),
-        ("1", "refuse", true),
-    ] {
+    for (factor, above_hosts, made) in
+        [("2", "clip", true), ("3", "clip", false), ("2", "refuse", false), ("1", "refuse", true)]
+    {
         let given = [
             ("default.replication.factor", factor),
             ("millrace.replication.factor.above.hosts", above_hosts),
@@ -283,18 +263,14 @@ fn the_one_directory_may_be_asked_for() {
         for core in 0..bed.cores() {
             for version in 1..=2 {
                 let mut ask = |dirs: &[(&str, &str, &[i32])]| {
-                    let dirs = dirs
-                        .iter()
-                        .map(|(path, topic, partitions)| AlterReplicaLogDir {
-                            path: (*path).to_owned().into(),
-                            topics: vec![AlterReplicaLogDirTopic {
-                                name: (*topic).to_owned().into(),
-                                partitions: partitions.to_vec(),
-                            }],
-                        });
-                    let request = AlterReplicaLogDirsRequest {
-                        dirs: dirs.collect(),
-                    };
+                    let dirs = dirs.iter().map(|(path, topic, partitions)| AlterReplicaLogDir {
+                        path: (*path).to_owned().into(),
+                        topics: vec![AlterReplicaLogDirTopic {
+                            name: (*topic).to_owned().into(),
+                            partitions: partitions.to_vec(),
+                        }],
+                    });
+                    let request = AlterReplicaLogDirsRequest { dirs: dirs.collect() };
                     let mut answer = kafka.call(&mut bed, core, &request, version).results;
                     assert_eq!(answer.len(), 1);
                     let answer = answer.remove(0);
@@ -327,9 +303,7 @@ fn the_one_directory_may_be_asked_for() {
 fn consumer_groups_of_kip_848_are_refused_by_an_answer() {
     for how in every_mode(24) {
         let (mut bed, mut kafka) = (Bed::start(how), Kafka::default());
-        let offered = kafka
-            .call(&mut bed, 0, &ApiVersionsRequest::default(), 2)
-            .api_keys;
+        let offered = kafka.call(&mut bed, 0, &ApiVersionsRequest::default(), 2).api_keys;
         for key in [68, 69] {
             let range = offered.iter().find(|k| k.api_key == key).unwrap();
             assert_eq!((range.min_version, range.max_version), (0, 1));
@@ -348,10 +322,8 @@ fn consumer_groups_of_kip_848_are_refused_by_an_answer() {
                     include_authorized_operations: false,
                 };
                 let groups = kafka.call(&mut bed, core, &describe, version).groups;
-                let groups: Vec<_> = groups
-                    .iter()
-                    .map(|g| (&*g.group_id, error(g.error_code)))
-                    .collect();
+                let groups: Vec<_> =
+                    groups.iter().map(|g| (&*g.group_id, error(g.error_code))).collect();
                 let refused = ErrorCode::UnsupportedVersion;
                 assert_eq!(groups, [("g", refused), ("h", refused)]);
             }
@@ -369,22 +341,12 @@ fn a_topic_that_is_named_by_name_and_by_id_is_not_deleted() {
             name: Some(name.to_owned().into()),
             topic_id: Uuid::default(),
         };
-        let by_id = |topic_id| DeleteTopicState {
-            name: None,
-            topic_id,
-        };
+        let by_id = |topic_id| DeleteTopicState { name: None, topic_id };
         for topics in [vec![named("t"), by_id(id)], vec![by_id(id), named("t")]] {
-            let request = DeleteTopicsRequest {
-                topics,
-                timeout_ms: 30_000,
-                ..Default::default()
-            };
+            let request = DeleteTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() };
             let answers = kafka.call(&mut bed, 0, &request, 6).responses;
             assert_eq!(answers.len(), 1, "{answers:?}");
-            assert_eq!(
-                (answers[0].name.as_deref(), answers[0].topic_id),
-                (Some("t"), id)
-            );
+            assert_eq!((answers[0].name.as_deref(), answers[0].topic_id), (Some("t"), id));
             assert_eq!(error(answers[0].error_code), ErrorCode::InvalidRequest);
         }
         assert_eq!(described(&mut bed, &mut kafka, "t").topic_id, id);
@@ -401,14 +363,9 @@ fn a_topic_that_is_named_by_name_and_by_id_is_not_deleted() {
 #[test]
 fn what_a_list_repeats_counts_once() {
     let (mut bed, mut kafka) = (Bed::start(How::new(26, 1)), Kafka::default());
-    let config = CreatableTopicConfig {
-        name: "cleanup.policy".into(),
-        value: Some("delete,delete".into()),
-    };
-    let asked = CreatableTopic {
-        configs: vec![config],
-        ..topic("t", 1, 1)
-    };
+    let config =
+        CreatableTopicConfig { name: "cleanup.policy".into(), value: Some("delete,delete".into()) };
+    let asked = CreatableTopic { configs: vec![config], ..topic("t", 1, 1) };
     let made = create(&mut bed, &mut kafka, asked, 7);
     assert_eq!(made.error_code, 0, "{:?}", made.error_message);
     let shown = |bed: &mut Bed, kafka: &mut Kafka| {

@@ -36,15 +36,7 @@ fn a_special_time_is_known_from_its_version_on() {
     in_every_mode(|bed, kafka| {
         kafka.produce(bed, "t", 0, batch(&["a"]));
         let core = kafka.leader(bed, "t", 0);
-        let since = [
-            (-1, 1),
-            (-2, 1),
-            (-3, 7),
-            (-4, 8),
-            (-5, 9),
-            (-6, 11),
-            (-7, 99),
-        ];
+        let since = [(-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9), (-6, 11), (-7, 99)];
         for (timestamp, since) in since {
             for version in 1..=11 {
                 let asked = ListOffsetsPartition {
@@ -54,19 +46,13 @@ fn a_special_time_is_known_from_its_version_on() {
                 };
                 let request = |partitions| ListOffsetsRequest {
                     replica_id: -1,
-                    topics: vec![ListOffsetsTopic {
-                        name: "t".into(),
-                        partitions,
-                    }],
+                    topics: vec![ListOffsetsTopic { name: "t".into(), partitions }],
                     ..Default::default()
                 };
                 let answer = kafka.call(bed, core, &request(vec![asked.clone()]), version);
                 let code = ErrorCode::from_code(answer.topics[0].partitions[0].error_code);
-                let wanted = if version < since {
-                    ErrorCode::UnsupportedVersion
-                } else {
-                    ErrorCode::None
-                };
+                let wanted =
+                    if version < since { ErrorCode::UnsupportedVersion } else { ErrorCode::None };
                 assert_eq!(code, Some(wanted), "{timestamp} in version {version}");
                 let twice = request(vec![asked.clone(), asked.clone()]);
                 let mut topics_twice = request(vec![asked.clone()]);
@@ -186,10 +172,7 @@ fn who_asks_an_old_leader_is_told_the_new_one() {
             let answer = kafka.call(bed, core, &request, version);
             let data = &answer.responses[0].partitions[0];
             assert_eq!(data.error_code, ErrorCode::FencedLeaderEpoch.code());
-            let told = (
-                data.current_leader.leader_id,
-                data.current_leader.leader_epoch,
-            );
+            let told = (data.current_leader.leader_id, data.current_leader.leader_epoch);
             let endpoints = answer.node_endpoints.iter().map(|e| e.node_id);
             if version < 16 {
                 assert_eq!((told, endpoints.count()), ((-1, -1), 0));
@@ -254,10 +237,7 @@ fn an_epoch_in_which_nothing_was_written_has_an_end() {
         let core = kafka.leader(bed, "t", 0);
         kafka.call(bed, core, &trim(&[("t", &[(0, 1)])]), 2);
         let first = kafka.list_offset(bed, "t", 0, EARLIEST);
-        assert!(
-            first.offset == 1 && first.leader_epoch > silent,
-            "{first:?}"
-        );
+        assert!(first.offset == 1 && first.leader_epoch > silent, "{first:?}");
     });
 }
 
@@ -290,11 +270,8 @@ fn records_are_deleted_once_and_not_everywhere() {
         // The last word counts, even if it says less than the first.
         let named_often = trim(&[("t", &[(0, 2), (0, 3)]), ("t", &[(0, 1)])]);
         let answer = kafka.call(bed, core, &named_often, 2);
-        let done = DeleteRecordsPartitionResult {
-            partition_index: 0,
-            low_watermark: 1,
-            error_code: 0,
-        };
+        let done =
+            DeleteRecordsPartitionResult { partition_index: 0, low_watermark: 1, error_code: 0 };
         assert_eq!(answer.topics.len(), 1);
         assert_eq!(answer.topics[0].partitions, [done]);
 
@@ -358,10 +335,8 @@ fn metadata_of_topics_that_are_named_twice_or_by_id() {
             assert_eq!(names, [Some("t"), Some("u")], "version {version}");
         }
         let topics = ask(&[("u", none), ("", id), ("", strange), ("", id)], 13);
-        let shown: Vec<_> = topics
-            .iter()
-            .map(|t| (t.name.as_deref(), t.topic_id, t.error_code))
-            .collect();
+        let shown: Vec<_> =
+            topics.iter().map(|t| (t.name.as_deref(), t.topic_id, t.error_code)).collect();
         let unknown = ErrorCode::UnknownTopicId.code();
         assert_eq!(shown, [(Some("t"), id, 0), (None, strange, unknown)]);
         assert_ne!(topics[0].topic_authorized_operations, i32::MIN);
@@ -410,10 +385,7 @@ fn what_versions_of_group_requests_differ_in() {
         }
         // What is wrong in itself is said by every core, whoever coordinates the group.
         for core in 0..bed.cores() {
-            let beat = HeartbeatRequest {
-                member_id: "nobody".into(),
-                ..Default::default()
-            };
+            let beat = HeartbeatRequest { member_id: "nobody".into(), ..Default::default() };
             let answer = kafka.call(bed, core, &beat, 4);
             assert_eq!(answer.error_code, ErrorCode::InvalidGroupId.code());
             for group in ["g", "h", "i", "j"] {
@@ -458,11 +430,7 @@ fn what_versions_of_group_requests_differ_in() {
         for version in 1..=6 {
             let find = FindCoordinatorRequest {
                 key: if version < 4 { "g" } else { "" }.into(),
-                coordinator_keys: if version < 4 {
-                    Vec::new()
-                } else {
-                    vec!["g".into()]
-                },
+                coordinator_keys: if version < 4 { Vec::new() } else { vec!["g".into()] },
                 ..Default::default()
             };
             let answer = kafka.call(bed, core, &find, version);
@@ -490,10 +458,8 @@ fn a_commit_of_nothing_makes_no_group_and_a_group_is_deleted_once() {
                 ErrorCode::UnknownTopicOrPartition.code()
             );
         }
-        let describe = DescribeGroupsRequest {
-            groups: vec!["nobody".into()],
-            ..Default::default()
-        };
+        let describe =
+            DescribeGroupsRequest { groups: vec!["nobody".into()], ..Default::default() };
         // It may be that this coordinator was not asked for anything before.
         let described = loop {
             let answer = kafka.call(bed, core, &describe, 6);
@@ -506,9 +472,7 @@ fn a_commit_of_nothing_makes_no_group_and_a_group_is_deleted_once() {
         assert_eq!(described, ErrorCode::GroupIdNotFound);
 
         let core = kafka.coordinator(bed, "g");
-        let delete = DeleteGroupsRequest {
-            groups_names: vec!["g".into(), "g".into()],
-        };
+        let delete = DeleteGroupsRequest { groups_names: vec!["g".into(), "g".into()] };
         let answer = kafka.call(bed, core, &delete, 2);
         let codes: Vec<_> = answer.results.iter().map(|r| r.error_code).collect();
         assert_eq!(codes, [0]);

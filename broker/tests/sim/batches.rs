@@ -20,9 +20,7 @@ const DAY_MS: i64 = 86_400_000;
 fn claiming(codec: Compression, max: i64, times: &[i64]) -> Bytes {
     let mut batch = BatchBuilder::new().compression(codec);
     for &time in times {
-        batch
-            .append(None, Some(b"value"), Timestamp(time), &[])
-            .unwrap();
+        batch.append(None, Some(b"value"), Timestamp(time), &[]).unwrap();
     }
     let mut bytes = batch.build().unwrap();
     bytes[35..43].copy_from_slice(&max.to_be_bytes());
@@ -41,10 +39,7 @@ fn times(kafka: &mut Kafka, bed: &mut Bed) -> (Vec<(i64, i64)>, Vec<i64>) {
         let plain = view.decompressed(1 << 20).unwrap();
         for record in Records::new(&plain, view.header()) {
             let record = record.unwrap();
-            records.push((
-                record.offset(view.header()).0,
-                record.timestamp(view.header()).0,
-            ));
+            records.push((record.offset(view.header()).0, record.timestamp(view.header()).0));
         }
     }
     (records, claims)
@@ -101,11 +96,7 @@ const FAULTS: &[Fault] = {
         ("two batches", |b| b.extend_from_within(..), InvalidRecord),
         // Kafka drops what is no whole batch without a word, and acknowledges the first.
         ("bytes behind", |b| b.push(0), InvalidRecord),
-        (
-            "a base offset",
-            |b| set(b, 0, 7i64.to_be_bytes()),
-            InvalidRecord,
-        ),
+        ("a base offset", |b| set(b, 0, 7i64.to_be_bytes()), InvalidRecord),
         (
             "a base offset and a wrong CRC",
             |b| {
@@ -114,21 +105,9 @@ const FAULTS: &[Fault] = {
             },
             InvalidRecord,
         ),
-        (
-            "a count of 0",
-            |b| set(b, 57, 0i32.to_be_bytes()),
-            InvalidRecord,
-        ),
-        (
-            "a count of 3",
-            |b| set(b, 57, 3i32.to_be_bytes()),
-            InvalidRecord,
-        ),
-        (
-            "a last offset delta of 5",
-            |b| set(b, 23, 5i32.to_be_bytes()),
-            InvalidRecord,
-        ),
+        ("a count of 0", |b| set(b, 57, 0i32.to_be_bytes()), InvalidRecord),
+        ("a count of 3", |b| set(b, 57, 3i32.to_be_bytes()), InvalidRecord),
+        ("a last offset delta of 5", |b| set(b, 23, 5i32.to_be_bytes()), InvalidRecord),
         (
             "count and delta above the records",
             |b| {
@@ -338,9 +317,7 @@ fn all_records_that_are_refused_are_named_within_a_bound() {
         for index in 1..8 {
             if kafka.leader(&mut bed, "t", index) == core {
                 let records = Some(wire::Records::from(many.clone()));
-                request.topic_data[0]
-                    .partition_data
-                    .push(PartitionProduceData { index, records });
+                request.topic_data[0].partition_data.push(PartitionProduceData { index, records });
             }
         }
         let partitions = request.topic_data[0].partition_data.len();

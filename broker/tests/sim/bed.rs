@@ -73,10 +73,7 @@ impl How {
             auto_create_topics: true,
             default_partitions: 2,
             offsets_partitions: 4,
-            group: GroupSettings {
-                initial_rebalance_delay_ms: 100,
-                ..GroupSettings::default()
-            },
+            group: GroupSettings { initial_rebalance_delay_ms: 100, ..GroupSettings::default() },
             metrics: Default::default(),
             delete_topic_enable: true,
         };
@@ -116,10 +113,8 @@ pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
     let Ok(text) = std::env::var("MILLRACE_SEEDS") else {
         return 0..few;
     };
-    let number = |text: &str| {
-        text.parse::<u64>()
-            .unwrap_or_else(|e| panic!("MILLRACE_SEEDS={text}: {e}"))
-    };
+    let number =
+        |text: &str| text.parse::<u64>().unwrap_or_else(|e| panic!("MILLRACE_SEEDS={text}: {e}"));
     match text.split_once("..") {
         Some((from, to)) => number(from)..number(to),
         None => 0..number(&text),
@@ -160,17 +155,9 @@ impl Bed {
         let mut sim = Sim::new(how.sim.clone());
         let mut disk = how.sim.disk.clone();
         disk.capacity_bytes = how.disk_bytes;
-        let node = sim.add_host(NodeOptions {
-            disk: Some(disk),
-            ..NodeOptions::default()
-        });
+        let node = sim.add_host(NodeOptions { disk: Some(disk), ..NodeOptions::default() });
         let (_, progress) = watch::channel(Progress::default());
-        let mut bed = Self {
-            sim,
-            node,
-            how,
-            progress,
-        };
+        let mut bed = Self { sim, node, how, progress };
         bed.restart();
         bed
     }
@@ -184,10 +171,7 @@ impl Bed {
             now.ready || now.failed.is_some()
         });
         let now = self.progress.borrow().clone();
-        assert!(
-            ready && now.failed.is_none(),
-            "the broker does not start: {now:?}"
-        );
+        assert!(ready && now.failed.is_none(), "the broker does not start: {now:?}");
     }
 
     /// Cores that say that they refuse records for want of space.
@@ -231,11 +215,7 @@ impl Bed {
 
     /// A connection to a core; to any of them in single-port mode.
     pub(crate) fn connect(&self, core: u16) -> Conn {
-        let port = if self.how.settings.single_port {
-            PORT
-        } else {
-            PORT + core
-        };
+        let port = if self.how.settings.single_port { PORT } else { PORT + core };
         Conn {
             client: self.sim.client((self.node.ip(), port).into()),
             arrived: Vec::new(),
@@ -289,18 +269,13 @@ impl Bed {
             frame = conn.poll();
             frame.is_some() || conn.client.ended().is_some()
         });
-        assert!(
-            there,
-            "no answer in {PATIENCE_NS} ns, and the connection stands"
-        );
+        assert!(there, "no answer in {PATIENCE_NS} ns, and the connection stands");
         frame.or_else(|| conn.poll())
     }
 
     /// Waits for the end of a connection, and gives what arrived before.
     pub(crate) fn until_closed(&mut self, conn: &mut Conn) -> Vec<u8> {
-        let ended = self
-            .sim
-            .run_until(PATIENCE_NS, |_| conn.client.ended().is_some());
+        let ended = self.sim.run_until(PATIENCE_NS, |_| conn.client.ended().is_some());
         assert!(ended, "the connection was not closed");
         let mut all = std::mem::take(&mut conn.arrived);
         all.append(&mut conn.client.take());
@@ -323,9 +298,7 @@ pub(crate) fn read_answer<Q: Request>(frame: &[u8], id: i32, version: i16) -> Q:
     );
     let response = Q::Response::decode(&mut reader, version)
         .unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
-    reader
-        .expect_end()
-        .unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
+    reader.expect_end().unwrap_or_else(|e| panic!("{key:?} version {version}: {e}: {frame:x?}"));
     response
 }
 
@@ -353,9 +326,8 @@ impl Program for Watched {
             None => turn(),
         }
         note.sent_bytes = self.shard.stats().sent_bytes;
-        note.requests = (self.shard.stats().apis())
-            .map(|(key, api)| (key.code(), api.requests))
-            .collect();
+        note.requests =
+            (self.shard.stats().apis()).map(|(key, api)| (key.code(), api.requests)).collect();
         if let Some(turns) = &self.turns {
             turns.lock().unwrap().push(note);
         }
@@ -374,13 +346,10 @@ fn boot_of(plan: Plan, core: usize, how: How) -> Boot<Message> {
             match boot::boot(plan, io, mesh).await {
                 Ok(shard) => match (how.turns, how.errors) {
                     (None, None) => Box::new(shard) as Box<dyn Program>,
-                    (turns, errors) => Box::new(Watched {
-                        shard,
-                        core,
-                        turns,
-                        errors,
-                        around: how.around_turn,
-                    }) as Box<dyn Program>,
+                    (turns, errors) => {
+                        Box::new(Watched { shard, core, turns, errors, around: how.around_turn })
+                            as Box<dyn Program>
+                    }
                 },
                 Err(reason) => {
                     progress.send_modify(|p| p.fail(reason));
@@ -437,10 +406,8 @@ pub(crate) fn log_of(run: impl FnOnce()) -> String {
     }
     let kept = Kept::default();
     let writer = kept.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, run);
     let log = kept.0.lock().unwrap().clone();
     String::from_utf8(log).unwrap()

@@ -36,11 +36,7 @@ fn left_of(seed: u64, class: &str, power: bool) -> (Bed, Kafka, usize) {
     bed.restart();
     let all = kafka.read_all(&mut bed, "t", 0, 0);
     for ((offset, value), n) in all.iter().zip(0..) {
-        assert_eq!(
-            (*offset, value.as_slice()),
-            (n, text(n).as_bytes()),
-            "class {class}"
-        );
+        assert_eq!((*offset, value.as_slice()), (n, text(n).as_bytes()), "class {class}");
     }
     (bed, kafka, all.len())
 }
@@ -56,10 +52,7 @@ fn a_class_keeps_what_it_promises_and_never_more_than_a_prefix() {
             ("memory", true, false),
         ] {
             let (mut bed, mut kafka, left) = left_of(seed, class, power);
-            assert!(
-                left == 60 || !all,
-                "class {class}, power: {power}: {left} of 60 are left"
-            );
+            assert!(left == 60 || !all, "class {class}, power: {power}: {left} of 60 are left");
             // Lost offsets are not used again unseen: the epoch has risen, and a consumer beyond the end is told.
             if left < 60 {
                 let core = kafka.leader(&mut bed, "t", 0);

@@ -15,9 +15,7 @@ const CAP: usize = 1 << 20;
 fn packed(codec: Compression, values: &[&str]) -> Bytes {
     let mut batch = BatchBuilder::new().compression(codec);
     for value in values {
-        batch
-            .append(None, Some(value.as_bytes()), NOW, &[])
-            .unwrap();
+        batch.append(None, Some(value.as_bytes()), NOW, &[]).unwrap();
     }
     batch.build_bytes().unwrap()
 }
@@ -69,9 +67,8 @@ fn a_topic_s_codec_is_what_its_batches_are_stored_in() {
 
 /// A batch of one record that belongs to a transaction.
 fn of_a_transaction() -> Bytes {
-    let mut batch = BatchBuilder::new()
-        .producer(ProducerId(7), ProducerEpoch(0), 0)
-        .transactional(true);
+    let mut batch =
+        BatchBuilder::new().producer(ProducerId(7), ProducerEpoch(0), 0).transactional(true);
     batch.append(None, Some(b"never"), NOW, &[]).unwrap();
     batch.build_bytes().unwrap()
 }
@@ -110,13 +107,7 @@ fn a_transaction_s_batch_without_a_transaction_refuses_its_request() {
         // Nothing of the request is stored, nor of one with an id what is of the transaction.
         for (id, wanted) in [
             (None, [(0, REFUSED, -1), (1, REFUSED, -1)]),
-            (
-                Some("id"),
-                [
-                    (0, REFUSED, -1),
-                    (1, ErrorCode::UnknownTopicOrPartition, -1),
-                ],
-            ),
+            (Some("id"), [(0, REFUSED, -1), (1, ErrorCode::UnknownTopicOrPartition, -1)]),
         ] {
             let mut request = produce_all(&[(1, &one), (0, &never)]);
             request.transactional_id = id.map(Into::into);
@@ -144,9 +135,7 @@ fn of_a_partition_named_twice_the_last_batch_is_stored() {
         let (one, two) = (batch(&["one"]), batch(&["two"]));
         let twice = produce_all(&[(0, &one), (0, &two)]);
         let mut topics_twice = produce_all(&[(0, &one)]);
-        topics_twice
-            .topic_data
-            .extend(produce_all(&[(0, &two)]).topic_data);
+        topics_twice.topic_data.extend(produce_all(&[(0, &two)]).topic_data);
         for (offset, (mut request, version)) in
             [(twice, 9), (topics_twice, 13)].into_iter().enumerate()
         {
@@ -168,10 +157,8 @@ fn of_a_partition_named_twice_the_last_batch_is_stored() {
 fn zstd_of_an_old_producer_is_refused() {
     for how in every_mode(23) {
         let (mut bed, mut kafka, core) = with_topic(how);
-        for (version, wanted) in [
-            (6, ErrorCode::UnsupportedCompressionType),
-            (7, ErrorCode::None),
-        ] {
+        for (version, wanted) in [(6, ErrorCode::UnsupportedCompressionType), (7, ErrorCode::None)]
+        {
             let request = produce_request("t", 0, -1, packed(Compression::Zstd, &["one"]));
             let answer = kafka.call(&mut bed, core, &request, version);
             let code = answer.responses[0].partition_responses[0].error_code;

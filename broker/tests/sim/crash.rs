@@ -56,12 +56,8 @@ struct Model {
 
 impl Model {
     fn fact(&mut self, part: Part, offset: i64, value: &[u8], who: &str) {
-        let known = self
-            .facts
-            .entry(part)
-            .or_default()
-            .entry(offset)
-            .or_insert_with(|| value.to_vec());
+        let known =
+            self.facts.entry(part).or_default().entry(offset).or_insert_with(|| value.to_vec());
         assert!(
             known == value,
             "{part:?} offset {offset}: {who} has {}, and it was {}",
@@ -75,9 +71,7 @@ impl Model {
         for topic in 0..TOPICS.len() {
             for partition in 0..PARTITIONS {
                 let part = (topic, partition);
-                let start = kafka
-                    .list_offset(bed, name_of(part), partition, EARLIEST)
-                    .offset;
+                let start = kafka.list_offset(bed, name_of(part), partition, EARLIEST).offset;
                 let (acked, sent) = self.starts.entry(part).or_default();
                 assert!(
                     (*acked..=*sent).contains(&start),
@@ -108,9 +102,7 @@ impl Model {
             }
         }
         for (group, (acked, sent)) in &mut self.commits {
-            let found = kafka
-                .committed(bed, &format!("group-{group}"), TOPICS[0], 0)
-                .unwrap();
+            let found = kafka.committed(bed, &format!("group-{group}"), TOPICS[0], 0).unwrap();
             assert!(
                 (*acked..=*sent).contains(&found),
                 "group {group} is at {found}; {acked} was acked, {sent} sent"
@@ -119,21 +111,15 @@ impl Model {
             *acked = found;
         }
         for (topic, exists) in &self.topics {
-            let asked = MetadataRequestTopic {
-                name: Some(topic.clone().into()),
-                ..Default::default()
-            };
+            let asked =
+                MetadataRequestTopic { name: Some(topic.clone().into()), ..Default::default() };
             let request = MetadataRequest {
                 topics: Some(vec![asked]),
                 allow_auto_topic_creation: false,
                 ..Default::default()
             };
             let code = kafka.call(bed, 0, &request, 9).topics[0].error_code;
-            let wanted = if *exists {
-                ErrorCode::None
-            } else {
-                ErrorCode::UnknownTopicOrPartition
-            };
+            let wanted = if *exists { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition };
             assert_eq!(ErrorCode::from_code(code), Some(wanted), "topic {topic}");
         }
     }
@@ -152,11 +138,8 @@ impl Model {
             // What was before the log's start is not known here.
             let first = if log[0].0 > 0 { number } else { 0 };
             let next = next.entry(producer).or_insert(first);
-            let right = if self.idempotent.contains(&producer) {
-                number == *next
-            } else {
-                number >= *next
-            };
+            let right =
+                if self.idempotent.contains(&producer) { number == *next } else { number >= *next };
             assert!(
                 right,
                 "{part:?} offset {offset}: {} where producer {producer} was at {next}",
@@ -177,10 +160,7 @@ fn show(value: &[u8]) -> String {
 
 /// Producer and number of a record made by [`Work::values`].
 fn parse(value: &[u8]) -> (usize, usize) {
-    let text = value
-        .split(|&b| b == b' ')
-        .next()
-        .and_then(|head| str::from_utf8(head).ok());
+    let text = value.split(|&b| b == b' ').next().and_then(|head| str::from_utf8(head).ok());
     let parsed = text
         .and_then(|t| t.split_once('-'))
         .and_then(|(p, n)| Some((p.parse().ok()?, n.parse().ok()?)));
@@ -234,13 +214,7 @@ struct Actor {
 
 impl Actor {
     fn new(number: usize, work: Work) -> Self {
-        Self {
-            number,
-            work,
-            conn: None,
-            under_way: VecDeque::new(),
-            frame: None,
-        }
+        Self { number, work, conn: None, under_way: VecDeque::new(), frame: None }
     }
 
     /// The core it talks to.
@@ -260,13 +234,7 @@ impl Actor {
         self.under_way.clear();
         self.frame = None;
         match &mut self.work {
-            Work::Produce {
-                id,
-                unacked,
-                asked,
-                failed,
-                ..
-            } => {
+            Work::Produce { id, unacked, asked, failed, .. } => {
                 if id.is_none() {
                     unacked.clear();
                 }
@@ -303,20 +271,9 @@ impl Actor {
     fn step(&mut self, model: &mut Model, random: &mut Random) {
         self.hear(model);
         let Some(conn) = &mut self.conn else { return };
-        assert_eq!(
-            conn.client.ended(),
-            None,
-            "actor {}: the connection was closed",
-            self.number
-        );
-        while let Some(id) = ask(
-            &mut self.work,
-            self.number,
-            conn,
-            &self.under_way,
-            model,
-            random,
-        ) {
+        assert_eq!(conn.client.ended(), None, "actor {}: the connection was closed", self.number);
+        while let Some(id) = ask(&mut self.work, self.number, conn, &self.under_way, model, random)
+        {
             self.under_way.push_back(id);
         }
     }
@@ -329,35 +286,22 @@ fn values_of(model: &Model, number: usize, made: &Made) -> Vec<Vec<u8>> {
 /// Takes an answer.
 fn answered(work: &mut Work, number: usize, frame: &[u8], id: i32, model: &mut Model) {
     match work {
-        Work::Produce {
-            part,
-            id: producer,
-            unacked,
-            asked,
-            failed,
-            ..
-        } => {
+        Work::Produce { part, id: producer, unacked, asked, failed, .. } => {
             let answer = read_answer::<ProduceRequest<'_>>(frame, id, 9);
             let answer = &answer.responses[0].partition_responses[0];
             let again = *failed || *asked == 0;
             *asked = asked.saturating_sub(usize::from(!again));
             if answer.error_code == 0 && !again {
                 let made = unacked.pop_front().expect("a batch for each ack");
-                for (value, offset) in values_of(model, number, &made)
-                    .iter()
-                    .zip(answer.base_offset..)
+                for (value, offset) in
+                    values_of(model, number, &made).iter().zip(answer.base_offset..)
                 {
                     model.fact(*part, offset, value, "an ack");
                 }
             } else if !again {
-                let retriable = [
-                    ErrorCode::NotEnoughReplicas.code(),
-                    ErrorCode::RequestTimedOut.code(),
-                ];
-                assert!(
-                    retriable.contains(&answer.error_code),
-                    "producer {number}: {answer:?}"
-                );
+                let retriable =
+                    [ErrorCode::NotEnoughReplicas.code(), ErrorCode::RequestTimedOut.code()];
+                assert!(retriable.contains(&answer.error_code), "producer {number}: {answer:?}");
                 *failed = true;
                 if producer.is_none() {
                     unacked.pop_front();
@@ -372,10 +316,7 @@ fn answered(work: &mut Work, number: usize, frame: &[u8], id: i32, model: &mut M
                 *at = start;
                 return;
             }
-            assert_eq!(
-                data.error_code, 0,
-                "consumer {number} at {at} of {part:?}: {data:?}"
-            );
+            assert_eq!(data.error_code, 0, "consumer {number} at {at} of {part:?}: {data:?}");
             for (offset, value) in kafka::values(data, *at) {
                 assert_eq!(offset, *at, "consumer {number} of {part:?}");
                 model.fact(*part, offset, &value, "a consumer");
@@ -423,14 +364,7 @@ fn ask(
     random: &mut Random,
 ) -> Option<i32> {
     match work {
-        Work::Produce {
-            part,
-            id,
-            unacked,
-            asked,
-            failed,
-            large,
-        } => {
+        Work::Produce { part, id, unacked, asked, failed, large } => {
             if *failed {
                 if !under_way.is_empty() {
                     return None;
@@ -442,10 +376,7 @@ fn ask(
             }
             if *asked == unacked.len() {
                 let all = model.sent.entry(number).or_default();
-                let made = Made {
-                    first: all.len(),
-                    count: 1 + random.below(4),
-                };
+                let made = Made { first: all.len(), count: 1 + random.below(4) };
                 for n in made.first..made.first + made.count {
                     let size = match random.below(40) {
                         0 if *large => 60_000,
@@ -468,34 +399,18 @@ fn ask(
         }
         _ if !under_way.is_empty() => None,
         Work::Consume { part, at } => {
-            let request = FetchRequest {
-                max_wait_ms: 20,
-                ..fetch_request(name_of(*part), part.1, *at)
-            };
+            let request =
+                FetchRequest { max_wait_ms: 20, ..fetch_request(name_of(*part), part.1, *at) };
             Some(conn.send(&request, 11))
         }
         Work::Trim { part } => {
-            let (first, last) = (
-                model.starts.get(part).map_or(0, |s| s.1),
-                model.facts.get(part)?.keys().last()?,
-            );
+            let (first, last) =
+                (model.starts.get(part).map_or(0, |s| s.1), model.facts.get(part)?.keys().last()?);
             let offset = first + (last - first) / (4 + random.below(40) as i64);
             model.starts.entry(*part).or_default().1 = offset;
-            let partitions = vec![DeleteRecordsPartition {
-                partition_index: part.1,
-                offset,
-            }];
-            let topics = vec![DeleteRecordsTopic {
-                name: name_of(*part).into(),
-                partitions,
-            }];
-            Some(conn.send(
-                &DeleteRecordsRequest {
-                    topics,
-                    timeout_ms: 30_000,
-                },
-                2,
-            ))
+            let partitions = vec![DeleteRecordsPartition { partition_index: part.1, offset }];
+            let topics = vec![DeleteRecordsTopic { name: name_of(*part).into(), partitions }];
+            Some(conn.send(&DeleteRecordsRequest { topics, timeout_ms: 30_000 }, 2))
         }
         Work::Commit { next } => {
             model.commits.entry(number).or_insert((-1, -1)).1 = *next;
@@ -505,25 +420,15 @@ fn ask(
             ))
         }
         Work::Administer { asked, next } => {
-            let living: Vec<&String> = model
-                .topics
-                .iter()
-                .filter(|(_, exists)| **exists)
-                .map(|(t, _)| t)
-                .collect();
+            let living: Vec<&String> =
+                model.topics.iter().filter(|(_, exists)| **exists).map(|(t, _)| t).collect();
             if living.len() > 4 || (!living.is_empty() && random.below(3) == 0) {
                 let topic = living[random.below(living.len())].clone();
                 *asked = Some((topic.clone(), false));
-                let topics = vec![DeleteTopicState {
-                    name: Some(topic.into()),
-                    ..Default::default()
-                }];
+                let topics =
+                    vec![DeleteTopicState { name: Some(topic.into()), ..Default::default() }];
                 return Some(conn.send(
-                    &DeleteTopicsRequest {
-                        topics,
-                        timeout_ms: 30_000,
-                        ..Default::default()
-                    },
+                    &DeleteTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() },
                     6,
                 ));
             }
@@ -544,14 +449,12 @@ fn ask(
                 replication_factor: 1,
                 ..Default::default()
             }];
-            Some(conn.send(
-                &CreateTopicsRequest {
-                    topics,
-                    timeout_ms: 30_000,
-                    validate_only: false,
-                },
-                7,
-            ))
+            Some(
+                conn.send(
+                    &CreateTopicsRequest { topics, timeout_ms: 30_000, validate_only: false },
+                    7,
+                ),
+            )
         }
     }
 }
@@ -571,10 +474,7 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
     kafka.set_config(&mut bed, TOPICS[1], "segment.ms", "15");
     let mut actors = Vec::new();
     for number in 0..11 {
-        let part = (
-            random.below(TOPICS.len()),
-            random.below(PARTITIONS as usize) as i32,
-        );
+        let part = (random.below(TOPICS.len()), random.below(PARTITIONS as usize) as i32);
         let work = match number {
             0..=4 => {
                 let id = (number < 3).then(|| kafka.producer(&mut bed));
@@ -593,10 +493,7 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
             5 | 6 => Work::Consume { part, at: 0 },
             7 | 8 => Work::Commit { next: 0 },
             9 => Work::Trim { part },
-            _ => Work::Administer {
-                asked: None,
-                next: 0,
-            },
+            _ => Work::Administer { asked: None, next: 0 },
         };
         actors.push(Actor::new(number, work));
     }
@@ -611,8 +508,7 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
             for actor in &mut actors {
                 actor.step(&mut model, &mut random);
             }
-            bed.sim
-                .run_until(end - bed.sim.now(), |_| actors.iter_mut().any(Actor::wakes));
+            bed.sim.run_until(end - bed.sim.now(), |_| actors.iter_mut().any(Actor::wakes));
         }
         fall(&mut bed, &mut random);
         // Answers that left before count.
@@ -659,11 +555,8 @@ fn fall(bed: &mut Bed, random: &mut Random) {
             bed.sim.stop(bed.node);
             let node = bed.node;
             // Sometimes in the middle of stopping.
-            let patience = if random.below(2) == 0 {
-                random.next() % 20_000_000
-            } else {
-                60 * SECOND_NS
-            };
+            let patience =
+                if random.below(2) == 0 { random.next() % 20_000_000 } else { 60 * SECOND_NS };
             bed.sim.run_until(patience, |sim| sim.has_ended(node));
             bed.sim.power_cut(node);
         }

@@ -25,10 +25,7 @@ fn busy(bed: &mut Bed) -> Vec<(Conn, Vec<i32>)> {
     let mut busy: Vec<(Conn, Vec<i32>)> = (0..BUSY).map(|_| (bed.connect(0), vec![])).collect();
     bed.sim.run_for(20_000_000);
     for (conn, ids) in &mut busy {
-        let request = MetadataRequest {
-            topics: None,
-            ..Default::default()
-        };
+        let request = MetadataRequest { topics: None, ..Default::default() };
         ids.extend((0..PIPELINED).map(|_| conn.send(&request, 5)));
     }
     busy
@@ -51,21 +48,12 @@ fn a_new_connection_waits_for_one_turn_of_each_at_most() {
             let requests = served(&pair[1], ApiKey::Metadata) - served(&pair[0], ApiKey::Metadata);
             let events = pair[1].events;
             let most = (events + events.max(TURNS_MIN)) * TURN_REQUESTS;
-            assert!(
-                requests <= most,
-                "{requests} requests in a turn with {events} events"
-            );
+            assert!(requests <= most, "{requests} requests in a turn with {events} events");
         }
         let accepted = came + notes[came..].iter().position(|n| n.accepted == 1).unwrap();
-        let answered = notes
-            .iter()
-            .position(|n| served(n, ApiKey::ApiVersions) == 1)
-            .unwrap();
+        let answered = notes.iter().position(|n| served(n, ApiKey::ApiVersions) == 1).unwrap();
         // Its request comes a turn or two after itself.
-        assert!(
-            answered - accepted <= 3,
-            "accepted in turn {accepted}, answered in {answered}"
-        );
+        assert!(answered - accepted <= 3, "accepted in turn {accepted}, answered in {answered}");
         let before = served(&notes[accepted - 1], ApiKey::Metadata);
         let meanwhile = served(&notes[answered], ApiKey::Metadata) - before;
         assert!(meanwhile <= BUSY * TURN_REQUESTS, "{meanwhile} requests");
@@ -96,16 +84,8 @@ fn busy_connections_get_on_alike() {
     });
     assert!(some);
     bed.sim.run_for(1_000_000);
-    let answered: Vec<usize> = busy
-        .iter_mut()
-        .map(|(conn, _)| std::iter::from_fn(|| conn.poll()).count())
-        .collect();
-    let (least, most) = (
-        answered.iter().min().unwrap(),
-        answered.iter().max().unwrap(),
-    );
-    assert!(
-        most - least <= 4 * TURN_REQUESTS && *most < PIPELINED,
-        "{answered:?}"
-    );
+    let answered: Vec<usize> =
+        busy.iter_mut().map(|(conn, _)| std::iter::from_fn(|| conn.poll()).count()).collect();
+    let (least, most) = (answered.iter().min().unwrap(), answered.iter().max().unwrap());
+    assert!(most - least <= 4 * TURN_REQUESTS && *most < PIPELINED, "{answered:?}");
 }

@@ -38,22 +38,13 @@ fn after_a_failed_write_of_the_log_nothing_is_acked_and_reads_go_on() {
         let mut bed = Bed::start(how);
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 2).unwrap();
-        assert_eq!(
-            kafka
-                .produce(&mut bed, "t", 0, batch(&["before"]))
-                .error_code,
-            0
-        );
+        assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["before"])).error_code, 0);
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 1), ErrorCode::None);
         // The file that the log is written to: a spare one may just be made.
         bed.sim.fail_next(bed.node, FileOp::Write, "wal/0-1.", EIO);
         for partition in [0, 1, 0] {
             let refused = kafka.produce(&mut bed, "t", partition, batch(&["after"]));
-            assert_eq!(
-                code(refused.error_code),
-                ErrorCode::KafkaStorageError,
-                "{refused:?}"
-            );
+            assert_eq!(code(refused.error_code), ErrorCode::KafkaStorageError, "{refused:?}");
         }
         // Long after, and although the disk is fine again.
         bed.sim.run_for(60 * SECOND_NS);
@@ -62,29 +53,14 @@ fn after_a_failed_write_of_the_log_nothing_is_acked_and_reads_go_on() {
         assert_eq!(texts(&mut bed, &mut kafka, "t", 0), ["before"]);
         assert!(texts(&mut bed, &mut kafka, "t", 1).is_empty());
         let refused = kafka.commit(&mut bed, "g", "t", 0, 2);
-        assert!(
-            refused != ErrorCode::None,
-            "a commit was acked by a log that cannot be written"
-        );
+        assert!(refused != ErrorCode::None, "a commit was acked by a log that cannot be written");
         // Metadata is in the same log.
-        assert_eq!(
-            kafka.create_topic(&mut bed, "never", 1),
-            Err(ErrorCode::KafkaStorageError)
-        );
-        assert_eq!(
-            kafka.delete_topic(&mut bed, "t"),
-            ErrorCode::KafkaStorageError
-        );
+        assert_eq!(kafka.create_topic(&mut bed, "never", 1), Err(ErrorCode::KafkaStorageError));
+        assert_eq!(kafka.delete_topic(&mut bed, "t"), ErrorCode::KafkaStorageError);
         let made = kafka.metadata(&mut bed, 0, &["never-either"]);
-        assert_eq!(
-            made.topics[0].error_code,
-            ErrorCode::UnknownTopicOrPartition.code()
-        );
+        assert_eq!(made.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
         // An id that is not written could be given to two producers.
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            ..Default::default()
-        };
+        let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
         assert_eq!(
             code(kafka.call(&mut bed, 0, &request, 4).error_code),
             ErrorCode::KafkaStorageError
@@ -95,12 +71,7 @@ fn after_a_failed_write_of_the_log_nothing_is_acked_and_reads_go_on() {
         let kept = texts(&mut bed, &mut kafka, "t", 0);
         // What was refused may be there or not; what was acked is.
         assert_eq!(kept[0], "before");
-        assert_eq!(
-            kafka
-                .produce(&mut bed, "t", 0, batch(&["again"]))
-                .error_code,
-            0
-        );
+        assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["again"])).error_code, 0);
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 3), ErrorCode::None);
     }
 }
@@ -110,18 +81,11 @@ fn a_failed_log_is_that_of_its_core_alone() {
     let mut bed = Bed::start(How::new(32, 2));
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 2).unwrap();
-    let failing = (0..2)
-        .find(|&p| kafka.leader(&mut bed, "t", p) == 1)
-        .unwrap();
+    let failing = (0..2).find(|&p| kafka.leader(&mut bed, "t", p) == 1).unwrap();
     bed.sim.fail_always(bed.node, FileOp::Write, "wal/1-", EIO);
     let refused = kafka.produce(&mut bed, "t", failing, batch(&["x"]));
     assert_eq!(code(refused.error_code), ErrorCode::KafkaStorageError);
-    assert_eq!(
-        kafka
-            .produce(&mut bed, "t", 1 - failing, batch(&["y"]))
-            .error_code,
-        0
-    );
+    assert_eq!(kafka.produce(&mut bed, "t", 1 - failing, batch(&["y"])).error_code, 0);
     assert!(kafka.create_topic(&mut bed, "more", 1).is_ok());
     assert_eq!(texts(&mut bed, &mut kafka, "t", 1 - failing), ["y"]);
     assert!(texts(&mut bed, &mut kafka, "t", failing).is_empty());
@@ -160,9 +124,7 @@ fn a_failed_write_answers_all_that_waited_for_it() {
         .map(|(c, n)| c.send(&produce_request("t", n % 4, -1, batch(&["x"])), 9))
         .collect();
     for (conn, id) in conns.iter_mut().zip(ids) {
-        let answer = bed
-            .answer::<ProduceRequest<'_>>(conn, id, 9)
-            .expect("an answer");
+        let answer = bed.answer::<ProduceRequest<'_>>(conn, id, 9).expect("an answer");
         assert_eq!(
             code(answer.responses[0].partition_responses[0].error_code),
             ErrorCode::KafkaStorageError
@@ -177,18 +139,9 @@ fn a_failed_write_answers_all_that_waited_for_it() {
 }
 
 fn delete_records(partition: i32, offset: i64) -> DeleteRecordsRequest<'static> {
-    let partitions = vec![DeleteRecordsPartition {
-        partition_index: partition,
-        offset,
-    }];
-    let topics = vec![DeleteRecordsTopic {
-        name: "t".into(),
-        partitions,
-    }];
-    DeleteRecordsRequest {
-        topics,
-        timeout_ms: 30_000,
-    }
+    let partitions = vec![DeleteRecordsPartition { partition_index: partition, offset }];
+    let topics = vec![DeleteRecordsTopic { name: "t".into(), partitions }];
+    DeleteRecordsRequest { topics, timeout_ms: 30_000 }
 }
 
 #[test]
@@ -200,12 +153,7 @@ fn a_log_start_that_cannot_be_written_is_not_waited_for() {
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 2).unwrap();
         for partition in 0..2 {
-            assert_eq!(
-                kafka
-                    .produce(&mut bed, "t", partition, batch(&["a", "b"]))
-                    .error_code,
-                0
-            );
+            assert_eq!(kafka.produce(&mut bed, "t", partition, batch(&["a", "b"])).error_code, 0);
         }
         bed.sim.fail_always(bed.node, FileOp::Write, "wal/", EIO);
         for (partition, offset) in [(0, 1), (0, 2), (1, 1)] {
@@ -230,11 +178,8 @@ fn a_topic_that_is_deleted_answers_all_that_waited_for_it() {
         kafka.create_topic(&mut bed, "t", 1).unwrap();
         assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["a"])).error_code, 0);
         let mut waiting: Vec<_> = (0..3).map(|_| bed.connect(0)).collect();
-        let wait = FetchRequest {
-            max_wait_ms: 60_000,
-            min_bytes: 10_000,
-            ..fetch_request("t", 0, 1)
-        };
+        let wait =
+            FetchRequest { max_wait_ms: 60_000, min_bytes: 10_000, ..fetch_request("t", 0, 1) };
         let mut ids = vec![waiting[0].send(&wait, 11)];
         bed.sim.run_for(5_000_000);
         ids.push(waiting[1].send(&produce_request("t", 0, -1, batch(&["x"])), 9));
@@ -242,26 +187,19 @@ fn a_topic_that_is_deleted_answers_all_that_waited_for_it() {
         let moment = bed.sim.random() % 400_000;
         bed.sim.run_for(moment);
         assert_eq!(kafka.delete_topic(&mut bed, "t"), ErrorCode::None);
-        let fetched = bed
-            .answer::<FetchRequest<'_>>(&mut waiting[0], ids[0], 11)
-            .expect("an answer");
+        let fetched =
+            bed.answer::<FetchRequest<'_>>(&mut waiting[0], ids[0], 11).expect("an answer");
         let fetched = code(fetched.responses[0].partitions[0].error_code);
         assert!(expected(fetched), "{fetched:?}");
-        let produced = bed
-            .answer::<ProduceRequest<'_>>(&mut waiting[1], ids[1], 9)
-            .expect("an answer");
+        let produced =
+            bed.answer::<ProduceRequest<'_>>(&mut waiting[1], ids[1], 9).expect("an answer");
         let produced = code(produced.responses[0].partition_responses[0].error_code);
         assert!(expected(produced), "{produced:?}");
-        let trimmed = bed
-            .answer::<DeleteRecordsRequest<'_>>(&mut waiting[2], ids[2], 2)
-            .expect("an answer");
+        let trimmed =
+            bed.answer::<DeleteRecordsRequest<'_>>(&mut waiting[2], ids[2], 2).expect("an answer");
         let trimmed = code(trimmed.topics[0].partitions[0].error_code);
         assert!(expected(trimmed), "{trimmed:?}");
-        assert!(
-            bed.sim.now() < 3 * SECOND_NS,
-            "somebody waited until {} ns",
-            bed.sim.now()
-        );
+        assert!(bed.sim.now() < 3 * SECOND_NS, "somebody waited until {} ns", bed.sim.now());
     }
 }
 
@@ -275,12 +213,7 @@ fn a_topic_that_is_deleted_answers_reads_from_its_disk() {
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 1).unwrap();
         for _ in 0..8 {
-            assert_eq!(
-                kafka
-                    .produce(&mut bed, "t", 0, batch(&[vec![b'x'; 90_000]]))
-                    .error_code,
-                0
-            );
+            assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&[vec![b'x'; 90_000]])).error_code, 0);
         }
         bed.sim.run_for(3 * SECOND_NS);
         let mut waiting: Vec<_> = (0..3).map(|_| bed.connect(0)).collect();
@@ -293,29 +226,14 @@ fn a_topic_that_is_deleted_answers_reads_from_its_disk() {
             current_leader_epoch: -1,
             timestamp: NOW.0,
         }];
-        let topics = vec![ListOffsetsTopic {
-            name: "t".into(),
-            partitions,
-        }];
-        let list = waiting[1].send(
-            &ListOffsetsRequest {
-                replica_id: -1,
-                topics,
-                ..Default::default()
-            },
-            7,
-        );
+        let topics = vec![ListOffsetsTopic { name: "t".into(), partitions }];
+        let list = waiting[1]
+            .send(&ListOffsetsRequest { replica_id: -1, topics, ..Default::default() }, 7);
         let moment = bed.sim.random() % 300_000;
         bed.sim.run_for(moment);
         assert_eq!(kafka.delete_topic(&mut bed, "t"), ErrorCode::None);
-        assert!(
-            bed.answer::<FetchRequest<'_>>(&mut waiting[0], fetch, 11)
-                .is_some()
-        );
-        assert!(
-            bed.answer::<ListOffsetsRequest<'_>>(&mut waiting[1], list, 7)
-                .is_some()
-        );
+        assert!(bed.answer::<FetchRequest<'_>>(&mut waiting[0], fetch, 11).is_some());
+        assert!(bed.answer::<ListOffsetsRequest<'_>>(&mut waiting[1], list, 7).is_some());
         assert!(
             bed.sim.now() - before < 3 * SECOND_NS,
             "somebody waited for {} ns",
@@ -334,33 +252,21 @@ fn a_disk_that_takes_too_long_is_a_time_out_and_not_a_loss() {
         let mut bed = Bed::start(how);
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 2).unwrap();
-        bed.sim.set_disk(bed.node, |disk| {
-            (disk.slow, disk.slow_ns) = (1.0, 20 * SECOND_NS)
-        });
+        bed.sim.set_disk(bed.node, |disk| (disk.slow, disk.slow_ns) = (1.0, 20 * SECOND_NS));
         let before = bed.sim.now();
         let core = kafka.leader(&mut bed, "t", 0);
-        let request = ProduceRequest {
-            timeout_ms: 2_000,
-            ..produce_request("t", 0, -1, batch(&["slow"]))
-        };
+        let request =
+            ProduceRequest { timeout_ms: 2_000, ..produce_request("t", 0, -1, batch(&["slow"])) };
         let answer = kafka.call(&mut bed, core, &request, 9);
         let answer = code(answer.responses[0].partition_responses[0].error_code);
         let waited = (bed.sim.now() - before) / 1_000_000;
         assert_eq!(answer, ErrorCode::RequestTimedOut);
         assert!((2_000..3_500).contains(&waited), "after {waited} ms");
-        assert!(
-            texts(&mut bed, &mut kafka, "t", 0).is_empty(),
-            "seen before it is durable"
-        );
+        assert!(texts(&mut bed, &mut kafka, "t", 0).is_empty(), "seen before it is durable");
         bed.sim.set_disk(bed.node, |disk| disk.slow = 0.0);
         bed.sim.run_for(30 * SECOND_NS);
         assert_eq!(texts(&mut bed, &mut kafka, "t", 0), ["slow"]);
-        assert_eq!(
-            kafka
-                .produce(&mut bed, "t", 0, batch(&["fast"]))
-                .base_offset,
-            1
-        );
+        assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["fast"])).base_offset, 1);
     }
 }
 
@@ -382,9 +288,7 @@ fn create_timed(bed: &mut Bed, core: u16, request: &CreateTopicsRequest<'_>) -> 
     let mut conn = bed.connect(core);
     let before = bed.sim.now();
     let id = conn.send(request, 7);
-    let answer = bed
-        .answer::<CreateTopicsRequest<'_>>(&mut conn, id, 7)
-        .unwrap();
+    let answer = bed.answer::<CreateTopicsRequest<'_>>(&mut conn, id, 7).unwrap();
     let waited = (bed.sim.now() - before) / 1_000_000;
     (code(answer.topics[0].error_code), waited)
 }
@@ -396,9 +300,7 @@ fn a_change_of_metadata_takes_no_longer_than_its_request_allows() {
         how.settings.single_port = single_port;
         let mut bed = Bed::start(how);
         let mut kafka = Kafka::default();
-        bed.sim.set_disk(bed.node, |disk| {
-            (disk.slow, disk.slow_ns) = (1.0, 20 * SECOND_NS)
-        });
+        bed.sim.set_disk(bed.node, |disk| (disk.slow, disk.slow_ns) = (1.0, 20 * SECOND_NS));
         for core in 0..2 {
             let request = create(&format!("slow-{core}"), 2_000);
             let (error, waited) = create_timed(&mut bed, core, &request);
@@ -433,9 +335,7 @@ fn what_waits_for_room_in_the_log_waits_no_longer_than_its_request_allows() {
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 8).unwrap();
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 0), ErrorCode::None);
-        bed.sim.set_disk(bed.node, |disk| {
-            (disk.slow, disk.slow_ns) = (1.0, 30 * SECOND_NS)
-        });
+        bed.sim.set_disk(bed.node, |disk| (disk.slow, disk.slow_ns) = (1.0, 30 * SECOND_NS));
         let mut conns = Vec::new();
         for partition in 0..8 {
             let leader = kafka.leader(&mut bed, "t", partition);
@@ -459,10 +359,7 @@ fn what_waits_for_room_in_the_log_waits_no_longer_than_its_request_allows() {
         // What was refused before it was decided has not happened.
         assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(0));
         let never = kafka.metadata(&mut bed, 1, &["never"]);
-        assert_eq!(
-            code(never.topics[0].error_code),
-            ErrorCode::UnknownTopicOrPartition
-        );
+        assert_eq!(code(never.topics[0].error_code), ErrorCode::UnknownTopicOrPartition);
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 2), ErrorCode::None);
     }
 }
@@ -474,17 +371,11 @@ fn a_failed_segment_is_that_of_its_partition_alone() {
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 2).unwrap();
     bed.sim.fail_always(bed.node, FileOp::Write, "t-0/", EIO);
-    assert_eq!(
-        kafka.produce(&mut bed, "t", 0, batch(&["kept"])).error_code,
-        0
-    );
+    assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["kept"])).error_code, 0);
     let mut failed = false;
     for _ in 0..20 {
         bed.sim.run_for(SECOND_NS);
-        assert_eq!(
-            kafka.produce(&mut bed, "t", 1, batch(&["fine"])).error_code,
-            0
-        );
+        assert_eq!(kafka.produce(&mut bed, "t", 1, batch(&["fine"])).error_code, 0);
         let answer = kafka.produce(&mut bed, "t", 0, batch(&["kept"]));
         failed = answer.error_code != 0;
         if failed {
@@ -499,12 +390,7 @@ fn a_failed_segment_is_that_of_its_partition_alone() {
     bed.sim.power_cut(bed.node);
     bed.restart();
     assert_eq!(texts(&mut bed, &mut kafka, "t", 0), seen);
-    assert_eq!(
-        kafka
-            .produce(&mut bed, "t", 0, batch(&["again"]))
-            .error_code,
-        0
-    );
+    assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["again"])).error_code, 0);
 }
 
 #[test]
@@ -521,12 +407,7 @@ fn a_full_disk_refuses_and_recovers_without_a_restart() {
     bed.sim.disk(bed.node).set_capacity(used(&bed) + (4 << 20));
     let mut acked = 0;
     let mut send = |bed: &mut Bed, kafka: &mut Kafka| {
-        let answer = kafka.produce(
-            bed,
-            "t",
-            0,
-            idempotent(producer, acked, &[vec![b'x'; 50_000]]),
-        );
+        let answer = kafka.produce(bed, "t", 0, idempotent(producer, acked, &[vec![b'x'; 50_000]]));
         if answer.error_code == 0 {
             assert_eq!(answer.base_offset, i64::from(acked));
             acked += 1;
@@ -604,17 +485,12 @@ fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
     for _ in 0..rounds {
         let ids = flood(&mut conns, 0);
         for (conn, id) in conns.iter_mut().zip(ids) {
-            let answer = bed
-                .answer::<ProduceRequest<'_>>(conn, id, 9)
-                .expect("an answer");
+            let answer = bed.answer::<ProduceRequest<'_>>(conn, id, 9).expect("an answer");
             assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         }
     }
     let took = (bed.sim.now() - before) / 1_000_000;
-    assert!(
-        took < 40 * rounds,
-        "{took} ms for {rounds} rounds of 400 KB"
-    );
+    assert!(took < 40 * rounds, "{took} ms for {rounds} rounds of 400 KB");
 }
 
 /// With one port the connections are on any core: what they send waits where the log is, in its order.
@@ -628,9 +504,8 @@ fn producers_of_other_cores_wait_for_room_in_the_log_and_keep_their_order() {
             let mut bed = Bed::start(how);
             let mut kafka = Kafka::default();
             kafka.create_topic(&mut bed, "t", 4).unwrap();
-            let mut conns: Vec<_> = (0..8)
-                .map(|n| (bed.connect(0), kafka.producer(&mut bed), n % 4))
-                .collect();
+            let mut conns: Vec<_> =
+                (0..8).map(|n| (bed.connect(0), kafka.producer(&mut bed), n % 4)).collect();
             let rounds = 12;
             let mut asked = Vec::new();
             for sequence in 0..rounds {
@@ -649,9 +524,7 @@ fn producers_of_other_cores_wait_for_room_in_the_log_and_keep_their_order() {
             }
             for (n, id) in asked.into_iter().enumerate() {
                 let (conn, _, partition) = &mut conns[n % 8];
-                let answer = bed
-                    .answer::<ProduceRequest<'_>>(conn, id, 9)
-                    .expect("an answer");
+                let answer = bed.answer::<ProduceRequest<'_>>(conn, id, 9).expect("an answer");
                 let mut parts = answer.responses.iter().flat_map(|t| &t.partition_responses);
                 // Its own partition has all of them; the other one has gaps, and says so.
                 let own = parts.find(|p| p.index == *partition).unwrap();
@@ -666,9 +539,7 @@ fn a_producer_of_another_core_waits_no_longer_than_its_request_allows() {
     let mut bed = Bed::start(small_log(45, 2).single_port());
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 2).unwrap();
-    bed.sim.set_disk(bed.node, |disk| {
-        (disk.slow, disk.slow_ns) = (1.0, 30 * SECOND_NS)
-    });
+    bed.sim.set_disk(bed.node, |disk| (disk.slow, disk.slow_ns) = (1.0, 30 * SECOND_NS));
     let mut conns: Vec<_> = (0..40).map(|_| bed.connect(0)).collect();
     flood(&mut conns, 0);
     flood(&mut conns, 1);
@@ -681,9 +552,7 @@ fn a_producer_of_another_core_waits_no_longer_than_its_request_allows() {
             ..produce_request("t", partition, -1, batch(&["never"]))
         };
         let id = conn.send(&request, 9);
-        let answer = bed
-            .answer::<ProduceRequest<'_>>(&mut conn, id, 9)
-            .expect("an answer");
+        let answer = bed.answer::<ProduceRequest<'_>>(&mut conn, id, 9).expect("an answer");
         let waited = (bed.sim.now() - before) / 1_000_000;
         assert_eq!(
             code(answer.responses[0].partition_responses[0].error_code),
@@ -711,9 +580,7 @@ fn changes_of_metadata_wait_for_room_in_the_log() {
         let mut bed = Bed::start(how);
         let mut kafka = Kafka::default();
         kafka.create_topic(&mut bed, "t", 2).unwrap();
-        let zero = (0..2)
-            .find(|&p| single_port || kafka.leader(&mut bed, "t", p) == 0)
-            .unwrap();
+        let zero = (0..2).find(|&p| single_port || kafka.leader(&mut bed, "t", p) == 0).unwrap();
         let mut conns: Vec<_> = (0..8).map(|_| bed.connect(0)).collect();
         for n in 0..60 {
             let ids = flood(&mut conns, zero);
@@ -737,19 +604,16 @@ fn changes_of_metadata_wait_for_room_in_the_log() {
                 .zip(asked)
                 .map(|(c, id)| {
                     code(
-                        bed.answer::<CreateTopicsRequest<'_>>(c, id, 7)
-                            .expect("an answer")
-                            .topics[0]
-                            .error_code,
+                        bed.answer::<CreateTopicsRequest<'_>>(c, id, 7).expect("an answer").topics
+                            [0]
+                        .error_code,
                     )
                 })
                 .collect();
             codes.sort_unstable();
             assert_eq!(codes, [ErrorCode::None, ErrorCode::TopicAlreadyExists]);
             for (conn, id) in conns.iter_mut().zip(ids) {
-                let answer = bed
-                    .answer::<ProduceRequest<'_>>(conn, id, 9)
-                    .expect("an answer");
+                let answer = bed.answer::<ProduceRequest<'_>>(conn, id, 9).expect("an answer");
                 let answer = code(answer.responses[0].partition_responses[0].error_code);
                 assert_eq!(answer, ErrorCode::None);
             }
@@ -771,9 +635,7 @@ fn commits_wait_for_room_in_the_log() {
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, n), ErrorCode::None);
         assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(n));
         for (conn, id) in conns.iter_mut().zip(ids) {
-            let answer = bed
-                .answer::<ProduceRequest<'_>>(conn, id, 9)
-                .expect("an answer");
+            let answer = bed.answer::<ProduceRequest<'_>>(conn, id, 9).expect("an answer");
             assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
         }
     }

@@ -26,19 +26,14 @@ fn in_every_mode(test: impl Fn(&mut Bed, &mut Kafka)) {
 
 /// A topic by its id.
 fn by_id(topic_id: Uuid, partitions: &[(i32, i64)]) -> FetchTopic<'static> {
-    FetchTopic {
-        topic_id,
-        ..fetch_topic("", partitions)
-    }
+    FetchTopic { topic_id, ..fetch_topic("", partitions) }
 }
 
 fn data<'a>(
     answer: &'a FetchResponse<'static>,
 ) -> Vec<(&'a FetchTopicAnswer, &'a PartitionData<'static>)> {
     let topics = answer.responses.iter();
-    topics
-        .flat_map(|t| t.partitions.iter().map(move |p| (t, p)))
-        .collect()
+    topics.flat_map(|t| t.partitions.iter().map(move |p| (t, p))).collect()
 }
 
 type FetchTopicAnswer = wire::fetch::FetchableTopicResponse<'static>;
@@ -111,17 +106,9 @@ fn what_nobody_knows_does_not_end_the_wait_for_the_rest() {
             let wait = request(topics(end), -1, 0, 500);
             let (answer, waited) = timed(bed, &mut conn, &wait, version);
             assert_eq!(errors(&answer), [error, ErrorCode::None]);
-            assert!(
-                (500..800).contains(&waited),
-                "version {version}: {waited} ms"
-            );
-            let answer = woken(
-                bed,
-                kafka,
-                &mut conn,
-                &request(topics(end), -1, 0, 60_000),
-                version,
-            );
+            assert!((500..800).contains(&waited), "version {version}: {waited} ms");
+            let answer =
+                woken(bed, kafka, &mut conn, &request(topics(end), -1, 0, 60_000), version);
             assert_eq!(errors(&answer), [error, ErrorCode::None]);
             assert_eq!(values(data(&answer)[1].1, end).len(), 1);
             end += 1;
@@ -141,18 +128,12 @@ fn what_nobody_knows_does_not_end_the_wait_for_the_rest() {
             // In a session the error is told each time, and hastens none.
             let (opened, waited) = timed(bed, &mut conn, &request(topics(end), 0, 0, 500), version);
             assert_eq!(errors(&opened), [error, ErrorCode::None]);
-            assert!(
-                (500..800).contains(&waited),
-                "version {version}: {waited} ms"
-            );
+            assert!((500..800).contains(&waited), "version {version}: {waited} ms");
             let next = |epoch, max_wait_ms| request(vec![], epoch, opened.session_id, max_wait_ms);
             for epoch in 1..4 {
                 let (answer, waited) = timed(bed, &mut conn, &next(epoch, 500), version);
                 assert_eq!(errors(&answer), [error]);
-                assert!(
-                    (500..800).contains(&waited),
-                    "version {version}: {waited} ms"
-                );
+                assert!((500..800).contains(&waited), "version {version}: {waited} ms");
             }
             let answer = woken(bed, kafka, &mut conn, &next(4, 60_000), version);
             assert_eq!(errors(&answer), [error, ErrorCode::None]);
@@ -167,18 +148,14 @@ fn what_the_look_itself_finds_is_told_at_once() {
         kafka.produce(bed, "t", 0, batch(&["a"]));
         let core = kafka.leader(bed, "t", 0);
         let mut conn = bed.connect(core);
-        let wait = FetchRequest {
-            max_wait_ms: 60_000,
-            ..fetch_request("t", 0, 1)
-        };
+        let wait = FetchRequest { max_wait_ms: 60_000, ..fetch_request("t", 0, 1) };
         let mut beyond = wait.clone();
         beyond.topics[0].partitions[0].fetch_offset = 2;
         let mut fenced = wait.clone();
         fenced.topics[0].partitions[0].current_leader_epoch = 1_000;
-        for (request, error) in [
-            (beyond, ErrorCode::OffsetOutOfRange),
-            (fenced, ErrorCode::UnknownLeaderEpoch),
-        ] {
+        for (request, error) in
+            [(beyond, ErrorCode::OffsetOutOfRange), (fenced, ErrorCode::UnknownLeaderEpoch)]
+        {
             let (answer, waited) = timed(bed, &mut conn, &request, 11);
             assert_eq!(errors(&answer), [error]);
             assert!(waited < 100, "{error:?} after {waited} ms");
@@ -192,11 +169,7 @@ fn what_the_look_itself_finds_is_told_at_once() {
                 11 => vec![fetch_topic("short", &[(0, 0)])],
                 _ => vec![by_id(topic_id, &[(0, 0)])],
             };
-            let request = FetchRequest {
-                topics,
-                session_epoch: -1,
-                ..wait.clone()
-            };
+            let request = FetchRequest { topics, session_epoch: -1, ..wait.clone() };
             let id = conn.send(&request, version);
             bed.sim.run_for(SECOND_NS);
             let before = bed.sim.now();
@@ -236,14 +209,9 @@ fn news_between_the_look_and_the_wait_are_not_missed() {
             let before = bed.sim.now();
             let acked = bed.answer::<ProduceRequest<'_>>(&mut producer, produced, 9);
             assert!(acked.is_some());
-            let answer = bed
-                .answer::<FetchRequest<'_>>(&mut consumer, id, 11)
-                .unwrap();
+            let answer = bed.answer::<FetchRequest<'_>>(&mut consumer, id, 11).unwrap();
             let waited = (bed.sim.now() - before) / 1_000_000;
-            assert!(
-                waited < 1_000,
-                "seed {seed}, step {step}: woken after {waited} ms"
-            );
+            assert!(waited < 1_000, "seed {seed}, step {step}: woken after {waited} ms");
             assert_eq!(errors(&answer), [ErrorCode::None; 2]);
         }
     }
@@ -257,11 +225,8 @@ fn nobody_waits_for_more_than_a_partition_may_give() {
         }
         let core = kafka.leader(bed, "t", 0);
         let mut conn = bed.connect(core);
-        let mut request = FetchRequest {
-            max_wait_ms: 2_000,
-            min_bytes: 10_000,
-            ..fetch_request("t", 0, 0)
-        };
+        let mut request =
+            FetchRequest { max_wait_ms: 2_000, min_bytes: 10_000, ..fetch_request("t", 0, 0) };
         request.topics[0].partitions[0].partition_max_bytes = 10_000;
         // There is more, but the second batch does not fit: waiting does not change that.
         let (answer, waited) = timed(bed, &mut conn, &request, 11);
@@ -280,10 +245,7 @@ fn records_request(offset: i64) -> DeleteRecordsRequest<'static> {
     DeleteRecordsRequest {
         topics: vec![DeleteRecordsTopic {
             name: "t".into(),
-            partitions: vec![DeleteRecordsPartition {
-                partition_index: 0,
-                offset,
-            }],
+            partitions: vec![DeleteRecordsPartition { partition_index: 0, offset }],
         }],
         timeout_ms: 30_000,
     }
@@ -363,14 +325,8 @@ fn a_look_up_by_time_says_what_is_there_at_its_end() {
             let (answer, deleted) =
                 found(&mut bed, topic, step * 2, &|admin| admin.send(&request, 6));
             let error = ErrorCode::from_code(answer.error_code).unwrap();
-            assert!(
-                [ErrorCode::None, UNKNOWN_NAME].contains(&error),
-                "{error:?}"
-            );
-            assert!(
-                !deleted || error == UNKNOWN_NAME,
-                "seed {seed}, step {step}"
-            );
+            assert!([ErrorCode::None, UNKNOWN_NAME].contains(&error), "{error:?}");
+            assert!(!deleted || error == UNKNOWN_NAME, "seed {seed}, step {step}");
         }
     }
 }
@@ -425,11 +381,7 @@ fn a_long_poll_says_what_is_there_at_its_end() {
                     assert_eq!(errors(&answer), [ErrorCode::OffsetOutOfRange], "{end:?}");
                     assert!(values(found, 0).is_empty());
                 } else {
-                    assert_eq!(
-                        (found.error_code, found.log_start_offset),
-                        (0, 2),
-                        "{end:?}"
-                    );
+                    assert_eq!((found.error_code, found.log_start_offset), (0, 2), "{end:?}");
                     assert_eq!(values(found, 0), [(3, b"3".to_vec())]);
                 }
             }
@@ -449,11 +401,7 @@ fn who_goes_on_with_a_session_ends_what_waits_in_it() {
             topics,
             ..fetch_request("t", 0, 0)
         };
-        let opened = bed.call(
-            &mut one,
-            &request(0, 0, 0, fetch_request("t", 0, 0).topics),
-            11,
-        );
+        let opened = bed.call(&mut one, &request(0, 0, 0, fetch_request("t", 0, 0).topics), 11);
         let session = opened.session_id;
         let waits = one.send(&request(1, session, 3_000, vec![]), 11);
         bed.sim.run_for(SECOND_NS);
@@ -495,11 +443,8 @@ fn a_partition_named_twice_is_fetched_as_named_last() {
                 vec![fetch_topic("t", &[(0, 0), (0, 2)])],
                 vec![fetch_topic("t", &[(0, 0)]), fetch_topic("t", &[(0, 2)])],
             ] {
-                let request = FetchRequest {
-                    topics,
-                    session_epoch: epoch,
-                    ..fetch_request("t", 0, 0)
-                };
+                let request =
+                    FetchRequest { topics, session_epoch: epoch, ..fetch_request("t", 0, 0) };
                 let answer = bed.call(&mut conn, &request, 11);
                 assert_eq!(errors(&answer), [ErrorCode::None], "answered once");
                 assert_eq!(values(data(&answer)[0].1, 0), [(2, b"2".to_vec())]);
@@ -532,9 +477,7 @@ fn one_port(seed: u64, cores: u16) -> (Bed, Kafka, Conn) {
 }
 
 fn bytes_of(data: &PartitionData<'_>) -> usize {
-    data.records
-        .as_ref()
-        .map_or(0, |r| Records::contiguous(r).len())
+    data.records.as_ref().map_or(0, |r| Records::contiguous(r).len())
 }
 
 /// A consumer in a session: goes on where it is, and counts its fetches that brought something of each partition.
@@ -615,34 +558,22 @@ fn one_batch_of_all_may_be_larger_than_the_request_allows() {
                 for _ in 0..3 * PARTITIONS {
                     let got = consumer.fetch(&mut bed, &mut conn);
                     let bytes: usize = got.iter().map(|g| g.1).sum();
-                    assert!(
-                        bytes <= max_bytes as usize,
-                        "{cores} cores: {bytes} of {max_bytes}"
-                    );
+                    assert!(bytes <= max_bytes as usize, "{cores} cores: {bytes} of {max_bytes}");
                     batches += got.iter().map(|g| g.2).sum::<usize>();
                 }
-                assert_eq!(
-                    batches,
-                    3 * PARTITIONS as usize,
-                    "{cores} cores, {max_bytes}"
-                );
+                assert_eq!(batches, 3 * PARTITIONS as usize, "{cores} cores, {max_bytes}");
             }
             // A fetch without a session has the order of its request.
             let mut request = fetch_request("many", 0, 0);
             request.max_bytes = 1;
             for first in 0..PARTITIONS {
-                let order: Vec<_> = (0..PARTITIONS)
-                    .map(|n| ((first + n) % PARTITIONS, 0))
-                    .collect();
+                let order: Vec<_> =
+                    (0..PARTITIONS).map(|n| ((first + n) % PARTITIONS, 0)).collect();
                 request.topics = vec![fetch_topic("many", &order)];
                 let answer = bed.call(&mut conn, &request, 11);
                 let with = |d: &&(&FetchTopicAnswer, &PartitionData<'_>)| bytes_of(d.1) > 0;
                 let data = data(&answer);
-                let some: Vec<_> = data
-                    .iter()
-                    .filter(with)
-                    .map(|d| d.1.partition_index)
-                    .collect();
+                let some: Vec<_> = data.iter().filter(with).map(|d| d.1.partition_index).collect();
                 assert_eq!(some, [first], "{cores} cores");
             }
         }
@@ -668,11 +599,7 @@ fn large_batches_do_not_starve_behind_small_ones_of_other_cores() {
                 let bytes: usize = got.iter().map(|g| g.1).sum();
                 assert!(bytes <= if large { 50_200 } else { 20_000 }, "{got:?}");
             }
-            assert_eq!(
-                consumer.at[&LARGE], 4,
-                "{cores} cores: {:?}",
-                consumer.brought
-            );
+            assert_eq!(consumer.at[&LARGE], 4, "{cores} cores: {:?}", consumer.brought);
         }
     }
 }

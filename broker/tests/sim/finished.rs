@@ -95,10 +95,7 @@ fn a_long_poll_ends_with_its_client() {
             let before = bed.sim.now();
             conn.client.finish();
             answered_and_closed(&mut bed, &mut conn, &ids);
-            assert!(
-                bed.sim.now() - before < SECOND_NS,
-                "nobody is there to wait"
-            );
+            assert!(bed.sim.now() - before < SECOND_NS, "nobody is there to wait");
         }
     }
 }

@@ -30,12 +30,7 @@ impl World {
         kafka.create_topic(&mut bed, "good", 1).unwrap();
         let core = kafka.leader(&mut bed, "good", 0);
         let old = bed.connect(core);
-        let mut world = Self {
-            bed,
-            kafka,
-            old,
-            written: 0,
-        };
+        let mut world = Self { bed, kafka, old, written: 0 };
         world.is_fine();
         world
     }
@@ -51,13 +46,8 @@ impl World {
         }
         let core = self.kafka.leader(&mut self.bed, "good", 0);
         let mut new = self.bed.connect(core);
-        let answer = self
-            .bed
-            .call(&mut new, &fetch_request("good", 0, self.written - 1), 11);
-        assert_eq!(
-            answer.responses[0].partitions[0].high_watermark,
-            self.written
-        );
+        let answer = self.bed.call(&mut new, &fetch_request("good", 0, self.written - 1), 11);
+        assert_eq!(answer.responses[0].partitions[0].high_watermark, self.written);
         assert!(!self.bed.sim.has_ended(self.bed.node));
     }
 }
@@ -71,9 +61,8 @@ fn random_bytes_end_their_connection() {
             let mut conns = Vec::new();
             for _ in 0..150 {
                 let conn = world.bed.connect(world.bed.cores() - 1);
-                let mut bytes: Vec<u8> = (0..random.below(400))
-                    .map(|_| random.next() as u8)
-                    .collect();
+                let mut bytes: Vec<u8> =
+                    (0..random.below(400)).map(|_| random.next() as u8).collect();
                 // Some look like a frame, some even like a request.
                 if random.below(2) == 0 && bytes.len() > 8 {
                     let size = (bytes.len() - 4) as u32;
@@ -109,8 +98,7 @@ fn impossible_lengths_end_the_connection_at_once() {
     for size in [-1, i32::MIN, i32::MAX, (1 << 20) + 1, 0, 3] {
         let mut conn = world.bed.connect(0);
         let before = world.bed.sim.now();
-        conn.client
-            .send([&size.to_be_bytes()[..], &[0; 3]].concat());
+        conn.client.send([&size.to_be_bytes()[..], &[0; 3]].concat());
         assert!(world.bed.until_closed(&mut conn).is_empty(), "{size}");
         assert!(world.bed.sim.now() - before < SECOND_NS, "{size}");
     }
@@ -126,8 +114,7 @@ fn large_frames_wait_for_memory_and_give_it_back() {
     for leave in [false, true] {
         let conns: Vec<Conn> = (0..6).map(|_| world.bed.connect(0)).collect();
         for conn in &conns {
-            conn.client
-                .send([&(1_000_000_i32).to_be_bytes()[..], &[0; 100_000]].concat());
+            conn.client.send([&(1_000_000_i32).to_be_bytes()[..], &[0; 100_000]].concat());
         }
         world.bed.sim.run_for(SECOND_NS);
         world.is_fine();
@@ -253,10 +240,8 @@ fn a_frame_has_its_time_and_no_more() {
         world.bed.sim.run_for(SECOND_NS);
         let before = world.bed.sim.now();
         conn.client.send(bytes.to_vec());
-        let closed = world
-            .bed
-            .sim
-            .run_until((ms + 5_000) * 1_000_000, |_| conn.client.ended().is_some());
+        let closed =
+            world.bed.sim.run_until((ms + 5_000) * 1_000_000, |_| conn.client.ended().is_some());
         let waited = (world.bed.sim.now() - before) / 1_000_000;
         assert!(
             closed && waited + 2_000 > ms,
@@ -272,10 +257,7 @@ fn a_frame_has_its_time_and_no_more() {
         world.bed.sim.run_for(SECOND_NS);
     }
     let waited = (world.bed.sim.now() - before) / SECOND_NS;
-    assert!(
-        (58..64).contains(&waited),
-        "a frame of a byte a second was let in for {waited} s"
-    );
+    assert!((58..64).contains(&waited), "a frame of a byte a second was let in for {waited} s");
     let core = world.kafka.leader(&mut world.bed, "good", 0);
     world.old = world.bed.connect(core);
     world.is_fine();
@@ -294,13 +276,9 @@ fn every_byte_is_activity() {
         let conn = bed.connect(0);
         conn.client.send(bytes.to_vec());
         let before = bed.sim.now();
-        bed.sim
-            .run_until(100 * SECOND_NS, |_| conn.client.ended().is_some());
+        bed.sim.run_until(100 * SECOND_NS, |_| conn.client.ended().is_some());
         let waited = (bed.sim.now() - before) / SECOND_NS;
-        assert!(
-            (IDLE_S..IDLE_S + 3).contains(&waited),
-            "{bytes:?}: {waited} s"
-        );
+        assert!((IDLE_S..IDLE_S + 3).contains(&waited), "{bytes:?}: {waited} s");
     }
     // A frame that comes slowly, a small one and one that is received in one shot: for longer than a connection may be idle.
     for size in [10, 60_000] {
@@ -309,10 +287,7 @@ fn every_byte_is_activity() {
         let frame = wire::encode_request(&request, 5, Some("sim"), 9).unwrap();
         let frame = frame.concat();
         for piece in frame.chunks(frame.len().div_ceil(40)) {
-            assert!(
-                conn.client.ended().is_none(),
-                "closed while its frame comes"
-            );
+            assert!(conn.client.ended().is_none(), "closed while its frame comes");
             conn.client.send(piece.to_vec());
             bed.sim.run_for(SECOND_NS);
         }
@@ -347,10 +322,7 @@ fn many_requests_at_once_are_answered_in_order() {
                         5,
                     ),
                 ),
-                1 => (
-                    ApiKey::ApiVersions,
-                    conn.send(&ApiVersionsRequest::default(), 1),
-                ),
+                1 => (ApiKey::ApiVersions, conn.send(&ApiVersionsRequest::default(), 1)),
                 2 => {
                     let request = FetchRequest {
                         max_wait_ms: 3,
@@ -373,9 +345,7 @@ fn many_requests_at_once_are_answered_in_order() {
             });
         }
         for (key, id) in wanted {
-            let frame = bed
-                .frame(&mut conn)
-                .unwrap_or_else(|| panic!("{key:?} {id}: closed"));
+            let frame = bed.frame(&mut conn).unwrap_or_else(|| panic!("{key:?} {id}: closed"));
             assert_eq!(Reader::new(&frame).i32().unwrap(), id, "{key:?}");
         }
         world.written += produced;
@@ -395,9 +365,7 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
                 let partition = random.below(4) as i32;
                 let leader = world.kafka.leader(&mut world.bed, "left", partition);
                 let kind = random.below(4);
-                let mut conn = world
-                    .bed
-                    .connect(if kind == 2 { coordinator } else { leader });
+                let mut conn = world.bed.connect(if kind == 2 { coordinator } else { leader });
                 for _ in 0..=random.below(3) {
                     match kind {
                         0 => {
@@ -459,13 +427,8 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
                 world.kafka.commit(&mut world.bed, "left", "left", 0, 1),
                 wire::ErrorCode::None
             );
-            let connections: u64 = world
-                .bed
-                .sim
-                .stats(world.bed.node)
-                .iter()
-                .map(|s| s.connections)
-                .sum();
+            let connections: u64 =
+                world.bed.sim.stats(world.bed.node).iter().map(|s| s.connections).sum();
             assert!(connections <= 10, "{connections} connections are open");
             for partition in 0..4 {
                 world.kafka.read_all(&mut world.bed, "left", partition, 0);

@@ -45,10 +45,7 @@ pub(crate) fn batch<T: AsRef<[u8]>>(values: &[T]) -> Bytes {
 
 /// A batch of an idempotent producer, from this sequence on.
 pub(crate) fn idempotent<T: AsRef<[u8]>>(producer: Producer, sequence: i32, values: &[T]) -> Bytes {
-    build(
-        BatchBuilder::new().producer(producer.0, producer.1, sequence),
-        values,
-    )
+    build(BatchBuilder::new().producer(producer.0, producer.1, sequence), values)
 }
 
 fn build<T: AsRef<[u8]>>(mut batch: BatchBuilder, values: &[T]) -> Bytes {
@@ -109,11 +106,7 @@ pub(crate) fn fetch_topic(topic: &str, partitions: &[(i32, i64)]) -> FetchTopic<
 
 /// Offsets and values of the records that a fetch brought, in order; what is before `from` is left out, as clients do.
 pub(crate) fn values(data: &PartitionData<'_>, from: i64) -> Vec<(i64, Vec<u8>)> {
-    let bytes = data
-        .records
-        .as_ref()
-        .map(Records::contiguous)
-        .unwrap_or_default();
+    let bytes = data.records.as_ref().map(Records::contiguous).unwrap_or_default();
     let mut found = Vec::new();
     for view in Batches::new(&bytes) {
         for record in view.records().expect("nothing is compressed here") {
@@ -184,11 +177,7 @@ impl Kafka {
         let metadata = self.metadata(bed, 0, &[topic]);
         let found = &metadata.topics[0];
         assert_eq!(found.error_code, 0, "{topic}: {metadata:?}");
-        let partition = found
-            .partitions
-            .iter()
-            .find(|p| p.partition_index == partition)
-            .unwrap();
+        let partition = found.partitions.iter().find(|p| p.partition_index == partition).unwrap();
         let broker = metadata
             .brokers
             .iter()
@@ -261,10 +250,7 @@ impl Kafka {
         let answer = self.call(
             bed,
             0,
-            &IncrementalAlterConfigsRequest {
-                resources,
-                validate_only: false,
-            },
+            &IncrementalAlterConfigsRequest { resources, validate_only: false },
             1,
         );
         assert_eq!(answer.responses[0].error_code, 0, "{answer:?}");
@@ -275,11 +261,7 @@ impl Kafka {
             name: Some(topic.to_owned().into()),
             topic_id: Uuid::default(),
         }];
-        let request = DeleteTopicsRequest {
-            topics,
-            timeout_ms: 30_000,
-            ..Default::default()
-        };
+        let request = DeleteTopicsRequest { topics, timeout_ms: 30_000, ..Default::default() };
         ErrorCode::from_code(self.call(bed, 0, &request, 6).responses[0].error_code).unwrap()
     }
 
@@ -291,10 +273,7 @@ impl Kafka {
         };
         let got = self.call(bed, 0, &request, 4);
         assert_eq!(got.error_code, 0);
-        Producer(
-            ProducerId(got.producer_id),
-            ProducerEpoch(got.producer_epoch),
-        )
+        Producer(ProducerId(got.producer_id), ProducerEpoch(got.producer_epoch))
     }
 
     /// Produces one batch at its leader, with acks=all.
@@ -306,12 +285,7 @@ impl Kafka {
         records: Bytes,
     ) -> PartitionProduceResponse<'static> {
         let core = self.leader(bed, topic, partition);
-        let mut answer = self.call(
-            bed,
-            core,
-            &produce_request(topic, partition, -1, records),
-            9,
-        );
+        let mut answer = self.call(bed, core, &produce_request(topic, partition, -1, records), 9);
         answer.responses.remove(0).partition_responses.remove(0)
     }
 
@@ -367,20 +341,10 @@ impl Kafka {
             current_leader_epoch: -1,
             timestamp,
         };
-        let topics = vec![ListOffsetsTopic {
-            name: topic.to_owned().into(),
-            partitions: vec![asked],
-        }];
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics,
-            ..Default::default()
-        };
-        self.call(bed, core, &request, 7)
-            .topics
-            .remove(0)
-            .partitions
-            .remove(0)
+        let topics =
+            vec![ListOffsetsTopic { name: topic.to_owned().into(), partitions: vec![asked] }];
+        let request = ListOffsetsRequest { replica_id: -1, topics, ..Default::default() };
+        self.call(bed, core, &request, 7).topics.remove(0).partitions.remove(0)
     }
 
     /// A commit of a consumer without a group's protocol. Waits for the coordinator, as clients do.
@@ -425,15 +389,8 @@ impl Kafka {
                 topics: Some(topics),
                 ..Default::default()
             }];
-            let answer = self.call(
-                bed,
-                core,
-                &OffsetFetchRequest {
-                    groups,
-                    ..Default::default()
-                },
-                8,
-            );
+            let answer =
+                self.call(bed, core, &OffsetFetchRequest { groups, ..Default::default() }, 8);
             let group = &answer.groups[0];
             match ErrorCode::from_code(group.error_code).unwrap() {
                 ErrorCode::None => {

@@ -50,11 +50,7 @@ fn groups_of_all_partitions_share_one_memory() {
     let (groups, code) = refused.expect("a bound");
     assert!((40..400).contains(&groups), "{groups} groups");
     assert!(
-        [
-            ErrorCode::InvalidCommitOffsetSize,
-            ErrorCode::CoordinatorNotAvailable
-        ]
-        .contains(&code),
+        [ErrorCode::InvalidCommitOffsetSize, ErrorCode::CoordinatorNotAvailable].contains(&code),
         "{code:?}"
     );
     let numbers = snapshot(&mut bed);
@@ -91,9 +87,7 @@ fn groups_of_all_partitions_share_one_memory() {
     for n in 0..10 {
         let group = format!("group-{n}");
         let core = kafka.coordinator(&mut bed, &group);
-        let request = DeleteGroupsRequest {
-            groups_names: vec![group.into()],
-        };
+        let request = DeleteGroupsRequest { groups_names: vec![group.into()] };
         let answer = kafka.call(&mut bed, core, &request, 2);
         assert_eq!(answer.results[0].error_code, 0);
     }

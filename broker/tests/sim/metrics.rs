@@ -42,10 +42,7 @@ fn scrape(bed: &mut Bed) -> (Samples, usize) {
     let mut cores: Vec<CoreNumbers> = Vec::new();
     for core in 0..bed.cores() {
         let snapshot: Box<Snapshot> = ask(bed, core, |to| Message::Snapshot { to });
-        let mut numbers = CoreNumbers {
-            snapshot: *snapshot,
-            ..CoreNumbers::default()
-        };
+        let mut numbers = CoreNumbers { snapshot: *snapshot, ..CoreNumbers::default() };
         let mut next = Some(0);
         while let Some(from) = next {
             let portion: TopicPortion = ask(bed, core, |to| Message::Topics { from, to });
@@ -119,10 +116,8 @@ fn produce_all(bed: &mut Bed, kafka: &mut Kafka, partitions: i32, records: usize
         }
         return partitions as u64;
     }
-    let partition_data = (0..partitions).map(|index| PartitionProduceData {
-        index,
-        records: Some(batch.clone().into()),
-    });
+    let partition_data = (0..partitions)
+        .map(|index| PartitionProduceData { index, records: Some(batch.clone().into()) });
     let request = ProduceRequest {
         acks: -1,
         timeout_ms: 10_000,
@@ -178,11 +173,7 @@ fn a_request_counts_once_and_topics_add_up() {
         for (api, count) in [("Produce", produces), ("Fetch", fetches)] {
             let label = [("api", api)];
             let count = count as f64;
-            assert_eq!(
-                samples.sum("millrace_requests_total", &label),
-                count,
-                "{api}"
-            );
+            assert_eq!(samples.sum("millrace_requests_total", &label), count, "{api}");
             assert_eq!(
                 samples.sum("millrace_request_latency_seconds_count", &label),
                 count,
@@ -196,19 +187,10 @@ fn a_request_counts_once_and_topics_add_up() {
         assert_eq!(stage("ack"), produces as f64, "single port: {single}");
         let topic = [("topic", "t")];
         let sum = |name: &str| samples.sum(name, &topic);
-        assert_eq!(
-            sum("millrace_topic_produced_records_total"),
-            f64::from(3 * 4 * PARTITIONS)
-        );
+        assert_eq!(sum("millrace_topic_produced_records_total"), f64::from(3 * 4 * PARTITIONS));
         assert_eq!(sum("millrace_topic_produced_bytes_total"), stored as f64);
-        assert_eq!(
-            sum("millrace_topic_fetched_records_total"),
-            f64::from(2 * 4 * PARTITIONS)
-        );
-        assert_eq!(
-            sum("millrace_topic_fetched_bytes_total"),
-            (stored / 3 * 2) as f64
-        );
+        assert_eq!(sum("millrace_topic_fetched_records_total"), f64::from(2 * 4 * PARTITIONS));
+        assert_eq!(sum("millrace_topic_fetched_bytes_total"), (stored / 3 * 2) as f64);
         for way in ["produced", "fetched"] {
             let by_core = samples.sum(&format!("millrace_{way}_bytes_total"), &[]);
             assert_eq!(sum(&format!("millrace_topic_{way}_bytes_total")), by_core);
@@ -237,24 +219,15 @@ fn waiting_for_news_is_no_latency() {
         };
         // Its time runs out; then another is woken, but by too little.
         kafka.call(&mut bed, core, &request, 4);
-        let patient = FetchRequest {
-            min_bytes: 100_000,
-            ..request
-        };
+        let patient = FetchRequest { min_bytes: 100_000, ..request };
         let mut waiting = bed.connect(core);
         let id = waiting.send(&patient, 4);
         bed.sim.run_for(SECOND_NS);
         assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["v"])).error_code, 0);
-        assert!(
-            bed.answer::<FetchRequest<'_>>(&mut waiting, id, 4)
-                .is_some()
-        );
+        assert!(bed.answer::<FetchRequest<'_>>(&mut waiting, id, 4).is_some());
         let (samples, _) = scrape(&mut bed);
         let fetch = [("api", "Fetch")];
-        assert_eq!(
-            samples.sum("millrace_request_latency_seconds_count", &fetch),
-            2.0
-        );
+        assert_eq!(samples.sum("millrace_request_latency_seconds_count", &fetch), 2.0);
         let seconds = samples.sum("millrace_request_latency_seconds_sum", &fetch);
         assert!(seconds < 0.5, "{seconds} s");
     }
@@ -295,10 +268,7 @@ fn above_its_bound_a_kind_is_cut_short_and_sums_stay_right() {
     assert_eq!(samples.sum(records, &[("topic", "(other)")]), 60.0);
     assert_eq!(samples.count("millrace_log_end_offset", &[]), 7);
     // Those of four topics, of the offsets, and the metadata.
-    assert_eq!(
-        samples.sum("millrace_topic_partitions", &[]),
-        8.0 + 4.0 + 1.0
-    );
+    assert_eq!(samples.sum("millrace_topic_partitions", &[]), 8.0 + 4.0 + 1.0);
     let committed = samples.count("millrace_group_committed_offset", &[]);
     assert_eq!(committed, 5);
     assert_eq!(samples.count("millrace_group_lag_records", &[]), committed);

@@ -21,9 +21,7 @@ fn dirs(bed: &Bed) -> Vec<String> {
 
 fn texts(bed: &mut Bed, kafka: &mut Kafka, topic: &str) -> Vec<String> {
     let records = kafka.read_all(bed, topic, 0, 0).into_iter();
-    records
-        .map(|(_, value)| String::from_utf8(value).unwrap())
-        .collect()
+    records.map(|(_, value)| String::from_utf8(value).unwrap()).collect()
 }
 
 #[test]
@@ -44,10 +42,7 @@ fn a_topic_with_the_longest_name_is_flushed_deleted_made_again_and_started_with(
 
         assert_eq!(kafka.delete_topic(&mut bed, &topic), ErrorCode::None);
         bed.sim.run_for(5 * SECOND_NS);
-        let left: Vec<_> = dirs(&bed)
-            .into_iter()
-            .filter(|d| d.starts_with('t'))
-            .collect();
+        let left: Vec<_> = dirs(&bed).into_iter().filter(|d| d.starts_with('t')).collect();
         assert!(left.is_empty(), "{left:?}");
 
         kafka.create_topic(&mut bed, &topic, 1).unwrap();
@@ -77,10 +72,7 @@ fn a_directory_that_cannot_be_moved_or_removed_does_not_stop_a_start() {
         assert_eq!(produced.error_code, 0);
     }
     bed.sim.run_for(30 * SECOND_NS);
-    for dir in [
-        "nobody-0",
-        "other-1.0123456789abcdef0123456789abcdef-delete",
-    ] {
+    for dir in ["nobody-0", "other-1.0123456789abcdef0123456789abcdef-delete"] {
         let path = format!("data/kafka/{dir}/00000000000000000000.log");
         bed.sim.disk(bed.node).put(&path, b"whose?").unwrap();
     }
@@ -110,13 +102,8 @@ fn a_directory_that_cannot_be_moved_or_removed_does_not_stop_a_start() {
     bed.restart();
     let left = dirs(&bed);
     assert!(
-        !left
-            .iter()
-            .any(|dir| dir == "gone-0" || dir == "nobody-0" || dir.ends_with("-delete")),
+        !left.iter().any(|dir| dir == "gone-0" || dir == "nobody-0" || dir.ends_with("-delete")),
         "{left:?}"
     );
-    assert!(
-        left.iter().any(|dir| dir.starts_with("nobody-0.")),
-        "{left:?}"
-    );
+    assert!(left.iter().any(|dir| dir.starts_with("nobody-0.")), "{left:?}");
 }

@@ -23,12 +23,7 @@ fn left(cleanly: bool, seed: u64) -> Bed {
     let mut bed = Bed::start(How::new(seed, 2));
     let mut kafka = Kafka::default();
     kafka.create_topic(&mut bed, "t", 2).unwrap();
-    assert_eq!(
-        kafka
-            .produce(&mut bed, "t", 0, batch(&["value"]))
-            .error_code,
-        0
-    );
+    assert_eq!(kafka.produce(&mut bed, "t", 0, batch(&["value"])).error_code, 0);
     if cleanly {
         assert_eq!(bed.stop_within(PATIENCE_NS), None);
     } else {
@@ -49,10 +44,7 @@ fn refusal(bed: &mut Bed) -> String {
     let node = bed.node;
     let ended = bed.sim.run_until(PATIENCE_NS, |sim| sim.has_ended(node));
     assert!(ended, "a start that is refused ends: {:?}", bed.progress());
-    assert!(
-        image(bed) == before,
-        "a refused start has changed something"
-    );
+    assert!(image(bed) == before, "a refused start has changed something");
     bed.progress().failed.expect("a reason")
 }
 
@@ -65,9 +57,7 @@ fn change(bed: &Bed, pattern: &[u8], at: usize, to: u8) {
         let length = i32::from_be_bytes(log[begin + 8..begin + 12].try_into().unwrap());
         assert!(length > 0, "no batch holds {pattern:?}");
         let batch = &mut log[begin..begin + 12 + usize::try_from(length).unwrap()];
-        let found = batch
-            .windows(pattern.len())
-            .position(|bytes| bytes == pattern);
+        let found = batch.windows(pattern.len()).position(|bytes| bytes == pattern);
         if let Some(found) = found {
             batch[found + at] = to;
             let crc = record::checksum(&batch[21..]);
@@ -86,16 +76,8 @@ fn metadata_of_a_newer_program_is_refused_and_left_as_it_is() {
     for (at, to, expected) in [
         (0, 2, "in a frame of version 2, and this program knows 1"),
         (1, 99, "of type 99, which this program does not know"),
-        (
-            2,
-            7,
-            "a FeatureLevelRecord of version 7, and this program knows 0 to 0",
-        ),
-        (
-            feature.len() + 1,
-            31,
-            "metadata.version 31, and this program knows up to 30",
-        ),
+        (2, 7, "a FeatureLevelRecord of version 7, and this program knows 0 to 0"),
+        (feature.len() + 1, 31, "metadata.version 31, and this program knows up to 30"),
     ] {
         for cleanly in [true, false] {
             let mut bed = left(cleanly, 91);
@@ -115,8 +97,7 @@ fn a_newer_meta_properties_is_refused_before_anything_else() {
     let name = "data/kafka/meta.properties";
     let disk = bed.sim.disk(bed.node);
     let text = String::from_utf8(disk.read(name).unwrap()).unwrap();
-    disk.put(name, text.replace("version=1", "version=2").as_bytes())
-        .unwrap();
+    disk.put(name, text.replace("version=1", "version=2").as_bytes()).unwrap();
     let reason = refusal(&mut bed);
     assert!(
         reason.contains(name) && reason.contains("of version 2, and this program knows 1"),

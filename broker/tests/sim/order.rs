@@ -97,32 +97,20 @@ fn a_topic_is_there_for_the_request_behind_its_creation() {
                 let produced: Vec<i32> = (0..4)
                     .map(|p| conn.send(&produce_request(&topic, p, -1, batch(&["v"])), PRODUCE))
                     .collect();
-                let listed: Vec<i32> = (0..4)
-                    .map(|p| conn.send(&latest(&topic, p), LIST))
-                    .collect();
-                let made = bed
-                    .answer::<CreateTopicsRequest<'_>>(&mut conn, made, 7)
-                    .unwrap();
+                let listed: Vec<i32> =
+                    (0..4).map(|p| conn.send(&latest(&topic, p), LIST)).collect();
+                let made = bed.answer::<CreateTopicsRequest<'_>>(&mut conn, made, 7).unwrap();
                 assert_eq!(made.topics[0].error_code, 0);
-                let more = bed
-                    .answer::<CreatePartitionsRequest<'_>>(&mut conn, more, 3)
-                    .unwrap();
+                let more = bed.answer::<CreatePartitionsRequest<'_>>(&mut conn, more, 3).unwrap();
                 assert_eq!(more.results[0].error_code, 0);
-                let codes: Vec<i16> = produced
-                    .into_iter()
-                    .map(|id| appended(&mut bed, &mut conn, id).0)
-                    .collect();
+                let codes: Vec<i16> =
+                    produced.into_iter().map(|id| appended(&mut bed, &mut conn, id).0).collect();
                 let elsewhere = ErrorCode::NotLeaderOrFollower.code();
                 let all = bed.cores() == 1 || bed.how.settings.single_port;
-                assert!(
-                    codes.iter().all(|&c| c == 0 || (!all && c == elsewhere)),
-                    "{codes:?}"
-                );
+                assert!(codes.iter().all(|&c| c == 0 || (!all && c == elsewhere)), "{codes:?}");
                 assert!(codes.contains(&0), "{codes:?}");
                 for (id, code) in listed.into_iter().zip(codes) {
-                    let answer = bed
-                        .answer::<ListOffsetsRequest<'_>>(&mut conn, id, LIST)
-                        .unwrap();
+                    let answer = bed.answer::<ListOffsetsRequest<'_>>(&mut conn, id, LIST).unwrap();
                     let found = &answer.topics[0].partitions[0];
                     assert_eq!(found.error_code, code);
                     assert_eq!(found.offset, if code == 0 { 1 } else { -1 });
@@ -149,13 +137,9 @@ fn what_was_produced_before_is_seen() {
                 let fetch = conn.send(&fetch_request("t", 0, before), FETCH);
                 assert_eq!(appended(&mut bed, &mut conn, one), (0, before + 1));
                 assert_eq!(appended(&mut bed, &mut conn, two), (0, before + 2));
-                let listed = bed
-                    .answer::<ListOffsetsRequest<'_>>(&mut conn, list, LIST)
-                    .unwrap();
+                let listed = bed.answer::<ListOffsetsRequest<'_>>(&mut conn, list, LIST).unwrap();
                 assert_eq!(listed.topics[0].partitions[0].offset, before + 3);
-                let fetched = bed
-                    .answer::<FetchRequest<'_>>(&mut conn, fetch, FETCH)
-                    .unwrap();
+                let fetched = bed.answer::<FetchRequest<'_>>(&mut conn, fetch, FETCH).unwrap();
                 let data = &fetched.responses[0].partitions[0];
                 let found = values(data, before);
                 assert_eq!(found.len(), 4, "{found:?}");
@@ -179,17 +163,10 @@ fn a_commit_is_there_for_the_request_behind_it() {
             for offset in 2..10 {
                 let commit = conn.send(&commit_request("g", (-1, ""), "t", 0, offset), 8);
                 let fetch = conn.send(&committed("g", "t"), 8);
-                let done = bed
-                    .answer::<OffsetCommitRequest<'_>>(&mut conn, commit, 8)
-                    .unwrap();
+                let done = bed.answer::<OffsetCommitRequest<'_>>(&mut conn, commit, 8).unwrap();
                 assert_eq!(done.topics[0].partitions[0].error_code, 0);
-                let found = bed
-                    .answer::<OffsetFetchRequest<'_>>(&mut conn, fetch, 8)
-                    .unwrap();
-                assert_eq!(
-                    found.groups[0].topics[0].partitions[0].committed_offset,
-                    offset
-                );
+                let found = bed.answer::<OffsetFetchRequest<'_>>(&mut conn, fetch, 8).unwrap();
+                assert_eq!(found.groups[0].topics[0].partitions[0].committed_offset, offset);
             }
         }
     }
@@ -201,24 +178,16 @@ fn a_request_behind_a_fetch_that_waits_does_too() {
         let (mut bed, _, core) = with_topic(how);
         let mut conn = bed.connect(core);
         let before = bed.sim.now();
-        let fetch = conn.send(
-            &FetchRequest {
-                max_wait_ms: 500,
-                ..fetch_request("t", 0, 0)
-            },
-            FETCH,
-        );
+        let fetch =
+            conn.send(&FetchRequest { max_wait_ms: 500, ..fetch_request("t", 0, 0) }, FETCH);
         let produce = conn.send(&produce_request("t", 0, -1, batch(&["late"])), PRODUCE);
         let versions = conn.send(&ApiVersionsRequest::default(), 1);
-        let fetched = bed
-            .answer::<FetchRequest<'_>>(&mut conn, fetch, FETCH)
-            .unwrap();
+        let fetched = bed.answer::<FetchRequest<'_>>(&mut conn, fetch, FETCH).unwrap();
         let data = &fetched.responses[0].partitions[0];
         assert_eq!((data.high_watermark, values(data, 0).len()), (0, 0));
         assert!(bed.sim.now() - before >= 500_000_000);
         assert_eq!(appended(&mut bed, &mut conn, produce), (0, 0));
-        bed.answer::<ApiVersionsRequest<'_>>(&mut conn, versions, 1)
-            .unwrap();
+        bed.answer::<ApiVersionsRequest<'_>>(&mut conn, versions, 1).unwrap();
     }
 }
 
@@ -351,6 +320,5 @@ fn answer<Q: Request>(
     id: i32,
     version: i16,
 ) -> Q::Response<'static> {
-    bed.answer::<Q>(conn, id, version)
-        .unwrap_or_else(|| panic!("{:?} {id}: closed", Q::API_KEY))
+    bed.answer::<Q>(conn, id, version).unwrap_or_else(|| panic!("{:?} {id}: closed", Q::API_KEY))
 }

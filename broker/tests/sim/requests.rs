@@ -59,13 +59,7 @@ pub(crate) fn minimal(key: ApiKey, version: i16) -> Option<Vec<u8>> {
     }
     if key == ApiKey::Produce {
         // Its default of acks has no answer.
-        return Some(frame(
-            &pr::ProduceRequest {
-                acks: -1,
-                ..Default::default()
-            },
-            version,
-        ));
+        return Some(frame(&pr::ProduceRequest { acks: -1, ..Default::default() }, version));
     }
     wire::for_each_api!(table)
 }
@@ -166,25 +160,17 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 &lo::ListOffsetsRequest {
                     replica_id: -1,
                     isolation_level: if v < 2 { 0 } else { 1 },
-                    topics: vec![lo::ListOffsetsTopic {
-                        name: topic(),
-                        partitions,
-                    }],
+                    topics: vec![lo::ListOffsetsTopic { name: topic(), partitions }],
                     timeout_ms: if v < 10 { 0 } else { 1000 },
                 },
                 v,
             )
         }
         ApiKey::Metadata => {
-            let mut topics = vec![md::MetadataRequestTopic {
-                topic_id: Uuid::default(),
-                name: Some(topic()),
-            }];
+            let mut topics =
+                vec![md::MetadataRequestTopic { topic_id: Uuid::default(), name: Some(topic()) }];
             if v >= 12 {
-                topics.push(md::MetadataRequestTopic {
-                    topic_id: n.topic_id,
-                    name: None,
-                });
+                topics.push(md::MetadataRequestTopic { topic_id: n.topic_id, name: None });
             }
             frame(
                 &md::MetadataRequest {
@@ -251,11 +237,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
             &fc::FindCoordinatorRequest {
                 key: if v < 4 { group() } else { text("") },
                 key_type: 0,
-                coordinator_keys: if v < 4 {
-                    Vec::new()
-                } else {
-                    vec![group(), text("another")]
-                },
+                coordinator_keys: if v < 4 { Vec::new() } else { vec![group(), text("another")] },
             },
             v,
         ),
@@ -329,16 +311,8 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ),
         ApiKey::ListGroups => frame(
             &lgr::ListGroupsRequest {
-                states_filter: if v < 4 {
-                    Vec::new()
-                } else {
-                    vec![text("Empty"), text("Stable")]
-                },
-                types_filter: if v < 5 {
-                    Vec::new()
-                } else {
-                    vec![text("classic")]
-                },
+                states_filter: if v < 4 { Vec::new() } else { vec![text("Empty"), text("Stable")] },
+                types_filter: if v < 5 { Vec::new() } else { vec![text("classic")] },
             },
             v,
         ),
@@ -352,11 +326,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ApiKey::CreateTopics => frame(
             &ct::CreateTopicsRequest {
                 topics: vec![ct::CreatableTopic {
-                    name: if n.strange {
-                        text("not a name")
-                    } else {
-                        n.new_topic.clone().into()
-                    },
+                    name: if n.strange { text("not a name") } else { n.new_topic.clone().into() },
                     num_partitions: 3,
                     replication_factor: 1,
                     assignments: Vec::new(),
@@ -376,10 +346,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 topics: if v < 6 {
                     Vec::new()
                 } else {
-                    vec![dt::DeleteTopicState {
-                        name: None,
-                        topic_id: n.topic_id,
-                    }]
+                    vec![dt::DeleteTopicState { name: None, topic_id: n.topic_id }]
                 },
                 timeout_ms: 1000,
             },
@@ -430,11 +397,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 &dc::DescribeConfigsRequest {
                     resources: vec![
                         asked(2, &n.topic, None),
-                        asked(
-                            2,
-                            &n.topic,
-                            Some(vec![text("retention.ms"), text("nonsense")]),
-                        ),
+                        asked(2, &n.topic, Some(vec![text("retention.ms"), text("nonsense")])),
                         asked(4, "", None),
                     ],
                     include_synonyms: true,
@@ -505,12 +468,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
             },
             v,
         ),
-        ApiKey::DeleteGroups => frame(
-            &dg::DeleteGroupsRequest {
-                groups_names: vec![group()],
-            },
-            v,
-        ),
+        ApiKey::DeleteGroups => frame(&dg::DeleteGroupsRequest { groups_names: vec![group()] }, v),
         ApiKey::IncrementalAlterConfigs => frame(
             &iac::IncrementalAlterConfigsRequest {
                 resources: vec![iac::AlterConfigsResource {
@@ -531,9 +489,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
                 group_id: group(),
                 topics: vec![od::OffsetDeleteRequestTopic {
                     name: topic(),
-                    partitions: vec![od::OffsetDeleteRequestPartition {
-                        partition_index: index,
-                    }],
+                    partitions: vec![od::OffsetDeleteRequestPartition { partition_index: index }],
                 }],
             },
             v,
@@ -548,10 +504,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ),
         ApiKey::DescribeProducers => frame(
             &dp::DescribeProducersRequest {
-                topics: vec![dp::TopicRequest {
-                    name: topic(),
-                    partition_indexes: vec![index],
-                }],
+                topics: vec![dp::TopicRequest { name: topic(), partition_indexes: vec![index] }],
             },
             v,
         ),
@@ -664,11 +617,7 @@ pub(crate) fn filled(key: ApiKey, v: i16, n: &Names) -> Vec<u8> {
         ApiKey::DescribeQuorum => frame(
             &dq::DescribeQuorumRequest {
                 topics: vec![dq::RequestTopicData {
-                    topic_name: if n.strange {
-                        topic()
-                    } else {
-                        text("__cluster_metadata")
-                    },
+                    topic_name: if n.strange { topic() } else { text("__cluster_metadata") },
                     partitions: vec![dq::RequestPartitionData { partition_index: 0 }],
                 }],
             },

@@ -86,12 +86,7 @@ fn any_value_in_any_field_is_answered() {
                     show_answer(api.key, version, &frame);
                 }
             }
-            assert_eq!(
-                kafka
-                    .produce(&mut bed, "after", 0, batch(&["fine"]))
-                    .error_code,
-                0
-            );
+            assert_eq!(kafka.produce(&mut bed, "after", 0, batch(&["fine"])).error_code, 0);
         }
     }
 }
@@ -126,12 +121,7 @@ fn a_turned_bit_harms_nobody_else() {
             }
             bed.sim.run_for(SECOND_NS);
             assert!(!bed.sim.has_ended(bed.node));
-            assert_eq!(
-                kafka
-                    .produce(&mut bed, "after", 0, batch(&["fine"]))
-                    .error_code,
-                0
-            );
+            assert_eq!(kafka.produce(&mut bed, "after", 0, batch(&["fine"])).error_code, 0);
         }
     }
 }

@@ -39,14 +39,7 @@ impl Load {
         kafka.create_topic(&mut bed, "t", 1).unwrap();
         kafka.set_config(&mut bed, "t", "segment.bytes", "1048576");
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 0), ErrorCode::None);
-        Self {
-            bed,
-            kafka,
-            acked: Vec::new(),
-            committed: 0,
-            topics: 0,
-            deleted: Vec::new(),
-        }
+        Self { bed, kafka, acked: Vec::new(), committed: 0, topics: 0, deleted: Vec::new() }
     }
 
     /// A little of everything that opens, makes, renames, lists or removes files. Refusals are retriable.
@@ -75,11 +68,7 @@ impl Load {
         match self.kafka.create_topic(&mut self.bed, &name, 1) {
             Ok(_) => {
                 let value = vec![b'x'; 30_000];
-                fine(
-                    self.kafka
-                        .produce(&mut self.bed, &name, 0, batch(&[value]))
-                        .error_code,
-                );
+                fine(self.kafka.produce(&mut self.bed, &name, 0, batch(&[value])).error_code);
                 self.bed.sim.run_for(SECOND_NS);
                 if self.kafka.delete_topic(&mut self.bed, &name) == ErrorCode::None {
                     self.deleted.push(name);
@@ -90,18 +79,9 @@ impl Load {
         // The oldest third goes.
         if self.acked.len() > 30 {
             let offset = self.acked[self.acked.len() / 3].0;
-            let partitions = vec![DeleteRecordsPartition {
-                partition_index: 0,
-                offset,
-            }];
-            let topics = vec![DeleteRecordsTopic {
-                name: "t".into(),
-                partitions,
-            }];
-            let request = DeleteRecordsRequest {
-                topics,
-                timeout_ms: 30_000,
-            };
+            let partitions = vec![DeleteRecordsPartition { partition_index: 0, offset }];
+            let topics = vec![DeleteRecordsTopic { name: "t".into(), partitions }];
+            let request = DeleteRecordsRequest { topics, timeout_ms: 30_000 };
             let core = self.kafka.leader(&mut self.bed, "t", 0);
             let answer = self.kafka.call(&mut self.bed, core, &request, 2);
             if fine(answer.topics[0].partitions[0].error_code) {
@@ -115,14 +95,7 @@ impl Load {
     fn check(mut self, what: &str) {
         self.bed.sim.clear_faults(self.bed.node);
         self.bed.sim.run_for(5 * SECOND_NS);
-        let Self {
-            mut bed,
-            mut kafka,
-            mut acked,
-            mut committed,
-            deleted,
-            ..
-        } = self;
+        let Self { mut bed, mut kafka, mut acked, mut committed, deleted, .. } = self;
         for again in [false, true] {
             if again {
                 bed.sim.power_cut(bed.node);
@@ -136,11 +109,7 @@ impl Load {
             assert!(kafka.create_topic(&mut bed, &name, 1).is_ok(), "{what}");
             let answer = kafka.produce(&mut bed, &name, 0, batch(&["new"]));
             assert_eq!(answer.error_code, 0, "{what}: {answer:?}");
-            assert_eq!(
-                kafka.committed(&mut bed, "g", "t", 0),
-                Ok(committed),
-                "{what}"
-            );
+            assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(committed), "{what}");
             committed += 1;
             let answer = kafka.commit(&mut bed, "g", "t", 0, committed);
             assert_eq!(answer, ErrorCode::None, "{what}");
@@ -155,18 +124,14 @@ impl Load {
                 found.extend(some);
             }
             for (offset, value) in &acked {
-                let there = found
-                    .iter()
-                    .any(|(at, text)| at == offset && text == value.as_bytes());
+                let there = found.iter().any(|(at, text)| at == offset && text == value.as_bytes());
                 assert!(there, "{what}: {offset} was acked and is not there");
             }
             bed.sim.run_for(5 * SECOND_NS);
             let files = bed.sim.disk(bed.node).list();
-            let left = files.iter().find(|(path, _)| {
-                deleted
-                    .iter()
-                    .any(|name| path.contains(&format!("/{name}-0/")))
-            });
+            let left = files
+                .iter()
+                .find(|(path, _)| deleted.iter().any(|name| path.contains(&format!("/{name}-0/"))));
             assert_eq!(left, None, "{what}: a deleted topic has files");
         }
     }
@@ -178,9 +143,7 @@ fn one_failed_open_at_any_place_is_no_fault() {
     for first in crate::bed::seeds(3) {
         for n in (first..).step_by(7) {
             let mut load = Load::new(61);
-            load.bed
-                .sim
-                .fail_after(load.bed.node, FileOp::Open, "", EMFILE, n);
+            load.bed.sim.fail_after(load.bed.node, FileOp::Open, "", EMFILE, n);
             for _ in 0..6 {
                 load.round();
             }
@@ -205,9 +168,7 @@ fn what_is_short_for_seconds_is_tried_again_until_it_is_there() {
         FileOp::Truncate,
         FileOp::Read,
     ];
-    let cases = ops
-        .into_iter()
-        .zip([EMFILE, ENOMEM, ENFILE, EINTR, EAGAIN].into_iter().cycle());
+    let cases = ops.into_iter().zip([EMFILE, ENOMEM, ENFILE, EINTR, EAGAIN].into_iter().cycle());
     for (op, errno) in cases.chain([(FileOp::SyncDir, EMFILE), (FileOp::Open, ENOMEM)]) {
         let mut load = Load::new(62);
         load.round();

@@ -26,10 +26,8 @@ use wire::{
 
 fn in_every_mode(test: impl Fn(&mut Bed, &mut Kafka)) {
     for how in every_mode(1) {
-        let what = format!(
-            "{} cores, single port: {}",
-            how.settings.cores, how.settings.single_port
-        );
+        let what =
+            format!("{} cores, single port: {}", how.settings.cores, how.settings.single_port);
         println!("{what}");
         let mut bed = Bed::start(how);
         test(&mut bed, &mut Kafka::default());
@@ -59,19 +57,10 @@ fn metadata_names_a_broker_per_core_and_makes_topics() {
         for core in 0..bed.cores() {
             let topic = format!("made-by-{core}");
             let metadata = kafka.metadata(bed, core, &[&topic]);
-            let brokers: Vec<_> = metadata
-                .brokers
-                .iter()
-                .map(|b| (b.node_id, b.port))
-                .collect();
+            let brokers: Vec<_> = metadata.brokers.iter().map(|b| (b.node_id, b.port)).collect();
             let endpoints = if single { 1 } else { bed.cores() };
             let wanted: Vec<_> = (0..endpoints)
-                .map(|c| {
-                    (
-                        if single { 1 } else { 1000 + i32::from(c) },
-                        i32::from(PORT + c),
-                    )
-                })
+                .map(|c| (if single { 1 } else { 1000 + i32::from(c) }, i32::from(PORT + c)))
                 .collect();
             assert_eq!(brokers, wanted);
             assert_eq!(metadata.topics[0].error_code, 0, "{metadata:?}");
@@ -80,10 +69,7 @@ fn metadata_names_a_broker_per_core_and_makes_topics() {
             assert_eq!(again.topics[0].topic_id, metadata.topics[0].topic_id);
         }
         let refused = kafka.metadata(bed, 0, &["not/a/name"]);
-        assert_eq!(
-            refused.topics[0].error_code,
-            ErrorCode::InvalidTopicException.code()
-        );
+        assert_eq!(refused.topics[0].error_code, ErrorCode::InvalidTopicException.code());
     });
 }
 
@@ -132,10 +118,7 @@ fn a_request_for_several_partitions_is_answered_for_all() {
         let mut request = produce_request("many", 0, -1, batch(&["v"]));
         let one = request.topic_data[0].partition_data[0].clone();
         request.topic_data[0].partition_data = (0..6)
-            .map(|index| wire::produce::PartitionProduceData {
-                index,
-                ..one.clone()
-            })
+            .map(|index| wire::produce::PartitionProduceData { index, ..one.clone() })
             .collect();
         let answer = kafka.call(bed, 0, &request, 10);
         let mut codes: Vec<_> = answer
@@ -145,20 +128,12 @@ fn a_request_for_several_partitions_is_answered_for_all() {
             .map(|p| (p.index, p.error_code))
             .collect();
         codes.sort_unstable();
-        assert_eq!(
-            codes.iter().map(|c| c.0).collect::<Vec<_>>(),
-            [0, 1, 2, 3, 4, 5]
-        );
+        assert_eq!(codes.iter().map(|c| c.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
         let everywhere = bed.cores() == 1 || bed.how.settings.single_port;
-        let refused = codes
-            .iter()
-            .filter(|c| c.1 == ErrorCode::NotLeaderOrFollower.code())
-            .count();
+        let refused = codes.iter().filter(|c| c.1 == ErrorCode::NotLeaderOrFollower.code()).count();
         assert_eq!(refused, if everywhere { 0 } else { 3 }, "{codes:?}");
         assert!(
-            codes
-                .iter()
-                .all(|c| c.1 == 0 || c.1 == ErrorCode::NotLeaderOrFollower.code()),
+            codes.iter().all(|c| c.1 == 0 || c.1 == ErrorCode::NotLeaderOrFollower.code()),
             "{codes:?}"
         );
         assert_eq!(
@@ -178,12 +153,7 @@ fn an_idempotent_producer_may_try_again() {
         assert_eq!(kafka.produce(bed, "t", 0, first.clone()).base_offset, 0);
         let again = kafka.produce(bed, "t", 0, first);
         assert_eq!((again.error_code, again.base_offset), (0, 0));
-        assert_eq!(
-            kafka
-                .produce(bed, "t", 0, idempotent(producer, 2, &["three"]))
-                .base_offset,
-            2
-        );
+        assert_eq!(kafka.produce(bed, "t", 0, idempotent(producer, 2, &["three"])).base_offset, 2);
         let gap = kafka.produce(bed, "t", 0, idempotent(producer, 9, &["late"]));
         assert_eq!(gap.error_code, ErrorCode::OutOfOrderSequenceNumber.code());
         assert_eq!(kafka.read_all(bed, "t", 0, 0).len(), 3);
@@ -216,32 +186,21 @@ fn a_fetch_waits_for_data_and_for_no_longer_than_it_says() {
     in_every_mode(|bed, kafka| {
         let core = kafka.leader(bed, "t", 0);
         let mut consumer = bed.connect(core);
-        let wait = FetchRequest {
-            max_wait_ms: 500,
-            ..fetch_request("t", 0, 0)
-        };
+        let wait = FetchRequest { max_wait_ms: 500, ..fetch_request("t", 0, 0) };
         let before = bed.sim.now();
         let empty = bed.call(&mut consumer, &wait, 11);
         assert!(kafka::values(&empty.responses[0].partitions[0], 0).is_empty());
         let waited = (bed.sim.now() - before) / 1_000_000;
         assert!((500..700).contains(&waited), "waited {waited} ms");
 
-        let wait = FetchRequest {
-            max_wait_ms: 60_000,
-            ..wait
-        };
+        let wait = FetchRequest { max_wait_ms: 60_000, ..wait };
         let id = consumer.send(&wait, 11);
         bed.sim.run_for(50_000_000);
         assert!(consumer.poll().is_none(), "answered with nothing");
         let before = bed.sim.now();
         assert_eq!(kafka.produce(bed, "t", 0, batch(&["news"])).error_code, 0);
-        let woken = bed
-            .answer::<FetchRequest<'_>>(&mut consumer, id, 11)
-            .unwrap();
-        assert_eq!(
-            kafka::values(&woken.responses[0].partitions[0], 0),
-            [(0, b"news".to_vec())]
-        );
+        let woken = bed.answer::<FetchRequest<'_>>(&mut consumer, id, 11).unwrap();
+        assert_eq!(kafka::values(&woken.responses[0].partitions[0], 0), [(0, b"news".to_vec())]);
         assert!(
             bed.sim.now() - before < 1_000_000_000,
             "woken after {} ns",
@@ -249,30 +208,14 @@ fn a_fetch_waits_for_data_and_for_no_longer_than_it_says() {
         );
 
         // min_bytes: one small batch is not enough.
-        let wait = FetchRequest {
-            min_bytes: 500,
-            ..wait
-        };
-        let wait = FetchRequest {
-            topics: vec![fetch_topic("t", &[(0, 1)])],
-            ..wait
-        };
+        let wait = FetchRequest { min_bytes: 500, ..wait };
+        let wait = FetchRequest { topics: vec![fetch_topic("t", &[(0, 1)])], ..wait };
         let id = consumer.send(&wait, 11);
         assert_eq!(kafka.produce(bed, "t", 0, batch(&["small"])).error_code, 0);
         bed.sim.run_for(50_000_000);
-        assert!(
-            consumer.poll().is_none(),
-            "answered with less than min_bytes"
-        );
-        assert_eq!(
-            kafka
-                .produce(bed, "t", 0, batch(&[vec![b'x'; 600]]))
-                .error_code,
-            0
-        );
-        let woken = bed
-            .answer::<FetchRequest<'_>>(&mut consumer, id, 11)
-            .unwrap();
+        assert!(consumer.poll().is_none(), "answered with less than min_bytes");
+        assert_eq!(kafka.produce(bed, "t", 0, batch(&[vec![b'x'; 600]])).error_code, 0);
+        let woken = bed.answer::<FetchRequest<'_>>(&mut consumer, id, 11).unwrap();
         assert_eq!(kafka::values(&woken.responses[0].partitions[0], 1).len(), 2);
     });
 }
@@ -281,20 +224,12 @@ fn a_fetch_waits_for_data_and_for_no_longer_than_it_says() {
 fn a_fetch_brings_at_least_one_batch_and_no_more_than_asked() {
     in_every_mode(|bed, kafka| {
         for n in 0..4 {
-            assert_eq!(
-                kafka
-                    .produce(bed, "t", 0, batch(&[vec![n; 5_000]]))
-                    .error_code,
-                0
-            );
+            assert_eq!(kafka.produce(bed, "t", 0, batch(&[vec![n; 5_000]])).error_code, 0);
         }
         let core = kafka.leader(bed, "t", 0);
-        for (max_bytes, partition_max_bytes, wanted) in [
-            (1, 1 << 20, 1),
-            (50 << 20, 1, 1),
-            (11_000, 1 << 20, 2),
-            (50 << 20, 1 << 20, 4),
-        ] {
+        for (max_bytes, partition_max_bytes, wanted) in
+            [(1, 1 << 20, 1), (50 << 20, 1, 1), (11_000, 1 << 20, 2), (50 << 20, 1 << 20, 4)]
+        {
             let mut request = fetch_request("t", 0, 0);
             request.max_bytes = max_bytes;
             request.topics[0].partitions[0].partition_max_bytes = partition_max_bytes;
@@ -329,15 +264,8 @@ fn an_incremental_session_brings_what_is_new() {
         assert_eq!((nothing.error_code, nothing.responses.len()), (0, 0));
         assert_eq!(kafka.produce(bed, "s", 0, batch(&["new"])).error_code, 0);
         let news = bed.call(&mut consumer, &next(2, vec![]), 11);
-        assert_eq!(
-            kafka::values(&news.responses[0].partitions[0], 0),
-            [(0, b"new".to_vec())]
-        );
-        let moved = bed.call(
-            &mut consumer,
-            &next(3, vec![fetch_topic("s", &[(0, 1)])]),
-            11,
-        );
+        assert_eq!(kafka::values(&news.responses[0].partitions[0], 0), [(0, b"new".to_vec())]);
+        let moved = bed.call(&mut consumer, &next(3, vec![fetch_topic("s", &[(0, 1)])]), 11);
         assert!(
             moved
                 .responses
@@ -347,11 +275,7 @@ fn an_incremental_session_brings_what_is_new() {
         );
         let wrong = bed.call(&mut consumer, &next(9, vec![]), 11);
         assert_eq!(wrong.error_code, ErrorCode::InvalidFetchSessionEpoch.code());
-        let unknown = FetchRequest {
-            session_id: 77,
-            session_epoch: 1,
-            ..fetch_request("s", 0, 0)
-        };
+        let unknown = FetchRequest { session_id: 77, session_epoch: 1, ..fetch_request("s", 0, 0) };
         assert_eq!(
             bed.call(&mut consumer, &unknown, 11).error_code,
             ErrorCode::FetchSessionIdNotFound.code()
@@ -363,12 +287,7 @@ fn an_incremental_session_brings_what_is_new() {
 fn offsets_by_time_and_by_name() {
     in_every_mode(|bed, kafka| {
         for n in 0..3 {
-            assert_eq!(
-                kafka
-                    .produce(bed, "t", 0, batch(&[format!("{n}")]))
-                    .error_code,
-                0
-            );
+            assert_eq!(kafka.produce(bed, "t", 0, batch(&[format!("{n}")])).error_code, 0);
         }
         assert_eq!(kafka.list_offset(bed, "t", 0, -2).offset, 0);
         assert_eq!(kafka.list_offset(bed, "t", 0, -1).offset, 3);
@@ -409,10 +328,7 @@ fn a_group_joins_syncs_commits_and_leaves() {
         kafka.create_topic(bed, "t", 1).unwrap();
         let core = kafka.coordinator(bed, "g");
         let joined = join(bed, kafka, core);
-        assert_eq!(
-            (joined.leader.as_ref(), joined.members.len()),
-            (joined.member_id.as_ref(), 1)
-        );
+        assert_eq!((joined.leader.as_ref(), joined.members.len()), (joined.member_id.as_ref(), 1));
         let (generation, member) = (joined.generation_id, joined.member_id.to_string());
         let sync = SyncGroupRequest {
             group_id: "g".into(),
@@ -427,10 +343,7 @@ fn a_group_joins_syncs_commits_and_leaves() {
             ..Default::default()
         };
         let synced = kafka.call(bed, core, &sync, 5);
-        assert_eq!(
-            (synced.error_code, synced.assignment.as_ref()),
-            (0, &[9, 9][..])
-        );
+        assert_eq!((synced.error_code, synced.assignment.as_ref()), (0, &[9, 9][..]));
         let beat = HeartbeatRequest {
             group_id: "g".into(),
             generation_id: generation,
@@ -439,30 +352,15 @@ fn a_group_joins_syncs_commits_and_leaves() {
         };
         assert_eq!(kafka.call(bed, core, &beat, 4).error_code, 0);
 
-        let committed = kafka.call(
-            bed,
-            core,
-            &commit_request("g", (generation, &member), "t", 0, 41),
-            8,
-        );
+        let committed =
+            kafka.call(bed, core, &commit_request("g", (generation, &member), "t", 0, 41), 8);
         assert_eq!(committed.topics[0].partitions[0].error_code, 0);
         assert_eq!(kafka.committed(bed, "g", "t", 0), Ok(41));
-        let stale = kafka.call(
-            bed,
-            core,
-            &commit_request("g", (generation - 1, &member), "t", 0, 7),
-            8,
-        );
-        assert_eq!(
-            stale.topics[0].partitions[0].error_code,
-            ErrorCode::IllegalGeneration.code()
-        );
-        let unknown = kafka.call(
-            bed,
-            core,
-            &commit_request("g", (generation, &member), "nowhere", 0, 7),
-            8,
-        );
+        let stale =
+            kafka.call(bed, core, &commit_request("g", (generation - 1, &member), "t", 0, 7), 8);
+        assert_eq!(stale.topics[0].partitions[0].error_code, ErrorCode::IllegalGeneration.code());
+        let unknown =
+            kafka.call(bed, core, &commit_request("g", (generation, &member), "nowhere", 0, 7), 8);
         assert_eq!(
             unknown.topics[0].partitions[0].error_code,
             ErrorCode::UnknownTopicOrPartition.code()
@@ -471,36 +369,17 @@ fn a_group_joins_syncs_commits_and_leaves() {
         let described = kafka.call(
             bed,
             core,
-            &DescribeGroupsRequest {
-                groups: vec!["g".into()],
-                ..Default::default()
-            },
+            &DescribeGroupsRequest { groups: vec!["g".into()], ..Default::default() },
             5,
         );
         assert_eq!(
-            (
-                described.groups[0].group_state.as_ref(),
-                described.groups[0].members.len()
-            ),
+            (described.groups[0].group_state.as_ref(), described.groups[0].members.len()),
             ("Stable", 1)
         );
         let listed = kafka.call(bed, core, &ListGroupsRequest::default(), 4);
-        assert_eq!(
-            listed
-                .groups
-                .iter()
-                .map(|g| g.group_id.as_ref())
-                .collect::<Vec<_>>(),
-            ["g"]
-        );
-        let busy = kafka.call(
-            bed,
-            core,
-            &DeleteGroupsRequest {
-                groups_names: vec!["g".into()],
-            },
-            2,
-        );
+        assert_eq!(listed.groups.iter().map(|g| g.group_id.as_ref()).collect::<Vec<_>>(), ["g"]);
+        let busy =
+            kafka.call(bed, core, &DeleteGroupsRequest { groups_names: vec!["g".into()] }, 2);
         assert_eq!(busy.results[0].error_code, ErrorCode::NonEmptyGroup.code());
 
         let leave = LeaveGroupRequest {
@@ -509,19 +388,10 @@ fn a_group_joins_syncs_commits_and_leaves() {
             ..Default::default()
         };
         assert_eq!(kafka.call(bed, core, &leave, 2).error_code, 0);
-        assert_eq!(
-            kafka.call(bed, core, &beat, 4).error_code,
-            ErrorCode::UnknownMemberId.code()
-        );
+        assert_eq!(kafka.call(bed, core, &beat, 4).error_code, ErrorCode::UnknownMemberId.code());
         assert_eq!(kafka.committed(bed, "g", "t", 0), Ok(41));
-        let deleted = kafka.call(
-            bed,
-            core,
-            &DeleteGroupsRequest {
-                groups_names: vec!["g".into()],
-            },
-            2,
-        );
+        let deleted =
+            kafka.call(bed, core, &DeleteGroupsRequest { groups_names: vec!["g".into()] }, 2);
         assert_eq!(deleted.results[0].error_code, 0);
         assert_eq!(kafka.committed(bed, "g", "t", 0), Ok(-1));
     });
@@ -540,10 +410,7 @@ fn a_member_that_says_nothing_is_expelled() {
         member_id: joined.member_id,
         ..Default::default()
     };
-    assert_eq!(
-        kafka.call(&mut bed, core, &beat, 4).error_code,
-        ErrorCode::UnknownMemberId.code()
-    );
+    assert_eq!(kafka.call(&mut bed, core, &beat, 4).error_code, ErrorCode::UnknownMemberId.code());
 }
 
 #[test]
@@ -554,26 +421,16 @@ fn connections_to_a_single_port_are_those_of_all_cores() {
         bed.call(conn, &ApiVersionsRequest::default(), 0);
     }
     let accepted: Vec<u64> = bed.sim.stats(bed.node).iter().map(|s| s.accepted).collect();
-    assert!(
-        accepted.iter().all(|&n| n > 0) && accepted.iter().sum::<u64>() == 30,
-        "{accepted:?}"
-    );
+    assert!(accepted.iter().all(|&n| n > 0) && accepted.iter().sum::<u64>() == 30, "{accepted:?}");
 }
 
 #[test]
 fn administration() {
     in_every_mode(|bed, kafka| {
         let id = kafka.create_topic(bed, "a", 3).unwrap();
-        assert_eq!(
-            kafka.create_topic(bed, "a", 3),
-            Err(ErrorCode::TopicAlreadyExists)
-        );
+        assert_eq!(kafka.create_topic(bed, "a", 3), Err(ErrorCode::TopicAlreadyExists));
         let grown = CreatePartitionsRequest {
-            topics: vec![CreatePartitionsTopic {
-                name: "a".into(),
-                count: 5,
-                assignments: None,
-            }],
+            topics: vec![CreatePartitionsTopic { name: "a".into(), count: 5, assignments: None }],
             timeout_ms: 1000,
             validate_only: false,
         };
@@ -607,10 +464,7 @@ fn administration() {
         let cluster = kafka.call(
             bed,
             0,
-            &DescribeClusterRequest {
-                endpoint_type: 1,
-                ..Default::default()
-            },
+            &DescribeClusterRequest { endpoint_type: 1, ..Default::default() },
             2,
         );
         assert_eq!((cluster.error_code, cluster.brokers.is_empty()), (0, false));
@@ -622,27 +476,18 @@ fn administration() {
         let trim = DeleteRecordsRequest {
             topics: vec![DeleteRecordsTopic {
                 name: "a".into(),
-                partitions: vec![DeleteRecordsPartition {
-                    partition_index: 4,
-                    offset: 3,
-                }],
+                partitions: vec![DeleteRecordsPartition { partition_index: 4, offset: 3 }],
             }],
             timeout_ms: 1000,
         };
         let trimmed = kafka.call(bed, core, &trim, 2);
         let trimmed = &trimmed.topics[0].partitions[0];
         assert_eq!((trimmed.error_code, trimmed.low_watermark), (0, 3));
-        assert_eq!(
-            kafka.fetch(bed, "a", 4, 0).error_code,
-            ErrorCode::OffsetOutOfRange.code()
-        );
+        assert_eq!(kafka.fetch(bed, "a", 4, 0).error_code, ErrorCode::OffsetOutOfRange.code());
         assert_eq!(kafka.read_all(bed, "a", 4, 3).len(), 3);
 
         assert_eq!(kafka.delete_topic(bed, "a"), ErrorCode::None);
-        assert_eq!(
-            kafka.delete_topic(bed, "a"),
-            ErrorCode::UnknownTopicOrPartition
-        );
+        assert_eq!(kafka.delete_topic(bed, "a"), ErrorCode::UnknownTopicOrPartition);
         assert_ne!(kafka.create_topic(bed, "a", 1).unwrap(), id);
         assert!(kafka.read_all(bed, "a", 0, 0).is_empty());
     });
@@ -652,19 +497,11 @@ fn administration() {
 fn a_clean_stop_loses_nothing() {
     in_every_mode(|bed, kafka| {
         let producer = kafka.producer(bed);
-        assert_eq!(
-            kafka
-                .produce(bed, "t", 0, idempotent(producer, 0, &["kept"]))
-                .error_code,
-            0
-        );
+        assert_eq!(kafka.produce(bed, "t", 0, idempotent(producer, 0, &["kept"])).error_code, 0);
         assert_eq!(kafka.commit(bed, "g", "t", 0, 1), ErrorCode::None);
         bed.sim.stop(bed.node);
         let node = bed.node;
-        assert!(
-            bed.sim.run_until(60_000_000_000, |sim| sim.has_ended(node)),
-            "it does not stop"
-        );
+        assert!(bed.sim.run_until(60_000_000_000, |sim| sim.has_ended(node)), "it does not stop");
         // Everything is on the device now: the power may go.
         bed.sim.power_cut(node);
         bed.how.settings.cores = 3 - bed.how.settings.cores;

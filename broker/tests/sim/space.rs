@@ -104,11 +104,7 @@ fn a_fast_device_never_becomes_full_and_the_operator_gets_space_back() {
     };
     assert_eq!(refused, ErrorCode::KafkaStorageError);
     assert_eq!(bed.refusing().len(), 1, "it is said");
-    assert!(
-        available(&bed) > 3 * MIB,
-        "{} bytes left of a reserve of 4 MiB",
-        available(&bed)
-    );
+    assert!(available(&bed) > 3 * MIB, "{} bytes left of a reserve of 4 MiB", available(&bed));
     for n in 1..=20 {
         // What was reckoned too high is found to be free by the next look, and taken.
         fill(&mut bed, &mut kafka, "t");
@@ -169,10 +165,7 @@ fn on_a_device_that_others_have_filled_deletions_and_starts_go_on() {
             _ => {
                 bed.sim.stop(bed.node);
                 let node = bed.node;
-                assert!(
-                    bed.sim
-                        .run_until(120 * SECOND_NS, |sim| sim.has_ended(node))
-                );
+                assert!(bed.sim.run_until(120 * SECOND_NS, |sim| sim.has_ended(node)));
             }
         }
         leave(&bed, 0);
@@ -219,10 +212,7 @@ fn full_at_any_point_nothing_acked_is_lost_and_deletions_bring_it_back() {
             bed.sim.run_for(rng.below(SECOND_NS / 4));
         }
         let found = read(&mut bed, &mut kafka, "t", 0);
-        assert!(
-            acked.iter().all(|offset| found.contains(offset)),
-            "seed {seed}"
-        );
+        assert!(acked.iter().all(|offset| found.contains(offset)), "seed {seed}");
         if rng.chance(0.3) {
             bed.sim.power_cut(bed.node);
             bed.restart();
@@ -231,24 +221,13 @@ fn full_at_any_point_nothing_acked_is_lost_and_deletions_bring_it_back() {
         let deleted = kafka.delete_topic(&mut bed, "other");
         assert_eq!(deleted, ErrorCode::None, "seed {seed}");
         comes_back(&mut bed, &mut kafka, "t");
-        assert_eq!(
-            kafka.committed(&mut bed, "g", "t", 0),
-            Ok(committed),
-            "seed {seed}"
-        );
+        assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(committed), "seed {seed}");
         assert_eq!(kafka.commit(&mut bed, "g", "t", 0, 99), ErrorCode::None);
         bed.sim.power_cut(bed.node);
         bed.restart();
         let mut kafka = Kafka::default();
         let found = read(&mut bed, &mut kafka, "t", 0);
-        assert!(
-            acked.iter().all(|offset| found.contains(offset)),
-            "seed {seed}"
-        );
-        assert_eq!(
-            kafka.committed(&mut bed, "g", "t", 0),
-            Ok(99),
-            "seed {seed}"
-        );
+        assert!(acked.iter().all(|offset| found.contains(offset)), "seed {seed}");
+        assert_eq!(kafka.committed(&mut bed, "g", "t", 0), Ok(99), "seed {seed}");
     }
 }

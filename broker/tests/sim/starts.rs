@@ -31,9 +31,7 @@ fn with_records(how: How) -> (Bed, Vec<Records>) {
 
 fn read(bed: &mut Bed) -> Vec<Vec<(i64, Vec<u8>)>> {
     let mut kafka = Kafka::default();
-    (0..4)
-        .map(|partition| kafka.read_all(bed, "t", partition, 0))
-        .collect()
+    (0..4).map(|partition| kafka.read_all(bed, "t", partition, 0)).collect()
 }
 
 #[test]
@@ -57,16 +55,11 @@ fn an_error_of_any_core_ends_all_of_them_and_is_said() {
                 bed.sim.fail_always(bed.node, *op, path, errno);
             }
             bed.begin_restart();
-            let ended = bed
-                .sim
-                .run_until(PATIENCE_NS, |sim| sim.has_ended(bed.node));
+            let ended = bed.sim.run_until(PATIENCE_NS, |sim| sim.has_ended(bed.node));
             let progress = bed.progress();
             assert!(ended, "{ops:?} of {path}: it hangs: {progress:?}");
             let reason = progress.failed.unwrap();
-            assert!(
-                reason.starts_with(&format!("core {core}: ")),
-                "{ops:?} of {path}: {reason}"
-            );
+            assert!(reason.starts_with(&format!("core {core}: ")), "{ops:?} of {path}: {reason}");
             bed.sim.clear_faults(bed.node);
             bed.restart();
             assert_eq!(read(&mut bed), acked, "{ops:?} of {path}");
@@ -88,9 +81,7 @@ fn a_stop_at_any_moment_of_a_start_ends_it() {
                 bed.begin_restart();
                 bed.sim.run_for(whole_ns * moment / moments);
                 bed.sim.stop(bed.node);
-                let ended = bed
-                    .sim
-                    .run_until(PATIENCE_NS, |sim| sim.has_ended(bed.node));
+                let ended = bed.sim.run_until(PATIENCE_NS, |sim| sim.has_ended(bed.node));
                 assert!(
                     ended,
                     "seed {seed}, {cores} cores, stopped at {moment} of {moments}: it hangs"
@@ -108,9 +99,7 @@ fn a_core_that_waits_for_another_ends_when_that_one_cannot_start() {
     let (mut bed, acked) = with_records(How::new(3, 2));
     bed.how.settings.listen.set_port(u16::MAX);
     bed.begin_restart();
-    let ended = bed
-        .sim
-        .run_until(PATIENCE_NS, |sim| sim.has_ended(bed.node));
+    let ended = bed.sim.run_until(PATIENCE_NS, |sim| sim.has_ended(bed.node));
     let progress = bed.progress();
     assert!(ended, "it hangs: {progress:?}");
     let reason = progress.failed.unwrap();

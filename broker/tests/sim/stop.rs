@@ -37,10 +37,8 @@ fn below_the_reserve_a_stop_keeps_topics_and_records() {
         bed.restart();
         let mut kafka = Kafka::default();
         for partition in 0..4 {
-            let want: Vec<String> = (0..50)
-                .filter(|n| n % 4 == partition)
-                .map(|n| n.to_string())
-                .collect();
+            let want: Vec<String> =
+                (0..50).filter(|n| n % 4 == partition).map(|n| n.to_string()).collect();
             assert_eq!(values(&mut bed, &mut kafka, "t", partition), want);
         }
     }
@@ -60,18 +58,13 @@ fn on_a_full_device_a_stop_says_what_is_left_and_the_next_start_has_it() {
         let space = disk.space();
         disk.set_capacity(space.total_bytes - space.available_bytes);
         let left = bed.stop_within(20 * SECOND_NS).expect("something is left");
-        assert!(
-            left.contains("not a clean stop") && left.contains("no space"),
-            "{left}"
-        );
+        assert!(left.contains("not a clean stop") && left.contains("no space"), "{left}");
         disk.set_capacity(space.total_bytes);
         bed.restart();
         let mut kafka = Kafka::default();
         for partition in 0..4 {
-            let want: Vec<String> = (0..20)
-                .filter(|n| n % 4 == partition)
-                .map(|n| n.to_string())
-                .collect();
+            let want: Vec<String> =
+                (0..20).filter(|n| n % 4 == partition).map(|n| n.to_string()).collect();
             assert_eq!(values(&mut bed, &mut kafka, "t", partition), want);
         }
     }

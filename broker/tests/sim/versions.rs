@@ -14,10 +14,7 @@ use wire::{ApiKey, ErrorCode, Uuid, api_versions::ApiVersionsRequest};
 /// A world with a topic and a group in it.
 fn world(bed: &mut Bed, kafka: &mut Kafka) -> Names {
     let topic_id = kafka.create_topic(bed, "known", 2).unwrap();
-    assert_eq!(
-        kafka.produce(bed, "known", 1, batch(&["value"])).error_code,
-        0
-    );
+    assert_eq!(kafka.produce(bed, "known", 1, batch(&["value"])).error_code, 0);
     assert_eq!(kafka.commit(bed, "group", "known", 1, 1), ErrorCode::None);
     Names {
         topic: "known".into(),
@@ -56,9 +53,7 @@ fn codes(answer: &str) -> impl Iterator<Item = ErrorCode> {
 }
 
 fn served() -> impl Iterator<Item = (&'static Api, i16)> {
-    TABLE
-        .iter()
-        .flat_map(|api| (api.min..=api.max).map(move |version| (api, version)))
+    TABLE.iter().flat_map(|api| (api.min..=api.max).map(move |version| (api, version)))
 }
 
 /// The core that an ordinary client sends such a request to.
@@ -116,10 +111,8 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
         for core in 0..bed.cores() {
             let mut conn = bed.connect(core);
             for (api, version) in served() {
-                let mut names = Names {
-                    new_topic: format!("new-{version}-{core}"),
-                    ..known.clone()
-                };
+                let mut names =
+                    Names { new_topic: format!("new-{version}-{core}"), ..known.clone() };
                 if api.key == ApiKey::DeleteTopics {
                     names.topic = format!("gone-{version}-{core}");
                     names.topic_id = kafka.create_topic(&mut bed, &names.topic, 1).unwrap();
@@ -133,13 +126,8 @@ fn a_request_that_names_what_exists_is_answered_without_error() {
                         ErrorCode::None
                     );
                 }
-                let answer = ask(
-                    &mut bed,
-                    &mut conn,
-                    api.key,
-                    version,
-                    filled(api.key, version, &names),
-                );
+                let answer =
+                    ask(&mut bed, &mut conn, api.key, version, filled(api.key, version, &names));
                 let mut found = errors(&answer);
                 // A core that is not home says so, which is not an error of the request.
                 if !bed.how.settings.single_port
@@ -241,13 +229,8 @@ fn what_does_not_exist_has_kafkas_error() {
             // A world in which nothing of the kind was made on the way.
             let core = home(&mut bed, &mut kafka, api.key, &strange);
             let mut conn = bed.connect(core);
-            let answer = ask(
-                &mut bed,
-                &mut conn,
-                api.key,
-                version,
-                filled(api.key, version, &strange),
-            );
+            let answer =
+                ask(&mut bed, &mut conn, api.key, version, filled(api.key, version, &strange));
             assert_eq!(
                 errors(&answer),
                 wanted.iter().copied().collect(),
@@ -280,18 +263,12 @@ fn what_is_not_served_ends_the_connection_and_no_other() {
                 request.extend(ID.to_be_bytes());
                 request.extend(i16::to_be_bytes(-1));
                 request.extend([0; 20]);
-                conn.client
-                    .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+                conn.client.send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
                 let said = bed.until_closed(&mut conn);
                 assert!(said.is_empty(), "{code} version {version}: {said:x?}");
             }
         }
-        assert_eq!(
-            kafka
-                .produce(&mut bed, "known", 0, batch(&["still here"]))
-                .error_code,
-            0
-        );
+        assert_eq!(kafka.produce(&mut bed, "known", 0, batch(&["still here"])).error_code, 0);
     }
 }
 
@@ -310,8 +287,7 @@ fn api_versions_of_the_future_says_what_is_served() {
                 request.extend([0, 1, b'c', 0]);
                 // Whatever that version may look like.
                 request.extend([0xee; 9]);
-                conn.client
-                    .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+                conn.client.send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
                 let frame = bed.frame(&mut conn).expect("an answer");
                 let answer = crate::bed::read_answer::<ApiVersionsRequest<'_>>(&frame, ID, 0);
                 assert_eq!(answer.error_code, ErrorCode::UnsupportedVersion.code());
@@ -390,14 +366,12 @@ fn a_request_that_is_not_served_is_logged_with_who_sent_it() {
             request.extend(ID.to_be_bytes());
             request.extend([0, 9]);
             request.extend(b"billing\x1b\n");
-            conn.client
-                .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+            conn.client.send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
             bed.until_closed(&mut conn);
             let mut conn = bed.connect(0);
             bed.sim.run_for(2_000_000_000);
             request[..4].copy_from_slice(&[0x7f, 0, 0, 9]);
-            conn.client
-                .send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
+            conn.client.send([&(request.len() as i32).to_be_bytes()[..], &request].concat());
             bed.until_closed(&mut conn);
         });
         let line = |what: &str| log.lines().find(|l| l.contains(what)).map(str::to_owned);

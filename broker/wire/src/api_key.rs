@@ -156,9 +156,6 @@ mod tests {
         assert_eq!(ApiKey::from_code(-1), None);
         assert_eq!(ApiKey::from_code(95), None);
         assert_eq!(ApiKey::ConsumerGroupHeartbeat.code(), 68);
-        assert_eq!(
-            ApiKey::ConsumerGroupHeartbeat.to_string(),
-            "ConsumerGroupHeartbeat"
-        );
+        assert_eq!(ApiKey::ConsumerGroupHeartbeat.to_string(), "ConsumerGroupHeartbeat");
     }
 }

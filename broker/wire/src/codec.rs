@@ -59,10 +59,7 @@ pub trait Message: Encode {
         if Self::VERSIONS.contains(version) {
             Ok(())
         } else {
-            Err(Error::Unsupported {
-                message: Self::NAME,
-                version,
-            })
+            Err(Error::Unsupported { message: Self::NAME, version })
         }
     }
 }
@@ -204,18 +201,9 @@ pub fn encode_response_around<T: ApiMessage>(
     match (i32::try_from(body), head.first_chunk_mut::<SIZE_BYTES>()) {
         (Ok(size), Some(place)) => {
             *place = size.to_be_bytes();
-            Ok(Around {
-                head,
-                tail,
-                errors,
-                element,
-            })
+            Ok(Around { head, tail, errors, element })
         }
-        _ => Err(Error::Misuse {
-            field: T::NAME,
-            version,
-            problem: "longer than a frame can be",
-        }),
+        _ => Err(Error::Misuse { field: T::NAME, version, problem: "longer than a frame can be" }),
     }
 }
 
@@ -227,9 +215,7 @@ fn write_frame(
     version: i16,
 ) -> Result<(), Error> {
     let frame = w.begin_frame();
-    let written = header
-        .encode(w, header_version)
-        .and_then(|()| message.encode(w, version));
+    let written = header.encode(w, header_version).and_then(|()| message.encode(w, version));
     w.end_frame(frame, written)
 }
 

@@ -12,21 +12,13 @@ pub enum Error {
     /// We asked for something that the version cannot carry. Where only the writer noticed, which
     /// knows neither field nor version, the field is what was written and the version is -1.
     #[error("misuse: {field} in version {version}: {problem}")]
-    Misuse {
-        field: &'static str,
-        version: i16,
-        problem: &'static str,
-    },
+    Misuse { field: &'static str, version: i16, problem: &'static str },
 }
 
 impl Error {
     /// A field that is not ignorable holds a value that the version cannot carry.
     #[cold]
     pub(crate) fn not_carried(field: &'static str, version: i16) -> Error {
-        Error::Misuse {
-            field,
-            version,
-            problem: "the version does not carry this field",
-        }
+        Error::Misuse { field, version, problem: "the version does not carry this field" }
     }
 }

@@ -244,10 +244,7 @@ mod tests {
         assert!(!ErrorCode::None.is_retriable());
         let retriable = ErrorCode::ALL.iter().filter(|code| code.is_retriable());
         assert_eq!(retriable.count(), RETRIABLE);
-        assert_eq!(
-            ErrorCode::RebalanceInProgress.to_string(),
-            "REBALANCE_IN_PROGRESS"
-        );
+        assert_eq!(ErrorCode::RebalanceInProgress.to_string(), "REBALANCE_IN_PROGRESS");
     }
 
     /// In Kafka 4.3.1.

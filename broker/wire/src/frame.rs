@@ -65,10 +65,7 @@ mod tests {
 
     #[test]
     fn an_impossible_size_is_seen_at_once() {
-        assert_eq!(
-            parse(&[0, 0, 0, 3], 2),
-            Err(FrameError::Oversized { size: 3, max: 2 })
-        );
+        assert_eq!(parse(&[0, 0, 0, 3], 2), Err(FrameError::Oversized { size: 3, max: 2 }));
         assert_eq!(parse(&[0xff; 4], 100), Err(FrameError::Negative(-1)));
     }
 }

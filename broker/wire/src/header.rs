@@ -25,10 +25,8 @@ impl<'a> RequestHeader<'a> {
     pub fn parse(r: &mut Reader<'a>) -> Result<RequestHeader<'a>, Error> {
         let mut peek = Reader::new(r.remaining());
         let (key, version) = (peek.i16()?, peek.i16()?);
-        let key = ApiKey::from_code(key).ok_or(Error::Unsupported {
-            message: "a request of unknown key",
-            version,
-        })?;
+        let key = ApiKey::from_code(key)
+            .ok_or(Error::Unsupported { message: "a request of unknown key", version })?;
         RequestHeader::decode(r, request_version(key, version))
     }
 }
@@ -37,10 +35,7 @@ impl IntoOwned for RequestHeader<'_> {
     type Owned = RequestHeader<'static>;
 
     fn into_owned(self) -> RequestHeader<'static> {
-        RequestHeader {
-            client_id: own(self.client_id),
-            ..self
-        }
+        RequestHeader { client_id: own(self.client_id), ..self }
     }
 }
 

@@ -44,10 +44,7 @@ impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader {
             left: bytes,
-            budget: bytes
-                .len()
-                .saturating_mul(BUDGET_FACTOR)
-                .saturating_add(BUDGET_BASE),
+            budget: bytes.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BASE),
         }
     }
 
@@ -152,11 +149,7 @@ impl<'a> Reader<'a> {
 
     /// As [`Reader::string`]; null is an error unless `nullable`.
     pub fn opt_string(&mut self, flex: bool, nullable: bool) -> Result<Option<Str<'a>>, Error> {
-        let length = if flex {
-            self.compact_length()?
-        } else {
-            usize::try_from(self.i16()?).ok()
-        };
+        let length = if flex { self.compact_length()? } else { usize::try_from(self.i16()?).ok() };
         let Some(length) = length else {
             return if nullable { Ok(None) } else { Err(NULL) };
         };
@@ -330,10 +323,7 @@ mod tests {
         ] {
             assert_eq!(Reader::new(bytes).uvarint(), Ok(value), "{bytes:?}");
         }
-        for bytes in [
-            &[0xff, 0xff, 0xff, 0xff, 0x1f][..],
-            &[0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
-        ] {
+        for bytes in [&[0xff, 0xff, 0xff, 0xff, 0x1f][..], &[0x80, 0x80, 0x80, 0x80, 0x80, 0x00]] {
             assert_eq!(Reader::new(bytes).uvarint(), Err(VARINT), "{bytes:?}");
         }
         assert_eq!(Reader::new(&[0x80]).uvarint(), Err(TRUNCATED));

@@ -127,11 +127,8 @@ mod tests {
 
     #[test]
     fn a_committed_offset_as_kafka_writes_it() {
-        let key = GroupKey::from(OffsetCommitKey {
-            group: "g".into(),
-            topic: "t".into(),
-            partition: 2,
-        });
+        let key =
+            GroupKey::from(OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 2 });
         let bytes = encode_key(&key).unwrap();
         assert_eq!(bytes, b"\0\x01\0\x01g\0\x01t\0\0\0\x02");
         assert_eq!(decode_key(&bytes), Ok(key.clone()));
@@ -144,33 +141,22 @@ mod tests {
             ..OffsetCommitValue::default()
         });
         let bytes = encode_value(&value, 3).unwrap();
-        assert_eq!(
-            bytes,
-            b"\0\x03\0\0\0\0\0\0\0\x05\0\0\0\x01\0\x01m\0\0\0\0\0\0\0\x07"
-        );
+        assert_eq!(bytes, b"\0\x03\0\0\0\0\0\0\0\x05\0\0\0\x01\0\x01m\0\0\0\0\0\0\0\x07");
         assert_eq!(decode_value(key.id(), &bytes), Ok(value));
     }
 
     #[test]
     fn a_topic_as_kafka_writes_it() {
-        let record = MetadataRecord::from(TopicRecord {
-            name: "t".into(),
-            topic_id: Uuid::METADATA,
-        });
+        let record =
+            MetadataRecord::from(TopicRecord { name: "t".into(), topic_id: Uuid::METADATA });
         let bytes = encode_metadata(&record, 0).unwrap();
-        assert_eq!(
-            bytes,
-            b"\x01\x02\0\x02t\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0"
-        );
+        assert_eq!(bytes, b"\x01\x02\0\x02t\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0");
         assert_eq!(decode_metadata(&bytes), Ok((record, 0)));
         assert!(decode_metadata::<MetadataRecord<'_>>(&bytes[..5]).is_err());
     }
 
     #[test]
     fn unknown_types_are_unsupported() {
-        assert!(matches!(
-            decode_key::<GroupKey<'_>>(b"\x7f\0"),
-            Err(Error::Unsupported { .. })
-        ));
+        assert!(matches!(decode_key::<GroupKey<'_>>(b"\x7f\0"), Err(Error::Unsupported { .. })));
     }
 }

@@ -147,11 +147,8 @@ mod tests {
 
     #[test]
     fn records_are_equal_by_bytes() {
-        let slices = Records::from(vec![
-            Bytes::from_static(b"ab"),
-            Bytes::new(),
-            Bytes::from_static(b"c"),
-        ]);
+        let slices =
+            Records::from(vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")]);
         assert_eq!(slices, Records::Borrowed(b"abc"));
         assert_ne!(slices, Records::Borrowed(b"abd"));
         assert_eq!(slices.contiguous().as_ref(), b"abc");

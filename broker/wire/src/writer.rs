@@ -51,18 +51,11 @@ pub(crate) struct FrameStart {
 
 #[cold]
 fn too_long(field: &'static str) -> Error {
-    Error::Misuse {
-        field,
-        version: -1,
-        problem: "longer than the protocol can say",
-    }
+    Error::Misuse { field, version: -1, problem: "longer than the protocol can say" }
 }
 
-const NULL: Error = Error::Misuse {
-    field: "a field",
-    version: -1,
-    problem: "null where the version has none",
-};
+const NULL: Error =
+    Error::Misuse { field: "a field", version: -1, problem: "null where the version has none" };
 
 const NO_GAP: Error = Error::Misuse {
     field: "a value around others",
@@ -77,10 +70,7 @@ impl Writer {
 
     /// Continues in `buffer`, which may hold something already (and may have been used before).
     pub fn with_buffer(buffer: Vec<u8>) -> Writer {
-        Writer {
-            buffer,
-            ..Writer::default()
-        }
+        Writer { buffer, ..Writer::default() }
     }
 
     /// Writes `value` up to the first of its arrays that is empty, which says that it has `count`
@@ -101,19 +91,14 @@ impl Writer {
     }
 
     pub(crate) fn leave_gap(&mut self, count: usize) {
-        self.gap = Some(Gap {
-            count,
-            at: None,
-            element: "",
-        });
+        self.gap = Some(Gap { count, at: None, element: "" });
     }
 
     /// Takes back what is written behind the gap, and says what belongs into it.
     pub(crate) fn end_gap(&mut self) -> Result<(Vec<u8>, &'static str), Error> {
         let gap = self.gap.take().ok_or(NO_GAP)?;
         let at = gap.at.filter(|&at| at <= self.buffer.len());
-        at.map(|at| (self.buffer.split_off(at), gap.element))
-            .ok_or(NO_GAP)
+        at.map(|at| (self.buffer.split_off(at), gap.element)).ok_or(NO_GAP)
     }
 
     /// Bytes written, slices included.
@@ -270,11 +255,7 @@ impl Writer {
     }
 
     fn null(&mut self, flex: bool, nullable: bool) -> Result<(), Error> {
-        if nullable {
-            self.length(None, flex)
-        } else {
-            Err(NULL)
-        }
+        if nullable { self.length(None, flex) } else { Err(NULL) }
     }
 
     pub fn string(&mut self, value: &str, flex: bool) -> Result<(), Error> {
@@ -459,8 +440,7 @@ impl Writer {
         let size =
             u32::try_from(self.buffer.len() - start).map_err(|_| too_long("a tagged field"))?;
         let (bytes, length) = uvarint_bytes(size);
-        self.buffer
-            .splice(start - 1..start, bytes.into_iter().take(length));
+        self.buffer.splice(start - 1..start, bytes.into_iter().take(length));
         Ok(())
     }
 }
@@ -503,9 +483,7 @@ mod tests {
         let second = Bytes::from(vec![2; 2]);
         let mut writer = Writer::new();
         writer.i8(9);
-        writer
-            .records(&Records::from(vec![first.clone(), second.clone()]), false)
-            .unwrap();
+        writer.records(&Records::from(vec![first.clone(), second.clone()]), false).unwrap();
         writer.i8(8);
         assert_eq!(writer.len(), 1 + 4 + 5 + 1);
         let slices = writer.into_slices();

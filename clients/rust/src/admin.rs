@@ -35,30 +35,15 @@ fn one<N>(done: Vec<Result<N, (N, RDKafkaErrorCode)>>) -> KafkaResult<()> {
 }
 
 fn listed() -> Vec<String> {
-    let found = consumer(&[])
-        .fetch_metadata(None, PATIENCE)
-        .expect("metadata");
-    found
-        .topics()
-        .iter()
-        .map(|topic| topic.name().to_owned())
-        .collect()
+    let found = consumer(&[]).fetch_metadata(None, PATIENCE).expect("metadata");
+    found.topics().iter().map(|topic| topic.name().to_owned()).collect()
 }
 
 fn create_topic() -> String {
     let name = topic("create", 3, &[]);
-    refused(
-        RDKafkaErrorCode::TopicAlreadyExists,
-        create(&name, 1, 1, &[]),
-    );
-    refused(
-        RDKafkaErrorCode::InvalidTopic,
-        create("not a name", 1, 1, &[]),
-    );
-    refused(
-        RDKafkaErrorCode::InvalidReplicationFactor,
-        create(&unique("many"), 1, 7, &[]),
-    );
+    refused(RDKafkaErrorCode::TopicAlreadyExists, create(&name, 1, 1, &[]));
+    refused(RDKafkaErrorCode::InvalidTopic, create("not a name", 1, 1, &[]));
+    refused(RDKafkaErrorCode::InvalidReplicationFactor, create(&unique("many"), 1, 7, &[]));
     let tried = unique("tried");
     let wanted = NewTopic::new(&tried, 1, TopicReplication::Fixed(1));
     let validate = options().validate_only(true);
@@ -69,16 +54,8 @@ fn create_topic() -> String {
 
 fn configs(resource: ResourceSpecifier<'_>) -> HashMap<String, ConfigEntry> {
     let found = block_on(admin().describe_configs([&resource], &options())).expect("describe");
-    let found = found
-        .into_iter()
-        .next()
-        .expect("one answer")
-        .expect("described");
-    found
-        .entries
-        .into_iter()
-        .map(|entry| (entry.name.clone(), entry))
-        .collect()
+    let found = found.into_iter().next().expect("one answer").expect("described");
+    found.entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect()
 }
 
 fn entry(found: &HashMap<String, ConfigEntry>, name: &str, value: &str, source: ConfigSource) {
@@ -88,24 +65,12 @@ fn entry(found: &HashMap<String, ConfigEntry>, name: &str, value: &str, source: 
 }
 
 fn create_topic_config() -> String {
-    let name = topic(
-        "configured",
-        1,
-        &[("retention.ms", "123456"), ("segment.bytes", "1048576")],
-    );
+    let name = topic("configured", 1, &[("retention.ms", "123456"), ("segment.bytes", "1048576")]);
     let found = configs(ResourceSpecifier::Topic(&name));
     entry(&found, "retention.ms", "123456", ConfigSource::DynamicTopic);
-    entry(
-        &found,
-        "segment.bytes",
-        "1048576",
-        ConfigSource::DynamicTopic,
-    );
+    entry(&found, "segment.bytes", "1048576", ConfigSource::DynamicTopic);
     for bad in [("no.such.key", "1"), ("retention.ms", "soon")] {
-        refused(
-            RDKafkaErrorCode::InvalidConfig,
-            create(&unique("bad"), 1, 1, &[bad]),
-        );
+        refused(RDKafkaErrorCode::InvalidConfig, create(&unique("bad"), 1, 1, &[bad]));
     }
     String::new()
 }
@@ -113,10 +78,7 @@ fn create_topic_config() -> String {
 fn create_partitions() -> String {
     let name = topic("more", 1, &[]);
     let grow = |count| {
-        one(block_on(admin().create_partitions(
-            [&NewPartitions::new(&name, count)],
-            &options(),
-        ))?)
+        one(block_on(admin().create_partitions([&NewPartitions::new(&name, count)], &options()))?)
     };
     grow(4).expect("4 partitions");
     await_topic(&name, 4);
@@ -144,9 +106,7 @@ fn list_topics() -> String {
 
 fn describe_topic() -> String {
     let name = topic("describe", 6, &[]);
-    let found = consumer(&[])
-        .fetch_metadata(Some(&name), PATIENCE)
-        .expect("metadata");
+    let found = consumer(&[]).fetch_metadata(Some(&name), PATIENCE).expect("metadata");
     let partitions = found.topics()[0].partitions();
     assert_eq!(partitions.len(), 6);
     for one in partitions {
@@ -159,38 +119,18 @@ fn describe_topic() -> String {
 fn describe_configs() -> String {
     let name = topic("configs", 1, &[("retention.ms", "86400000")]);
     let found = configs(ResourceSpecifier::Topic(&name));
-    entry(
-        &found,
-        "retention.ms",
-        "86400000",
-        ConfigSource::DynamicTopic,
-    );
+    entry(&found, "retention.ms", "86400000", ConfigSource::DynamicTopic);
     entry(&found, "cleanup.policy", "delete", ConfigSource::Default);
-    entry(
-        &found,
-        "max.message.bytes",
-        "1048588",
-        ConfigSource::Default,
-    );
+    entry(&found, "max.message.bytes", "1048588", ConfigSource::Default);
     String::new()
 }
 
 fn describe_broker_configs() -> String {
-    let found = consumer(&[])
-        .fetch_metadata(None, PATIENCE)
-        .expect("metadata");
+    let found = consumer(&[]).fetch_metadata(None, PATIENCE).expect("metadata");
     let found = configs(ResourceSpecifier::Broker(found.brokers()[0].id()));
     entry(&found, "num.partitions", "1", ConfigSource::Default);
-    entry(
-        &found,
-        "message.max.bytes",
-        "1048588",
-        ConfigSource::Default,
-    );
-    assert!(
-        found["socket.request.max.bytes"].is_read_only,
-        "read-only is not marked"
-    );
+    entry(&found, "message.max.bytes", "1048588", ConfigSource::Default);
+    assert!(found["socket.request.max.bytes"].is_read_only, "read-only is not marked");
     String::new()
 }
 
@@ -199,17 +139,9 @@ fn alter_configs() -> String {
     let topic = || ResourceSpecifier::Topic(&name);
     let change = AlterConfig::new(topic()).set("retention.ms", "55555");
     let done = block_on(admin().alter_configs([&change], &options())).expect("alter");
-    done.into_iter()
-        .next()
-        .expect("one answer")
-        .expect("altered");
+    done.into_iter().next().expect("one answer").expect("altered");
     eventually(|| configs(topic())["retention.ms"].value.as_deref() == Some("55555"));
-    entry(
-        &configs(topic()),
-        "retention.bytes",
-        "-1",
-        ConfigSource::Default,
-    );
+    entry(&configs(topic()), "retention.bytes", "-1", ConfigSource::Default);
     String::new()
 }
 
@@ -225,14 +157,7 @@ fn delete_records() -> String {
     delete_before(&name, 60).expect("delete");
     let reader = consumer(&[]);
     reader.assign(&from(&name, 1, 10)).expect("assign");
-    assert_eq!(
-        take(&reader, 40)[0].offset(),
-        60,
-        "first offset that is left"
-    );
-    refused(
-        RDKafkaErrorCode::OffsetOutOfRange,
-        delete_before(&name, 1000),
-    );
+    assert_eq!(take(&reader, 40)[0].offset(), 60, "first offset that is left");
+    refused(RDKafkaErrorCode::OffsetOutOfRange, delete_before(&name, 1000));
     String::new()
 }

@@ -14,12 +14,8 @@ use crate::kit::*;
 pub fn add(cases: &mut Cases) {
     cases.add("consume_from_beginning", beginning);
     cases.add("consume_from_timestamp", from_timestamp);
-    cases.add("list_offsets_earliest", || {
-        watermarks(|low, _| assert_eq!(low, 30))
-    });
-    cases.add("list_offsets_latest", || {
-        watermarks(|_, high| assert_eq!(high, 100))
-    });
+    cases.add("list_offsets_earliest", || watermarks(|low, _| assert_eq!(low, 30)));
+    cases.add("list_offsets_latest", || watermarks(|_, high| assert_eq!(high, 100)));
     cases.add("seek", seek);
     cases.add("long_poll", long_poll);
     cases.add("fetch_many_partitions", many_partitions);
@@ -44,13 +40,8 @@ fn hourly() -> String {
     let producer = producer(&[("batch.num.messages", "5")]);
     for n in 0..100 {
         let value = format!("v-{n}");
-        let record = BaseRecord::<(), _>::to(&name)
-            .payload(&value)
-            .timestamp(EARLY + HOUR * n);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("queue");
+        let record = BaseRecord::<(), _>::to(&name).payload(&value).timestamp(EARLY + HOUR * n);
+        producer.send(record).map_err(|(error, _)| error).expect("queue");
     }
     assert!(flush(&producer).iter().all(Result::is_ok), "deliveries");
     name
@@ -61,12 +52,8 @@ fn from_timestamp() -> String {
     let consumer = consumer(&[]);
     let offset_at = |time: i64| {
         let mut asked = TopicPartitionList::new();
-        asked
-            .add_partition_offset(&name, 0, Offset::Offset(time))
-            .expect("offset");
-        let found = consumer
-            .offsets_for_times(asked, PATIENCE)
-            .expect("offsets for times");
+        asked.add_partition_offset(&name, 0, Offset::Offset(time)).expect("offset");
+        let found = consumer.offsets_for_times(asked, PATIENCE).expect("offsets for times");
         found.elements()[0].offset()
     };
     for n in [0, 1, 42, 99] {
@@ -81,9 +68,7 @@ fn from_timestamp() -> String {
 fn watermarks(check: fn(i64, i64)) -> String {
     let name = hourly();
     delete_before(&name, 30).expect("delete records");
-    let (low, high) = consumer(&[])
-        .fetch_watermarks(&name, 0, PATIENCE)
-        .expect("watermarks");
+    let (low, high) = consumer(&[]).fetch_watermarks(&name, 0, PATIENCE).expect("watermarks");
     check(low, high);
     String::new()
 }
@@ -95,9 +80,7 @@ fn seek() -> String {
     consumer.assign(&from(&name, 1, 0)).expect("assign");
     take(&consumer, 1);
     for at in [250, 499, 1, 0, 333] {
-        consumer
-            .seek(&name, 0, Offset::Offset(at), PATIENCE)
-            .expect("seek");
+        consumer.seek(&name, 0, Offset::Offset(at), PATIENCE).expect("seek");
         let first = take(&consumer, 1).remove(0);
         assert_eq!(first.offset(), at);
         assert_eq!(text(first.payload()), Some(format!("v-{at}").as_str()));
@@ -108,17 +91,11 @@ fn seek() -> String {
 /// A fetch would wait 120 s by itself, twice the time of this case.
 fn long_poll() -> String {
     let name = topic("long-poll", 1, &[]);
-    let consumer = consumer(&[
-        ("fetch.wait.max.ms", "120000"),
-        ("socket.timeout.ms", "150000"),
-    ]);
+    let consumer = consumer(&[("fetch.wait.max.ms", "120000"), ("socket.timeout.ms", "150000")]);
     consumer.assign(&from(&name, 1, 0)).expect("assign");
     let producer = producer(&[]);
     for n in 0..5 {
-        assert!(
-            consumer.poll(Duration::from_millis(300)).is_none(),
-            "too early"
-        );
+        assert!(consumer.poll(Duration::from_millis(300)).is_none(), "too early");
         send_by(&producer, &name, 1, n, 1);
         let value = format!("v-{n}");
         assert_eq!(text(take(&consumer, 1)[0].payload()), Some(value.as_str()));
@@ -132,9 +109,7 @@ fn many_partitions() -> String {
     const PARTITIONS: i32 = 100;
     let name = topic("many", PARTITIONS, &[]);
     let consumer = consumer(&[]);
-    consumer
-        .assign(&from(&name, PARTITIONS, 0))
-        .expect("assign");
+    consumer.assign(&from(&name, PARTITIONS, 0)).expect("assign");
     let producer = producer(&[]);
     let mut messages = Vec::new();
     for round in 0..5 {
@@ -151,10 +126,7 @@ fn max_bytes() -> String {
     for n in 0..20 {
         let value = vec![0u8; 50_000 + n];
         let record = BaseRecord::<(), _>::to(&name).payload(&value);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("queue");
+        producer.send(record).map_err(|(error, _)| error).expect("queue");
     }
     flush(&producer);
     let consumer = consumer(&[
@@ -183,10 +155,7 @@ fn out_of_range() -> String {
             None => {}
         }
     };
-    assert!(
-        matches!(error, KafkaError::MessageConsumption(_)),
-        "{error:?}"
-    );
+    assert!(matches!(error, KafkaError::MessageConsumption(_)), "{error:?}");
     let lenient = consumer(&[]);
     lenient.assign(&from(&name, 1, 1000)).expect("assign");
     check_sent(&take(&lenient, 10), 1);

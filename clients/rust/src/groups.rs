@@ -21,10 +21,7 @@ pub fn add(cases: &mut Cases) {
     cases.add_within("group_cooperative", 90, || {
         let (taken, given) =
             two_members(&[("partition.assignment.strategy", "cooperative-sticky")]);
-        assert_eq!(
-            taken, given,
-            "taken from the first member, given to the second"
-        );
+        assert_eq!(taken, given, "taken from the first member, given to the second");
         String::new()
     });
     cases.add_within("group_static_member", 90, static_member);
@@ -40,10 +37,7 @@ pub fn add(cases: &mut Cases) {
 type Parts = BTreeSet<(String, i32)>;
 
 fn parts(list: &TopicPartitionList) -> Parts {
-    list.elements()
-        .iter()
-        .map(|one| (one.topic().to_owned(), one.partition()))
-        .collect()
+    list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
 }
 
 /// What a member was told.
@@ -73,9 +67,8 @@ impl Member {
         for (key, value) in pairs {
             config.set(*key, *value);
         }
-        let consumer: BaseConsumer<Told> = config
-            .create_with_context(Told::default())
-            .expect("consumer");
+        let consumer: BaseConsumer<Told> =
+            config.create_with_context(Told::default()).expect("consumer");
         consumer.subscribe(topics).expect("subscribe");
         Self(consumer)
     }
@@ -114,13 +107,9 @@ fn two_members(pairs: &[(&str, &str)]) -> (Parts, Parts) {
     let (producer, mut seen) = (producer(&[]), BTreeSet::new());
     let one = Member::join(&group, &[&name], pairs);
     send_by(&producer, &name, 4, 0, 100);
-    poll_until(&[&one], &mut seen, |seen| {
-        one.holds().len() == 4 && seen.len() == 100
-    });
+    poll_until(&[&one], &mut seen, |seen| one.holds().len() == 4 && seen.len() == 100);
     let two = Member::join(&group, &[&name], pairs);
-    poll_until(&[&one, &two], &mut seen, |_| {
-        one.holds().len() == 2 && two.holds().len() == 2
-    });
+    poll_until(&[&one, &two], &mut seen, |_| one.holds().len() == 2 && two.holds().len() == 2);
     assert_eq!(one.holds().union(&two.holds()).count(), 4, "held by both");
     send_by(&producer, &name, 4, 100, 100);
     poll_until(&[&one, &two], &mut seen, |seen| seen.len() == 200);
@@ -128,9 +117,7 @@ fn two_members(pairs: &[(&str, &str)]) -> (Parts, Parts) {
     let given = two.holds();
     drop(two);
     send_by(&producer, &name, 4, 200, 100);
-    poll_until(&[&one], &mut seen, |seen| {
-        one.holds().len() == 4 && seen.len() == 300
-    });
+    poll_until(&[&one], &mut seen, |seen| one.holds().len() == 4 && seen.len() == 300);
     (taken, given)
 }
 
@@ -143,9 +130,7 @@ fn static_member() -> String {
     poll_until(&[&one], &mut seen, |_| one.holds().len() == 4);
     let second = || Member::join(&group, &[&name], &[("group.instance.id", "two"), session]);
     let two = second();
-    poll_until(&[&one, &two], &mut seen, |_| {
-        one.holds().len() == 2 && two.holds().len() == 2
-    });
+    poll_until(&[&one, &two], &mut seen, |_| one.holds().len() == 2 && two.holds().len() == 2);
     let (before, rebalances) = (two.holds(), one.rebalances());
     drop(two);
     let two = second();
@@ -153,11 +138,7 @@ fn static_member() -> String {
     assert_eq!(two.holds(), before, "partitions after the restart");
     send(&name, 4, 100);
     poll_until(&[&one, &two], &mut seen, |seen| seen.len() == 100);
-    assert_eq!(
-        one.rebalances(),
-        rebalances,
-        "rebalances seen by the other member"
-    );
+    assert_eq!(one.rebalances(), rebalances, "rebalances seen by the other member");
     String::new()
 }
 
@@ -204,9 +185,7 @@ fn past_group(name: &str, at: i64, metadata: &str) -> String {
 
 fn committed(group: &str, name: &str) -> (Offset, String) {
     let reader = consumer(&[("group.id", group)]);
-    let found = reader
-        .committed_offsets(from(name, 1, 0), PATIENCE)
-        .expect("committed");
+    let found = reader.committed_offsets(from(name, 1, 0), PATIENCE).expect("committed");
     let one = &found.elements()[0];
     (one.offset(), one.metadata().to_owned())
 }
@@ -217,9 +196,7 @@ fn resume() -> String {
     let reader = consumer(&[("group.id", &group)]);
     reader.subscribe(&[&name]).expect("subscribe");
     assert_eq!(take(&reader, 60)[0].offset(), 40, "first offset");
-    reader
-        .commit_consumer_state(CommitMode::Sync)
-        .expect("commit");
+    reader.commit_consumer_state(CommitMode::Sync).expect("commit");
     drop(reader);
     assert_eq!(committed(&group, &name).0, Offset::Offset(100));
     String::new()
@@ -228,23 +205,14 @@ fn resume() -> String {
 fn metadata() -> String {
     let name = topic("metadata", 1, &[]);
     let group = past_group(&name, 7, "where – é");
-    assert_eq!(
-        committed(&group, &name),
-        (Offset::Offset(7), "where – é".to_owned())
-    );
+    assert_eq!(committed(&group, &name), (Offset::Offset(7), "where – é".to_owned()));
     String::new()
 }
 
 fn list() -> String {
     let group = past_group(&topic("list", 1, &[]), 5, "");
-    let found = consumer(&[])
-        .fetch_group_list(None, PATIENCE)
-        .expect("groups");
-    let one = found
-        .groups()
-        .iter()
-        .find(|one| one.name() == group)
-        .expect("listed");
+    let found = consumer(&[]).fetch_group_list(None, PATIENCE).expect("groups");
+    let one = found.groups().iter().find(|one| one.name() == group).expect("listed");
     assert_eq!((one.state(), one.protocol_type()), ("Empty", "consumer"));
     String::new()
 }
@@ -253,16 +221,10 @@ fn describe() -> String {
     let (name, group) = (topic("describe", 2, &[]), unique("describe"));
     let one = Member::join(&group, &[&name], &[("client.id", "the-client")]);
     poll_until(&[&one], &mut BTreeSet::new(), |_| one.holds().len() == 2);
-    let found = consumer(&[])
-        .fetch_group_list(Some(&group), PATIENCE)
-        .expect("group");
+    let found = consumer(&[]).fetch_group_list(Some(&group), PATIENCE).expect("group");
     let is = &found.groups()[0];
     assert_eq!(is.state(), "Stable");
-    let clients: Vec<_> = is
-        .members()
-        .iter()
-        .map(|member| member.client_id())
-        .collect();
+    let clients: Vec<_> = is.members().iter().map(|member| member.client_id()).collect();
     assert_eq!(clients, ["the-client"]);
     String::new()
 }
@@ -281,13 +243,8 @@ fn delete() -> String {
     refused(RDKafkaErrorCode::NonEmptyGroup, delete());
     drop(one);
     delete().expect("delete");
-    let found = consumer(&[])
-        .fetch_group_list(None, PATIENCE)
-        .expect("groups");
-    assert!(
-        found.groups().iter().all(|one| one.name() != group),
-        "still listed"
-    );
+    let found = consumer(&[]).fetch_group_list(None, PATIENCE).expect("groups");
+    assert!(found.groups().iter().all(|one| one.name() != group), "still listed");
     refused(RDKafkaErrorCode::GroupIdNotFound, delete());
     String::new()
 }

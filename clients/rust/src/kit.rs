@@ -32,10 +32,7 @@ impl Cases {
     }
 
     pub fn add_within(&mut self, name: &'static str, seconds: u64, body: Body) {
-        if environment("CLIENT_CASE", "")
-            .split(',')
-            .any(|part| name.contains(part))
-        {
+        if environment("CLIENT_CASE", "").split(',').any(|part| name.contains(part)) {
             self.0.push((name, seconds, body));
         }
     }
@@ -43,15 +40,10 @@ impl Cases {
     pub fn run(self) {
         // The panic's text goes into the case's line, with its place.
         std::panic::set_hook(Box::new(|info| {
-            let place = info
-                .location()
-                .map(|at| format!(" ({}:{})", at.file(), at.line()));
+            let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line()));
             let text = info.payload().downcast_ref::<String>().cloned();
-            let text = text.or_else(|| {
-                info.payload()
-                    .downcast_ref::<&str>()
-                    .map(|text| (*text).to_owned())
-            });
+            let text = text
+                .or_else(|| info.payload().downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let text = format!("{}{}", text.unwrap_or_default(), place.unwrap_or_default());
             PANIC.with(|cell| cell.replace(text));
         }));
@@ -60,9 +52,7 @@ impl Cases {
         for (name, _, _) in &self.0 {
             println!("PLAN {name}");
         }
-        let jobs = environment("CLIENT_JOBS", "6")
-            .parse()
-            .expect("CLIENT_JOBS is a number");
+        let jobs = environment("CLIENT_JOBS", "6").parse().expect("CLIENT_JOBS is a number");
         let queue = Arc::new(Mutex::new(self.0.into_iter()));
         let workers: Vec<_> = (0..jobs)
             .map(|_: usize| {
@@ -125,9 +115,7 @@ pub fn unique(what: &str) -> String {
 }
 
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     since.as_millis().try_into().expect("fits")
 }
 
@@ -150,10 +138,7 @@ pub fn refused<T: Debug>(expected: RDKafkaErrorCode, got: KafkaResult<T>) {
 
 pub fn config(pairs: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set(
-        "bootstrap.servers",
-        environment("CLIENT_BOOTSTRAP", "127.0.0.1:9092"),
-    );
+    config.set("bootstrap.servers", environment("CLIENT_BOOTSTRAP", "127.0.0.1:9092"));
     for (key, value) in pairs {
         config.set(*key, *value);
     }
@@ -191,9 +176,7 @@ pub fn producer(pairs: &[(&str, &str)]) -> Sender {
     for (key, value) in pairs {
         config.set(*key, *value);
     }
-    config
-        .create_with_context(Deliveries::default())
-        .expect("producer")
+    config.create_with_context(Deliveries::default()).expect("producer")
 }
 
 /// Waits for all answers and returns what became of the messages since the last call.
@@ -220,9 +203,7 @@ pub fn admin() -> AdminClient<DefaultClientContext> {
 }
 
 pub fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(PATIENCE))
-        .operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
 }
 
 // Topics and records
@@ -263,24 +244,12 @@ pub fn await_topic(name: &str, partitions: i32) {
 pub fn send_by(producer: &Sender, name: &str, partitions: i32, from: i32, count: i32) -> Vec<i64> {
     for n in from..from + count {
         let (key, value) = (format!("k-{n}"), format!("v-{n}"));
-        let record = BaseRecord::to(name)
-            .partition(n % partitions)
-            .key(&key)
-            .payload(&value);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("queue");
+        let record = BaseRecord::to(name).partition(n % partitions).key(&key).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("queue");
     }
     let done = flush(producer);
-    assert_eq!(
-        done.len(),
-        usize::try_from(count).expect("positive"),
-        "deliveries"
-    );
-    done.into_iter()
-        .map(|one| one.expect("delivered").offset())
-        .collect()
+    assert_eq!(done.len(), usize::try_from(count).expect("positive"), "deliveries");
+    done.into_iter().map(|one| one.expect("delivered").offset()).collect()
 }
 
 pub fn send(name: &str, partitions: i32, count: i32) {
@@ -290,8 +259,7 @@ pub fn send(name: &str, partitions: i32, count: i32) {
 pub fn from(name: &str, partitions: i32, at: i64) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
-        list.add_partition_offset(name, partition, Offset::Offset(at))
-            .expect("offset");
+        list.add_partition_offset(name, partition, Offset::Offset(at)).expect("offset");
     }
     list
 }
@@ -311,10 +279,7 @@ pub fn read_all(name: &str, partitions: i32, count: usize) -> Vec<OwnedMessage> 
     let consumer = consumer(&[]);
     consumer.assign(&from(name, partitions, 0)).expect("assign");
     let messages = take(&consumer, count);
-    assert!(
-        consumer.poll(Duration::from_millis(200)).is_none(),
-        "messages too many"
-    );
+    assert!(consumer.poll(Duration::from_millis(200)).is_none(), "messages too many");
     messages
 }
 
@@ -327,19 +292,10 @@ pub fn check_sent(messages: &[OwnedMessage], partitions: i32) {
     let mut next = HashMap::new();
     for one in messages {
         let offset = next.entry(one.partition()).or_insert(0);
-        assert_eq!(
-            one.offset(),
-            *offset,
-            "offset in partition {}",
-            one.partition()
-        );
+        assert_eq!(one.offset(), *offset, "offset in partition {}", one.partition());
         *offset += 1;
         let n = one.offset() * i64::from(partitions) + i64::from(one.partition());
         assert_eq!(text(one.key()), Some(format!("k-{n}").as_str()), "key");
-        assert_eq!(
-            text(one.payload()),
-            Some(format!("v-{n}").as_str()),
-            "value"
-        );
+        assert_eq!(text(one.payload()), Some(format!("v-{n}").as_str()), "value");
     }
 }

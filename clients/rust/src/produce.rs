@@ -57,10 +57,7 @@ fn codec(kind: &str) -> String {
     for n in 0..2000 {
         let value = value(n);
         let record = BaseRecord::<(), _>::to(&name).payload(&value);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("queue");
+        producer.send(record).map_err(|(error, _)| error).expect("queue");
     }
     assert!(flush(&producer).iter().all(Result::is_ok), "deliveries");
     for (n, one) in read_all(&name, 1, 2000).iter().enumerate() {
@@ -71,70 +68,39 @@ fn codec(kind: &str) -> String {
 
 fn headers() -> String {
     let name = topic("headers", 1, &[]);
-    let sent = [
-        ("twice", Some("1")),
-        ("twice", Some("2")),
-        ("null", None),
-        ("empty", Some("")),
-    ];
+    let sent = [("twice", Some("1")), ("twice", Some("2")), ("null", None), ("empty", Some(""))];
     let mut headers = OwnedHeaders::new();
     for (key, value) in sent {
         headers = headers.insert(Header { key, value });
     }
     let producer = producer(&[]);
-    let first = BaseRecord::<(), str>::to(&name)
-        .payload("")
-        .headers(headers);
-    producer
-        .send(first)
-        .map_err(|(error, _)| error)
-        .expect("queue");
+    let first = BaseRecord::<(), str>::to(&name).payload("").headers(headers);
+    producer.send(first).map_err(|(error, _)| error).expect("queue");
     let second = BaseRecord::<str, ()>::to(&name).key("key");
-    producer
-        .send(second)
-        .map_err(|(error, _)| error)
-        .expect("queue");
+    producer.send(second).map_err(|(error, _)| error).expect("queue");
     flush(&producer);
     let read = read_all(&name, 1, 2);
     let headers = read[0].headers().expect("headers");
-    let got: Vec<_> = headers
-        .iter()
-        .map(|one| (one.key, text(one.value)))
-        .collect();
+    let got: Vec<_> = headers.iter().map(|one| (one.key, text(one.value))).collect();
     assert_eq!(got, sent);
     assert_eq!((read[0].key(), text(read[0].payload())), (None, Some("")));
-    assert_eq!(
-        (text(read[1].key()), read[1].payload()),
-        (Some("key"), None)
-    );
+    assert_eq!((text(read[1].key()), read[1].payload()), (Some("key"), None));
     String::new()
 }
 
 fn timestamps() -> String {
     const EARLY: i64 = 1_500_000_000_000;
     let created = topic("created", 1, &[]);
-    let appended = topic(
-        "appended",
-        1,
-        &[("message.timestamp.type", "LogAppendTime")],
-    );
+    let appended = topic("appended", 1, &[("message.timestamp.type", "LogAppendTime")]);
     let producer = producer(&[]);
     let before = now_ms();
     for name in [&created, &appended] {
-        let record = BaseRecord::<(), str>::to(name)
-            .payload("x")
-            .timestamp(EARLY);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("queue");
+        let record = BaseRecord::<(), str>::to(name).payload("x").timestamp(EARLY);
+        producer.send(record).map_err(|(error, _)| error).expect("queue");
     }
     flush(&producer);
     let after = now_ms();
-    assert_eq!(
-        read_all(&created, 1, 1)[0].timestamp(),
-        Timestamp::CreateTime(EARLY)
-    );
+    assert_eq!(read_all(&created, 1, 1)[0].timestamp(), Timestamp::CreateTime(EARLY));
     match read_all(&appended, 1, 1)[0].timestamp() {
         Timestamp::LogAppendTime(at) => assert!((before..=after).contains(&at), "{at}"),
         other => panic!("not LogAppendTime: {other:?}"),
@@ -144,18 +110,13 @@ fn timestamps() -> String {
 
 fn put(producer: &Sender, name: &str, value: &[u8]) -> Result<(), rdkafka::error::KafkaError> {
     let record = BaseRecord::<(), [u8]>::to(name).payload(value);
-    producer
-        .send(record)
-        .map_err(|(error, _)| error)
-        .expect("queue");
+    producer.send(record).map_err(|(error, _)| error).expect("queue");
     flush(producer).pop().expect("one delivery").map(drop)
 }
 
 fn large() -> String {
     let name = topic("large", 1, &[]);
-    let value: Vec<u8> = (0..1_000_000u32)
-        .map(|n| n.wrapping_mul(2_654_435_761) as u8)
-        .collect();
+    let value: Vec<u8> = (0..1_000_000u32).map(|n| n.wrapping_mul(2_654_435_761) as u8).collect();
     let producer = producer(&[("message.max.bytes", "2000000")]);
     for _ in 0..5 {
         put(&producer, &name, &value).expect("delivered");
@@ -169,10 +130,7 @@ fn large() -> String {
 fn too_large() -> String {
     let name = topic("too-large", 1, &[("max.message.bytes", "50000")]);
     let producer = producer(&[("message.max.bytes", "10000000")]);
-    refused(
-        RDKafkaErrorCode::MessageSizeTooLarge,
-        put(&producer, &name, &[0; 60_000]),
-    );
+    refused(RDKafkaErrorCode::MessageSizeTooLarge, put(&producer, &name, &[0; 60_000]));
     put(&producer, &name, &[0; 40_000]).expect("delivered");
     let read = read_all(&name, 1, 1);
     assert_eq!(read[0].payload().map(<[u8]>::len), Some(40_000));

@@ -62,11 +62,7 @@ impl Wake for TaskWaker {
     }
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::SeqCst) {
-            self.woken
-                .queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(self.id);
+            self.woken.queue.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
             self.woken.any.store(true, Ordering::SeqCst);
             self.woken.core.wake();
         }
@@ -93,15 +89,8 @@ pub(crate) struct Executor {
 
 impl Executor {
     pub(crate) fn new(core: Arc<dyn WakeCore>) -> Self {
-        let woken = Woken {
-            queue: Mutex::default(),
-            any: AtomicBool::new(false),
-            core,
-        };
-        Self {
-            inner: RefCell::default(),
-            woken: Arc::new(woken),
-        }
+        let woken = Woken { queue: Mutex::default(), any: AtomicBool::new(false), core };
+        Self { inner: RefCell::default(), woken: Arc::new(woken) }
     }
 
     pub(crate) fn spawn(&self, class: Class, future: TaskFuture) -> TaskId {
@@ -109,15 +98,9 @@ impl Executor {
         inner.generation = inner.generation.wrapping_add(1);
         let generation = inner.generation;
         let entry = inner.tasks.vacant_entry();
-        let id = TaskId {
-            slot: entry.key() as u32,
-            generation,
-        };
-        let waker = Arc::new(TaskWaker {
-            id,
-            queued: AtomicBool::new(false),
-            woken: self.woken.clone(),
-        });
+        let id = TaskId { slot: entry.key() as u32, generation };
+        let waker =
+            Arc::new(TaskWaker { id, queued: AtomicBool::new(false), woken: self.woken.clone() });
         entry.insert(Task {
             generation,
             class: class as usize,
@@ -135,10 +118,7 @@ impl Executor {
         let mut inner = self.inner.borrow_mut();
         let Some(task) = inner.task(id) else { return };
         task.cancelled = true;
-        let gone = task
-            .future
-            .is_some()
-            .then(|| inner.tasks.remove(id.slot as usize));
+        let gone = task.future.is_some().then(|| inner.tasks.remove(id.slot as usize));
         drop(inner);
         drop(gone);
     }
@@ -182,9 +162,7 @@ impl Executor {
                 return;
             };
             let start_ns = now();
-            let polled = future
-                .as_mut()
-                .poll(&mut Context::from_waker(&Waker::from(waker)));
+            let polled = future.as_mut().poll(&mut Context::from_waker(&Waker::from(waker)));
             let run_ns = now().saturating_sub(start_ns).max(POLL_NS_MIN);
             used_ns += run_ns;
 
@@ -208,13 +186,8 @@ impl Executor {
     fn next(&self) -> Option<(TaskId, TaskFuture, Arc<TaskWaker>)> {
         let mut inner = self.inner.borrow_mut();
         if self.woken.any.swap(false, Ordering::SeqCst) {
-            let woken = mem::take(
-                &mut *self
-                    .woken
-                    .queue
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
+            let woken =
+                mem::take(&mut *self.woken.queue.lock().unwrap_or_else(PoisonError::into_inner));
             woken.into_iter().for_each(|id| inner.enqueue(id));
         }
         loop {
@@ -239,9 +212,7 @@ impl Executor {
 
 impl Inner {
     fn task(&mut self, id: TaskId) -> Option<&mut Task> {
-        self.tasks
-            .get_mut(id.slot as usize)
-            .filter(|task| task.generation == id.generation)
+        self.tasks.get_mut(id.slot as usize).filter(|task| task.generation == id.generation)
     }
 
     fn enqueue(&mut self, id: TaskId) {
@@ -264,10 +235,7 @@ pub(crate) struct YieldNow<'a> {
 
 impl<'a> YieldNow<'a> {
     pub(crate) fn new(executor: &'a Executor) -> Self {
-        Self {
-            executor,
-            done: false,
-        }
+        Self { executor, done: false }
     }
 }
 
@@ -307,10 +275,8 @@ mod tests {
     #[test]
     fn classes_get_their_shares() {
         let executor = executor();
-        let (flush, compaction) = (
-            busy(&executor, Class::Flush),
-            busy(&executor, Class::Compaction),
-        );
+        let (flush, compaction) =
+            (busy(&executor, Class::Flush), busy(&executor, Class::Compaction));
         executor.run(900 * POLL_NS_MIN, || 0);
         assert_eq!(flush.get() + compaction.get(), 900);
         assert!(
@@ -394,11 +360,7 @@ mod tests {
         let task = std::future::poll_fn(move |cx: &mut Context<'_>| {
             polls += 1;
             send.send(cx.waker().clone()).unwrap();
-            if polls == 2 {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
         });
         executor.spawn(Class::Read, Box::pin(task));
         executor.run(1 << 20, || 0);

@@ -72,9 +72,7 @@ pub fn create<M: Send + 'static>(
     let cores = wakes.len();
     assert!(cores > 0 && cores < usize::from(u16::MAX), "{cores} cores");
     let port = |wake| Port {
-        lanes: (0..=cores)
-            .map(|_| ArrayQueue::new(lane_slots.max(1)))
-            .collect(),
+        lanes: (0..=cores).map(|_| ArrayQueue::new(lane_slots.max(1))).collect(),
         wake,
         stop: AtomicBool::new(false),
         ended: AtomicBool::new(false),
@@ -84,11 +82,7 @@ pub fn create<M: Send + 'static>(
         ended: AtomicUsize::new(0),
     });
     let meshes = (0..cores)
-        .map(|me| Mesh {
-            shared: shared.clone(),
-            me: CoreId(me as u16),
-            next: Cell::new(0),
-        })
+        .map(|me| Mesh { shared: shared.clone(), me: CoreId(me as u16), next: Cell::new(0) })
         .collect();
     (meshes, Sender { shared })
 }
@@ -122,10 +116,7 @@ impl<M: Send + 'static> Mesh<M> {
             let from = (first + step) % lanes.len();
             if let Some(message) = lanes[from].pop() {
                 self.next.set((from + 1) % lanes.len());
-                return Some((
-                    (from + 1 < lanes.len()).then_some(CoreId(from as u16)),
-                    message,
-                ));
+                return Some(((from + 1 < lanes.len()).then_some(CoreId(from as u16)), message));
             }
         }
         None
@@ -179,16 +170,10 @@ struct InboxOf<M> {
 
 impl<M: Send + 'static> Inbox for InboxOf<M> {
     fn is_empty(&self) -> bool {
-        self.shared.ports[self.me]
-            .lanes
-            .iter()
-            .all(ArrayQueue::is_empty)
+        self.shared.ports[self.me].lanes.iter().all(ArrayQueue::is_empty)
     }
     fn take_stop(&self) -> bool {
-        self.has_stop()
-            && self.shared.ports[self.me]
-                .stop
-                .swap(false, Ordering::SeqCst)
+        self.has_stop() && self.shared.ports[self.me].stop.swap(false, Ordering::SeqCst)
     }
     fn has_stop(&self) -> bool {
         self.shared.ports[self.me].stop.load(Ordering::SeqCst)
@@ -199,10 +184,7 @@ impl<M: Send + 'static> Inbox for InboxOf<M> {
             return;
         }
         self.shared.ended.fetch_add(1, Ordering::SeqCst);
-        for (_, port) in (0..)
-            .zip(&self.shared.ports)
-            .filter(|(core, _)| *core != self.me)
-        {
+        for (_, port) in (0..).zip(&self.shared.ports).filter(|(core, _)| *core != self.me) {
             port.wake.wake();
         }
     }
@@ -225,17 +207,13 @@ pub struct Sender<M> {
 
 impl<M> fmt::Debug for Sender<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender")
-            .field("cores", &self.shared.ports.len())
-            .finish()
+        f.debug_struct("Sender").field("cores", &self.shared.ports.len()).finish()
     }
 }
 
 impl<M> Clone for Sender<M> {
     fn clone(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-        }
+        Self { shared: self.shared.clone() }
     }
 }
 
@@ -261,12 +239,7 @@ mod tests {
     use super::*;
 
     fn mesh(cores: usize, slots: usize) -> (Vec<Mesh<u32>>, Sender<u32>) {
-        create(
-            (0..cores)
-                .map(|_| Arc::new(NeverParked) as Arc<dyn Wake>)
-                .collect(),
-            slots,
-        )
+        create((0..cores).map(|_| Arc::new(NeverParked) as Arc<dyn Wake>).collect(), slots)
     }
 
     #[test]
@@ -280,12 +253,7 @@ mod tests {
         let mut got: Vec<_> = std::iter::from_fn(|| cores[1].receive()).collect();
         assert_eq!(
             got,
-            [
-                (Some(CoreId(0)), 1),
-                (Some(CoreId(1)), 5),
-                (None, 4),
-                (Some(CoreId(0)), 2)
-            ],
+            [(Some(CoreId(0)), 1), (Some(CoreId(1)), 5), (None, 4), (Some(CoreId(0)), 2)],
             "fair between lanes"
         );
         got.clear();
@@ -301,11 +269,7 @@ mod tests {
         inboxes[1].set_ended();
         assert!(inboxes[0].has_ends() && inboxes[0].take_ends() && !inboxes[0].take_ends());
         assert_eq!(
-            (
-                cores[0].has_ended(CoreId(1)),
-                cores[0].has_ended(CoreId(0)),
-                cores[0].ended()
-            ),
+            (cores[0].has_ended(CoreId(1)), cores[0].has_ended(CoreId(0)), cores[0].ended()),
             (true, false, 1)
         );
     }

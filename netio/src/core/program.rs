@@ -12,11 +12,7 @@ pub struct CoreId(pub u16);
 #[derive(Debug)]
 pub enum Event {
     /// A new connection; nothing is received before the program asks (first [`Io::put_back`] or [`Io::start_receiving`]).
-    Accepted {
-        listener: ListenerId,
-        conn: ConnId,
-        peer: SocketAddr,
-    },
+    Accepted { listener: ListenerId, conn: ConnId, peer: SocketAddr },
     /// A connection made by [`Io::connect`] stands.
     Connected { conn: ConnId },
     /// Bytes arrived: take them with [`Io::take`].

@@ -81,19 +81,14 @@ impl State {
 
     pub(crate) fn submit(&mut self, pending: Pending, op: Op) -> Slot {
         self.generation = self.generation.wrapping_add(1);
-        let index = self.slots.insert(InFlight {
-            generation: self.generation,
-            pending,
-        });
+        let index = self.slots.insert(InFlight { generation: self.generation, pending });
         let slot = (u64::from(self.generation) << 32) | index as u64;
         self.driver.submit(slot, op);
         slot
     }
 
     pub(crate) fn in_flight(&mut self, slot: Slot) -> Option<&mut InFlight> {
-        self.slots
-            .get_mut(index_of(slot))
-            .filter(|entry| u64::from(entry.generation) == slot >> 32)
+        self.slots.get_mut(index_of(slot)).filter(|entry| u64::from(entry.generation) == slot >> 32)
     }
 
     /// Submits what is queued, collects what has ended, and turns it into events and wake-ups. Returns how many.
@@ -109,23 +104,13 @@ impl State {
         count
     }
 
-    fn apply(
-        &mut self,
-        Completion {
-            slot,
-            outcome,
-            more,
-        }: Completion,
-    ) {
+    fn apply(&mut self, Completion { slot, outcome, more }: Completion) {
         let entry = self.in_flight(slot);
         let entry = entry.unwrap_or_else(|| {
             panic!("completion of slot {slot:#x}, which is not in flight: {outcome:?}")
         });
         match &mut entry.pending {
-            Pending::Task {
-                waker,
-                outcome: place,
-            } => {
+            Pending::Task { waker, outcome: place } => {
                 *place = Some(outcome);
                 if let Some(waker) = waker.take() {
                     waker.wake();
@@ -141,10 +126,7 @@ impl State {
                 let Outcome::Done(result) = outcome else {
                     panic!("a write ended with {outcome:?}")
                 };
-                let result = result.map_err(|e| Error {
-                    on: path.to_string(),
-                    ..e
-                });
+                let result = result.map_err(|e| Error { on: path.to_string(), ..e });
                 let token = *token;
                 self.events.push(Event::Written { token, result });
             }

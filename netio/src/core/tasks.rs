@@ -36,23 +36,15 @@ struct Shared<T> {
 
 impl<T> fmt::Debug for TaskSet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskSet")
-            .field("running", &self.shared.running.borrow().len())
-            .finish()
+        f.debug_struct("TaskSet").field("running", &self.shared.running.borrow().len()).finish()
     }
 }
 
 impl<T: 'static> TaskSet<T> {
     pub fn new(io: &Io) -> Self {
-        let shared = Shared {
-            done: RefCell::default(),
-            running: RefCell::default(),
-            next: Cell::new(0),
-        };
-        Self {
-            io: io.clone(),
-            shared: Rc::new(shared),
-        }
+        let shared =
+            Shared { done: RefCell::default(), running: RefCell::default(), next: Cell::new(0) };
+        Self { io: io.clone(), shared: Rc::new(shared) }
     }
     /// Runs `future` in the background; its outcome appears in [`Self::take`], and the core takes a turn for it.
     pub fn spawn(&self, class: Class, future: impl Future<Output = T> + 'static) {

@@ -59,10 +59,7 @@ pub struct Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
-            .field("core", &self.io.core())
-            .field("stage", &self.stage)
-            .finish()
+        f.debug_struct("Core").field("core", &self.io.core()).field("stage", &self.stage).finish()
     }
 }
 
@@ -81,9 +78,7 @@ impl Core {
             state: RefCell::new(State::new(driver, options)),
             executor: Executor::new(wake.clone()),
         };
-        let io = Io {
-            shared: Rc::new(shared),
-        };
+        let io = Io { shared: Rc::new(shared) };
         let program = Rc::new(RefCell::new(None));
         let place = program.clone();
         let booting = boot(io.clone(), mesh);
@@ -123,9 +118,7 @@ impl Core {
                 }
             }
         }
-        shared
-            .executor
-            .run(self.slice_ns, || shared.state.borrow().driver.now().0);
+        shared.executor.run(self.slice_ns, || shared.state.borrow().driver.now().0);
         let turned = self.turn();
         {
             let mut state = shared.state.borrow_mut();

@@ -46,13 +46,7 @@ impl Receiving {
     pub(super) fn is_cancelled(self) -> bool {
         matches!(
             self,
-            Receiving::Multishot {
-                cancelled: true,
-                ..
-            } | Receiving::Into {
-                cancelled: true,
-                ..
-            }
+            Receiving::Multishot { cancelled: true, .. } | Receiving::Into { cancelled: true, .. }
         )
     }
 }
@@ -142,11 +136,7 @@ impl Conn {
 
     /// Bytes that arrived and were not consumed, also while the driver has their buffer.
     pub(crate) fn input_bytes(&self) -> usize {
-        if self.lent_bytes > 0 {
-            self.lent_at
-        } else {
-            self.input.len()
-        }
+        if self.lent_bytes > 0 { self.lent_at } else { self.input.len() }
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -307,9 +297,7 @@ impl State {
     }
 
     pub(crate) fn on_received(&mut self, id: ConnId, outcome: Outcome, more: bool) {
-        let Outcome::Received(result) = outcome else {
-            panic!("a receive ended with {outcome:?}")
-        };
+        let Outcome::Received(result) = outcome else { panic!("a receive ended with {outcome:?}") };
         let now = self.now;
         let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id) else {
@@ -354,8 +342,7 @@ impl State {
             spare.give(buf);
             return self.on_dropped(id, result, cancelled);
         }
-        conn.input
-            .returned(buf, conn.lent_at + *result.as_ref().unwrap_or(&0));
+        conn.input.returned(buf, conn.lent_at + *result.as_ref().unwrap_or(&0));
         if !conn.large {
             conn.input.shrink(&spare);
         }
@@ -387,9 +374,7 @@ impl State {
     }
 
     pub(crate) fn on_sent(&mut self, id: ConnId, outcome: Outcome) {
-        let Outcome::Sent(result) = outcome else {
-            panic!("a send ended with {outcome:?}")
-        };
+        let Outcome::Sent(result) = outcome else { panic!("a send ended with {outcome:?}") };
         let low_bytes = self.net.low_bytes;
         let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
             return;
@@ -431,11 +416,8 @@ impl Conn {
             return !std::mem::replace(&mut self.large, true);
         }
         if self.large {
-            self.small_streak = if self.taken_bytes < SMALL_BYTES {
-                self.small_streak + 1
-            } else {
-                0
-            };
+            self.small_streak =
+                if self.taken_bytes < SMALL_BYTES { self.small_streak + 1 } else { 0 };
             if self.small_streak >= SMALL_STREAK {
                 (self.large, self.small_streak) = (false, 0);
             }
@@ -492,30 +474,12 @@ impl State {
             return;
         };
         match (conn.mode(), conn.receiving) {
-            (
-                Mode::Stopped | Mode::Large,
-                Receiving::Multishot {
-                    slot,
-                    cancelled: false,
-                },
-            ) => {
-                conn.receiving = Receiving::Multishot {
-                    slot,
-                    cancelled: true,
-                };
+            (Mode::Stopped | Mode::Large, Receiving::Multishot { slot, cancelled: false }) => {
+                conn.receiving = Receiving::Multishot { slot, cancelled: true };
                 self.driver.cancel(slot);
             }
-            (
-                Mode::Stopped,
-                Receiving::Into {
-                    slot,
-                    cancelled: false,
-                },
-            ) => {
-                conn.receiving = Receiving::Into {
-                    slot,
-                    cancelled: true,
-                };
+            (Mode::Stopped, Receiving::Into { slot, cancelled: false }) => {
+                conn.receiving = Receiving::Into { slot, cancelled: true };
                 self.driver.cancel(slot);
             }
             (Mode::Small, Receiving::No) => self.receive_small(id, socket),
@@ -523,17 +487,9 @@ impl State {
             (Mode::Large, Receiving::No) if !conn.taken && (conn.want == 0 || have < conn.want) => {
                 let (buf, at) = conn.input.lend(conn.want.max(LARGE_BUFFER_BYTES), &spare);
                 (conn.lent_at, conn.lent_bytes) = (at, buf.len());
-                let slot = self.submit(
-                    Pending::ReceiveInto(id),
-                    Op::ReceiveInto { socket, buf, at },
-                );
-                self.set_receiving(
-                    id,
-                    Receiving::Into {
-                        slot,
-                        cancelled: false,
-                    },
-                );
+                let slot =
+                    self.submit(Pending::ReceiveInto(id), Op::ReceiveInto { socket, buf, at });
+                self.set_receiving(id, Receiving::Into { slot, cancelled: false });
             }
             _ => {}
         }
@@ -542,13 +498,7 @@ impl State {
     /// Receives into provided buffers, piece after piece.
     pub(super) fn receive_small(&mut self, id: ConnId, socket: Handle) {
         let slot = self.submit(Pending::Receive(id), Op::Receive { socket });
-        self.set_receiving(
-            id,
-            Receiving::Multishot {
-                slot,
-                cancelled: false,
-            },
-        );
+        self.set_receiving(id, Receiving::Multishot { slot, cancelled: false });
     }
 
     fn set_receiving(&mut self, id: ConnId, receiving: Receiving) {
@@ -565,11 +515,8 @@ impl State {
         };
         conn.ended = true;
         conn.output.clear();
-        let (handle, connecting, flushing) = (
-            conn.handle.take(),
-            conn.connecting.take(),
-            conn.flushing.take(),
-        );
+        let (handle, connecting, flushing) =
+            (conn.handle.take(), conn.connecting.take(), conn.flushing.take());
         if let Some(slot) = connecting {
             self.driver.cancel(slot);
         }
@@ -644,11 +591,7 @@ impl State {
             |conn: &Conn, now: Instant| now.since(conn.received_at) >= LARGE_REST_MS * 1_000_000;
         large.retain(|&id| {
             let now = self.now;
-            let Some(conn) = self
-                .net
-                .get_mut(id)
-                .filter(|conn| !conn.ended && conn.large)
-            else {
+            let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended && conn.large) else {
                 return false;
             };
             if conn.taken || conn.want > LARGE_BYTES || !rested_since(conn, now) {
@@ -657,14 +600,8 @@ impl State {
             conn.large = false;
             match conn.receiving {
                 // `on_received_into` frees it.
-                Receiving::Into {
-                    slot,
-                    cancelled: false,
-                } => {
-                    conn.receiving = Receiving::Into {
-                        slot,
-                        cancelled: true,
-                    };
+                Receiving::Into { slot, cancelled: false } => {
+                    conn.receiving = Receiving::Into { slot, cancelled: true };
                     self.driver.cancel(slot);
                 }
                 Receiving::Into { .. } => {}

@@ -105,11 +105,7 @@ impl Input {
 
     /// Drops `bytes` from the front; what is left leaves a provided buffer.
     pub(crate) fn consume(&mut self, bytes: usize, spare: &Spare) {
-        assert!(
-            bytes <= self.len(),
-            "{bytes} bytes consumed of {}",
-            self.len()
-        );
+        assert!(bytes <= self.len(), "{bytes} bytes consumed of {}", self.len());
         if let Some(provided) = self.first.take() {
             self.append(&provided[bytes..], spare);
         } else {
@@ -188,9 +184,7 @@ mod tests {
         let (mut input, spare) = (Input::default(), Spare::default());
         let all: Vec<u8> = (0..40_000u32).map(|i| (i % 251) as u8).collect();
         let (mut given, mut seen) = (0, Vec::new());
-        for (step, piece) in [1usize, 700, 16_384, 3, 5_000, 16_384, 1_528]
-            .into_iter()
-            .enumerate()
+        for (step, piece) in [1usize, 700, 16_384, 3, 5_000, 16_384, 1_528].into_iter().enumerate()
         {
             input.push(provided(&all[given..given + piece]), &spare);
             given += piece;

@@ -43,21 +43,14 @@ impl State {
         let at = self.now.after_ms(LINGER_MS);
         let timer = self.timers.insert(at, Due::LingerOver(id));
         if let Some(conn) = self.net.get_mut(id) {
-            conn.lingering = Some(Lingering {
-                timer,
-                dropped_bytes: 0,
-                told: false,
-            });
+            conn.lingering = Some(Lingering { timer, dropped_bytes: 0, told: false });
         }
         if let Some(timer) = flushing {
             self.timers.remove(timer);
         }
         self.driver.finish_sending(socket);
         self.net.dead.push(id);
-        self.events.push(Event::Closed {
-            conn: id,
-            why: CloseReason::Local,
-        });
+        self.events.push(Event::Closed { conn: id, why: CloseReason::Local });
         self.receive_to_drop(id);
     }
 
@@ -91,17 +84,8 @@ impl State {
         match (conn.handle, conn.receiving) {
             (Some(socket), Receiving::No) => self.receive_small(id, socket),
             // Its memory is large.
-            (
-                Some(_),
-                Receiving::Into {
-                    slot,
-                    cancelled: false,
-                },
-            ) => {
-                conn.receiving = Receiving::Into {
-                    slot,
-                    cancelled: true,
-                };
+            (Some(_), Receiving::Into { slot, cancelled: false }) => {
+                conn.receiving = Receiving::Into { slot, cancelled: true };
                 self.driver.cancel(slot);
             }
             _ => {}

@@ -23,12 +23,7 @@ impl State {
     pub(crate) fn listen(&mut self, addr: SocketAddr, sharing: Sharing) -> Result<ListenerId> {
         let (handle, addr) = self.driver.listen(addr, sharing)?;
         let id = ListenerId(self.net.listeners.len() as u32);
-        self.net.listeners.push(Listener {
-            addr,
-            handle,
-            accepting: None,
-            open: true,
-        });
+        self.net.listeners.push(Listener { addr, handle, accepting: None, open: true });
         self.accept(id);
         Ok(id)
     }
@@ -38,9 +33,7 @@ impl State {
             return;
         };
         if listener.open && listener.accepting.is_none() {
-            let op = Op::Accept {
-                listener: listener.handle,
-            };
+            let op = Op::Accept { listener: listener.handle };
             let slot = self.submit(Pending::Accept(id), op);
             self.net.listeners[id.0 as usize].accepting = Some(slot);
         }
@@ -57,9 +50,7 @@ impl State {
     }
 
     pub(crate) fn on_accepted(&mut self, id: ListenerId, outcome: Outcome, more: bool) {
-        let Outcome::Accepted(result) = outcome else {
-            panic!("an accept ended with {outcome:?}")
-        };
+        let Outcome::Accepted(result) = outcome else { panic!("an accept ended with {outcome:?}") };
         let listener = &mut self.net.listeners[id.0 as usize];
         let open = listener.open;
         if !more {
@@ -77,11 +68,7 @@ impl State {
                 if let Some(entry) = self.net.get_mut(conn) {
                     entry.handle = Some(socket);
                 }
-                self.events.push(Event::Accepted {
-                    listener: id,
-                    conn,
-                    peer,
-                });
+                self.events.push(Event::Accepted { listener: id, conn, peer });
             }
             Err(_) if open => {
                 let at = self.now.after_ms(ACCEPT_PAUSE_MS);

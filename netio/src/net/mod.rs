@@ -110,18 +110,12 @@ impl Net {
 
     pub(crate) fn insert(&mut self, peer: SocketAddr, now: Instant) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry {
-                generation: 0,
-                conn: None,
-            });
+            self.entries.push(Entry { generation: 0, conn: None });
             (self.entries.len() - 1) as u32
         });
         let entry = &mut self.entries[slot as usize];
         entry.conn = Some(Box::new(conn::Conn::new(peer, now, self.queued.clone())));
-        ConnId {
-            slot,
-            generation: entry.generation,
-        }
+        ConnId { slot, generation: entry.generation }
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&conn::Conn> {
@@ -156,11 +150,7 @@ impl Net {
     }
 
     pub(crate) fn count(&self, stats: &mut Stats) {
-        for conn in self
-            .entries
-            .iter()
-            .filter_map(|entry| entry.conn.as_deref())
-        {
+        for conn in self.entries.iter().filter_map(|entry| entry.conn.as_deref()) {
             stats.connections += u64::from(!conn.ended);
             stats.receive_buffer_bytes += conn.receive_buffer_bytes() as u64;
             stats.output_bytes += conn.output_bytes() as u64;
@@ -182,10 +172,7 @@ impl Net {
         let entries = self.entries.iter().enumerate();
         entries
             .filter(|(_, entry)| entry.conn.as_deref().is_some_and(&which))
-            .map(|(slot, entry)| ConnId {
-                slot: slot as u32,
-                generation: entry.generation,
-            })
+            .map(|(slot, entry)| ConnId { slot: slot as u32, generation: entry.generation })
             .collect()
     }
 }

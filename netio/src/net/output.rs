@@ -30,11 +30,7 @@ impl Drop for Output {
 impl Output {
     /// One that is counted in `total`, too.
     pub(crate) fn new(total: Rc<Cell<usize>>) -> Self {
-        Self {
-            slices: VecDeque::new(),
-            bytes: 0,
-            total,
-        }
+        Self { slices: VecDeque::new(), bytes: 0, total }
     }
     pub(crate) fn push(&mut self, slice: Bytes) {
         if !slice.is_empty() {
@@ -86,11 +82,7 @@ impl Output {
     /// How many small slices are at the front (as far as they are gathered into one), and their bytes, if they are at least two.
     fn small_run(&self) -> Option<(usize, usize)> {
         let (mut count, mut bytes) = (0, 0);
-        for slice in self
-            .slices
-            .iter()
-            .take_while(|slice| slice.len() < SMALL_BYTES)
-        {
+        for slice in self.slices.iter().take_while(|slice| slice.len() < SMALL_BYTES) {
             if bytes + slice.len() > GATHER_BYTES {
                 break;
             }
@@ -102,9 +94,7 @@ impl Output {
 
     fn gather(&mut self, count: usize, bytes: usize) -> Bytes {
         let mut gathered = Vec::with_capacity(bytes);
-        self.slices
-            .drain(..count)
-            .for_each(|slice| gathered.extend_from_slice(&slice));
+        self.slices.drain(..count).for_each(|slice| gathered.extend_from_slice(&slice));
         Bytes::from(gathered)
     }
 }
@@ -123,14 +113,7 @@ mod tests {
         output.push(large.clone());
         output.push(Bytes::from_static(b"e"));
         let send = output.next_send();
-        assert_eq!(
-            send,
-            [
-                Bytes::from_static(b"abcd"),
-                large.clone(),
-                Bytes::from_static(b"e")
-            ]
-        );
+        assert_eq!(send, [Bytes::from_static(b"abcd"), large.clone(), Bytes::from_static(b"e")]);
         assert_eq!(send[1].as_ptr(), large.as_ptr());
         assert_eq!(output.bytes(), 605);
         output.sent(605);

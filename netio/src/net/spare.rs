@@ -14,9 +14,7 @@ pub(crate) struct Spare(RefCell<Vec<Vec<u8>>>);
 impl Spare {
     /// A buffer of `bytes`, all of it initialized.
     pub(crate) fn take(&self, bytes: usize) -> Vec<u8> {
-        let kept = (bytes == LARGE_BUFFER_BYTES)
-            .then(|| self.0.borrow_mut().pop())
-            .flatten();
+        let kept = (bytes == LARGE_BUFFER_BYTES).then(|| self.0.borrow_mut().pop()).flatten();
         // A fresh zeroed allocation costs nothing until it is touched.
         kept.unwrap_or_else(|| vec![0; bytes])
     }
@@ -45,10 +43,7 @@ mod tests {
         let at = buf.as_ptr();
         spare.give(buf);
         spare.give(vec![0; LARGE_BUFFER_BYTES / 2]);
-        assert_eq!(
-            spare.take(LARGE_BUFFER_BYTES / 2).len(),
-            LARGE_BUFFER_BYTES / 2
-        );
+        assert_eq!(spare.take(LARGE_BUFFER_BYTES / 2).len(), LARGE_BUFFER_BYTES / 2);
         let again = spare.take(LARGE_BUFFER_BYTES);
         assert_eq!(again.as_ptr(), at);
         (0..100).for_each(|_| spare.give(vec![0; LARGE_BUFFER_BYTES]));

@@ -36,10 +36,7 @@ impl Pages {
         if start == libc::MAP_FAILED {
             Err(io::Error::last_os_error())
         } else {
-            Ok(Self {
-                start: start.cast(),
-                bytes,
-            })
+            Ok(Self { start: start.cast(), bytes })
         }
     }
 }
@@ -106,20 +103,12 @@ impl Pool {
             self.each_bytes
         );
         self.leased.set(self.leased.get() + 1);
-        Lease {
-            pool: self.clone(),
-            id,
-            len,
-        }
+        Lease { pool: self.clone(), id, len }
     }
 
     fn address(&self, id: u16) -> *mut u8 {
         // SAFETY: id < count, so the address lies in the mapping.
-        unsafe {
-            self.memory
-                .start
-                .add(usize::from(id) * self.each_bytes as usize)
-        }
+        unsafe { self.memory.start.add(usize::from(id) * self.each_bytes as usize) }
     }
 
     fn give_back(&self, id: u16) {

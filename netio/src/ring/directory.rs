@@ -126,16 +126,10 @@ mod tests {
     fn who_may_not_write_is_told_whose_it_is() {
         let dir = std::env::temp_dir();
         let said = refused(&dir, "open", &dir.join("lock"), libc::EACCES).to_string();
-        assert!(
-            said.contains("belongs to user") && said.contains("chown -R"),
-            "{said}"
-        );
+        assert!(said.contains("belongs to user") && said.contains("chown -R"), "{said}");
         let said = refused(&dir, "open", &dir.join("lock"), libc::EROFS).to_string();
         assert!(said.contains("read-only"), "{said}");
         let said = refused(&dir, "open", &dir.join("lock"), libc::EIO).to_string();
-        assert!(
-            !said.contains('('.to_string().as_str()) || said.contains("os error"),
-            "{said}"
-        );
+        assert!(!said.contains('('.to_string().as_str()) || said.contains("os error"), "{said}");
     }
 }

@@ -108,12 +108,7 @@ fn c_path(path: PathBuf) -> Result<CString, i32> {
 }
 
 fn open_flags(how: Open) -> i32 {
-    let mut flags = libc::O_CLOEXEC
-        | if how.write {
-            libc::O_RDWR
-        } else {
-            libc::O_RDONLY
-        };
+    let mut flags = libc::O_CLOEXEC | if how.write { libc::O_RDWR } else { libc::O_RDONLY };
     for (on, flag) in [
         (how.create, libc::O_CREAT),
         (how.exclusive, libc::O_EXCL),
@@ -144,15 +139,7 @@ impl Ring {
                         addr.len,
                     )
                     .build();
-                    self.launch(
-                        slot,
-                        None,
-                        Kind::Connect {
-                            socket,
-                            _addr: addr,
-                        },
-                        entry,
-                    );
+                    self.launch(slot, None, Kind::Connect { socket, _addr: addr }, entry);
                 }
                 Err(errno) => self.local.push(completion(
                     slot,
@@ -163,11 +150,7 @@ impl Ring {
                 let entry = self.receive_entry(socket);
                 self.launch(slot, Some(socket), Kind::Receive, entry);
             }
-            Op::ReceiveInto {
-                socket,
-                mut buf,
-                at,
-            } => {
+            Op::ReceiveInto { socket, mut buf, at } => {
                 assert!(at < buf.len(), "receive into a full buffer of {at} bytes");
                 let len = (buf.len() - at).min(READ_BYTES_MAX) as u32;
                 let entry = opcode::Recv::new(self.fd(socket), buf[at..].as_mut_ptr(), len).build();
@@ -184,62 +167,22 @@ impl Ring {
             }
             Op::CloseSocket { socket } => self.close_when_idle(slot, socket),
             Op::CloseFile { file } => self.close_when_idle(slot, file),
-            Op::Read {
-                file,
-                mut buf,
-                offset,
-            } => {
+            Op::Read { file, mut buf, offset } => {
                 let entry = read_entry(self.fd(file), &mut buf, offset);
-                self.launch(
-                    slot,
-                    Some(file),
-                    Kind::Read {
-                        buf,
-                        offset,
-                        done: 0,
-                    },
-                    entry,
-                );
+                self.launch(slot, Some(file), Kind::Read { buf, offset, done: 0 }, entry);
             }
-            Op::ReadVec {
-                file,
-                mut buf,
-                offset,
-            } => {
+            Op::ReadVec { file, mut buf, offset } => {
                 let entry = read_entry(self.fd(file), &mut buf, offset);
-                self.launch(
-                    slot,
-                    Some(file),
-                    Kind::ReadVec {
-                        buf,
-                        offset,
-                        done: 0,
-                    },
-                    entry,
-                );
+                self.launch(slot, Some(file), Kind::ReadVec { buf, offset, done: 0 }, entry);
             }
-            Op::Write {
-                file,
-                slices,
-                offset,
-                dsync,
-            } => {
+            Op::Write { file, slices, offset, dsync } => {
                 let data = self.vectored(slices);
                 if data.is_done() {
                     self.local.push(completion(slot, Outcome::Done(Ok(()))));
                     return;
                 }
                 let entry = write_entry(self.fd(file), &data, offset, dsync);
-                self.launch(
-                    slot,
-                    Some(file),
-                    Kind::Write {
-                        data,
-                        offset,
-                        dsync,
-                    },
-                    entry,
-                );
+                self.launch(slot, Some(file), Kind::Write { data, offset, dsync }, entry);
             }
             Op::Sync { file, data_only } => {
                 let flags = if data_only {
@@ -256,9 +199,7 @@ impl Ring {
                 );
             }
             Op::Allocate { file, offset, len } => {
-                let entry = opcode::Fallocate::new(self.fd(file), len)
-                    .offset(offset)
-                    .build();
+                let entry = opcode::Fallocate::new(self.fd(file), len).offset(offset).build();
                 self.launch(slot, Some(file), Kind::Plain("fallocate"), entry);
             }
             Op::Truncate { file, len } if self.features.ftruncate => {
@@ -289,10 +230,9 @@ impl Ring {
                         .build();
                     self.launch(slot, None, Kind::Open { _path: path }, entry);
                 }
-                Err(errno) => self.local.push(completion(
-                    slot,
-                    Outcome::Opened(Err(Error::new("open", "", errno))),
-                )),
+                Err(errno) => self
+                    .local
+                    .push(completion(slot, Outcome::Opened(Err(Error::new("open", "", errno))))),
             },
             Op::Rename { from, to } => self.begin_paths(slot, "rename", from, Some(to)),
             Op::RemoveFile { path } => self.begin_paths(slot, "unlink", path, None),
@@ -302,20 +242,11 @@ impl Ring {
                 Ok(path) => {
                     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
                     let entry = opcode::OpenAt::new(CWD, path.as_ptr()).flags(flags).build();
-                    self.launch(
-                        slot,
-                        None,
-                        Kind::SyncDir {
-                            _path: path,
-                            dir: None,
-                        },
-                        entry,
-                    );
+                    self.launch(slot, None, Kind::SyncDir { _path: path, dir: None }, entry);
                 }
-                Err(errno) => self.local.push(completion(
-                    slot,
-                    Outcome::Done(Err(Error::new("open", "", errno))),
-                )),
+                Err(errno) => self
+                    .local
+                    .push(completion(slot, Outcome::Done(Err(Error::new("open", "", errno))))),
             },
         }
     }
@@ -331,10 +262,7 @@ impl Ring {
         let (first, second) = match paths {
             Ok(paths) => paths,
             Err(errno) => {
-                self.local.push(completion(
-                    slot,
-                    Outcome::Done(Err(Error::new(op, "", errno))),
-                ));
+                self.local.push(completion(slot, Outcome::Done(Err(Error::new(op, "", errno)))));
                 return;
             }
         };
@@ -343,23 +271,12 @@ impl Ring {
                 opcode::RenameAt::new(CWD, first.as_ptr(), CWD, to.as_ptr()).build()
             }
             ("unlink", _) => opcode::UnlinkAt::new(CWD, first.as_ptr()).build(),
-            ("rmdir", _) => opcode::UnlinkAt::new(CWD, first.as_ptr())
-                .flags(libc::AT_REMOVEDIR)
-                .build(),
-            _ => opcode::MkDirAt::new(CWD, first.as_ptr())
-                .mode(0o755)
-                .build(),
+            ("rmdir", _) => {
+                opcode::UnlinkAt::new(CWD, first.as_ptr()).flags(libc::AT_REMOVEDIR).build()
+            }
+            _ => opcode::MkDirAt::new(CWD, first.as_ptr()).mode(0o755).build(),
         };
-        self.launch(
-            slot,
-            None,
-            Kind::Paths {
-                op,
-                _first: first,
-                _second: second,
-            },
-            entry,
-        );
+        self.launch(slot, None, Kind::Paths { op, _first: first, _second: second }, entry);
     }
 
     fn launch(&mut self, slot: Slot, handle: Option<Handle>, kind: Kind, entry: squeue::Entry) {
@@ -377,12 +294,7 @@ impl Ring {
             );
             descriptor.in_flight += 1;
         }
-        self.flights[index_of(slot)] = Some(Flight {
-            slot,
-            handle,
-            cancelled: false,
-            kind,
-        });
+        self.flights[index_of(slot)] = Some(Flight { slot, handle, cancelled: false, kind });
     }
 
     fn help(&mut self, slot: Slot, handle: Option<Handle>, job: helper::Job) {
@@ -395,9 +307,7 @@ impl Ring {
     }
 
     fn accept_entry(&self, listener: Handle) -> squeue::Entry {
-        opcode::AcceptMulti::new(self.fd(listener))
-            .flags(libc::SOCK_CLOEXEC)
-            .build()
+        opcode::AcceptMulti::new(self.fd(listener)).flags(libc::SOCK_CLOEXEC).build()
     }
 
     fn receive_entry(&self, socket: Handle) -> squeue::Entry {
@@ -419,12 +329,8 @@ impl Ring {
 
     /// Closes now, or when the last operation has ended; a socket's operations are cancelled.
     fn close_when_idle(&mut self, slot: Slot, handle: Handle) {
-        self.flights[index_of(slot)] = Some(Flight {
-            slot,
-            handle: None,
-            cancelled: false,
-            kind: Kind::Close,
-        });
+        self.flights[index_of(slot)] =
+            Some(Flight { slot, handle: None, cancelled: false, kind: Kind::Close });
         let descriptor = &mut self.descriptors[handle.0 as usize];
         assert!(descriptor.closing.is_none(), "{handle:?} closed twice");
         descriptor.closing = Some(slot);
@@ -460,27 +366,18 @@ impl Ring {
 
     fn close_now(&mut self, handle: Handle) {
         let descriptor = self.descriptors.remove(handle.0 as usize);
-        let slot = descriptor
-            .closing
-            .expect("only a closing descriptor is closed");
-        let entry = opcode::Close::new(types::Fd(descriptor.fd))
-            .build()
-            .user_data(slot);
+        let slot = descriptor.closing.expect("only a closing descriptor is closed");
+        let entry = opcode::Close::new(types::Fd(descriptor.fd)).build().user_data(slot);
         // The last close of a removed file frees its blocks, which takes long: by a worker thread.
-        self.push(if descriptor.is_file {
-            entry.flags(squeue::Flags::ASYNC)
-        } else {
-            entry
-        });
+        self.push(if descriptor.is_file { entry.flags(squeue::Flags::ASYNC) } else { entry });
     }
 
     /// Receives that found no buffer, as far as there are some now.
     pub(super) fn feed_starved(&mut self) {
         let count = self.starved.len().min(usize::from(self.pool.free()));
         for slot in self.starved.drain(..count).collect::<Vec<_>>() {
-            let Some(handle) = self.flights[index_of(slot)]
-                .as_ref()
-                .and_then(|flight| flight.handle)
+            let Some(handle) =
+                self.flights[index_of(slot)].as_ref().and_then(|flight| flight.handle)
             else {
                 continue;
             };
@@ -499,44 +396,29 @@ impl Ring {
 }
 
 fn completion(slot: Slot, outcome: Outcome) -> Completion {
-    Completion {
-        slot,
-        outcome,
-        more: false,
-    }
+    Completion { slot, outcome, more: false }
 }
 
 fn send_entry(fd: types::Fd, data: &mut Vectored) -> squeue::Entry {
     // WAITALL: the kernel itself goes on after a short send.
     let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
     match *data.window() {
-        [one] => opcode::Send::new(
-            fd,
-            one.iov_base.cast(),
-            one.iov_len.min(READ_BYTES_MAX) as u32,
-        )
-        .flags(flags)
-        .build(),
-        _ => opcode::SendMsg::new(fd, data.header())
-            .flags(flags as u32)
+        [one] => opcode::Send::new(fd, one.iov_base.cast(), one.iov_len.min(READ_BYTES_MAX) as u32)
+            .flags(flags)
             .build(),
+        _ => opcode::SendMsg::new(fd, data.header()).flags(flags as u32).build(),
     }
 }
 
 fn write_entry(fd: types::Fd, data: &Vectored, offset: u64, dsync: bool) -> squeue::Entry {
-    let (offset, flags) = (
-        offset + data.done as u64,
-        if dsync { libc::RWF_DSYNC } else { 0 },
-    );
+    let (offset, flags) = (offset + data.done as u64, if dsync { libc::RWF_DSYNC } else { 0 });
     match data.window() {
-        [one] => opcode::Write::new(
-            fd,
-            one.iov_base.cast(),
-            one.iov_len.min(READ_BYTES_MAX) as u32,
-        )
-        .offset(offset)
-        .rw_flags(flags)
-        .build(),
+        [one] => {
+            opcode::Write::new(fd, one.iov_base.cast(), one.iov_len.min(READ_BYTES_MAX) as u32)
+                .offset(offset)
+                .rw_flags(flags)
+                .build()
+        }
         many => opcode::Writev::new(fd, many.as_ptr(), many.len() as u32)
             .offset(offset)
             .rw_flags(flags)
@@ -583,13 +465,7 @@ impl Ring {
             .get_mut(index_of(slot))
             .and_then(Option::take)
             .filter(|flight| flight.slot == slot);
-        let Some(Flight {
-            slot,
-            handle,
-            cancelled,
-            kind,
-        }) = flight
-        else {
+        let Some(Flight { slot, handle, cancelled, kind }) = flight else {
             panic!("completion {result} of slot {slot:#x}, which is not in flight")
         };
         let value = if result >= 0 {
@@ -603,12 +479,7 @@ impl Ring {
         });
         // It is no use to go on.
         let over = cancelled || closing;
-        let resumed = |kind| Flight {
-            slot,
-            handle,
-            cancelled,
-            kind,
-        };
+        let resumed = |kind| Flight { slot, handle, cancelled, kind };
         let fd = handle.map_or(types::Fd(-1), |handle| self.fd(handle));
         match kind {
             Kind::Accept => self.on_accept(resumed(Kind::Accept), value, cqueue::more(flags)),
@@ -637,87 +508,36 @@ impl Ring {
                 self.recycle(data);
                 self.conclude(slot, handle, Outcome::Sent(sent));
             }
-            Kind::Write {
-                mut data,
-                offset,
-                dsync,
-            } => {
+            Kind::Write { mut data, offset, dsync } => {
                 let written = value.map(|bytes| data.advance(bytes));
                 if written.is_ok() && !data.is_done() && result > 0 && !cancelled {
                     let entry = write_entry(fd, &data, offset, dsync);
-                    return self.go_on(
-                        resumed(Kind::Write {
-                            data,
-                            offset,
-                            dsync,
-                        }),
-                        entry,
-                    );
+                    return self.go_on(resumed(Kind::Write { data, offset, dsync }), entry);
                 }
                 // A write of nothing means that the device takes no more.
                 let cut_short = !data.is_done();
                 let written = written.and_then(|()| {
-                    if cut_short {
-                        Err(Error::new("write", "", libc::EIO))
-                    } else {
-                        Ok(())
-                    }
+                    if cut_short { Err(Error::new("write", "", libc::EIO)) } else { Ok(()) }
                 });
                 self.recycle(data);
                 self.conclude(slot, handle, Outcome::Done(written));
             }
-            Kind::Read {
-                mut buf,
-                offset,
-                done,
-            } => {
+            Kind::Read { mut buf, offset, done } => {
                 let at = done + *value.as_ref().unwrap_or(&0);
                 // A direct read that ends within a block has met the end of the file, and could not go on from there.
                 if result > 0 && at < buf.len() && at.is_multiple_of(BLOCK) && !cancelled {
                     let entry = read_entry(fd, &mut buf[at..], offset + at as u64);
-                    return self.go_on(
-                        resumed(Kind::Read {
-                            buf,
-                            offset,
-                            done: at,
-                        }),
-                        entry,
-                    );
+                    return self.go_on(resumed(Kind::Read { buf, offset, done: at }), entry);
                 }
-                self.conclude(
-                    slot,
-                    handle,
-                    Outcome::Read {
-                        buf,
-                        result: value.map(|_| at),
-                    },
-                );
+                self.conclude(slot, handle, Outcome::Read { buf, result: value.map(|_| at) });
             }
-            Kind::ReadVec {
-                mut buf,
-                offset,
-                done,
-            } => {
+            Kind::ReadVec { mut buf, offset, done } => {
                 let at = done + *value.as_ref().unwrap_or(&0);
                 if result > 0 && at < buf.len() && !cancelled {
                     let entry = read_entry(fd, &mut buf[at..], offset + at as u64);
-                    return self.go_on(
-                        resumed(Kind::ReadVec {
-                            buf,
-                            offset,
-                            done: at,
-                        }),
-                        entry,
-                    );
+                    return self.go_on(resumed(Kind::ReadVec { buf, offset, done: at }), entry);
                 }
-                self.conclude(
-                    slot,
-                    handle,
-                    Outcome::ReadVec {
-                        buf,
-                        result: value.map(|_| at),
-                    },
-                );
+                self.conclude(slot, handle, Outcome::ReadVec { buf, result: value.map(|_| at) });
             }
             Kind::Length(stat) => {
                 self.conclude(slot, handle, Outcome::Length(value.map(|_| stat.stx_size)))
@@ -730,13 +550,7 @@ impl Ring {
                 // SAFETY: a new descriptor that nobody else owns.
                 let dir = unsafe { OwnedFd::from_raw_fd(result) };
                 let entry = opcode::Fsync::new(types::Fd(result)).build();
-                self.go_on(
-                    resumed(Kind::SyncDir {
-                        _path,
-                        dir: Some(dir),
-                    }),
-                    entry,
-                );
+                self.go_on(resumed(Kind::SyncDir { _path, dir: Some(dir) }), entry);
             }
             Kind::SyncDir { .. } | Kind::Paths { .. } | Kind::Plain(_) | Kind::Close => {
                 self.conclude(slot, handle, Outcome::Done(value.map(drop)));
@@ -762,19 +576,11 @@ impl Ring {
         if more {
             self.flights[index_of(slot)] = Some(flight);
             let Some(accepted) = accepted else { return };
-            self.local.push(Completion {
-                slot,
-                outcome: Outcome::Accepted(accepted),
-                more: true,
-            });
+            self.local.push(Completion { slot, outcome: Outcome::Accepted(accepted), more: true });
             return;
         }
         let ended = || Err(Error::new("accept", "", libc::EAGAIN));
-        self.conclude(
-            slot,
-            handle,
-            Outcome::Accepted(accepted.unwrap_or_else(ended)),
-        );
+        self.conclude(slot, handle, Outcome::Accepted(accepted.unwrap_or_else(ended)));
     }
 
     fn on_receive(&mut self, flight: Flight, value: crate::Result<usize>, flags: u32, over: bool) {
@@ -786,11 +592,7 @@ impl Ring {
             Ok(1..) => {
                 let lease = lease.expect("received bytes are in a provided buffer");
                 let outcome = received(Ok(Provided::from_lease(lease)));
-                self.local.push(Completion {
-                    slot,
-                    outcome,
-                    more: true,
-                });
+                self.local.push(Completion { slot, outcome, more: true });
                 if cqueue::more(flags) {
                     self.flights[index_of(slot)] = Some(flight);
                 } else if over {
@@ -810,11 +612,7 @@ impl Ring {
                 self.starved.push(slot);
             }
             Err(error) if error.errno == libc::ENOBUFS => {
-                self.conclude(
-                    slot,
-                    handle,
-                    received(Err(Error::new("recv", "", libc::ECANCELED))),
-                );
+                self.conclude(slot, handle, received(Err(Error::new("recv", "", libc::ECANCELED))));
             }
             Err(error) => self.conclude(slot, handle, received(Err(error))),
         }

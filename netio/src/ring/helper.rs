@@ -45,11 +45,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     pub(crate) fn new(wake: Arc<RingWake>) -> Arc<Self> {
-        Arc::new(Self {
-            any: AtomicBool::new(false),
-            list: Mutex::default(),
-            wake,
-        })
+        Arc::new(Self { any: AtomicBool::new(false), list: Mutex::default(), wake })
     }
     pub(crate) fn is_empty(&self) -> bool {
         !self.any.load(Ordering::SeqCst)
@@ -62,15 +58,10 @@ impl Answers {
             Answer::Space(result) => Outcome::Space(result),
             Answer::Done(result) => Outcome::Done(result),
         };
-        list.into_iter()
-            .map(|(slot, answer)| (slot, outcome(answer)))
-            .collect()
+        list.into_iter().map(|(slot, answer)| (slot, outcome(answer))).collect()
     }
     fn push(&self, slot: Slot, answer: Answer) {
-        self.list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((slot, answer));
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push((slot, answer));
         self.any.store(true, Ordering::SeqCst);
         self.wake.wake();
     }
@@ -111,9 +102,7 @@ fn request(request: Request, cpus: &[usize]) {
             .expect("a thread for what would block a core");
         sender
     });
-    sender
-        .send(request)
-        .expect("the helper thread lives as long as the process");
+    sender.send(request).expect("the helper thread lives as long as the process");
 }
 
 fn perform(job: &Job) -> Answer {
@@ -124,11 +113,7 @@ fn perform(job: &Job) -> Answer {
             // SAFETY: no pointers; the driver keeps the descriptor open.
             let result = unsafe { libc::ftruncate(*fd, *len as libc::off_t) };
             let error = std::io::Error::last_os_error();
-            Answer::Done(if result == 0 {
-                Ok(())
-            } else {
-                Err(failed("ftruncate", &error))
-            })
+            Answer::Done(if result == 0 { Ok(()) } else { Err(failed("ftruncate", &error)) })
         }
     }
 }
@@ -148,16 +133,9 @@ fn read_dir(path: &Path) -> std::io::Result<Vec<DirEntry>> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(Some(DirEntry {
-            name: entry.file_name().to_string_lossy().into_owned(),
-            is_dir,
-            bytes,
-        }))
+        Ok(Some(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), is_dir, bytes }))
     };
-    std::fs::read_dir(path)?
-        .map(entry)
-        .filter_map(std::io::Result::transpose)
-        .collect()
+    std::fs::read_dir(path)?.map(entry).filter_map(std::io::Result::transpose).collect()
 }
 
 fn space(path: &Path) -> std::io::Result<Space> {

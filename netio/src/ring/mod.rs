@@ -129,23 +129,17 @@ impl Ring {
             .setup_clamp()
             .setup_cqsize(options.ring_entries.saturating_mul(4));
         if features.defer_taskrun {
-            builder
-                .setup_single_issuer()
-                .setup_defer_taskrun()
-                .setup_taskrun_flag();
+            builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
         } else {
             builder.setup_coop_taskrun().setup_taskrun_flag();
         }
-        let ring = builder
-            .build(options.ring_entries)
-            .map_err(failed("io_uring_setup"))?;
+        let ring = builder.build(options.ring_entries).map_err(failed("io_uring_setup"))?;
         let pool = Pool::new(
             options.recv_buffers.clamp(1, 1 << 15).next_power_of_two(),
             options.recv_buffer_bytes,
         )
         .map_err(failed("receive buffers"))?;
-        pool.register(&ring)
-            .map_err(failed("register receive buffers"))?;
+        pool.register(&ring).map_err(failed("register receive buffers"))?;
         let submitter = ring.submitter();
         submitter
             .register_iowq_max_workers(&mut WORKERS.clone())
@@ -156,9 +150,7 @@ impl Ring {
                 .map_err(failed("register io-wq affinity"))?;
         }
         if let Some(lock) = &lock {
-            submitter
-                .register_files(&lock.descriptors())
-                .map_err(failed("register the locks"))?;
+            submitter.register_files(&lock.descriptors()).map_err(failed("register the locks"))?;
         }
         let mut seed = [0; 8];
         // SAFETY: valid memory of the given size. Should it fail, the address of the pool is the seed: no secret hangs on it.
@@ -190,10 +182,7 @@ impl Ring {
         if self.flights.len() <= index {
             self.flights.resize_with(index + 1, || None);
         }
-        assert!(
-            self.flights[index].is_none(),
-            "slot {slot:#x} is in flight already"
-        );
+        assert!(self.flights[index].is_none(), "slot {slot:#x} is in flight already");
         self.begin(slot, op);
     }
 
@@ -210,10 +199,7 @@ impl Ring {
         if let Some(at) = self.starved.iter().position(|&starved| starved == slot) {
             // Not in the kernel.
             self.starved.swap_remove(at);
-            self.finish(
-                slot,
-                Outcome::Received(Err(Error::new("recv", "", libc::ECANCELED))),
-            );
+            self.finish(slot, Outcome::Received(Err(Error::new("recv", "", libc::ECANCELED))));
             return;
         }
         let entry = opcode::AsyncCancel::new(slot).build();
@@ -226,12 +212,9 @@ impl Ring {
         }
         if !self.wake_armed {
             self.wake_armed = true;
-            let read = opcode::Read::new(
-                types::Fd(self.wake.fd()),
-                (&raw mut *self.wake_count).cast(),
-                8,
-            )
-            .build();
+            let read =
+                opcode::Read::new(types::Fd(self.wake.fd()), (&raw mut *self.wake_count).cast(), 8)
+                    .build();
             self.push(read.user_data(WAKE));
         }
         if !self.answers.is_empty() {
@@ -353,12 +336,9 @@ impl Ring {
     }
 
     fn insert(&mut self, fd: RawFd, is_file: bool) -> Handle {
-        Handle(self.descriptors.insert(Descriptor {
-            fd,
-            in_flight: 0,
-            closing: None,
-            is_file,
-        }) as u32)
+        Handle(
+            self.descriptors.insert(Descriptor { fd, in_flight: 0, closing: None, is_file }) as u32
+        )
     }
 
     pub fn now(&self) -> Instant {
@@ -386,10 +366,7 @@ impl Ring {
 
 /// Nanoseconds of a clock of the kernel (read without a system call).
 fn clock(id: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a valid struct; both clocks exist everywhere.
     unsafe { libc::clock_gettime(id, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

@@ -30,11 +30,7 @@ impl fmt::Display for Features {
         write!(
             f,
             "{}",
-            if self.defer_taskrun {
-                ", deferred task work"
-            } else {
-                ", cooperative task work"
-            }
+            if self.defer_taskrun { ", deferred task work" } else { ", cooperative task work" }
         )?;
         write!(
             f,
@@ -68,9 +64,7 @@ pub fn probe() -> Result<Features> {
             e.raw_os_error().unwrap_or(libc::EIO),
         )
     };
-    ring.submitter()
-        .register_probe(&mut probe)
-        .map_err(failed)?;
+    ring.submitter().register_probe(&mut probe).map_err(failed)?;
     for (name, code) in NEEDED {
         if !probe.is_supported(code) {
             return Err(cured(
@@ -83,10 +77,7 @@ pub fn probe() -> Result<Features> {
         }
     }
     let mut builder = IoUring::builder();
-    builder
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_taskrun_flag();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
     let deferred: std::io::Result<IoUring> = builder.build(8);
     Ok(Features {
         defer_taskrun: deferred.is_ok(),

@@ -63,11 +63,7 @@ impl<M: Send + 'static> Running<M> {
         for thread in self.threads {
             let name = thread.thread().name().unwrap_or("core").to_string();
             if thread.join().is_err() && first.is_ok() {
-                first = Err(Error::new(
-                    "join",
-                    format!("{name} panicked"),
-                    libc::ECANCELED,
-                ));
+                first = Err(Error::new("join", format!("{name} panicked"), libc::ECANCELED));
             }
         }
         first
@@ -79,12 +75,7 @@ impl<M: Send + 'static> Running<M> {
 pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result<Running<M>> {
     assert_eq!(options.cpus.len(), boots.len(), "one boot per core");
     let features = probe::probe()?;
-    let lock = options
-        .lock_file
-        .as_deref()
-        .map(sys::lock)
-        .transpose()?
-        .map(Arc::new);
+    let lock = options.lock_file.as_deref().map(sys::lock).transpose()?.map(Arc::new);
     if let Some(data) = options.lock_file.as_deref().and_then(Path::parent) {
         // What is linked elsewhere may be of another file system.
         let below = ["wal", "kafka"].map(|name| data.join(name));
@@ -100,18 +91,11 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
         .map(|_| RingWake::new().map(Arc::new).map_err(failed))
         .collect::<Result<Vec<_>>>()?;
     let (meshes, sender) = mesh::create(
-        wakes
-            .iter()
-            .map(|wake| wake.clone() as Arc<dyn Wake>)
-            .collect(),
+        wakes.iter().map(|wake| wake.clone() as Arc<dyn Wake>).collect(),
         options.lane_slots,
     );
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let spin_us_max = if cpus < 2 || options.cpus.len() > cpus {
-        0
-    } else {
-        options.spin_us_max
-    };
+    let spin_us_max = if cpus < 2 || options.cpus.len() > cpus { 0 } else { options.spin_us_max };
 
     let (report, reports) = mpsc::channel::<Result<bool>>();
     // Dropped without a word, they end the cores before anything of them runs.
@@ -119,12 +103,8 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
     let mut threads = Vec::new();
     let mut outcome = Ok(());
     for ((index, (boot, mesh)), wake) in boots.into_iter().zip(meshes).enumerate().zip(wakes) {
-        let (options, features, lock, report) = (
-            options.clone(),
-            features.clone(),
-            lock.clone(),
-            report.clone(),
-        );
+        let (options, features, lock, report) =
+            (options.clone(), features.clone(), lock.clone(), report.clone());
         let (go, may_go) = mpsc::channel::<()>();
         goes.push(go);
         let body = move || {
@@ -145,9 +125,7 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
             let core = Core::new(Driver::Ring(Box::new(ring)), &options, mesh, boot);
             run(core, spin_us_max);
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("core-{index}"))
-            .spawn(body);
+        let thread = std::thread::Builder::new().name(format!("core-{index}")).spawn(body);
         match thread {
             Ok(thread) => threads.push(thread),
             Err(e) => {
@@ -162,11 +140,7 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
     let outcome = outcome.and_then(|()| {
         threads.iter().try_for_each(|_| {
             let allowed = reports.recv().unwrap_or_else(|_| {
-                Err(Error::new(
-                    "start",
-                    "a core panicked while it started",
-                    libc::ECANCELED,
-                ))
+                Err(Error::new("start", "a core panicked while it started", libc::ECANCELED))
             })?;
             if !allowed {
                 nice = 0;
@@ -186,13 +160,7 @@ pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result
         // A core that is gone says so when it is joined.
         go.send(()).unwrap_or(());
     }
-    Ok(Running {
-        sender,
-        threads,
-        features,
-        nice,
-        _lock: lock,
-    })
+    Ok(Running { sender, threads, features, nice, _lock: lock })
 }
 
 /// Steps a core until it ends. At rest it spins for as long as that has paid lately, then parks.

@@ -20,9 +20,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const BACKLOG: i32 = 1024;
 
 pub(crate) fn last_errno() -> i32 {
-    io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO)
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// An address in the kernel's form.
@@ -46,17 +44,11 @@ impl SockAddr {
                 let sin = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: v4.port().to_be(),
-                    sin_addr: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(v4.ip().octets()),
-                    },
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                     sin_zero: [0; 8],
                 };
                 // SAFETY: sockaddr_storage is larger than, and aligned for, every address type.
-                unsafe {
-                    (&raw mut this.storage)
-                        .cast::<libc::sockaddr_in>()
-                        .write(sin)
-                };
+                unsafe { (&raw mut this.storage).cast::<libc::sockaddr_in>().write(sin) };
                 this.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
             }
             SocketAddr::V6(v6) => {
@@ -64,17 +56,11 @@ impl SockAddr {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
-                    sin6_addr: libc::in6_addr {
-                        s6_addr: v6.ip().octets(),
-                    },
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
                 // SAFETY: as above.
-                unsafe {
-                    (&raw mut this.storage)
-                        .cast::<libc::sockaddr_in6>()
-                        .write(sin6)
-                };
+                unsafe { (&raw mut this.storage).cast::<libc::sockaddr_in6>().write(sin6) };
                 this.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
             }
         }
@@ -89,18 +75,11 @@ impl SockAddr {
                 // SAFETY: the family says which type it is.
                 let sin = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in>().read() };
                 let ip = Ipv4Addr::from(sin.sin_addr.s_addr.to_ne_bytes());
-                Some(SocketAddr::V4(SocketAddrV4::new(
-                    ip,
-                    u16::from_be(sin.sin_port),
-                )))
+                Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(sin.sin_port))))
             }
             libc::AF_INET6 => {
                 // SAFETY: as above.
-                let sin6 = unsafe {
-                    (&raw const self.storage)
-                        .cast::<libc::sockaddr_in6>()
-                        .read()
-                };
+                let sin6 = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in6>().read() };
                 let ip = Ipv6Addr::from(sin6.sin6_addr.s6_addr);
                 Some(SocketAddr::V6(SocketAddrV6::new(
                     ip,
@@ -130,19 +109,10 @@ fn set_option(fd: RawFd, level: i32, name: i32) {
 
 /// A TCP socket without Nagle's delay.
 pub(crate) fn tcp_socket(addr: SocketAddr) -> std::result::Result<OwnedFd, i32> {
-    let family = if addr.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers.
-    let fd = unsafe {
-        libc::socket(
-            family,
-            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
-            libc::IPPROTO_TCP,
-        )
-    };
+    let fd =
+        unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_TCP) };
     if fd < 0 {
         return Err(last_errno());
     }
@@ -257,18 +227,12 @@ pub(crate) fn cpu_set(cpus: &[usize]) -> libc::cpu_set_t {
 
 /// Raises the soft limit of open files to the hard one; returns what now holds.
 pub fn raise_open_files() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid struct.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
         return 0;
     }
-    let wanted = libc::rlimit {
-        rlim_cur: limit.rlim_max,
-        rlim_max: limit.rlim_max,
-    };
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
     // SAFETY: a valid struct.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) } == 0 {
         limit.rlim_max
@@ -279,10 +243,7 @@ pub fn raise_open_files() -> u64 {
 
 /// Writes at the beginning of a file, on the device before it returns; the errno if not, or not all.
 pub(crate) fn write_synced(fd: RawFd, bytes: &[u8]) -> std::result::Result<(), i32> {
-    let slice = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
+    let slice = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: one slice of valid memory, which a write does not change.
     let written = unsafe { libc::pwritev2(fd, &raw const slice, 1, 0, libc::RWF_DSYNC) };
     match usize::try_from(written) {

@@ -30,14 +30,7 @@ impl Vectored {
     pub(crate) fn empty() -> Box<Self> {
         // SAFETY: null pointers and zero lengths are a valid message header.
         let header = unsafe { mem::zeroed() };
-        Box::new(Self {
-            slices: Vec::new(),
-            iov: Vec::new(),
-            header,
-            first: 0,
-            done: 0,
-            total: 0,
-        })
+        Box::new(Self { slices: Vec::new(), iov: Vec::new(), header, first: 0, done: 0, total: 0 })
     }
 
     pub(crate) fn fill(&mut self, slices: Vec<Bytes>) {
@@ -45,8 +38,7 @@ impl Vectored {
             iov_base: slice.as_ptr().cast_mut().cast(),
             iov_len: slice.len(),
         };
-        self.iov
-            .extend(slices.iter().filter(|slice| !slice.is_empty()).map(iovec));
+        self.iov.extend(slices.iter().filter(|slice| !slice.is_empty()).map(iovec));
         self.total = slices.iter().map(Bytes::len).sum();
         self.slices = slices;
     }
@@ -78,12 +70,7 @@ impl Vectored {
     /// The kernel took `bytes` of the window.
     pub(crate) fn advance(&mut self, bytes: usize) {
         self.done += bytes;
-        assert!(
-            self.done <= self.total,
-            "{} bytes done of {}",
-            self.done,
-            self.total
-        );
+        assert!(self.done <= self.total, "{} bytes done of {}", self.done, self.total);
         let mut left = bytes;
         while left > 0 {
             let iov = &mut self.iov[self.first];
@@ -106,11 +93,7 @@ mod tests {
     #[test]
     fn advances_across_slices_in_windows() {
         let mut v = Vectored::empty();
-        v.fill(
-            (0..1500u32)
-                .map(|i| Bytes::from(vec![i as u8; (i % 5) as usize]))
-                .collect(),
-        );
+        v.fill((0..1500u32).map(|i| Bytes::from(vec![i as u8; (i % 5) as usize])).collect());
         let total: usize = (0..1500).map(|i| i % 5).sum();
         assert_eq!(v.window().len(), WINDOW);
         let (mut taken, mut step) = (0, 1);

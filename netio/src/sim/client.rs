@@ -16,12 +16,7 @@ impl Client {
         Self { world, end }
     }
     pub fn is_connected(&self) -> bool {
-        self.world
-            .borrow()
-            .net
-            .ends
-            .get(&self.end)
-            .is_some_and(|e| e.connected)
+        self.world.borrow().net.ends.get(&self.end).is_some_and(|e| e.connected)
     }
     /// Queues bytes, also before the connection stands. They go as the peer's window lets them.
     pub fn send(&self, bytes: impl Into<Bytes>) {
@@ -29,12 +24,7 @@ impl Client {
     }
     /// Bytes that have arrived and were not taken.
     pub fn available(&self) -> usize {
-        self.world
-            .borrow()
-            .net
-            .ends
-            .get(&self.end)
-            .map_or(0, |e| e.arrived.len())
+        self.world.borrow().net.ends.get(&self.end).map_or(0, |e| e.arrived.len())
     }
     /// Takes all that has arrived.
     pub fn take(&self) -> Vec<u8> {
@@ -49,23 +39,14 @@ impl Client {
     /// Takes the first `count` bytes once they have arrived.
     pub fn take_exact(&self, count: usize) -> Option<Vec<u8>> {
         let mut world = self.world.borrow_mut();
-        let e = world
-            .net
-            .ends
-            .get_mut(&self.end)
-            .filter(|e| e.arrived.len() >= count)?;
+        let e = world.net.ends.get_mut(&self.end).filter(|e| e.arrived.len() >= count)?;
         let rest = e.arrived.split_off(count);
         Some(std::mem::replace(&mut e.arrived, rest))
     }
     /// How it ended, if it did: `Some(None)` = closed in order, `Some(Some(errno))` = refused, reset or timed out. Bytes that
     /// arrived before can still be taken.
     pub fn ended(&self) -> Option<Option<i32>> {
-        self.world
-            .borrow()
-            .net
-            .ends
-            .get(&self.end)
-            .map_or(Some(None), |e| e.ended())
+        self.world.borrow().net.ends.get(&self.end).map_or(Some(None), |e| e.ended())
     }
     /// Closes for writing, behind what was sent (shutdown(2) with SHUT_WR); what arrives is still taken.
     pub fn finish(&self) {

@@ -106,22 +106,14 @@ fn path_of<'a>(op: &'a Op, file: Option<&'a OpenFile>) -> &'a str {
         Op::Rename { to, .. } => Some(to),
         _ => None,
     };
-    path.and_then(Path::to_str)
-        .or_else(|| file.map(|f| f.path.as_str()))
-        .unwrap_or("")
+    path.and_then(Path::to_str).or_else(|| file.map(|f| f.path.as_str())).unwrap_or("")
 }
 
 /// The outcome of an operation that did not happen, with its buffers.
 fn failed(op: Op, error: Error) -> Outcome {
     match op {
-        Op::Read { buf, .. } => Outcome::Read {
-            buf,
-            result: Err(error),
-        },
-        Op::ReadVec { buf, .. } => Outcome::ReadVec {
-            buf,
-            result: Err(error),
-        },
+        Op::Read { buf, .. } => Outcome::Read { buf, result: Err(error) },
+        Op::ReadVec { buf, .. } => Outcome::ReadVec { buf, result: Err(error) },
         Op::OpenFile { .. } => Outcome::Opened(Err(error)),
         Op::Length { .. } => Outcome::Length(Err(error)),
         Op::ReadDir { .. } => Outcome::Dir(Err(error)),
@@ -182,16 +174,7 @@ impl World {
         if self.rng.chance(slow) {
             at += slow_ns;
         }
-        let key = self.at(
-            at,
-            Event::Disk(DiskEvent {
-                core,
-                slot,
-                op,
-                file,
-                mark,
-            }),
-        );
+        let key = self.at(at, Event::Disk(DiskEvent { core, slot, op, file, mark }));
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
@@ -210,23 +193,13 @@ impl World {
                 let node = self.cores[core].node;
                 self.host(node).disk.close(f.inode);
             }
-            let error = Error::new(
-                kind(&e.op).0,
-                path_of(&e.op, e.file.as_ref()),
-                libc::ECANCELED,
-            );
+            let error = Error::new(kind(&e.op).0, path_of(&e.op, e.file.as_ref()), libc::ECANCELED);
             self.complete_in((100, 5_000), core, slot, failed(e.op, error));
         }
     }
 
     pub(super) fn on_disk(&mut self, e: DiskEvent) {
-        let DiskEvent {
-            core,
-            slot,
-            op,
-            file,
-            mark,
-        } = e;
+        let DiskEvent { core, slot, op, file, mark } = e;
         let node = self.cores[core].node;
         let held = file.as_ref().map(|f| f.inode);
         let outcome = match self.injected(node, &op, file.as_ref(), mark) {
@@ -236,14 +209,7 @@ impl World {
         if let Some(inode) = held {
             self.host(node).disk.close(inode);
         }
-        self.complete(
-            core,
-            Completion {
-                slot,
-                outcome,
-                more: false,
-            },
-        );
+        self.complete(core, Completion { slot, outcome, more: false });
     }
 
     /// Whether this operation fails by order or by chance, with what a failure leaves behind.
@@ -264,10 +230,8 @@ impl World {
             FileOp::Sync | FileOp::SyncDir => host.disk_options.sync_error,
             _ => 0.0,
         };
-        let ordered = host
-            .faults
-            .iter_mut()
-            .find(|f| f.op == kind && f.times > 0 && path.contains(&f.path));
+        let ordered =
+            host.faults.iter_mut().find(|f| f.op == kind && f.times > 0 && path.contains(&f.path));
         let errno = match ordered {
             Some(f) if f.skip > 0 => {
                 f.skip -= 1;
@@ -308,9 +272,7 @@ impl World {
         let inode = file.as_ref().map_or(0, |f| f.inode);
         let done = |r: std::result::Result<(), i32>| Outcome::Done(r.map_err(fail));
         match op {
-            Op::Read {
-                mut buf, offset, ..
-            } => {
+            Op::Read { mut buf, offset, .. } => {
                 let result = if direct && !aligned(buf.as_ptr(), buf.len(), offset) {
                     Err(fail(libc::EINVAL))
                 } else {
@@ -320,9 +282,7 @@ impl World {
                 };
                 Outcome::Read { buf, result }
             }
-            Op::ReadVec {
-                mut buf, offset, ..
-            } => {
+            Op::ReadVec { mut buf, offset, .. } => {
                 let result = if direct && !aligned(buf.as_ptr(), buf.len(), offset) {
                     Err(fail(libc::EINVAL))
                 } else {
@@ -332,12 +292,7 @@ impl World {
                 };
                 Outcome::ReadVec { buf, result }
             }
-            Op::Write {
-                slices,
-                offset,
-                dsync,
-                ..
-            } => {
+            Op::Write { slices, offset, dsync, .. } => {
                 if !writable {
                     return done(Err(libc::EBADF));
                 }
@@ -404,12 +359,8 @@ impl World {
     pub(super) fn abandon_disk(&mut self, node: NodeId) {
         let mine =
             |w: &World, e: &Event| matches!(e, Event::Disk(d) if w.cores[d.core].node == node);
-        let keys: Vec<EventKey> = self
-            .events
-            .iter()
-            .filter(|(_, e)| mine(self, e))
-            .map(|(k, _)| *k)
-            .collect();
+        let keys: Vec<EventKey> =
+            self.events.iter().filter(|(_, e)| mine(self, e)).map(|(k, _)| *k).collect();
         for key in keys {
             let Some(Event::Disk(e)) = self.events.remove(&key) else {
                 unreachable!("filtered above")
@@ -433,17 +384,11 @@ impl World {
                 (op, _) => {
                     let op = match op {
                         // The power may go between the write and its flush.
-                        Op::Write {
-                            file,
-                            slices,
-                            offset,
-                            ..
-                        } if self.host(node).power == Power::Off => Op::Write {
-                            file,
-                            slices,
-                            offset,
-                            dsync: false,
-                        },
+                        Op::Write { file, slices, offset, .. }
+                            if self.host(node).power == Power::Off =>
+                        {
+                            Op::Write { file, slices, offset, dsync: false }
+                        }
                         op => op,
                     };
                     self.perform(e.core, op, e.file, e.mark);

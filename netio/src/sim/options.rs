@@ -35,10 +35,7 @@ impl Default for SimOptions {
 impl SimOptions {
     /// The defaults under `seed`.
     pub fn seeded(seed: u64) -> Self {
-        Self {
-            seed,
-            ..Self::default()
-        }
+        Self { seed, ..Self::default() }
     }
 }
 

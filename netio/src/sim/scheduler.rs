@@ -77,10 +77,7 @@ impl Sim {
     /// A host as above, with no process yet: for [`Self::restart`], [`Self::run_on`], or files put there first.
     pub fn add_host(&mut self, options: NodeOptions) -> NodeId {
         let mut w = self.world.borrow_mut();
-        let disk = options
-            .disk
-            .clone()
-            .unwrap_or_else(|| w.options.disk.clone());
+        let disk = options.disk.clone().unwrap_or_else(|| w.options.disk.clone());
         let node = w.add_host(disk, options.wall_skew_ms);
         let disk = &mut w.host(node).disk;
         let mut at = std::path::PathBuf::new();
@@ -146,28 +143,19 @@ impl Sim {
             .map(|&k| Arc::new(Waker(w.cores[k].woken.clone())) as Arc<dyn Wake>)
             .collect();
         let (now, words) = (w.now, [w.now, u64::from(node.0), boots.len() as u64]);
-        w.trace.note(&words, || {
-            format!("{now:>12} {node:?} starts with {} cores", keys.len())
-        });
+        w.trace.note(&words, || format!("{now:>12} {node:?} starts with {} cores", keys.len()));
         drop(w);
         let mut options = self.nodes[index(node)].process.clone();
         options.cpus = vec![None; keys.len()];
         let (meshes, sender) = mesh::create::<M>(wakes, options.lane_slots);
-        let cores = keys
-            .into_iter()
-            .zip(meshes)
-            .zip(boots)
-            .map(|((key, mesh), boot)| {
-                let driver = Driver::Sim(SimDriver::new(self.world.clone(), key));
-                (key, Some(Core::new(driver, &options, mesh, boot)))
-            });
+        let cores = keys.into_iter().zip(meshes).zip(boots).map(|((key, mesh), boot)| {
+            let driver = Driver::Sim(SimDriver::new(self.world.clone(), key));
+            (key, Some(Core::new(driver, &options, mesh, boot)))
+        });
         let cores = cores.collect();
         let stop = sender.clone();
-        let process = Process {
-            cores,
-            sender: Box::new(sender),
-            stop: Box::new(move || stop.stop()),
-        };
+        let process =
+            Process { cores, sender: Box::new(sender), stop: Box::new(move || stop.stop()) };
         self.processes[index(node)] = Some(process);
     }
     /// SIGKILL: what was in flight to the disk lands whole, in part, or not; the rest is as the page cache has it. Peers see a
@@ -194,9 +182,7 @@ impl Sim {
     }
     /// No core of the node's process is left.
     pub fn has_ended(&self, node: NodeId) -> bool {
-        self.processes[index(node)]
-            .as_ref()
-            .is_none_or(|p| p.cores.iter().all(|c| c.1.is_none()))
+        self.processes[index(node)].as_ref().is_none_or(|p| p.cores.iter().all(|c| c.1.is_none()))
     }
     /// Clears away a process that ended by itself.
     fn bury(&mut self, node: NodeId) {
@@ -210,19 +196,14 @@ impl Sim {
         let sender = process.and_then(|p| p.sender.downcast_ref::<Sender<M>>());
         sender
             .unwrap_or_else(|| {
-                panic!(
-                    "{node:?} has no process with messages of {}",
-                    std::any::type_name::<M>()
-                )
+                panic!("{node:?} has no process with messages of {}", std::any::type_name::<M>())
             })
             .clone()
     }
     /// Counters of each core that has not ended.
     pub fn stats(&self, node: NodeId) -> Vec<Stats> {
         let cores = self.processes[index(node)].iter().flat_map(|p| &p.cores);
-        cores
-            .filter_map(|c| c.1.as_ref().map(Core::stats))
-            .collect()
+        cores.filter_map(|c| c.1.as_ref().map(Core::stats)).collect()
     }
 
     // ---- time ------------------------------------------------------------------------------------------------------------
@@ -264,11 +245,7 @@ impl Sim {
             for (c, (key, core)) in process.iter().flat_map(|p| p.cores.iter()).enumerate() {
                 let Some(core) = core else { continue };
                 let state = &w.cores[*key];
-                let wants = if core.has_work() {
-                    Some(state.busy_until)
-                } else {
-                    state.wants()
-                };
+                let wants = if core.has_work() { Some(state.busy_until) } else { state.wants() };
                 match wants {
                     Some(at) if at <= w.now => ready.push((p, c)),
                     Some(at) => next = Some(next.map_or(at, |n| n.min(at))),
@@ -321,10 +298,7 @@ impl Sim {
     // ---- disk and network --------------------------------------------------------------------------------------------------
     /// The node's disk, past all programs.
     pub fn disk(&self, node: NodeId) -> DiskImage {
-        DiskImage {
-            world: self.world.clone(),
-            node,
-        }
+        DiskImage { world: self.world.clone(), node }
     }
     /// The next `op` on a path that contains `path` fails with `errno`.
     pub fn fail_next(&self, node: NodeId, op: FileOp, path: &str, errno: i32) {
@@ -343,13 +317,7 @@ impl Sim {
         self.fault(node, op, path, errno, 0, u64::MAX);
     }
     fn fault(&self, node: NodeId, op: FileOp, path: &str, errno: i32, skip: u64, times: u64) {
-        let fault = Fault {
-            op,
-            path: path.to_owned(),
-            errno,
-            skip,
-            times,
-        };
+        let fault = Fault { op, path: path.to_owned(), errno, skip, times };
         self.world.borrow_mut().host(node).faults.push(fault);
     }
     /// Whether something ordered has not happened (often enough) yet.
@@ -393,12 +361,7 @@ impl Sim {
     }
     /// The last lines of the trace, if [`SimOptions::trace_lines`] asked for them.
     pub fn trace_lines(&self) -> Vec<String> {
-        self.world
-            .borrow()
-            .trace
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        self.world.borrow().trace.lines().map(str::to_owned).collect()
     }
     /// A number from the world's seed, for choices of the test itself (they become part of the run).
     pub fn random(&self) -> u64 {
@@ -411,10 +374,7 @@ impl Drop for Sim {
         if std::thread::panicking()
             && let Ok(w) = self.world.try_borrow()
         {
-            eprintln!(
-                "simulation of seed {} at {} ns\n{}",
-                w.options.seed, w.now, w.trace
-            );
+            eprintln!("simulation of seed {} at {} ns\n{}", w.options.seed, w.now, w.trace);
         }
         // The programs of all nodes go silently.
         if let Ok(mut w) = self.world.try_borrow_mut() {
@@ -451,7 +411,5 @@ pub(super) fn end_life(world: &mut World, node: NodeId, power: Power) {
     let now = world.now;
     world
         .trace
-        .note(&[now, u64::from(node.0), power as u64], || {
-            format!("{now:>12} {node:?} {power:?}")
-        });
+        .note(&[now, u64::from(node.0), power as u64], || format!("{now:>12} {node:?} {power:?}"));
 }

@@ -16,11 +16,7 @@ fn mix(hash: u64, word: u64) -> u64 {
 
 impl Trace {
     pub(super) fn new(keep: usize) -> Self {
-        Self {
-            hash: 0x6d69_6c6c_7261_6365,
-            keep,
-            lines: VecDeque::new(),
-        }
+        Self { hash: 0x6d69_6c6c_7261_6365, keep, lines: VecDeque::new() }
     }
     pub(super) fn hash(&self) -> u64 {
         self.hash

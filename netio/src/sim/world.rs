@@ -142,10 +142,7 @@ impl CoreState {
 pub(super) enum Event {
     Disk(DiskEvent),
     Net(NetEvent),
-    Complete {
-        core: CoreKey,
-        completion: Completion,
-    },
+    Complete { core: CoreKey, completion: Completion },
 }
 
 #[derive(Debug)]
@@ -195,10 +192,7 @@ impl World {
     /// Whether a host is there to answer.
     pub(super) fn has_power(&self, node: NodeId) -> bool {
         node == NodeId::OUTSIDE
-            || self
-                .hosts
-                .get(usize::from(node.0))
-                .is_some_and(|h| h.power != Power::Off)
+            || self.hosts.get(usize::from(node.0)).is_some_and(|h| h.power != Power::Off)
     }
     pub(super) fn add_core(&mut self, node: NodeId) -> CoreKey {
         let key = self.cores.len();
@@ -288,14 +282,7 @@ impl World {
         let at = self.now + self.rng.between(ns.0, ns.1);
         let key = self.at(
             at,
-            Event::Complete {
-                core,
-                completion: Completion {
-                    slot,
-                    outcome,
-                    more: false,
-                },
-            },
+            Event::Complete { core, completion: Completion { slot, outcome, more: false } },
         );
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
@@ -363,10 +350,7 @@ fn describe(outcome: &Outcome) -> (u64, i64) {
         r.as_ref().map_or_else(|e| -i64::from(e.errno), ok)
     }
     match outcome {
-        Outcome::Accepted(r) => (
-            1,
-            of(r, |(h, a)| i64::from(h.0) << 16 | i64::from(a.port())),
-        ),
+        Outcome::Accepted(r) => (1, of(r, |(h, a)| i64::from(h.0) << 16 | i64::from(a.port()))),
         Outcome::Connected(r) => (2, of(r, |h| i64::from(h.0))),
         Outcome::Received(r) => (3, of(r, |p| p.len() as i64)),
         Outcome::ReceivedInto { result, .. } => (4, of(result, |&n| n as i64)),
@@ -435,18 +419,12 @@ fn op_number(op: &Op) -> u64 {
 fn op_name(op: &Op) -> String {
     match op {
         Op::ReceiveInto { socket, buf, at } => format!("ReceiveInto {socket:?} {}", buf.len() - at),
-        Op::Send { socket, slices } => format!(
-            "Send {socket:?} {}",
-            slices.iter().map(|s| s.len()).sum::<usize>()
-        ),
+        Op::Send { socket, slices } => {
+            format!("Send {socket:?} {}", slices.iter().map(|s| s.len()).sum::<usize>())
+        }
         Op::Read { file, buf, offset } => format!("Read {file:?} {}@{offset}", buf.len()),
         Op::ReadVec { file, buf, offset } => format!("ReadVec {file:?} {}@{offset}", buf.len()),
-        Op::Write {
-            file,
-            slices,
-            offset,
-            dsync,
-        } => {
+        Op::Write { file, slices, offset, dsync } => {
             format!(
                 "Write {file:?} {}@{offset} dsync={dsync}",
                 slices.iter().map(|s| s.len()).sum::<usize>()

@@ -28,11 +28,7 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// Settings small enough for scenarios to reach the limits.
 fn options(cores: usize) -> netio::Options {
-    netio::Options {
-        cpus: vec![None; cores],
-        lane_slots: 64,
-        ..netio::Options::default()
-    }
+    netio::Options { cpus: vec![None; cores], lane_slots: 64, ..netio::Options::default() }
 }
 
 /// How many seeds a test runs under: `SIM_SEEDS`, or these few.
@@ -43,14 +39,8 @@ pub(crate) fn seeds(few: u64) -> u64 {
 
 pub(crate) fn on_sim(scenario: Scenario) {
     for seed in 0..seeds(6) {
-        let mut sim = Sim::new(SimOptions {
-            trace_lines: 40,
-            ..SimOptions::seeded(seed)
-        });
-        let node_options = NodeOptions {
-            process: options(1),
-            ..NodeOptions::default()
-        };
+        let mut sim = Sim::new(SimOptions { trace_lines: 40, ..SimOptions::seeded(seed) });
+        let node_options = NodeOptions { process: options(1), ..NodeOptions::default() };
         let node = sim.add_node(node_options, scenario(&Place { dir: "data".into() }));
         assert!(
             sim.run_until(300 * SECOND, |sim| sim.has_ended(node)),
@@ -70,9 +60,7 @@ pub(crate) fn on_ring(name: &str, scenario: Scenario) {
     let (over, wait) = mpsc::channel();
     std::thread::spawn(move || over.send(running.join()));
     let joined = wait.recv_timeout(Duration::from_secs(60));
-    joined
-        .expect("the scenario hangs, or a core failed")
-        .expect("no core fails");
+    joined.expect("the scenario hangs, or a core failed").expect("no core fails");
     std::fs::remove_dir_all(root).unwrap();
 }
 
@@ -128,9 +116,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Bytes {
 
 /// On `Readable`: takes all whole frames of a connection and says what the next one needs.
 pub(crate) fn frames(io: &Io, conn: ConnId, mut each: impl FnMut(&[u8])) {
-    let input = io
-        .take(conn)
-        .expect("readable means that bytes can be taken");
+    let input = io.take(conn).expect("readable means that bytes can be taken");
     let bytes = input.bytes();
     let mut at = 0;
     let mut want = 0;
@@ -152,11 +138,7 @@ pub(crate) fn frames(io: &Io, conn: ConnId, mut each: impl FnMut(&[u8])) {
 pub(crate) fn echo_server() -> Boot<Message> {
     core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(
-            netio::CoreId(0),
-            Message::Listening(io.local_addr(listener)),
-        )
-        .unwrap();
+        mesh.send(netio::CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         act(move |events| {
             for event in events.drain(..) {
                 match event {

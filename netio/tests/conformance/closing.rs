@@ -8,8 +8,7 @@ pub(crate) fn flushing_close_delivers_all(_: &Place) -> Vec<Boot<Message>> {
     const BYTES: usize = 3 << 20;
     let server = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         act(move |events| {
             for event in events.drain(..) {
                 match event {
@@ -67,8 +66,7 @@ pub(crate) fn flushing_close_delivers_all(_: &Place) -> Vec<Boot<Message>> {
 pub(crate) fn a_hard_close_ends_both_sides(_: &Place) -> Vec<Boot<Message>> {
     let server = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         act(move |events| {
             for event in events.drain(..) {
                 match event {
@@ -156,8 +154,7 @@ pub(crate) fn late_events_never_reach_the_next_connection(_: &Place) -> Vec<Boot
     const ROUNDS: u64 = 150;
     let server = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         let (mut live, mut ever) = (BTreeSet::new(), BTreeSet::new());
         act(move |events| {
             for event in events.drain(..) {
@@ -247,8 +244,7 @@ pub(crate) fn late_events_never_reach_the_next_connection(_: &Place) -> Vec<Boot
 pub(crate) fn a_closed_listener_refuses_and_connections_stay(_: &Place) -> Vec<Boot<Message>> {
     let server = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         act(move |events| {
             for event in events.drain(..) {
                 match event {
@@ -387,8 +383,7 @@ const ANSWER_BYTES: usize = 200_000;
 fn closing_server(check: fn(netio::stats::Stats)) -> Boot<Message> {
     core(move |io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         let mut ends = 0;
         act(move |events| {
             for event in events.drain(..) {

@@ -8,13 +8,8 @@ use std::{
     task::Poll,
 };
 
-const CREATE: Open = Open {
-    write: true,
-    create: true,
-    exclusive: false,
-    truncate: false,
-    direct: false,
-};
+const CREATE: Open =
+    Open { write: true, create: true, exclusive: false, truncate: false, direct: false };
 
 fn one<F: Future<Output = ()> + 'static>(
     place: &Place,
@@ -31,12 +26,7 @@ fn aligned(bytes: &[u8]) -> Bytes {
 }
 
 async fn names(io: &Io, dir: &Path) -> Vec<String> {
-    io.read_dir(dir)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|e| e.name)
-        .collect()
+    io.read_dir(dir).await.unwrap().into_iter().map(|e| e.name).collect()
 }
 
 pub(crate) fn written_bytes_are_read_back(place: &Place) -> Vec<Boot<Message>> {
@@ -44,12 +34,8 @@ pub(crate) fn written_bytes_are_read_back(place: &Place) -> Vec<Boot<Message>> {
         let path = dir.join("f");
         let file = io.open(&path, CREATE).await.unwrap();
         let bytes = pattern(1, 100_000);
-        file.write_at(Bytes::from(bytes.clone()), 0, false)
-            .await
-            .unwrap();
-        file.write_at(Bytes::from_static(b"far"), 200_000, false)
-            .await
-            .unwrap();
+        file.write_at(Bytes::from(bytes.clone()), 0, false).await.unwrap();
+        file.write_at(Bytes::from_static(b"far"), 200_000, false).await.unwrap();
         assert_eq!(file.len().await, Ok(200_003));
         file.sync(false).await.unwrap();
         file.sync(true).await.unwrap();
@@ -61,34 +47,14 @@ pub(crate) fn written_bytes_are_read_back(place: &Place) -> Vec<Boot<Message>> {
             [bytes[99_999], 0, 0],
             "a hole reads as zeros"
         );
-        assert_eq!(
-            file.read_vec(200_000, 50).await.unwrap(),
-            b"far",
-            "short at the end"
-        );
-        assert_eq!(
-            file.read_vec(300_000, 50).await.unwrap(),
-            b"",
-            "nothing beyond it"
-        );
+        assert_eq!(file.read_vec(200_000, 50).await.unwrap(), b"far", "short at the end");
+        assert_eq!(file.read_vec(300_000, 50).await.unwrap(), b"", "nothing beyond it");
         let (buf, n) = file.read_at(AlignedBuf::zeroed(2 * BLOCK), 4_096).await;
-        assert_eq!(
-            (n, &buf[..]),
-            (Ok(2 * BLOCK), &bytes[4_096..4_096 + 2 * BLOCK])
-        );
+        assert_eq!((n, &buf[..]), (Ok(2 * BLOCK), &bytes[4_096..4_096 + 2 * BLOCK]));
         drop(file);
         let again = io.open(&path, Open::default()).await.unwrap();
         assert_eq!(again.read_vec(0, 100_000).await.unwrap(), bytes);
-        let cut = io
-            .open(
-                &path,
-                Open {
-                    truncate: true,
-                    ..CREATE
-                },
-            )
-            .await
-            .unwrap();
+        let cut = io.open(&path, Open { truncate: true, ..CREATE }).await.unwrap();
         assert_eq!(cut.len().await, Ok(0));
         assert_eq!(again.len().await, Ok(0));
     })
@@ -99,26 +65,15 @@ pub(crate) fn a_file_grows_by_allocation_and_is_cut(place: &Place) -> Vec<Boot<M
         let file = io.open(&dir.join("f"), CREATE).await.unwrap();
         file.allocate(0, 1 << 20).await.unwrap();
         assert_eq!(file.len().await, Ok(1 << 20));
-        assert!(
-            file.read_vec(0, 1 << 20)
-                .await
-                .unwrap()
-                .iter()
-                .all(|&b| b == 0)
-        );
-        file.write_at(Bytes::from(pattern(2, 5_000)), 1_000, false)
-            .await
-            .unwrap();
+        assert!(file.read_vec(0, 1 << 20).await.unwrap().iter().all(|&b| b == 0));
+        file.write_at(Bytes::from(pattern(2, 5_000)), 1_000, false).await.unwrap();
         file.truncate(3_000).await.unwrap();
         assert_eq!(file.len().await, Ok(3_000));
         file.truncate(6_000).await.unwrap();
         let bytes = file.read_vec(0, 10_000).await.unwrap();
         assert_eq!(bytes.len(), 6_000);
         assert_eq!(bytes[1_000..3_000], pattern(2, 5_000)[..2_000]);
-        assert!(
-            bytes[3_000..].iter().all(|&b| b == 0),
-            "what was cut off does not come back"
-        );
+        assert!(bytes[3_000..].iter().all(|&b| b == 0), "what was cut off does not come back");
         // Allocating what is there changes nothing.
         file.allocate(0, 4_096).await.unwrap();
         assert_eq!(file.len().await, Ok(6_000));
@@ -129,9 +84,7 @@ pub(crate) fn names_move_and_listings_are_sorted(place: &Place) -> Vec<Boot<Mess
     one(place, |io, dir| async move {
         for name in ["c", "a", "e", "b", "d"] {
             let file = io.open(&dir.join(name), CREATE).await.unwrap();
-            file.write_at(Bytes::copy_from_slice(name.as_bytes()), 0, true)
-                .await
-                .unwrap();
+            file.write_at(Bytes::copy_from_slice(name.as_bytes()), 0, true).await.unwrap();
         }
         let sub = dir.join("topic-0");
         io.create_dir(&sub).await.unwrap();
@@ -161,10 +114,7 @@ pub(crate) fn errors_are_those_of_the_system(place: &Place) -> Vec<Boot<Message>
         let none = dir.join("none");
         let e = io.open(&none, Open::default()).await.unwrap_err();
         assert!(e.is_not_found() && !e.is_full(), "{e}");
-        assert!(
-            e.to_string().contains("none"),
-            "an error names the path: {e}"
-        );
+        assert!(e.to_string().contains("none"), "an error names the path: {e}");
         let errno = |r: netio::Result<()>| r.unwrap_err().errno;
         const ENOENT: i32 = 2;
         assert_eq!(errno(io.remove_file(&none).await), ENOENT);
@@ -174,26 +124,12 @@ pub(crate) fn errors_are_those_of_the_system(place: &Place) -> Vec<Boot<Message>
         assert_eq!(errno(io.create_dir(&none.join("x")).await), ENOENT);
         assert_eq!(io.read_dir(&none).await.unwrap_err().errno, ENOENT);
         assert_eq!(io.space(&none).await.unwrap_err().errno, ENOENT);
-        assert_eq!(
-            io.open(&none.join("x"), CREATE).await.unwrap_err().errno,
-            ENOENT
-        );
+        assert_eq!(io.open(&none.join("x"), CREATE).await.unwrap_err().errno, ENOENT);
         let file = io.open(&dir.join("f"), CREATE).await.unwrap();
-        let exclusive = Open {
-            exclusive: true,
-            ..CREATE
-        };
-        assert_eq!(
-            io.open(&dir.join("f"), exclusive).await.unwrap_err().errno,
-            17,
-            "EEXIST"
-        );
+        let exclusive = Open { exclusive: true, ..CREATE };
+        assert_eq!(io.open(&dir.join("f"), exclusive).await.unwrap_err().errno, 17, "EEXIST");
         assert_eq!(errno(io.remove_dir(&dir.join("f")).await), 20, "ENOTDIR");
-        assert_eq!(
-            io.open(&dir.join("f/x"), CREATE).await.unwrap_err().errno,
-            20,
-            "ENOTDIR"
-        );
+        assert_eq!(io.open(&dir.join("f/x"), CREATE).await.unwrap_err().errno, 20, "ENOTDIR");
         let sub = dir.join("sub");
         io.create_dir(&sub).await.unwrap();
         io.open(&sub.join("g"), CREATE).await.unwrap();
@@ -201,52 +137,30 @@ pub(crate) fn errors_are_those_of_the_system(place: &Place) -> Vec<Boot<Message>
         assert_eq!(errno(io.remove_file(&sub).await), 21, "EISDIR");
         assert_eq!(io.open(&sub, CREATE).await.unwrap_err().errno, 21, "EISDIR");
         let read_only = io.open(&dir.join("f"), Open::default()).await.unwrap();
-        assert_eq!(
-            errno(read_only.write_at(Bytes::from_static(b"x"), 0, false).await),
-            9,
-            "EBADF"
-        );
+        assert_eq!(errno(read_only.write_at(Bytes::from_static(b"x"), 0, false).await), 9, "EBADF");
         assert_eq!(file.len().await, Ok(0));
     })
 }
 
 pub(crate) fn direct_files_want_aligned_memory(place: &Place) -> Vec<Boot<Message>> {
     one(place, |io, dir| async move {
-        let file = io
-            .open(
-                &dir.join("f"),
-                Open {
-                    direct: true,
-                    ..CREATE
-                },
-            )
-            .await
-            .unwrap();
+        let file = io.open(&dir.join("f"), Open { direct: true, ..CREATE }).await.unwrap();
         let bytes = pattern(3, 8 * BLOCK);
         file.allocate(0, 8 * BLOCK as u64).await.unwrap();
         file.write_at(aligned(&bytes), 0, true).await.unwrap();
-        file.write_at(aligned(&bytes[..BLOCK]), 3 * BLOCK as u64, true)
-            .await
-            .unwrap();
+        file.write_at(aligned(&bytes[..BLOCK]), 3 * BLOCK as u64, true).await.unwrap();
         let (buf, n) = file.read_at(AlignedBuf::zeroed(8 * BLOCK), 0).await;
         assert_eq!(n, Ok(8 * BLOCK));
         assert_eq!(buf[..3 * BLOCK], bytes[..3 * BLOCK]);
         assert_eq!(buf[3 * BLOCK..4 * BLOCK], bytes[..BLOCK]);
         assert_eq!(buf[4 * BLOCK..], bytes[4 * BLOCK..]);
-        let (_, n) = file
-            .read_at(AlignedBuf::zeroed(4 * BLOCK), 6 * BLOCK as u64)
-            .await;
+        let (_, n) = file.read_at(AlignedBuf::zeroed(4 * BLOCK), 6 * BLOCK as u64).await;
         assert_eq!(n, Ok(2 * BLOCK), "short at the end");
         const EINVAL: i32 = 22;
-        let misplaced = file
-            .write_at(aligned(&bytes[..BLOCK]), 100, false)
-            .await
-            .unwrap_err();
+        let misplaced = file.write_at(aligned(&bytes[..BLOCK]), 100, false).await.unwrap_err();
         assert_eq!(misplaced.errno, EINVAL);
-        let short = file
-            .write_at(aligned(&bytes[..BLOCK]).slice(..100), 0, false)
-            .await
-            .unwrap_err();
+        let short =
+            file.write_at(aligned(&bytes[..BLOCK]).slice(..100), 0, false).await.unwrap_err();
         assert_eq!(short.errno, EINVAL);
         let (_, n) = file.read_at(AlignedBuf::zeroed(BLOCK), 1).await;
         assert_eq!(n.unwrap_err().errno, EINVAL);
@@ -270,16 +184,7 @@ pub(crate) fn slices_are_written_in_order(place: &Place) -> Vec<Boot<Message>> {
         file.write_all_at(slices, 123, true).await.unwrap();
         assert_eq!(file.len().await, Ok(123 + at as u64));
         assert_eq!(file.read_vec(123, at).await.unwrap(), bytes[..at]);
-        let direct = io
-            .open(
-                &dir.join("d"),
-                Open {
-                    direct: true,
-                    ..CREATE
-                },
-            )
-            .await
-            .unwrap();
+        let direct = io.open(&dir.join("d"), Open { direct: true, ..CREATE }).await.unwrap();
         let blocks: Vec<Bytes> = bytes.chunks_exact(BLOCK).take(40).map(aligned).collect();
         direct.write_all_at(blocks, 0, true).await.unwrap();
         let (buf, n) = direct.read_at(AlignedBuf::zeroed(40 * BLOCK), 0).await;
@@ -291,39 +196,16 @@ pub(crate) fn dsync_is_readable_after_reopening(place: &Place) -> Vec<Boot<Messa
     one(place, |io, dir| async move {
         for round in 0..5u64 {
             let path = dir.join("wal");
-            let file = io
-                .open(
-                    &path,
-                    Open {
-                        direct: true,
-                        ..CREATE
-                    },
-                )
+            let file = io.open(&path, Open { direct: true, ..CREATE }).await.unwrap();
+            file.write_at(aligned(&pattern(round, 2 * BLOCK)), round * 2 * BLOCK as u64, true)
                 .await
                 .unwrap();
-            file.write_at(
-                aligned(&pattern(round, 2 * BLOCK)),
-                round * 2 * BLOCK as u64,
-                true,
-            )
-            .await
-            .unwrap();
             drop(file);
-            let file = io
-                .open(
-                    &path,
-                    Open {
-                        direct: true,
-                        ..Open::default()
-                    },
-                )
-                .await
-                .unwrap();
+            let file = io.open(&path, Open { direct: true, ..Open::default() }).await.unwrap();
             assert_eq!(file.len().await, Ok((round + 1) * 2 * BLOCK as u64));
             for r in 0..=round {
-                let (buf, n) = file
-                    .read_at(AlignedBuf::zeroed(2 * BLOCK), r * 2 * BLOCK as u64)
-                    .await;
+                let (buf, n) =
+                    file.read_at(AlignedBuf::zeroed(2 * BLOCK), r * 2 * BLOCK as u64).await;
                 assert_eq!((n, &buf[..]), (Ok(2 * BLOCK), &pattern(r, 2 * BLOCK)[..]));
             }
         }
@@ -336,29 +218,19 @@ pub(crate) fn disjoint_writes_at_once(place: &Place) -> Vec<Boot<Message>> {
         let tasks = TaskSet::new(&io);
         for i in 0..40u64 {
             let file = file.clone();
-            tasks.spawn(
-                if i % 2 == 0 {
-                    Class::Flush
-                } else {
-                    Class::Maintenance
-                },
-                async move {
-                    file.write_at(Bytes::from(pattern(i, 10_000)), i * 10_000, i % 3 == 0)
-                        .await
-                        .unwrap();
-                    let back = file.read_vec(i * 10_000, 10_000).await.unwrap();
-                    assert_eq!(back, pattern(i, 10_000), "a write that has ended is seen");
-                },
-            );
+            tasks.spawn(if i % 2 == 0 { Class::Flush } else { Class::Maintenance }, async move {
+                file.write_at(Bytes::from(pattern(i, 10_000)), i * 10_000, i % 3 == 0)
+                    .await
+                    .unwrap();
+                let back = file.read_vec(i * 10_000, 10_000).await.unwrap();
+                assert_eq!(back, pattern(i, 10_000), "a write that has ended is seen");
+            });
         }
         while tasks.running() > 0 {
             io.yield_now().await;
         }
         for i in 0..40u64 {
-            assert_eq!(
-                file.read_vec(i * 10_000, 10_000).await.unwrap(),
-                pattern(i, 10_000)
-            );
+            assert_eq!(file.read_vec(i * 10_000, 10_000).await.unwrap(), pattern(i, 10_000));
         }
     })
 }
@@ -376,16 +248,7 @@ async fn begin_and_drop(future: impl Future) {
 pub(crate) fn dropped_reads_harm_nobody(place: &Place) -> Vec<Boot<Message>> {
     one(place, |io, dir| async move {
         let path = dir.join("f");
-        let file = io
-            .open(
-                &path,
-                Open {
-                    direct: true,
-                    ..CREATE
-                },
-            )
-            .await
-            .unwrap();
+        let file = io.open(&path, Open { direct: true, ..CREATE }).await.unwrap();
         let bytes = pattern(5, 64 * BLOCK);
         file.write_at(aligned(&bytes), 0, true).await.unwrap();
         for round in 0..60u64 {
@@ -394,9 +257,8 @@ pub(crate) fn dropped_reads_harm_nobody(place: &Place) -> Vec<Boot<Message>> {
             // Memory that the dropped read may have owned: were it given back too early, the kernel would write here.
             let fresh: Vec<AlignedBuf> = (0..4).map(|_| AlignedBuf::zeroed(64 * BLOCK)).collect();
             if round % 10 == 0 {
-                let (buf, n) = file
-                    .read_at(AlignedBuf::zeroed(BLOCK), round % 64 * BLOCK as u64)
-                    .await;
+                let (buf, n) =
+                    file.read_at(AlignedBuf::zeroed(BLOCK), round % 64 * BLOCK as u64).await;
                 assert_eq!(n, Ok(BLOCK));
                 assert_eq!(buf[..], bytes[(round % 64) as usize * BLOCK..][..BLOCK]);
             } else {
@@ -406,16 +268,7 @@ pub(crate) fn dropped_reads_harm_nobody(place: &Place) -> Vec<Boot<Message>> {
         }
         // A file that is dropped with reads in flight.
         for _ in 0..20 {
-            let file = io
-                .open(
-                    &path,
-                    Open {
-                        direct: true,
-                        ..Open::default()
-                    },
-                )
-                .await
-                .unwrap();
+            let file = io.open(&path, Open { direct: true, ..Open::default() }).await.unwrap();
             begin_and_drop(file.read_at(AlignedBuf::zeroed(16 * BLOCK), 0)).await;
         }
         let (buf, n) = file.read_at(AlignedBuf::zeroed(64 * BLOCK), 0).await;
@@ -428,16 +281,7 @@ pub(crate) fn foreground_writes_have_tokens(place: &Place) -> Vec<Boot<Message>>
     vec![Box::new(move |io, _mesh| {
         Box::pin(async move {
             let path = dir.join("wal");
-            let file = io
-                .open(
-                    &path,
-                    Open {
-                        direct: true,
-                        ..CREATE
-                    },
-                )
-                .await
-                .unwrap();
+            let file = io.open(&path, Open { direct: true, ..CREATE }).await.unwrap();
             let read_only = io.open(&path, Open::default()).await.unwrap();
             for token in 0..10u64 {
                 let group = vec![
@@ -452,9 +296,7 @@ pub(crate) fn foreground_writes_have_tokens(place: &Place) -> Vec<Boot<Message>>
             let checked = TaskSet::new(&io);
             act(move |events| {
                 for event in events.drain(..) {
-                    let Event::Written { token, result } = event else {
-                        panic!("{event:?}")
-                    };
+                    let Event::Written { token, result } = event else { panic!("{event:?}") };
                     match token {
                         11 => {
                             let e = result.unwrap_err();
@@ -480,11 +322,7 @@ pub(crate) fn foreground_writes_have_tokens(place: &Place) -> Vec<Boot<Message>>
                     });
                     seen.push(99);
                 }
-                if checked.take().is_some() {
-                    Turn::Done
-                } else {
-                    Turn::Rest
-                }
+                if checked.take().is_some() { Turn::Done } else { Turn::Rest }
             })
         })
     })]
@@ -495,10 +333,7 @@ pub(crate) fn many_files_open_and_close(place: &Place) -> Vec<Boot<Message>> {
         for round in 0..3 {
             let mut open = Vec::new();
             for i in 0..150u64 {
-                let file = io
-                    .open(&dir.join(format!("f{i:03}")), CREATE)
-                    .await
-                    .unwrap();
+                let file = io.open(&dir.join(format!("f{i:03}")), CREATE).await.unwrap();
                 file.write_at(Bytes::from(i.to_be_bytes().to_vec()), round * 8, false)
                     .await
                     .unwrap();
@@ -510,10 +345,7 @@ pub(crate) fn many_files_open_and_close(place: &Place) -> Vec<Boot<Message>> {
         }
         assert_eq!(names(&io, &dir).await.len(), 150);
         for i in 0..150u64 {
-            let file = io
-                .open(&dir.join(format!("f{i:03}")), Open::default())
-                .await
-                .unwrap();
+            let file = io.open(&dir.join(format!("f{i:03}")), Open::default()).await.unwrap();
             let bytes = file.read_vec(0, 100).await.unwrap();
             assert_eq!(bytes, i.to_be_bytes().repeat(3), "file {i}");
         }

@@ -79,16 +79,11 @@ pub(crate) fn a_resting_core_is_woken(_: &Place) -> Vec<Boot<Message>> {
         io.timer(io.now().after_ms(2), 0);
         act(move |events| {
             for event in events.drain(..) {
-                let Event::Timer { .. } = event else {
-                    panic!("{event:?}")
-                };
+                let Event::Timer { .. } = event else { panic!("{event:?}") };
                 mesh.send(CoreId(1), Message::Number(round)).unwrap();
             }
             if let Some((from, message)) = mesh.receive() {
-                assert_eq!(
-                    (from, message),
-                    (Some(CoreId(1)), Message::Number(round + 1_000))
-                );
+                assert_eq!((from, message), (Some(CoreId(1)), Message::Number(round + 1_000)));
                 round += 1;
                 if round == ROUNDS {
                     mesh.send(CoreId(1), Message::Over).unwrap();

@@ -16,13 +16,8 @@ use std::{
     },
 };
 
-const CREATE: Open = Open {
-    write: true,
-    create: true,
-    exclusive: false,
-    truncate: false,
-    direct: false,
-};
+const CREATE: Open =
+    Open { write: true, create: true, exclusive: false, truncate: false, direct: false };
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
@@ -58,11 +53,7 @@ fn busy_run(seed: u64) -> (u64, Vec<(String, u64)>) {
             for i in 0..6u64 {
                 let io = io.clone();
                 tasks.spawn(
-                    if i % 2 == 0 {
-                        Class::Flush
-                    } else {
-                        Class::Compaction
-                    },
+                    if i % 2 == 0 { Class::Flush } else { Class::Compaction },
                     async move {
                         let path = format!("data/f{i}");
                         let Ok(file) = io.open(Path::new(&path), CREATE).await else {
@@ -167,19 +158,8 @@ fn after_power_cuts(
 }
 
 async fn write_block(io: &Io, i: u64, dsync: bool) -> netio::File {
-    let file = io
-        .open(
-            Path::new("data/f"),
-            Open {
-                write: true,
-                ..Open::default()
-            },
-        )
-        .await
-        .unwrap();
-    file.write_at(Bytes::from(pattern(i, BLOCK)), i * BLOCK as u64, dsync)
-        .await
-        .unwrap();
+    let file = io.open(Path::new("data/f"), Open { write: true, ..Open::default() }).await.unwrap();
+    file.write_at(Bytes::from(pattern(i, BLOCK)), i * BLOCK as u64, dsync).await.unwrap();
     file
 }
 
@@ -234,29 +214,16 @@ fn names_need_their_directory_synced() {
             let dir = Path::new("data");
             for (name, len) in [("checkpoint", 1), ("checkpoint.tmp", 2)] {
                 let file = io.open(&dir.join(name), CREATE).await.unwrap();
-                file.write_at(Bytes::from(vec![1; len]), 0, false)
-                    .await
-                    .unwrap();
+                file.write_at(Bytes::from(vec![1; len]), 0, false).await.unwrap();
                 file.sync(false).await.unwrap();
             }
             io.sync_dir(dir).await.unwrap();
-            io.rename(&dir.join("checkpoint.tmp"), &dir.join("checkpoint"))
-                .await
-                .unwrap();
-            io.open(&dir.join("new"), CREATE)
-                .await
-                .unwrap()
-                .sync(false)
-                .await
-                .unwrap();
+            io.rename(&dir.join("checkpoint.tmp"), &dir.join("checkpoint")).await.unwrap();
+            io.open(&dir.join("new"), CREATE).await.unwrap().sync(false).await.unwrap();
         });
         sim.power_cut(n);
-        let list: Vec<String> = sim
-            .disk(n)
-            .list()
-            .iter()
-            .map(|(name, len)| format!("{name}:{len}"))
-            .collect();
+        let list: Vec<String> =
+            sim.disk(n).list().iter().map(|(name, len)| format!("{name}:{len}")).collect();
         seen.insert(list.join(" "));
     }
     let want = [
@@ -265,11 +232,7 @@ fn names_need_their_directory_synced() {
         "data/checkpoint:2",
         "data/checkpoint:2 data/new:0",
     ];
-    assert_eq!(
-        seen.into_iter().collect::<Vec<_>>(),
-        want,
-        "a rename is seen whole or not at all"
-    );
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), want, "a rename is seen whole or not at all");
 }
 
 #[test]
@@ -280,22 +243,14 @@ fn a_journal_keeps_names_in_order() {
         let mut sim = Sim::new(options);
         let n = run(&mut sim, |io| async move {
             for name in ["a", "b", "c", "d"] {
-                let file = io
-                    .open(&Path::new("data").join(name), CREATE)
-                    .await
-                    .unwrap();
+                let file = io.open(&Path::new("data").join(name), CREATE).await.unwrap();
                 if name == "b" {
                     file.sync(false).await.unwrap();
                 }
             }
         });
         sim.power_cut(n);
-        let names: Vec<String> = sim
-            .disk(n)
-            .list()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let names: Vec<String> = sim.disk(n).list().into_iter().map(|(name, _)| name).collect();
         assert!(
             names.len() >= 2 && names == ["data/a", "data/b", "data/c", "data/d"][..names.len()],
             "{names:?}"
@@ -341,10 +296,7 @@ fn a_killed_process_loses_nothing_that_was_written() {
         sim.power_cut(n);
         lost_later += u32::from(sim.disk(n).read("data/f").unwrap() != bytes);
     }
-    assert!(
-        (5..40).contains(&landed),
-        "a write in flight landed {landed} times of 40"
-    );
+    assert!((5..40).contains(&landed), "a write in flight landed {landed} times of 40");
     assert!(lost_later > 30, "{lost_later}");
 }
 
@@ -371,20 +323,14 @@ fn a_kill_at_any_moment_finds_a_world_that_goes_on() {
                 "the peer of a dead process waits for ever"
             );
             let got = client.take();
-            assert!(
-                got == frame(&body).repeat(4)[..got.len()],
-                "what came, came in order"
-            );
+            assert!(got == frame(&body).repeat(4)[..got.len()], "what came, came in order");
             let refused = sim.client(addr);
             assert!(sim.run_until(10 * SECOND, |_| refused.ended().is_some()));
             assert!(!refused.is_connected());
             sim.restart(n, vec![echo_server_quiet()]);
             let client = sim.client(addr);
             client.send(frame(b"alive"));
-            assert!(
-                sim.run_until(SECOND, |_| client.available() == 9),
-                "it serves again"
-            );
+            assert!(sim.run_until(SECOND, |_| client.available() == 9), "it serves again");
         }
     }
 }
@@ -408,20 +354,12 @@ fn a_full_disk_refuses_and_gives_way_again() {
         assert!(beyond.is_full());
         assert_eq!(file.len().await, Ok(32 * BLOCK as u64));
         // What was allocated can be written.
-        file.write_at(Bytes::from(vec![1; 32 * BLOCK]), 0, true)
-            .await
-            .unwrap();
-        assert_eq!(
-            io.space(Path::new("data")).await.unwrap().available_bytes,
-            8 * BLOCK as u64
-        );
+        file.write_at(Bytes::from(vec![1; 32 * BLOCK]), 0, true).await.unwrap();
+        assert_eq!(io.space(Path::new("data")).await.unwrap().available_bytes, 8 * BLOCK as u64);
         io.remove_file(Path::new("data/f")).await.unwrap();
         drop(file);
         io.sleep_until(io.now().after_ms(1)).await;
-        assert_eq!(
-            io.space(Path::new("data")).await.unwrap().available_bytes,
-            40 * BLOCK as u64
-        );
+        assert_eq!(io.space(Path::new("data")).await.unwrap().available_bytes, 40 * BLOCK as u64);
     });
 }
 
@@ -435,26 +373,16 @@ fn ordered_faults_come_where_they_were_ordered() {
     sim.fail_next(n, FileOp::Allocate, "", ENOSPC);
     again(&mut sim, n, |io| async move {
         let other = io.open(Path::new("data/other"), CREATE).await.unwrap();
-        other
-            .write_at(Bytes::from_static(b"x"), 0, false)
-            .await
-            .unwrap();
+        other.write_at(Bytes::from_static(b"x"), 0, false).await.unwrap();
         let file = io.open(Path::new("data/0.log"), CREATE).await.unwrap();
-        let e = file
-            .write_at(Bytes::from_static(b"x"), 0, false)
-            .await
-            .unwrap_err();
+        let e = file.write_at(Bytes::from_static(b"x"), 0, false).await.unwrap_err();
         assert!(e.errno == EIO && e.on.contains("0.log"), "{e}");
-        file.write_at(Bytes::from_static(b"x"), 0, false)
-            .await
-            .unwrap();
+        file.write_at(Bytes::from_static(b"x"), 0, false).await.unwrap();
         assert_eq!(file.sync(true).await.unwrap_err().errno, EIO);
         file.sync(true).await.unwrap();
         for _ in 0..3 {
-            let e = io
-                .rename(Path::new("data/other"), Path::new("data/checkpoint"))
-                .await
-                .unwrap_err();
+            let e =
+                io.rename(Path::new("data/other"), Path::new("data/checkpoint")).await.unwrap_err();
             assert_eq!(e.errno, EIO);
         }
         assert!(other.allocate(0, 10).await.unwrap_err().is_full());
@@ -466,9 +394,7 @@ fn ordered_faults_come_where_they_were_ordered() {
     );
     sim.clear_faults(n);
     again(&mut sim, n, |io| async move {
-        io.rename(Path::new("data/other"), Path::new("data/checkpoint"))
-            .await
-            .unwrap();
+        io.rename(Path::new("data/other"), Path::new("data/checkpoint")).await.unwrap();
     });
 }
 
@@ -477,9 +403,7 @@ fn reads_can_be_damaged_in_passing_or_on_the_disk() {
     let mut sim = Sim::new(SimOptions::seeded(3));
     let n = run(&mut sim, |io| async move {
         let file = io.open(Path::new("data/f"), CREATE).await.unwrap();
-        file.write_at(Bytes::from(pattern(1, 2 * BLOCK)), 0, true)
-            .await
-            .unwrap();
+        file.write_at(Bytes::from(pattern(1, 2 * BLOCK)), 0, true).await.unwrap();
         io.sync_dir(Path::new("data")).await.unwrap();
     });
     fn differing(sim: &mut Sim, n: NodeId) -> u32 {
@@ -487,22 +411,13 @@ fn reads_can_be_damaged_in_passing_or_on_the_disk() {
         let count = bits.clone();
         again(sim, n, move |io| async move {
             let file = io
-                .open(
-                    Path::new("data/f"),
-                    Open {
-                        direct: true,
-                        ..Open::default()
-                    },
-                )
+                .open(Path::new("data/f"), Open { direct: true, ..Open::default() })
                 .await
                 .unwrap();
             let (buf, r) = file.read_at(AlignedBuf::zeroed(2 * BLOCK), 0).await;
             r.unwrap();
-            let n: u32 = buf
-                .iter()
-                .zip(pattern(1, 2 * BLOCK))
-                .map(|(a, b)| (a ^ b).count_ones())
-                .sum();
+            let n: u32 =
+                buf.iter().zip(pattern(1, 2 * BLOCK)).map(|(a, b)| (a ^ b).count_ones()).sum();
             count.store(n.into(), Ordering::Relaxed);
         });
         bits.load(Ordering::Relaxed) as u32
@@ -565,15 +480,9 @@ fn a_closed_connection_counts_while_its_peer_stays_and_no_stop_waits_for_it() {
                 Turn::Rest
             })
         });
-        let process = netio::Options {
-            cpus: vec![None],
-            connections_max: 1,
-            ..netio::Options::default()
-        };
-        let options = NodeOptions {
-            process,
-            ..NodeOptions::default()
-        };
+        let process =
+            netio::Options { cpus: vec![None], connections_max: 1, ..netio::Options::default() };
+        let options = NodeOptions { process, ..NodeOptions::default() };
         let n = sim.add_node(options, vec![says_bye]);
         let visit = |sim: &mut Sim, back: &[u8]| {
             let client = sim.client((n.ip(), 9_092).into());
@@ -590,10 +499,7 @@ fn a_closed_connection_counts_while_its_peer_stays_and_no_stop_waits_for_it() {
         sim.run_for(2 * SECOND);
         let _last = visit(&mut sim, b"bye");
         sim.stop(n);
-        assert!(
-            sim.run_until(SECOND / 2, |sim| sim.has_ended(n)),
-            "seed {seed}: waited"
-        );
+        assert!(sim.run_until(SECOND / 2, |sim| sim.has_ended(n)), "seed {seed}: waited");
     }
 }
 
@@ -617,11 +523,7 @@ fn a_test_can_send_messages_and_rest_costs_no_steps() {
     sim.run_for(SECOND);
     let steps = sim.stats(n)[0].steps;
     sim.run_for(100 * SECOND);
-    assert_eq!(
-        sim.stats(n)[0].steps,
-        steps,
-        "a core at rest is not stepped"
-    );
+    assert_eq!(sim.stats(n)[0].steps, steps, "a core at rest is not stepped");
     sim.sender(n).send(CoreId(0), Message::Number(7)).unwrap();
     assert!(sim.run_until(SECOND, |_| got.lock().unwrap().len() == 1));
     assert_eq!(sim.now() / SECOND, 101);
@@ -669,8 +571,7 @@ fn nodes_talk_until_their_link_is_cut() {
         assert!(sim.run_until(SECOND, seen(1)));
         ask(&sim);
         assert!(
-            sim.run_until(SECOND, |s| log.lock().unwrap().concat().contains("echo")
-                && s.now() > 0)
+            sim.run_until(SECOND, |s| log.lock().unwrap().concat().contains("echo") && s.now() > 0)
         );
         sim.cut(caller, server);
         let before = log.lock().unwrap().len();
@@ -683,16 +584,12 @@ fn nodes_talk_until_their_link_is_cut() {
         ask(&sim);
         assert!(!sim.run_until(3 * SECOND, seen(usize::MAX)));
         assert!(
-            sim.run_until(20 * SECOND, |_| log.lock().unwrap().last()
-                == Some(&"closed"))
-                || {
-                    // The server gave up; the caller learns of it when it asks again.
-                    sim.heal(caller, server);
-                    ask(&sim);
-                    sim.run_until(20 * SECOND, |_| {
-                        log.lock().unwrap().last() == Some(&"closed")
-                    })
-                }
+            sim.run_until(20 * SECOND, |_| log.lock().unwrap().last() == Some(&"closed")) || {
+                // The server gave up; the caller learns of it when it asks again.
+                sim.heal(caller, server);
+                ask(&sim);
+                sim.run_until(20 * SECOND, |_| log.lock().unwrap().last() == Some(&"closed"))
+            }
         );
     }
 }
@@ -704,19 +601,10 @@ fn clocks_of_nodes_differ_as_told() {
     for skew in [0, -5_000] {
         let walls = walls.clone();
         let boot = task(move |io| async move { walls.lock().unwrap().push(io.wall()) });
-        sim.add_node(
-            NodeOptions {
-                wall_skew_ms: skew,
-                ..NodeOptions::default()
-            },
-            vec![boot],
-        );
+        sim.add_node(NodeOptions { wall_skew_ms: skew, ..NodeOptions::default() }, vec![boot]);
         sim.run_for(1_000);
     }
     sim.run_for(SECOND);
     let walls = walls.lock().unwrap();
-    assert!(
-        (4_900..=5_000).contains(&(walls[0] - walls[1])),
-        "{walls:?}"
-    );
+    assert!((4_900..=5_000).contains(&(walls[0] - walls[1])), "{walls:?}");
 }

@@ -34,11 +34,7 @@ fn echoes(lengths: Vec<usize>, at_once: usize) -> Vec<Boot<Message>> {
                 io.send(conn, [frame(&pattern(sent as u64, lengths[sent]))]);
                 sent += 1;
             }
-            if got == lengths.len() {
-                Turn::Done
-            } else {
-                Turn::Rest
-            }
+            if got == lengths.len() { Turn::Done } else { Turn::Rest }
         })
     });
     vec![client, echo_server()]
@@ -50,46 +46,14 @@ pub(crate) fn small_frames_are_echoed(_: &Place) -> Vec<Boot<Message>> {
 
 pub(crate) fn large_frames_are_echoed(_: &Place) -> Vec<Boot<Message>> {
     // Large and small in turn, so that a connection changes its way of receiving, back and forth.
-    let lengths = [
-        3 << 20,
-        10,
-        40_000,
-        1,
-        1,
-        1,
-        1,
-        1,
-        1,
-        200_000,
-        0,
-        3 << 20,
-        33_000,
-        100,
-        2 << 20,
-        65_536,
-    ];
+    let lengths =
+        [3 << 20, 10, 40_000, 1, 1, 1, 1, 1, 1, 200_000, 0, 3 << 20, 33_000, 100, 2 << 20, 65_536];
     echoes(lengths.to_vec(), 3)
 }
 
 pub(crate) fn one_small_frame_follows_a_large_one(_: &Place) -> Vec<Boot<Message>> {
     // Each waits for its answer: nothing else arrives that could bring up what was overlooked.
-    let lengths = [
-        100_000,
-        10,
-        10,
-        3 << 20,
-        10,
-        40_000,
-        40_000,
-        10,
-        10,
-        10,
-        10,
-        10,
-        10,
-        70_000,
-        5,
-    ];
+    let lengths = [100_000, 10, 10, 3 << 20, 10, 40_000, 40_000, 10, 10, 10, 10, 10, 10, 70_000, 5];
     echoes(lengths.to_vec(), 1)
 }
 
@@ -128,11 +92,7 @@ pub(crate) fn input_is_kept_until_consumed(_: &Place) -> Vec<Boot<Message>> {
                     };
                     seen += consumed;
                     let (rest, missing) = (bytes.len() - consumed, whole.len() - seen);
-                    wanted = if rest < missing {
-                        (rest + 1 + step * 977).min(missing)
-                    } else {
-                        0
-                    };
+                    wanted = if rest < missing { (rest + 1 + step * 977).min(missing) } else { 0 };
                     io.put_back(conn, input, consumed, wanted, false);
                     if rest == missing && rest > 0 {
                         // All is there; it stays until it is consumed.
@@ -145,11 +105,7 @@ pub(crate) fn input_is_kept_until_consumed(_: &Place) -> Vec<Boot<Message>> {
                 }
                 other => panic!("{other:?}"),
             }
-            if seen == whole.len() {
-                Turn::Done
-            } else {
-                Turn::Rest
-            }
+            if seen == whole.len() { Turn::Done } else { Turn::Rest }
         })
     });
     vec![client, echo_server()]
@@ -205,8 +161,7 @@ pub(crate) fn a_held_connection_pushes_back(_: &Place) -> Vec<Boot<Message>> {
     });
     let receiver = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         let want = pattern(1, 1 << 20);
         let (mut conn, mut got) = (None, 0usize);
         act(move |events| {
@@ -339,9 +294,8 @@ pub(crate) fn many_connections_at_once(_: &Place) -> Vec<Boot<Message>> {
     const CONNECTIONS: u64 = 200;
     const ROUNDS: u64 = 5;
     let client = client(|io, addr| {
-        let mut rounds: BTreeMap<ConnId, (u64, u64)> = (0..CONNECTIONS)
-            .map(|i| (io.connect(addr), (i, 0)))
-            .collect();
+        let mut rounds: BTreeMap<ConnId, (u64, u64)> =
+            (0..CONNECTIONS).map(|i| (io.connect(addr), (i, 0))).collect();
         assert_eq!(rounds.len() as u64, CONNECTIONS);
         let mut over = 0;
         Box::new(move |event| {
@@ -352,11 +306,7 @@ pub(crate) fn many_connections_at_once(_: &Place) -> Vec<Boot<Message>> {
                 }
                 Event::Readable { conn } => frames(&io, conn, |body| {
                     let (me, round) = rounds.get_mut(&conn).expect("ours");
-                    assert_eq!(
-                        body,
-                        pattern(*me + *round * CONNECTIONS, 700),
-                        "connection {me}"
-                    );
+                    assert_eq!(body, pattern(*me + *round * CONNECTIONS, 700), "connection {me}");
                     *round += 1;
                     if *round == ROUNDS {
                         over += 1;
@@ -366,11 +316,7 @@ pub(crate) fn many_connections_at_once(_: &Place) -> Vec<Boot<Message>> {
                 }),
                 other => panic!("{other:?}"),
             }
-            if over == CONNECTIONS {
-                Turn::Done
-            } else {
-                Turn::Rest
-            }
+            if over == CONNECTIONS { Turn::Done } else { Turn::Rest }
         })
     });
     vec![client, echo_server()]
@@ -395,13 +341,7 @@ impl Flow {
             self.io.put_back(conn, input, n, 0, false);
         }
         while self.sent < Self::TOTAL && !self.io.is_congested(conn) {
-            self.io.send(
-                conn,
-                [
-                    Bytes::from_static(&[7; 50_000]),
-                    Bytes::from_static(&[7; 100]),
-                ],
-            );
+            self.io.send(conn, [Bytes::from_static(&[7; 50_000]), Bytes::from_static(&[7; 100])]);
             self.sent += 50_100;
         }
     }
@@ -413,11 +353,7 @@ impl Flow {
 pub(crate) fn both_directions_at_once(_: &Place) -> Vec<Boot<Message>> {
     // Both sides flood each other, as they may, over one connection: nobody waits for the other for ever.
     fn side(io: Io) -> Flow {
-        Flow {
-            io,
-            sent: 0,
-            got: Rc::default(),
-        }
+        Flow { io, sent: 0, got: Rc::default() }
     }
     let one = core(|io, mesh| {
         let mut flow = side(io.clone());
@@ -447,8 +383,7 @@ pub(crate) fn both_directions_at_once(_: &Place) -> Vec<Boot<Message>> {
     });
     let other = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener)))
-            .unwrap();
+        mesh.send(CoreId(0), Message::Listening(io.local_addr(listener))).unwrap();
         let mut flow = side(io.clone());
         act(move |events| {
             for event in events.drain(..) {

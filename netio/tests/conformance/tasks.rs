@@ -8,10 +8,8 @@ pub(crate) fn timers_fire_in_order_and_not_when_cancelled(_: &Place) -> Vec<Boot
         let start = io.now();
         // Token = milliseconds; set in no order, every third cancelled.
         let ms: Vec<u64> = (0..30).map(|i| i * 7 % 30 + 1).collect();
-        let ids: Vec<(u64, u64)> = ms
-            .iter()
-            .map(|&ms| (ms, io.timer(start.after_ms(ms), ms)))
-            .collect();
+        let ids: Vec<(u64, u64)> =
+            ms.iter().map(|&ms| (ms, io.timer(start.after_ms(ms), ms))).collect();
         for &(ms, id) in ids.iter().filter(|(ms, _)| ms % 3 == 0) {
             io.cancel_timer(id);
             // Twice is harmless.
@@ -22,9 +20,7 @@ pub(crate) fn timers_fire_in_order_and_not_when_cancelled(_: &Place) -> Vec<Boot
         let mut fired = Vec::new();
         act(move |events| {
             for event in events.drain(..) {
-                let Event::Timer { token } = event else {
-                    panic!("{event:?}")
-                };
+                let Event::Timer { token } = event else { panic!("{event:?}") };
                 assert!(
                     io.now() >= start.after_ms(token),
                     "token {token} came early, at {:?} of {start:?}",
@@ -60,10 +56,7 @@ pub(crate) fn sleeps_end_in_order_of_time(_: &Place) -> Vec<Boot<Message>> {
         while tasks.running() > 0 {
             io.sleep_until(io.now().after_ms(1)).await;
         }
-        assert_eq!(
-            *order.borrow(),
-            (0..10).map(|i| i * 5 + 2).collect::<Vec<u64>>()
-        );
+        assert_eq!(*order.borrow(), (0..10).map(|i| i * 5 + 2).collect::<Vec<u64>>());
         // The past is no wait.
         io.sleep_until(start).await;
     })]
@@ -74,12 +67,7 @@ pub(crate) fn every_class_gets_on(_: &Place) -> Vec<Boot<Message>> {
         // Tasks that never rest, in each class, several each: all make progress, and the foreground has its turns meanwhile.
         let progress: Rc<RefCell<Vec<u64>>> = Rc::new(RefCell::new(vec![0; 12]));
         let tasks: TaskSet<()> = TaskSet::new(&io);
-        let classes = [
-            Class::Read,
-            Class::Flush,
-            Class::Maintenance,
-            Class::Compaction,
-        ];
+        let classes = [Class::Read, Class::Flush, Class::Maintenance, Class::Compaction];
         for n in 0..12 {
             let (io, progress) = (io.clone(), progress.clone());
             tasks.spawn(classes[n % 4], async move {
@@ -157,11 +145,8 @@ pub(crate) fn a_dropped_task_set_cancels(place: &Place) -> Vec<Boot<Message>> {
                     0 => io.sleep_until(io.now().after_ms(3_600_000)).await,
                     1 => loop {
                         // An operation of the disk is always under way.
-                        let how = netio::Open {
-                            write: true,
-                            create: true,
-                            ..netio::Open::default()
-                        };
+                        let how =
+                            netio::Open { write: true, create: true, ..netio::Open::default() };
                         io.open(&path, how).await.unwrap();
                     },
                     _ => std::future::pending().await,
@@ -236,10 +221,7 @@ pub(crate) fn chance_and_clocks(_: &Place) -> Vec<Boot<Message>> {
         let (a, b) = (io.random(), io.random());
         assert_ne!(a, b);
         let (mono, wall) = (io.now(), io.wall());
-        assert!(
-            wall > 1_600_000_000_000,
-            "milliseconds since the epoch: {wall}"
-        );
+        assert!(wall > 1_600_000_000_000, "milliseconds since the epoch: {wall}");
         io.sleep_until(mono.after_ms(20)).await;
         assert!(io.now() >= mono.after_ms(20));
         assert!(io.wall() >= wall + 15, "wall time passes too");

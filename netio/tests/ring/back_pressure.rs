@@ -11,10 +11,7 @@ use std::{
 
 /// Closing this stream resets the connection.
 fn linger_0(stream: &TcpStream) {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let bytes = size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: a valid struct of the given size.
     let set = unsafe {
@@ -40,9 +37,8 @@ struct Source {
 impl Source {
     fn produce(&mut self, conn: ConnId) {
         while !self.io.is_congested(conn) && self.io.peer(conn).is_some() {
-            let numbers: Vec<u8> = (self.next..self.next + 8192)
-                .flat_map(u64::to_be_bytes)
-                .collect();
+            let numbers: Vec<u8> =
+                (self.next..self.next + 8192).flat_map(u64::to_be_bytes).collect();
             self.next += 8192;
             self.io.send(conn, [Bytes::from(numbers)]);
             self.most = self.most.max(self.io.output_bytes(conn));
@@ -74,12 +70,7 @@ fn a_slow_reader_holds_the_producer_back_and_gets_every_byte() {
     let source = boot(move |io: Io, _| {
         let listener = io.listen(LOOPBACK.parse().unwrap()).unwrap();
         address.send(io.local_addr(listener)).unwrap();
-        Source {
-            io,
-            next: 0,
-            most_bytes,
-            most: 0,
-        }
+        Source { io, next: 0, most_bytes, most: 0 }
     });
     let running = netio::start::<()>(Options::default(), vec![source]).unwrap();
     let mut stream = TcpStream::connect(addresses.recv().unwrap()).unwrap();
@@ -87,10 +78,7 @@ fn a_slow_reader_holds_the_producer_back_and_gets_every_byte() {
     for round in 0..5_000u64 {
         stream.read_exact(&mut piece).unwrap();
         for (i, number) in piece.chunks_exact(8).enumerate() {
-            assert_eq!(
-                u64::from_be_bytes(number.try_into().unwrap()),
-                round * 1000 + i as u64
-            );
+            assert_eq!(u64::from_be_bytes(number.try_into().unwrap()), round * 1000 + i as u64);
         }
     }
     drop(stream);
@@ -134,11 +122,7 @@ fn a_held_connection_leaves_its_bytes_in_the_kernel() {
     let holder = boot(move |io: Io, _| {
         let listener = io.listen(LOOPBACK.parse().unwrap()).unwrap();
         address.send(io.local_addr(listener)).unwrap();
-        Holder {
-            io,
-            held: None,
-            got,
-        }
+        Holder { io, held: None, got }
     });
     let running = netio::start::<()>(Options::default(), vec![holder]).unwrap();
     let address: SocketAddr = addresses.recv().unwrap();
@@ -169,11 +153,7 @@ fn a_held_connection_leaves_its_bytes_in_the_kernel() {
 
 #[test]
 fn two_receive_buffers_serve_fifty_connections() {
-    let options = Options {
-        recv_buffers: 2,
-        recv_buffer_bytes: 4096,
-        ..Options::default()
-    };
+    let options = Options { recv_buffers: 2, recv_buffer_bytes: 4096, ..Options::default() };
     let (running, address) = Echo::start(options);
     let clients: Vec<_> = (0..50u32)
         .map(|i| {
@@ -188,19 +168,14 @@ fn two_receive_buffers_serve_fifty_connections() {
             })
         })
         .collect();
-    clients
-        .into_iter()
-        .for_each(|client| client.join().unwrap());
+    clients.into_iter().for_each(|client| client.join().unwrap());
     running.stop();
     running.join().unwrap();
 }
 
 #[test]
 fn a_reset_peer_is_closed_and_its_slot_serves_the_next() {
-    let (running, address) = Echo::start(Options {
-        connections_max: 1,
-        ..Options::default()
-    });
+    let (running, address) = Echo::start(Options { connections_max: 1, ..Options::default() });
     for round in 0..100u32 {
         // While the slot of the last one is taken, the next is refused: it tries again.
         let mut stream = loop {
@@ -213,9 +188,7 @@ fn a_reset_peer_is_closed_and_its_slot_serves_the_next() {
         round_trip(&mut stream, &frame_of(round, 2_000));
         if round % 2 == 0 {
             linger_0(&stream);
-            stream
-                .write_all(&frame_of(round, 50_000)[..20_000])
-                .unwrap();
+            stream.write_all(&frame_of(round, 50_000)[..20_000]).unwrap();
         }
     }
     running.stop();
@@ -238,10 +211,8 @@ impl Program for Dialer {
                     assert_eq!(why, CloseReason::Error(libc::ECONNREFUSED));
                     let listener = self.io.listen(LOOPBACK.parse().unwrap()).unwrap();
                     let dialed = self.io.connect(self.io.local_addr(listener));
-                    self.io.send(
-                        dialed,
-                        [Bytes::from_static(b"hello "), Bytes::from_static(b"self")],
-                    );
+                    self.io
+                        .send(dialed, [Bytes::from_static(b"hello "), Bytes::from_static(b"self")]);
                     self.dialed = Some(dialed);
                 }
                 Event::Accepted { conn, .. } => self.io.start_receiving(conn),
@@ -253,8 +224,7 @@ impl Program for Dialer {
                     let received = self.io.take(conn).unwrap();
                     let said = String::from_utf8(received.bytes().to_vec()).unwrap();
                     let whole = said.len() == 10;
-                    self.io
-                        .put_back(conn, received, if whole { 10 } else { 0 }, 10, false);
+                    self.io.put_back(conn, received, if whole { 10 } else { 0 }, 10, false);
                     if whole {
                         self.said.send(said).unwrap();
                     }
@@ -275,17 +245,10 @@ impl Program for Dialer {
 
 #[test]
 fn connecting_sending_and_closing() {
-    let free = std::net::TcpListener::bind(LOOPBACK)
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = std::net::TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap();
     let (said, heard) = mpsc::channel();
-    let dialer = boot(move |io: Io, _| Dialer {
-        refused: io.connect(free),
-        io,
-        dialed: None,
-        said,
-    });
+    let dialer =
+        boot(move |io: Io, _| Dialer { refused: io.connect(free), io, dialed: None, said });
     let running = netio::start::<()>(Options::default(), vec![dialer]).unwrap();
     assert_eq!(heard.recv().unwrap(), "hello self");
     running.join().unwrap();

@@ -16,42 +16,22 @@ impl Program for PingPong {
         events.clear();
         while let Some((from, n)) = self.mesh.receive() {
             assert!(from.is_none() || from == Some(self.peer));
-            assert!(
-                n == self.last + 1 || n == self.last + 2,
-                "{n} after {}",
-                self.last
-            );
+            assert!(n == self.last + 1 || n == self.last + 2, "{n} after {}", self.last);
             self.last = n;
             if n < self.until {
-                self.mesh
-                    .send(self.peer, n + 1)
-                    .expect("one message is in the lane at a time");
+                self.mesh.send(self.peer, n + 1).expect("one message is in the lane at a time");
             }
         }
-        if self.last + 1 >= self.until {
-            Turn::Done
-        } else {
-            Turn::Rest
-        }
+        if self.last + 1 >= self.until { Turn::Done } else { Turn::Rest }
     }
 }
 
 #[test]
 fn a_ball_played_between_parked_cores_is_never_lost() {
     // No spinning: every single message has to wake a parked core.
-    let options = Options {
-        cpus: vec![None, None],
-        spin_us_max: 0,
-        ..Options::default()
-    };
-    let player = |peer| {
-        boot(move |_, mesh| PingPong {
-            mesh,
-            peer: CoreId(peer),
-            last: 0,
-            until: 50_000,
-        })
-    };
+    let options = Options { cpus: vec![None, None], spin_us_max: 0, ..Options::default() };
+    let player =
+        |peer| boot(move |_, mesh| PingPong { mesh, peer: CoreId(peer), last: 0, until: 50_000 });
     let running = netio::start(options, vec![player(1), player(0)]).unwrap();
     running.sender().send(CoreId(0), 1).unwrap();
     running.join().unwrap();
@@ -93,11 +73,7 @@ impl Program for Flood {
 
 #[test]
 fn a_million_messages_each_way_arrive_in_order() {
-    let options = Options {
-        cpus: vec![None, None],
-        lane_slots: 64,
-        ..Options::default()
-    };
+    let options = Options { cpus: vec![None, None], lane_slots: 64, ..Options::default() };
     let flood = |peer| {
         boot(move |_, mesh| Flood {
             mesh,
@@ -119,39 +95,20 @@ fn a_core_runs_where_it_is_pinned_and_is_named() {
         Box::pin(async move {
             // SAFETY: no pointers.
             let cpu = unsafe { libc::sched_getcpu() } as usize;
-            (
-                cpu,
-                std::thread::current().name().map(String::from),
-                io.core(),
-            )
+            (cpu, std::thread::current().name().map(String::from), io.core())
         })
     });
-    let running = netio::start(
-        Options {
-            cpus: vec![Some(cpu)],
-            ..Options::default()
-        },
-        vec![boot],
-    )
-    .unwrap();
-    assert_eq!(
-        result.recv().unwrap(),
-        (cpu, Some("core-0".into()), CoreId(0))
-    );
+    let running =
+        netio::start(Options { cpus: vec![Some(cpu)], ..Options::default() }, vec![boot]).unwrap();
+    assert_eq!(result.recv().unwrap(), (cpu, Some("core-0".into()), CoreId(0)));
     running.join().unwrap();
 }
 
 #[test]
 fn a_cpu_that_does_not_exist_is_an_error_that_says_so() {
     let (boot, _) = run_once(|_| Box::pin(async {}));
-    let error = netio::start(
-        Options {
-            cpus: vec![Some(1000)],
-            ..Options::default()
-        },
-        vec![boot],
-    )
-    .unwrap_err();
+    let error = netio::start(Options { cpus: vec![Some(1000)], ..Options::default() }, vec![boot])
+        .unwrap_err();
     assert!(error.to_string().contains("CPU 1000"), "{error}");
 }
 
@@ -160,10 +117,7 @@ fn no_core_boots_unless_all_of_them_can() {
     for cpus in [[None, Some(1000)], [Some(1000), None]] {
         let (boots, booted): (Vec<_>, Vec<_>) =
             (0..2).map(|_| run_once(|_| Box::pin(async {}))).unzip();
-        let options = Options {
-            cpus: cpus.to_vec(),
-            ..Options::default()
-        };
+        let options = Options { cpus: cpus.to_vec(), ..Options::default() };
         let error = netio::start(options, boots).unwrap_err();
         assert!(error.to_string().contains("CPU 1000"), "{error}");
         // The threads have been joined: what could have booted is gone, and nothing of it ran.
@@ -175,9 +129,7 @@ fn no_core_boots_unless_all_of_them_can() {
 
 /// CPU time of the thread with this name, in microseconds.
 fn cpu_us(name: &str) -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .map(|task| task.unwrap().path());
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
     let named = |task: &std::path::PathBuf| {
         std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
     };
@@ -193,10 +145,7 @@ fn a_core_at_rest_uses_no_cpu() {
     struct Rest(Io);
     impl Program for Rest {
         fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
-            if events
-                .iter()
-                .any(|event| matches!(event, Event::Timer { .. }))
-            {
+            if events.iter().any(|event| matches!(event, Event::Timer { .. })) {
                 self.0.timer(self.0.now().after_ms(100), 1);
             }
             if events.drain(..).any(|event| matches!(event, Event::Stop)) {
@@ -211,28 +160,19 @@ fn a_core_at_rest_uses_no_cpu() {
     let rest = |_| {
         boot(|io: Io, _| {
             io.timer(io.now(), 1);
-            io.listen(crate::support::LOOPBACK.parse().unwrap())
-                .unwrap();
+            io.listen(crate::support::LOOPBACK.parse().unwrap()).unwrap();
             Rest(io)
         })
     };
-    let running = netio::start::<()>(
-        Options {
-            cpus,
-            ..Options::default()
-        },
-        (0..8).map(rest).collect(),
-    )
-    .unwrap();
+    let running =
+        netio::start::<()>(Options { cpus, ..Options::default() }, (0..8).map(rest).collect())
+            .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(200));
     let before_us = cpu_us("core-7");
     std::thread::sleep(std::time::Duration::from_secs(1));
     let used_us = cpu_us("core-7") - before_us;
     println!("a core at rest with a timer every 100 ms used {used_us} us of CPU in a second");
-    assert!(
-        used_us < 50_000,
-        "a core at rest used {used_us} us of a second"
-    );
+    assert!(used_us < 50_000, "a core at rest used {used_us} us of a second");
     running.stop();
     running.join().unwrap();
 }
@@ -264,14 +204,8 @@ fn cores_have_the_nice_value_that_is_told_and_leave_it_to_no_child() {
         Idle
     });
     let wish = (own - 3).min(-3);
-    let running = netio::start::<()>(
-        Options {
-            nice: wish,
-            ..Options::default()
-        },
-        vec![program],
-    )
-    .unwrap();
+    let running =
+        netio::start::<()>(Options { nice: wish, ..Options::default() }, vec![program]).unwrap();
     let (core, child) = tells.recv().unwrap();
     if running.nice() == wish {
         assert_eq!((core, child), (wish, 0), "allowed");
@@ -295,11 +229,7 @@ fn background_work_does_not_starve_the_foreground_nor_the_reverse() {
                 self.done.send(rounds).unwrap();
             }
             // A foreground that always has more to do.
-            if self.echo.turn(events) == Turn::Done {
-                Turn::Done
-            } else {
-                Turn::Again
-            }
+            if self.echo.turn(events) == Turn::Done { Turn::Done } else { Turn::Again }
         }
     }
     let (address, addresses) = mpsc::channel();
@@ -322,11 +252,7 @@ fn background_work_does_not_starve_the_foreground_nor_the_reverse() {
                 rounds
             });
         }
-        Both {
-            echo: Echo::new(io, address),
-            tasks,
-            done,
-        }
+        Both { echo: Echo::new(io, address), tasks, done }
     });
     let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
     let mut stream = TcpStream::connect(addresses.recv().unwrap()).unwrap();
@@ -336,10 +262,7 @@ fn background_work_does_not_starve_the_foreground_nor_the_reverse() {
         answered += 1;
     }
     assert!(outcomes.recv().unwrap() > 0);
-    assert!(
-        answered > 1,
-        "the foreground answered {answered} times while the background was busy"
-    );
+    assert!(answered > 1, "the foreground answered {answered} times while the background was busy");
     running.stop();
     running.join().unwrap();
 }
@@ -353,9 +276,8 @@ fn a_dropped_task_set_cancels_its_tasks_and_their_timers() {
             tasks.spawn(Class::Flush, async move {
                 never.sleep_until(never.now().after_ms(3_600_000)).await
             });
-            tasks.spawn(Class::Flush, async move {
-                soon.sleep_until(soon.now().after_ms(5)).await
-            });
+            tasks
+                .spawn(Class::Flush, async move { soon.sleep_until(soon.now().after_ms(5)).await });
             let before = tasks.running();
             let start = io.now();
             io.sleep_until(start.after_ms(20)).await;

@@ -11,50 +11,26 @@ use std::{
 fn frames_of_all_sizes_come_back() {
     let (running, address) = Echo::start(Options::default());
     let mut stream = TcpStream::connect(address).unwrap();
-    for (seed, len) in [
-        0,
-        1,
-        100,
-        16_379,
-        16_380,
-        16_381,
-        40_000,
-        10,
-        300_000,
-        5,
-        5,
-        5,
-        5,
-        5,
-        70_000,
-        1 << 20,
-        1,
-    ]
-    .into_iter()
-    .enumerate()
+    for (seed, len) in
+        [0, 1, 100, 16_379, 16_380, 16_381, 40_000, 10, 300_000, 5, 5, 5, 5, 5, 70_000, 1 << 20, 1]
+            .into_iter()
+            .enumerate()
     {
         round_trip(&mut stream, &frame_of(seed as u32, len));
     }
     running.stop();
     running.join().unwrap();
     let mut rest = Vec::new();
-    assert_eq!(
-        stream.read_to_end(&mut rest).unwrap(),
-        0,
-        "closed by the end of the core"
-    );
+    assert_eq!(stream.read_to_end(&mut rest).unwrap(), 0, "closed by the end of the core");
 }
 
 #[test]
 fn two_hundred_connections() {
     let (running, address) = Echo::start(Options::default());
-    let mut streams: Vec<_> = (0..200)
-        .map(|_| TcpStream::connect(address).unwrap())
-        .collect();
+    let mut streams: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
     for round in 0..20u32 {
-        let frames: Vec<_> = (0..200)
-            .map(|i| frame_of(round * 200 + i, (i * 37 % 900) as usize))
-            .collect();
+        let frames: Vec<_> =
+            (0..200).map(|i| frame_of(round * 200 + i, (i * 37 % 900) as usize)).collect();
         for (stream, frame) in streams.iter_mut().zip(&frames) {
             stream.write_all(frame).unwrap();
         }
@@ -96,10 +72,7 @@ struct Reporting {
 
 impl Program for Reporting {
     fn turn(&mut self, events: &mut Vec<Event>) -> Turn {
-        if events
-            .iter()
-            .any(|event| matches!(event, Event::Timer { .. }))
-        {
+        if events.iter().any(|event| matches!(event, Event::Timer { .. })) {
             self.io.timer(self.io.now().after_ms(2), 0);
         }
         // The test may have heard enough.
@@ -114,11 +87,7 @@ fn reporting() -> (Running<()>, SocketAddr, mpsc::Receiver<Stats>) {
     let (stats, reports) = mpsc::channel();
     let program = boot(move |io: Io, _| {
         io.timer(io.now(), 0);
-        Reporting {
-            echo: Echo::new(io.clone(), address),
-            io,
-            stats,
-        }
+        Reporting { echo: Echo::new(io.clone(), address), io, stats }
     });
     let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
     (running, addresses.recv().unwrap(), reports)
@@ -166,11 +135,7 @@ fn a_connection_at_rest_holds_no_buffer() {
     // A part of a small frame costs its own size, and nothing when the rest has come.
     let frame = frame_of(3, 1_000);
     stream.write_all(&frame[..500]).unwrap();
-    assert!(
-        reports
-            .iter()
-            .any(|report| (500..=1024).contains(&report.receive_buffer_bytes))
-    );
+    assert!(reports.iter().any(|report| (500..=1024).contains(&report.receive_buffer_bytes)));
     stream.write_all(&frame[500..]).unwrap();
     assert!(reports.iter().any(|report| holds_nothing(&report)));
     running.stop();

@@ -7,12 +7,7 @@ async fn all_file_operations(io: Io, root: PathBuf) -> netio::Result<()> {
     let dir = root.join("d");
     io.create_dir(&dir).await?;
     io.create_dir(&dir).await?;
-    let how = Open {
-        write: true,
-        create: true,
-        direct: true,
-        ..Open::default()
-    };
+    let how = Open { write: true, create: true, direct: true, ..Open::default() };
     let file = io.open(&dir.join("a"), how).await?;
     file.allocate(0, 1 << 20).await?;
     assert_eq!(file.len().await?, 1 << 20);
@@ -26,14 +21,7 @@ async fn all_file_operations(io: Io, root: PathBuf) -> netio::Result<()> {
     let (read, count) = file.read_at(AlignedBuf::zeroed(1 << 20), 0).await;
     assert_eq!(count?, 1 << 20);
     assert_eq!(
-        [
-            read[4095],
-            read[4096],
-            read[8191],
-            read[8192],
-            read[12_288],
-            read[16_384]
-        ],
+        [read[4095], read[4096], read[8191], read[8192], read[12_288], read[16_384]],
         [0, 3, 3, 0, 4, 0]
     );
     file.truncate(5000).await?;
@@ -47,40 +35,25 @@ async fn all_file_operations(io: Io, root: PathBuf) -> netio::Result<()> {
     let file = io.open(&dir.join("b"), Open::default()).await?;
     assert_eq!(file.read_vec(4990, 100).await?.len(), 10);
     let missing = io.open(&dir.join("a"), Open::default()).await.unwrap_err();
-    assert!(
-        missing.is_not_found() && missing.on.ends_with("d/a"),
-        "{missing}"
-    );
+    assert!(missing.is_not_found() && missing.on.ends_with("d/a"), "{missing}");
     let exists = io
         .open(
             &dir.join("b"),
-            Open {
-                write: true,
-                create: true,
-                exclusive: true,
-                ..Open::default()
-            },
+            Open { write: true, create: true, exclusive: true, ..Open::default() },
         )
         .await;
     assert_eq!(exists.unwrap_err().errno, 17);
 
     io.create_dir(&dir.join("c")).await?;
-    let names: Vec<_> = io
-        .read_dir(&dir)
-        .await?
-        .into_iter()
-        .map(|entry| (entry.name, entry.is_dir))
-        .collect();
+    let names: Vec<_> =
+        io.read_dir(&dir).await?.into_iter().map(|entry| (entry.name, entry.is_dir)).collect();
     assert_eq!(names, [("b".to_string(), false), ("c".to_string(), true)]);
     io.remove_dir(&dir.join("c")).await?;
     io.remove_file(&dir.join("b")).await?;
     io.remove_dir(&dir).await?;
     assert!(io.read_dir(&dir).await.unwrap_err().is_not_found());
     let space = io.space(&root).await?;
-    assert!(
-        space.available_bytes > 0 && space.available_bytes <= space.total_bytes,
-        "{space:?}"
-    );
+    assert!(space.available_bytes > 0 && space.available_bytes <= space.total_bytes, "{space:?}");
     Ok(())
 }
 

@@ -23,13 +23,7 @@ impl Late {
         let program = boot(move |io: Io, _| {
             let listener = io.listen(LOOPBACK.parse().unwrap()).unwrap();
             address.send(io.local_addr(listener)).unwrap();
-            Late {
-                io,
-                outlives,
-                closed,
-                finished: Vec::new(),
-                stopping: false,
-            }
+            Late { io, outlives, closed, finished: Vec::new(), stopping: false }
         });
         let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
         (running, addresses.recv().unwrap(), reasons)
@@ -51,11 +45,7 @@ impl Program for Late {
                         continue;
                     };
                     // A large frame is announced: it is received in one shot.
-                    let want = if received.bytes()[0] == b'L' {
-                        1 << 20
-                    } else {
-                        0
-                    };
+                    let want = if received.bytes()[0] == b'L' { 1 << 20 } else { 0 };
                     self.io.put_back(conn, received, 0, want, false);
                 }
                 Event::Finished { conn } => {
@@ -78,11 +68,7 @@ impl Program for Late {
                 other => panic!("{other:?}"),
             }
         }
-        if self.stopping {
-            Turn::Done
-        } else {
-            Turn::Rest
-        }
+        if self.stopping { Turn::Done } else { Turn::Rest }
     }
 }
 

@@ -21,12 +21,7 @@ fn a_directory_in_use_is_refused_and_a_freed_one_is_taken() {
     let (first, _) = Echo::start(options.clone());
     let (boot, _) = run_once(|_| Box::pin(async {}));
     let error = netio::start(options.clone(), vec![boot]).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("another process uses this directory"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("another process uses this directory"), "{error}");
     first.stop();
     first.join().unwrap();
     let (second, _) = Echo::start(options);
@@ -48,12 +43,7 @@ fn a_lock_file_that_was_removed_frees_nothing() {
         std::fs::remove_file(dir.path().join("lock")).unwrap();
         let (boot, _) = run_once(|_| Box::pin(async {}));
         let error = netio::start(options.clone(), vec![boot]).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("another process uses this directory"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("another process uses this directory"), "{error}");
         if round == 0 {
             std::fs::write(dir.path().join("lock"), "").unwrap();
         }
@@ -70,19 +60,11 @@ fn a_lock_file_that_was_removed_frees_nothing() {
 #[ignore = "the process that the next test kills"]
 fn victim() {
     let dir = PathBuf::from(std::env::var_os(DIR).expect("run by the next test"));
-    let options = Options {
-        lock_file: Some(dir.join("lock")),
-        ..Options::default()
-    };
+    let options = Options { lock_file: Some(dir.join("lock")), ..Options::default() };
     let boot: Boot<()> = Box::new(move |io: Io, _| {
         Box::pin(async move {
             let listener = io.listen(LOOPBACK.parse().unwrap()).unwrap();
-            let how = Open {
-                write: true,
-                create: true,
-                direct: true,
-                ..Open::default()
-            };
+            let how = Open { write: true, create: true, direct: true, ..Open::default() };
             let file = io.open(&dir.join("data"), how).await.unwrap();
             let tasks = TaskSet::new(&io);
             for writer in 0..8u64 {
@@ -91,9 +73,7 @@ fn victim() {
                     for number in 1u64.. {
                         let mut block = AlignedBuf::zeroed(64 << 10);
                         block[..8].copy_from_slice(&number.to_be_bytes());
-                        file.write_at(block.freeze(), writer << 16, true)
-                            .await
-                            .unwrap();
+                        file.write_at(block.freeze(), writer << 16, true).await.unwrap();
                     }
                 });
             }
@@ -126,10 +106,7 @@ fn after_sigkill_the_lock_outlasts_the_last_write() {
             if let Ok(address) = written.parse() {
                 break address;
             }
-            assert!(
-                victim.try_wait().unwrap().is_none(),
-                "the victim died by itself"
-            );
+            assert!(victim.try_wait().unwrap().is_none(), "the victim died by itself");
             std::thread::yield_now();
         };
         let _connected = TcpStream::connect(address).unwrap();
@@ -141,15 +118,7 @@ fn after_sigkill_the_lock_outlasts_the_last_write() {
         let data = dir.path().join("data");
         let (boot, results) = run_once(move |io: Io| {
             Box::pin(async move {
-                let file = io
-                    .open(
-                        &data,
-                        Open {
-                            direct: true,
-                            ..Open::default()
-                        },
-                    )
-                    .await?;
+                let file = io.open(&data, Open { direct: true, ..Open::default() }).await?;
                 let (first, _) = file.read_at(AlignedBuf::zeroed(8 << 16), 0).await;
                 io.listen(address)?;
                 io.sleep_until(io.now().after_ms(100)).await;
@@ -157,10 +126,7 @@ fn after_sigkill_the_lock_outlasts_the_last_write() {
                 Ok::<_, netio::Error>(first[..] == second[..])
             })
         });
-        let options = Options {
-            lock_file: Some(dir.path().join("lock")),
-            ..Options::default()
-        };
+        let options = Options { lock_file: Some(dir.path().join("lock")), ..Options::default() };
         let running = netio::start(options, vec![boot]).unwrap();
         assert_eq!(
             results.recv().unwrap(),

@@ -28,19 +28,13 @@ impl Program for Counted {
 fn echo(connections: usize, depth: usize, bytes: usize, rounds: usize) {
     let (address, addresses) = mpsc::channel();
     let (stats, all_stats) = mpsc::channel();
-    let program = boot(move |io: Io, _| Counted {
-        echo: Echo::new(io.clone(), address),
-        io,
-        stats,
-    });
+    let program =
+        boot(move |io: Io, _| Counted { echo: Echo::new(io.clone(), address), io, stats });
     let running = netio::start::<()>(Options::default(), vec![program]).unwrap();
     let address = addresses.recv().unwrap();
-    let mut streams: Vec<_> = (0..connections)
-        .map(|_| TcpStream::connect(address).unwrap())
-        .collect();
-    streams
-        .iter()
-        .for_each(|stream| stream.set_nodelay(true).unwrap());
+    let mut streams: Vec<_> =
+        (0..connections).map(|_| TcpStream::connect(address).unwrap()).collect();
+    streams.iter().for_each(|stream| stream.set_nodelay(true).unwrap());
     let frames = frame_of(1, bytes).repeat(depth);
     let mut back = vec![0; frames.len()];
     let start = Instant::now();
@@ -86,12 +80,7 @@ fn measure_dsync() {
     let path = dir.path().join("wal");
     let (boot, result) = run_once(move |io: Io| {
         Box::pin(async move {
-            let how = Open {
-                write: true,
-                create: true,
-                direct: true,
-                ..Open::default()
-            };
+            let how = Open { write: true, create: true, direct: true, ..Open::default() };
             let file = io.open(&path, how).await.unwrap();
             file.allocate(0, 64 << 20).await.unwrap();
             let zeros = AlignedBuf::zeroed(1 << 20).freeze();

@@ -50,10 +50,7 @@ impl Echo {
     pub(crate) fn new(io: Io, address: mpsc::Sender<SocketAddr>) -> Self {
         let listener = io.listen(LOOPBACK.parse().unwrap()).unwrap();
         address.send(io.local_addr(listener)).unwrap();
-        Self {
-            io,
-            stopping: false,
-        }
+        Self { io, stopping: false }
     }
 
     pub(crate) fn start(options: Options) -> (Running<()>, SocketAddr) {
@@ -69,11 +66,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Result<usize, usize> {
         return Err(0);
     };
     let total = 4 + u32::from_be_bytes(*length) as usize;
-    if bytes.len() < total {
-        Err(total)
-    } else {
-        Ok(total)
-    }
+    if bytes.len() < total { Err(total) } else { Ok(total) }
 }
 
 impl Program for Echo {
@@ -106,11 +99,7 @@ impl Program for Echo {
                 _ => {}
             }
         }
-        if self.stopping {
-            Turn::Done
-        } else {
-            Turn::Rest
-        }
+        if self.stopping { Turn::Done } else { Turn::Rest }
     }
 }
 
@@ -130,9 +119,5 @@ pub(crate) fn round_trip(stream: &mut TcpStream, frame: &[u8]) {
     stream.write_all(frame).unwrap();
     let mut back = vec![0; frame.len()];
     stream.read_exact(&mut back).unwrap();
-    assert!(
-        back == frame,
-        "a frame of {} bytes came back changed",
-        frame.len()
-    );
+    assert!(back == frame, "a frame of {} bytes came back changed", frame.len());
 }

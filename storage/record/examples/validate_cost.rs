@@ -15,9 +15,8 @@ const PER_ROUND: u32 = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = Timestamp(1_700_000_000_000);
-    let value: Vec<u8> = (0..1000u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 27).to_le_bytes()[0])
-        .collect();
+    let value: Vec<u8> =
+        (0..1000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 27).to_le_bytes()[0]).collect();
     let mut scratch = Scratch::new();
     println!("{:30} {:>9} {:>10} {:>8}", "batch", "bytes", "ns", "ns/B");
     for (records, size) in [(64, 1000), (1, 100), (640, 100)] {
@@ -31,10 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 if deep && codec == Compression::None {
                     continue;
                 }
-                let options = ValidateOptions {
-                    deep,
-                    ..ValidateOptions::default()
-                };
+                let options = ValidateOptions { deep, ..ValidateOptions::default() };
                 let ns =
                     best(|| validate_with(&mut scratch, black_box(&bytes), &options, now).is_ok());
                 let kind = if deep { " deep" } else { "" };

@@ -35,11 +35,7 @@ impl<'a> Batches<'a> {
     /// Over all of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            position: 0,
-            tail: Tail::More,
-        }
+        Self { bytes, position: 0, tail: Tail::More }
     }
 
     /// Bytes of the batches yielded so far.

@@ -194,10 +194,7 @@ impl BatchBuilder {
         timestamp: Timestamp,
         headers: &[Header<'_>],
     ) -> Result<(), BuildError> {
-        let delta = self
-            .last_delta
-            .checked_add(1)
-            .ok_or(BuildError::OffsetDelta)?;
+        let delta = self.last_delta.checked_add(1).ok_or(BuildError::OffsetDelta)?;
         self.push(delta, timestamp, 0, key, value, headers.iter().copied())
     }
 
@@ -213,10 +210,7 @@ impl BatchBuilder {
         record: &Record<'_>,
     ) -> Result<(), BuildError> {
         if offset_delta <= self.last_delta {
-            return Err(BuildError::OffsetOrder {
-                last: self.last_delta,
-                delta: offset_delta,
-            });
+            return Err(BuildError::OffsetOrder { last: self.last_delta, delta: offset_delta });
         }
         self.push(
             offset_delta,
@@ -243,9 +237,7 @@ impl BatchBuilder {
         } else {
             self.header.base_timestamp
         };
-        let timestamp_delta = timestamp
-            .checked_since(base)
-            .ok_or(BuildError::TimestampDelta)?;
+        let timestamp_delta = timestamp.checked_since(base).ok_or(BuildError::TimestampDelta)?;
         let header_count = i32::try_from(headers.len()).map_err(|_| BuildError::TooLong)?;
 
         let mut size = 1
@@ -330,9 +322,7 @@ impl BatchBuilder {
         header.last_offset_delta = last_delta.max(last_delta_at_least);
         if let Some(now) = log_append_time {
             header.max_timestamp = now;
-            header.attributes = header
-                .attributes
-                .with_timestamp_type(TimestampType::LogAppendTime);
+            header.attributes = header.attributes.with_timestamp_type(TimestampType::LogAppendTime);
         }
         header.batch_length =
             i32::try_from(out.len() - LOG_OVERHEAD).map_err(|_| BuildError::TooLong)?;

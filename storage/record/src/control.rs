@@ -57,10 +57,7 @@ impl ControlRecord {
         let mut value = record.value?;
         let version = value.try_get_i16().ok()?;
         let coordinator_epoch = value.try_get_i32().ok()?;
-        (version >= 0).then_some(Self::EndTxn {
-            marker,
-            coordinator_epoch,
-        })
+        (version >= 0).then_some(Self::EndTxn { marker, coordinator_epoch })
     }
 }
 
@@ -91,9 +88,7 @@ pub fn end_txn_batch(
         .producer(producer_id, producer_epoch, -1)
         .transactional(true)
         .control(true);
-    let built = batch
-        .append(Some(&key), Some(&value), now, &[])
-        .and_then(|()| batch.build());
+    let built = batch.append(Some(&key), Some(&value), now, &[]).and_then(|()| batch.build());
     match built {
         Ok(bytes) => bytes,
         // One short record without a codec: nothing it can fail on.
@@ -127,10 +122,7 @@ mod tests {
             assert_eq!(records.len(), 1);
             assert_eq!(
                 ControlRecord::parse(&records[0].unwrap()),
-                Some(ControlRecord::EndTxn {
-                    marker,
-                    coordinator_epoch: 77
-                })
+                Some(ControlRecord::EndTxn { marker, coordinator_epoch: 77 })
             );
         }
     }

@@ -165,10 +165,7 @@ impl Attributes {
     /// With another timestamp type.
     #[must_use]
     pub const fn with_timestamp_type(self, kind: TimestampType) -> Self {
-        self.with_bit(
-            Self::LOG_APPEND_TIME,
-            matches!(kind, TimestampType::LogAppendTime),
-        )
+        self.with_bit(Self::LOG_APPEND_TIME, matches!(kind, TimestampType::LogAppendTime))
     }
 
     /// Transactional or not.
@@ -245,10 +242,7 @@ impl BatchHeader {
     /// [`Error::Magic`]. The length and the magic are judged as soon as their bytes are there, so
     /// that old formats, whose headers are shorter, are not taken for truncated.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let short = Error::Truncated {
-            need: HEADER_SIZE,
-            have: bytes.len(),
-        };
+        let short = Error::Truncated { need: HEADER_SIZE, have: bytes.len() };
         let &magic = bytes.get(MAGIC_AT).ok_or(short)?;
         match magic.cast_signed() {
             MAGIC => {}
@@ -291,8 +285,7 @@ impl BatchHeader {
     /// Offset of the last record (held at the largest value on overflow).
     #[must_use]
     pub const fn last_offset(&self) -> Offset {
-        self.base_offset
-            .saturating_add(self.last_offset_delta as i64)
+        self.base_offset.saturating_add(self.last_offset_delta as i64)
     }
 
     /// Offset after this batch.
@@ -314,9 +307,7 @@ impl BatchHeader {
     /// The time from which this batch's tombstones may go (KIP-534).
     #[must_use]
     pub fn delete_horizon(&self) -> Option<Timestamp> {
-        self.attributes
-            .has_delete_horizon()
-            .then_some(self.base_timestamp)
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// Writes the 61 bytes; `batch_length` and `crc` as they are in `self`.
@@ -407,11 +398,7 @@ impl<'a> BatchView<'a> {
     pub fn verify_crc(&self) -> Result<(), Error> {
         let computed = crc_of(self.bytes);
         let stored = self.header.crc;
-        if computed == stored {
-            Ok(())
-        } else {
-            Err(Error::Crc { stored, computed })
-        }
+        if computed == stored { Ok(()) } else { Err(Error::Crc { stored, computed }) }
     }
 
     /// The records of an uncompressed batch; `None` if it is compressed.

@@ -60,12 +60,7 @@ mod tests {
         for i in 0..50 {
             let value = format!("value {i}");
             builder
-                .append(
-                    Some(b"key"),
-                    Some(value.as_bytes()),
-                    Timestamp(1_000 + i),
-                    &[],
-                )
+                .append(Some(b"key"), Some(value.as_bytes()), Timestamp(1_000 + i), &[])
                 .unwrap();
         }
         builder.build().unwrap()
@@ -73,10 +68,7 @@ mod tests {
 
     #[test]
     fn from_every_codec_to_every_codec() {
-        let deep = ValidateOptions {
-            deep: true,
-            ..ValidateOptions::default()
-        };
+        let deep = ValidateOptions { deep: true, ..ValidateOptions::default() };
         for from in Compression::ALL {
             let came = batch(from);
             let came = BatchView::parse_verified(&came).unwrap();
@@ -105,9 +97,7 @@ mod tests {
         let came = BatchView::parse_verified(&came).unwrap();
         assert!(matches!(
             recode(&came, Compression::Lz4, None, 100),
-            Err(RecodeError::Open(OpenError::Compress(
-                compress::Error::TooLarge { .. }
-            )))
+            Err(RecodeError::Open(OpenError::Compress(compress::Error::TooLarge { .. })))
         ));
     }
 }

@@ -64,10 +64,7 @@ impl<'a> Header<'a> {
     /// With a text key.
     #[must_use]
     pub const fn new(key: &'a str, value: Option<&'a [u8]>) -> Self {
-        Self {
-            key: key.as_bytes(),
-            value,
-        }
+        Self { key: key.as_bytes(), value }
     }
 
     /// The key as text; `None` if it is not UTF-8.
@@ -106,9 +103,7 @@ impl<'a> Iterator for Headers<'a> {
 
     fn next(&mut self) -> Option<Header<'a>> {
         self.count = self.count.checked_sub(1)?;
-        read_header(&mut SliceBody(&mut self.bytes))
-            .ok()
-            .map(|(key, value)| Header { key, value })
+        read_header(&mut SliceBody(&mut self.bytes)).ok().map(|(key, value)| Header { key, value })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -139,10 +134,7 @@ impl<'a> Records<'a> {
     /// Over `bytes`, which must hold exactly `count` records; a negative count is none.
     #[must_use]
     pub fn with_count(bytes: &'a [u8], count: i32) -> Self {
-        Self {
-            bytes,
-            left: count.max(0),
-        }
+        Self { bytes, left: count.max(0) }
     }
 
     /// Bytes not read yet.
@@ -198,10 +190,7 @@ pub fn take_record<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, RecordError> 
         offset_delta: record.offset_delta,
         key: record.key,
         value: record.value,
-        headers: Headers {
-            bytes: record.headers,
-            count: record.header_count,
-        },
+        headers: Headers { bytes: record.headers, count: record.header_count },
     })
 }
 
@@ -270,15 +259,7 @@ pub(crate) fn read_body<B: Body>(
     if body.remaining() != 0 {
         return Err(RecordError::Length(length).into());
     }
-    Ok(RawRecord {
-        attributes,
-        timestamp_delta,
-        offset_delta,
-        key,
-        value,
-        header_count,
-        headers,
-    })
+    Ok(RawRecord { attributes, timestamp_delta, offset_delta, key, value, header_count, headers })
 }
 
 #[inline]
@@ -323,10 +304,7 @@ impl<'a> Body for SliceBody<'_, 'a> {
 
     #[inline]
     fn field(&mut self, size: usize) -> Result<&'a [u8], RecordError> {
-        let (field, rest) = self
-            .0
-            .split_at_checked(size)
-            .ok_or(RecordError::Truncated)?;
+        let (field, rest) = self.0.split_at_checked(size).ok_or(RecordError::Truncated)?;
         *self.0 = rest;
         Ok(field)
     }

@@ -16,22 +16,14 @@ fn read_all(batch: &BatchView<'_>) -> Vec<OwnedRecord> {
         .enumerate()
         .map(|(n, record)| {
             let record = record.unwrap();
-            assert_eq!(
-                record.offset(batch),
-                batch.base_offset.saturating_add(n as i64)
-            );
+            assert_eq!(record.offset(batch), batch.base_offset.saturating_add(n as i64));
             OwnedRecord {
                 key: record.key.map(<[u8]>::to_vec),
                 value: record.value.map(<[u8]>::to_vec),
                 timestamp: record.timestamp(batch).0,
                 headers: record
                     .headers
-                    .map(|h| {
-                        (
-                            h.key_text().unwrap().to_owned(),
-                            h.value.map(<[u8]>::to_vec),
-                        )
-                    })
+                    .map(|h| (h.key_text().unwrap().to_owned(), h.value.map(<[u8]>::to_vec)))
                     .collect(),
             }
         })
@@ -231,10 +223,7 @@ fn restamping() {
     let mut bytes = small_batch(Compression::Lz4);
     restamp_log_append_time(&mut bytes, Timestamp(5));
     let batch = BatchView::parse_verified(&bytes).unwrap();
-    assert_eq!(
-        batch.attributes.timestamp_type(),
-        TimestampType::LogAppendTime
-    );
+    assert_eq!(batch.attributes.timestamp_type(), TimestampType::LogAppendTime);
     assert_eq!(batch.attributes.compression(), Ok(Compression::Lz4));
     assert_eq!(batch.max_timestamp, Timestamp(5));
     assert!(read_all(&batch).iter().all(|r| r.timestamp == 5));
@@ -255,10 +244,7 @@ fn back_to_back() {
     let mut batches = Batches::new(&bytes);
     assert_eq!(batches.tail(), Tail::More);
     assert_eq!(batches.by_ref().count(), 2);
-    assert_eq!(
-        (batches.tail(), batches.position()),
-        (Tail::Clean, bytes.len())
-    );
+    assert_eq!((batches.tail(), batches.position()), (Tail::Clean, bytes.len()));
 
     for cut in 1..two.len() {
         let mut batches = Batches::new(&bytes[..one.len() + cut]);
@@ -284,9 +270,7 @@ fn compaction_keeps_deltas_and_range() {
         .delete_horizon(Timestamp(1_800_000_000_000))
         .last_offset_delta(old.last_offset_delta);
     let second = old.records().unwrap().nth(1).unwrap().unwrap();
-    batch
-        .append_record(1, second.timestamp(&old), &second)
-        .unwrap();
+    batch.append_record(1, second.timestamp(&old), &second).unwrap();
     assert_eq!(
         batch.append_record(1, Timestamp(0), &second),
         Err(BuildError::OffsetOrder { last: 1, delta: 1 })

@@ -23,10 +23,7 @@ fn check(batch: &[u8]) -> Result<record::Validated, Invalid> {
 
 /// Compressed batches opened as far as their first record.
 fn check_first(batch: &[u8]) -> Result<record::Validated, Invalid> {
-    let options = ValidateOptions {
-        deep: false,
-        ..ValidateOptions::default()
-    };
+    let options = ValidateOptions { deep: false, ..ValidateOptions::default() };
     validate(batch, &options, NOW)
 }
 
@@ -59,10 +56,7 @@ impl Raw {
         put_varint(&mut body, self.offset_delta);
         for length in [self.key, self.value] {
             put_varint(&mut body, length);
-            body.resize(
-                body.len() + usize::try_from(length.clamp(0, 50)).unwrap(),
-                b'x',
-            );
+            body.resize(body.len() + usize::try_from(length.clamp(0, 50)).unwrap(), b'x');
         }
         put_varint(&mut body, self.headers);
         body.put_slice(self.tail);
@@ -107,14 +101,8 @@ fn good_batches_are_kept() {
 #[test]
 fn scratch_forgets() {
     let mut scratch = Scratch::new();
-    let deep = ValidateOptions {
-        max_decompressed: 300,
-        ..ValidateOptions::default()
-    };
-    let options = ValidateOptions {
-        deep: false,
-        ..ValidateOptions::default()
-    };
+    let deep = ValidateOptions { max_decompressed: 300, ..ValidateOptions::default() };
+    let options = ValidateOptions { deep: false, ..ValidateOptions::default() };
     let bytes = small_batch(Compression::Zstd);
     let mut damaged = bytes[..bytes.len() - 5].to_vec();
     let length = damaged.len() as i32 - 12;
@@ -122,15 +110,9 @@ fn scratch_forgets() {
     refresh_crc(&mut damaged);
     for _ in 0..3 {
         // The first leaves a frame half read, the second fails in it.
-        assert_eq!(
-            validate_with(&mut scratch, &bytes, &options, NOW),
-            check(&bytes)
-        );
+        assert_eq!(validate_with(&mut scratch, &bytes, &options, NOW), check(&bytes));
         assert!(validate_with(&mut scratch, &damaged, &deep, NOW).is_err());
-        assert_eq!(
-            validate_with(&mut scratch, &bytes, &deep, NOW),
-            check(&bytes)
-        );
+        assert_eq!(validate_with(&mut scratch, &bytes, &deep, NOW), check(&bytes));
         let lz4 = small_batch(Compression::Lz4);
         assert_eq!(validate_with(&mut scratch, &lz4, &deep, NOW), check(&lz4));
     }
@@ -153,51 +135,18 @@ fn wrong_header_fields() {
     let record = Invalid::InvalidRecord;
     let time = Invalid::InvalidTimestamp;
     let range = |last_offset_delta, records_count| {
-        record(InvalidRecord::OffsetRange {
-            last_offset_delta,
-            records_count,
-        })
+        record(InvalidRecord::OffsetRange { last_offset_delta, records_count })
     };
     let cases: Vec<Case> = vec![
-        (
-            "base offset",
-            0,
-            be64(1),
-            record(InvalidRecord::BaseOffset(Offset(1))),
-        ),
-        (
-            "length below a header",
-            8,
-            be32(48),
-            Invalid::Corrupt(Error::Length(48)),
-        ),
-        (
-            "length zero",
-            8,
-            be32(0),
-            Invalid::Corrupt(Error::Length(0)),
-        ),
-        (
-            "length negative",
-            8,
-            be32(-1),
-            Invalid::Corrupt(Error::Length(-1)),
-        ),
-        (
-            "length lowest",
-            8,
-            be32(i32::MIN),
-            Invalid::Corrupt(Error::Length(i32::MIN)),
-        ),
+        ("base offset", 0, be64(1), record(InvalidRecord::BaseOffset(Offset(1)))),
+        ("length below a header", 8, be32(48), Invalid::Corrupt(Error::Length(48))),
+        ("length zero", 8, be32(0), Invalid::Corrupt(Error::Length(0))),
+        ("length negative", 8, be32(-1), Invalid::Corrupt(Error::Length(-1))),
+        ("length lowest", 8, be32(i32::MIN), Invalid::Corrupt(Error::Length(i32::MIN))),
         ("magic 0", 16, vec![0], record(InvalidRecord::OldMagic(0))),
         ("magic 1", 16, vec![1], record(InvalidRecord::OldMagic(1))),
         ("magic 3", 16, vec![3], Invalid::Corrupt(Error::Magic(3))),
-        (
-            "magic -1",
-            16,
-            vec![255],
-            Invalid::Corrupt(Error::Magic(-1)),
-        ),
+        ("magic -1", 16, vec![255], Invalid::Corrupt(Error::Magic(-1))),
         ("codec 5", 22, vec![5], Invalid::UnsupportedCompression(5)),
         ("codec 7", 22, vec![7], Invalid::UnsupportedCompression(7)),
         (
@@ -207,28 +156,13 @@ fn wrong_header_fields() {
             record(InvalidRecord::TransactionalWithoutProducer),
         ),
         ("control", 22, vec![32], record(InvalidRecord::Control)),
-        (
-            "delete horizon",
-            22,
-            vec![64],
-            record(InvalidRecord::DeleteHorizon),
-        ),
+        ("delete horizon", 22, vec![64], record(InvalidRecord::DeleteHorizon)),
         ("last offset delta low", 23, be32(1), range(1, 3)),
         ("last offset delta high", 23, be32(3), range(3, 3)),
         ("last offset delta negative", 23, be32(-1), range(-1, 3)),
         ("count zero", 57, be32(0), record(InvalidRecord::Count(0))),
-        (
-            "count negative",
-            57,
-            be32(-3),
-            record(InvalidRecord::Count(-3)),
-        ),
-        (
-            "count lowest",
-            57,
-            be32(i32::MIN),
-            record(InvalidRecord::Count(i32::MIN)),
-        ),
+        ("count negative", 57, be32(-3), record(InvalidRecord::Count(-3))),
+        ("count lowest", 57, be32(i32::MIN), record(InvalidRecord::Count(i32::MIN))),
         ("count high", 57, be32(4), range(2, 4)),
         (
             "timestamps overflow",
@@ -240,24 +174,9 @@ fn wrong_header_fields() {
                 now: NOW,
             }),
         ),
-        (
-            "producer id",
-            43,
-            be64(-2),
-            record(InvalidRecord::ProducerId(ProducerId(-2))),
-        ),
-        (
-            "no epoch",
-            43,
-            be64(9),
-            record(InvalidRecord::ProducerEpoch(ProducerEpoch(-1))),
-        ),
-        (
-            "no sequence",
-            43,
-            [be64(9), vec![0, 0]].concat(),
-            record(InvalidRecord::Sequence(-1)),
-        ),
+        ("producer id", 43, be64(-2), record(InvalidRecord::ProducerId(ProducerId(-2)))),
+        ("no epoch", 43, be64(9), record(InvalidRecord::ProducerEpoch(ProducerEpoch(-1)))),
+        ("no sequence", 43, [be64(9), vec![0, 0]].concat(), record(InvalidRecord::Sequence(-1))),
     ];
     for (what, at, field, want) in cases {
         let mut bytes = small_batch(Compression::None);
@@ -271,32 +190,16 @@ fn wrong_header_fields() {
 #[test]
 fn wrong_bytes_around_the_batch() {
     let good = small_batch(Compression::None);
-    assert_eq!(
-        check(&[]),
-        Err(Invalid::InvalidRecord(InvalidRecord::NoBatch))
-    );
+    assert_eq!(check(&[]), Err(Invalid::InvalidRecord(InvalidRecord::NoBatch)));
     let longer = [&good[..], &[0]].concat();
-    assert_eq!(
-        check(&longer),
-        Err(Invalid::InvalidRecord(InvalidRecord::TrailingBytes(1)))
-    );
+    assert_eq!(check(&longer), Err(Invalid::InvalidRecord(InvalidRecord::TrailingBytes(1))));
     let two = [&good[..], &good[..]].concat();
-    assert_eq!(
-        check(&two),
-        Err(Invalid::InvalidRecord(InvalidRecord::TrailingBytes(
-            good.len()
-        )))
-    );
+    assert_eq!(check(&two), Err(Invalid::InvalidRecord(InvalidRecord::TrailingBytes(good.len()))));
     let mut long = good.clone();
     let need = good.len() + 1;
     long[8..12].copy_from_slice(&(need as i32 - 12).to_be_bytes());
     let have = good.len();
-    let cut = |need, have| {
-        Err(Invalid::InvalidRecord(InvalidRecord::CutShort {
-            need,
-            have,
-        }))
-    };
+    let cut = |need, have| Err(Invalid::InvalidRecord(InvalidRecord::CutShort { need, have }));
     assert_eq!(check(&long), cut(need, have));
     assert_eq!(check(&good[..61]), cut(have, 61));
     assert_eq!(check(&good[..60]), cut(61, 60));
@@ -309,10 +212,7 @@ fn wrong_bytes_around_the_batch() {
     // A length that ends inside of the records: its CRC is wrong before the rest is looked at.
     let mut short = good;
     short[8..12].copy_from_slice(&(have as i32 - 13).to_be_bytes());
-    assert!(matches!(
-        check(&short),
-        Err(Invalid::Corrupt(Error::Crc { .. }))
-    ));
+    assert!(matches!(check(&short), Err(Invalid::Corrupt(Error::Crc { .. }))));
 }
 
 #[test]
@@ -326,10 +226,7 @@ fn any_flipped_bit_is_seen() {
                 bytes[at] ^= 1 << bit;
                 assert!(check(&bytes).is_err(), "{codec:?} byte {at} bit {bit}");
                 if at >= 17 {
-                    assert!(matches!(
-                        check(&bytes),
-                        Err(Invalid::Corrupt(Error::Crc { .. }))
-                    ));
+                    assert!(matches!(check(&bytes), Err(Invalid::Corrupt(Error::Crc { .. }))));
                 }
             }
         }
@@ -348,66 +245,26 @@ fn wrong_records() {
     };
     let cases = [
         ("no bytes", vec![], framing(RecordError::Truncated)),
-        (
-            "length negative",
-            raw(&|r| r.length = Some(-1)),
-            framing(RecordError::Length(-1)),
-        ),
-        (
-            "length zero",
-            raw(&|r| r.length = Some(0)),
-            framing(RecordError::Length(0)),
-        ),
-        (
-            "length short",
-            raw(&|r| r.length = Some(5)),
-            framing(RecordError::Length(5)),
-        ),
+        ("length negative", raw(&|r| r.length = Some(-1)), framing(RecordError::Length(-1))),
+        ("length zero", raw(&|r| r.length = Some(0)), framing(RecordError::Length(0))),
+        ("length short", raw(&|r| r.length = Some(5)), framing(RecordError::Length(5))),
         (
             "length long",
             [raw(&|r| r.length = Some(7)), vec![0]].concat(),
             framing(RecordError::Length(7)),
         ),
-        (
-            "length overlong",
-            vec![0xff; 40],
-            framing(RecordError::Varint),
-        ),
-        (
-            "key length",
-            raw(&|r| r.key = -2),
-            framing(RecordError::FieldLength(-2)),
-        ),
-        (
-            "value length",
-            raw(&|r| r.value = i32::MIN),
-            framing(RecordError::FieldLength(i32::MIN)),
-        ),
-        (
-            "key beyond",
-            raw(&|r| r.key = i32::MAX),
-            framing(RecordError::Length(60)),
-        ),
-        (
-            "value beyond",
-            raw(&|r| r.value = 51),
-            framing(RecordError::Length(56)),
-        ),
-        (
-            "headers negative",
-            raw(&|r| r.headers = -1),
-            framing(RecordError::HeaderCount(-1)),
-        ),
+        ("length overlong", vec![0xff; 40], framing(RecordError::Varint)),
+        ("key length", raw(&|r| r.key = -2), framing(RecordError::FieldLength(-2))),
+        ("value length", raw(&|r| r.value = i32::MIN), framing(RecordError::FieldLength(i32::MIN))),
+        ("key beyond", raw(&|r| r.key = i32::MAX), framing(RecordError::Length(60))),
+        ("value beyond", raw(&|r| r.value = 51), framing(RecordError::Length(56))),
+        ("headers negative", raw(&|r| r.headers = -1), framing(RecordError::HeaderCount(-1))),
         (
             "headers many",
             raw(&|r| r.headers = i32::MAX),
             framing(RecordError::HeaderCount(i32::MAX)),
         ),
-        (
-            "headers few",
-            raw(&|r| r.tail = &[0, 0]),
-            framing(RecordError::Length(8)),
-        ),
+        ("headers few", raw(&|r| r.tail = &[0, 0]), framing(RecordError::Length(8))),
         (
             "header key null",
             raw(&|r| (r.headers, r.tail) = (1, &[1, 1])),
@@ -431,10 +288,7 @@ fn wrong_records() {
         (
             "offset delta negative",
             raw(&|r| r.offset_delta = -1),
-            Invalid::InvalidRecord(InvalidRecord::OffsetDelta {
-                index: 0,
-                delta: -1,
-            }),
+            Invalid::InvalidRecord(InvalidRecord::OffsetDelta { index: 0, delta: -1 }),
         ),
         (
             "timestamp overflow",
@@ -452,32 +306,14 @@ fn wrong_records() {
         }
 
         // Faults after the first record: seen where all are looked at.
-        let second = Raw {
-            offset_delta: 2,
-            ..RAW
-        }
-        .bytes();
+        let second = Raw { offset_delta: 2, ..RAW }.bytes();
         let gap = batch_of(codec, 2, &[&good[..], &second].concat());
         let more = batch_of(codec, 1, &[&good[..], &second].concat());
-        let less = batch_of(
-            codec,
-            3,
-            &[
-                &good[..],
-                &Raw {
-                    offset_delta: 1,
-                    ..RAW
-                }
-                .bytes(),
-            ]
-            .concat(),
-        );
+        let less =
+            batch_of(codec, 3, &[&good[..], &Raw { offset_delta: 1, ..RAW }.bytes()].concat());
         let at = |index, error| Invalid::InvalidRecord(InvalidRecord::Framing { index, error });
         for (bytes, want) in [
-            (
-                gap,
-                Invalid::InvalidRecord(InvalidRecord::OffsetDelta { index: 1, delta: 2 }),
-            ),
+            (gap, Invalid::InvalidRecord(InvalidRecord::OffsetDelta { index: 1, delta: 2 })),
             (more, at(1, RecordError::TrailingBytes)),
             (less, at(2, RecordError::Truncated)),
         ] {
@@ -485,10 +321,7 @@ fn wrong_records() {
             if codec == Compression::None {
                 assert_eq!(check_first(&bytes), Err(want));
             } else {
-                assert!(
-                    check_first(&bytes).is_ok(),
-                    "{codec:?}: only the first is opened"
-                );
+                assert!(check_first(&bytes).is_ok(), "{codec:?}: only the first is opened");
             }
         }
     }
@@ -508,10 +341,7 @@ fn compressed_data_that_is_none() {
 
 #[test]
 fn compacted_topics_need_keys_in_every_record() {
-    let options = ValidateOptions {
-        compacted: true,
-        ..ValidateOptions::default()
-    };
+    let options = ValidateOptions { compacted: true, ..ValidateOptions::default() };
     for codec in Compression::ALL {
         assert!(validate(&small_batch(codec), &options, NOW).is_ok());
         let mut batch = BatchBuilder::new().compression(codec);
@@ -553,30 +383,21 @@ fn timestamps_in_range() {
             let got = validate(&bytes, &options, NOW).map(|v| v.max_timestamp);
             assert_eq!(got, if good { Ok(timestamp) } else { want });
             // The broker's own stamp replaces it.
-            let options = ValidateOptions {
-                timestamp_type: TimestampType::LogAppendTime,
-                ..options
-            };
+            let options =
+                ValidateOptions { timestamp_type: TimestampType::LogAppendTime, ..options };
             assert!(validate(&bytes, &options, NOW).is_ok());
         }
 
         // A later record that is too new: seen in itself, or in the claimed maximum.
         let mut batch = BatchBuilder::new().compression(codec);
         batch.append(None, None, NOW, &[]).unwrap();
-        batch
-            .append(None, None, Timestamp(NOW.0 + 101), &[])
-            .unwrap();
+        batch.append(None, None, Timestamp(NOW.0 + 101), &[]).unwrap();
         let bytes = batch.build().unwrap();
-        let first = ValidateOptions {
-            deep: false,
-            ..options
-        };
+        let first = ValidateOptions { deep: false, ..options };
         for options in [options, first] {
             assert!(matches!(
                 validate(&bytes, &options, NOW),
-                Err(Invalid::InvalidTimestamp(
-                    InvalidTimestamp::OutOfRange { .. }
-                ))
+                Err(Invalid::InvalidTimestamp(InvalidTimestamp::OutOfRange { .. }))
             ));
         }
     }
@@ -707,10 +528,7 @@ fn all_records_that_are_refused_are_named() {
         assert_eq!((verdict, bad.len()), (Err(no_key(0)), BAD_RECORDS_MAX));
 
         // The batch's own fault, after records that were refused.
-        let late = Raw {
-            timestamp_delta: 101,
-            ..RAW
-        };
+        let late = Raw { timestamp_delta: 101, ..RAW };
         let cut = batch_of(codec, 2, &late.bytes());
         let (verdict, bad) = named(&cut, &options);
         let error = RecordError::Truncated;
@@ -729,17 +547,11 @@ fn log_append_time_is_stamped() {
         let mut bytes = small_batch(codec);
         let valid = validate(&bytes, &options, NOW).unwrap();
         assert_eq!(valid.restamp, Restamp::LogAppendTime(NOW));
-        assert_eq!(
-            (valid.max_timestamp, valid.max_timestamp_offset_delta),
-            (NOW, 2)
-        );
+        assert_eq!((valid.max_timestamp, valid.max_timestamp_offset_delta), (NOW, 2));
         valid.apply(&mut bytes);
         let batch = BatchView::parse_verified(&bytes).unwrap();
         assert_eq!(batch.max_timestamp, NOW);
-        assert_eq!(
-            batch.attributes.timestamp_type(),
-            TimestampType::LogAppendTime
-        );
+        assert_eq!(batch.attributes.timestamp_type(), TimestampType::LogAppendTime);
     }
 }
 
@@ -754,10 +566,7 @@ fn a_wrong_max_timestamp_is_corrected() {
             refresh_crc(&mut bytes);
             let valid = check(&bytes).unwrap();
             assert_eq!(valid.restamp, Restamp::MaxTimestamp(max), "{claimed}");
-            assert_eq!(
-                (valid.max_timestamp, valid.max_timestamp_offset_delta),
-                (max, 2)
-            );
+            assert_eq!((valid.max_timestamp, valid.max_timestamp_offset_delta), (max, 2));
             valid.apply(&mut bytes);
             assert!(bytes == small_batch(codec));
             assert_eq!(check(&bytes).unwrap().restamp, Restamp::Keep);
@@ -788,13 +597,8 @@ fn bombs() {
 
         // As one record whose length is honest.
         let mut batch = BatchBuilder::new().compression(*codec);
-        batch
-            .append(None, Some(&zeros[..8 << 20]), NOW, &[])
-            .unwrap();
-        let options = ValidateOptions {
-            max_decompressed: CAP,
-            ..ValidateOptions::default()
-        };
+        batch.append(None, Some(&zeros[..8 << 20]), NOW, &[]).unwrap();
+        let options = ValidateOptions { max_decompressed: CAP, ..ValidateOptions::default() };
         let want = Err(Invalid::TooLarge { cap: CAP });
         let bytes = batch.build().unwrap();
         assert_eq!(validate(&bytes, &options, NOW), want, "{codec:?}");
@@ -803,34 +607,18 @@ fn bombs() {
         let one = Raw { value: 50, ..RAW }.bytes();
         let mut plain = Vec::new();
         for n in 0..20_000 {
-            plain.extend(
-                Raw {
-                    offset_delta: n,
-                    value: 50,
-                    ..RAW
-                }
-                .bytes(),
-            );
+            plain.extend(Raw { offset_delta: n, value: 50, ..RAW }.bytes());
         }
         let many = batch_of(*codec, 20_000, &plain);
         assert_eq!(validate(&many, &options, NOW), want, "{codec:?}");
         let after = batch_of(*codec, 1, &[&one[..], &zeros].concat());
-        let trailing = InvalidRecord::Framing {
-            index: 1,
-            error: RecordError::TrailingBytes,
-        };
+        let trailing = InvalidRecord::Framing { index: 1, error: RecordError::TrailingBytes };
         let verdict = validate(&after, &options, NOW);
         assert!([want, Err(trailing.into())].contains(&verdict), "{codec:?}");
         // A length that is a lie is no size: clients are not told to split.
-        let lie = Raw {
-            length: Some(i32::MAX),
-            ..RAW
-        };
+        let lie = Raw { length: Some(i32::MAX), ..RAW };
         let verdict = validate(&batch_of(*codec, 1, &lie.bytes()), &options, NOW);
-        assert!(
-            matches!(verdict, Err(Invalid::InvalidRecord(_))),
-            "{codec:?}"
-        );
+        assert!(matches!(verdict, Err(Invalid::InvalidRecord(_))), "{codec:?}");
     }
     // A raw snappy block that only claims much.
     let claim = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];

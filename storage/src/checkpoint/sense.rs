@@ -52,23 +52,13 @@ fn doubt_log(log: &LogState) -> Option<String> {
     }
     if log.epoch.0 < 0 || log.epochs.latest().is_some_and(|latest| latest > log.epoch) {
         let latest = log.epochs.latest();
-        return Some(format!(
-            "leader epoch {}, and {latest:?} in its history",
-            log.epoch
-        ));
+        return Some(format!("leader epoch {}, and {latest:?} in its history", log.epoch));
     }
-    if let Some(entry) = log
-        .epochs
-        .entries()
-        .iter()
-        .find(|entry| !is_offset(entry.start))
-    {
+    if let Some(entry) = log.epochs.entries().iter().find(|entry| !is_offset(entry.start)) {
         return Some(format!("{entry:?}"));
     }
-    let fence = log
-        .fenced
-        .iter()
-        .find(|(from, to)| !(is_offset(*from) && is_offset(*to) && from < to));
+    let fence =
+        log.fenced.iter().find(|(from, to)| !(is_offset(*from) && is_offset(*to) && from < to));
     if let Some((from, to)) = fence {
         return Some(format!("damage from {from} to {to}"));
     }
@@ -76,18 +66,9 @@ fn doubt_log(log: &LogState) -> Option<String> {
 }
 
 fn doubt_disk(disk: &FlushedState) -> Option<String> {
-    let FlushedState {
-        segment_base: base,
-        position,
-        flushed,
-        log_start,
-        synced,
-        chain: _,
-    } = *disk;
+    let FlushedState { segment_base: base, position, flushed, log_start, synced, chain: _ } = *disk;
     if !is_offset(base) || !is_offset(flushed) || !is_offset(log_start) {
-        return Some(format!(
-            "segment {base}, flushed up to {flushed}, log start {log_start}"
-        ));
+        return Some(format!("segment {base}, flushed up to {flushed}, log start {log_start}"));
     }
     // Kafka's indexes hold offsets and positions of a segment as 32 bits.
     let offsets = flushed.0 - base.0;
@@ -95,9 +76,7 @@ fn doubt_disk(disk: &FlushedState) -> Option<String> {
         return Some(format!("segment {base} flushed up to offset {flushed}"));
     }
     if position > POSITION_MAX || (offsets > 0 && position < HEADER_SIZE as u64) {
-        return Some(format!(
-            "segment {base} has {offsets} offsets in {position} bytes"
-        ));
+        return Some(format!("segment {base} has {offsets} offsets in {position} bytes"));
     }
     if synced.base != base || synced.size > position || synced.end > flushed {
         return Some(format!(
@@ -105,9 +84,7 @@ fn doubt_disk(disk: &FlushedState) -> Option<String> {
             synced.base, synced.end, synced.size
         ));
     }
-    synced
-        .doubt()
-        .map(|FactsDoubt(what)| format!("segment {base}: {what}"))
+    synced.doubt().map(|FactsDoubt(what)| format!("segment {base}: {what}"))
 }
 
 fn is_offset(offset: Offset) -> bool {
@@ -125,11 +102,7 @@ mod tests {
     /// The error for the sample with a change, its checksum right.
     fn refused(change: impl FnOnce(&mut Checkpoint)) -> String {
         let (head, logs, deleted) = sample();
-        let mut checkpoint = Checkpoint {
-            head,
-            logs,
-            deleted,
-        };
+        let mut checkpoint = Checkpoint { head, logs, deleted };
         change(&mut checkpoint);
         let encoded: Vec<Bytes> = checkpoint.logs.iter().map(LogState::encode).collect();
         match decode(&encode(&checkpoint.head, &encoded, &checkpoint.deleted)) {
@@ -199,10 +172,7 @@ mod tests {
         let good = encode(&head, &[logs[0].encode()], &[]);
         // Epochs 3 at 5 and 4 at 11: the second start becomes 5.
         let second = [&4u32.to_le_bytes()[..], &11u64.to_le_bytes()[..]].concat();
-        let at = good
-            .windows(12)
-            .position(|bytes| bytes == second)
-            .expect("the entry");
+        let at = good.windows(12).position(|bytes| bytes == second).expect("the entry");
         let mut bad = good[..good.len() - 4].to_vec();
         bad[at + 4] = 5;
         let crc = record::checksum(&bad);

@@ -14,11 +14,7 @@ impl Chain {
     /// Bytes of [`Self::to_bytes`].
     pub const BYTES: usize = 13;
     /// Of a checkpoint that does not say.
-    pub const UNKNOWN: Chain = Chain {
-        count: 0,
-        sum: 0,
-        is_doubted: true,
-    };
+    pub const UNKNOWN: Chain = Chain { count: 0, sum: 0, is_doubted: true };
 
     /// Of segments with their base offsets and bytes, in any order.
     pub fn of(segments: impl Iterator<Item = (Offset, u64)>) -> Self {
@@ -35,10 +31,7 @@ impl Chain {
     }
 
     pub fn doubted(self) -> Self {
-        Self {
-            is_doubted: true,
-            ..self
-        }
+        Self { is_doubted: true, ..self }
     }
 
     /// Big-endian: count u32, sum u64, doubted u8.
@@ -53,10 +46,6 @@ impl Chain {
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
         use bytes::Buf;
         let mut at = &bytes[..];
-        Self {
-            count: at.get_u32(),
-            sum: at.get_u64(),
-            is_doubted: at.get_u8() != 0,
-        }
+        Self { count: at.get_u32(), sum: at.get_u64(), is_doubted: at.get_u8() != 0 }
     }
 }

@@ -18,37 +18,22 @@ use netio::{File, Open};
 use record::{Offset, checksum};
 
 /// Index files are small and go through the page cache.
-pub(super) const BUFFERED: Open = Open {
-    write: true,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    direct: false,
-};
-const CREATE: Open = Open {
-    create: true,
-    ..BUFFERED
-};
+pub(super) const BUFFERED: Open =
+    Open { write: true, create: false, exclusive: false, truncate: false, direct: false };
+const CREATE: Open = Open { create: true, ..BUFFERED };
 /// An index file is extended by this much at a time.
 const INDEX_STEP: u64 = 4096;
 
 impl DiskLog {
     pub(super) fn key(&self, base: Offset, suffix: &'static str) -> FileKey {
-        FileKey {
-            log: self.inner.key,
-            base,
-            suffix,
-        }
+        FileKey { log: self.inner.key, base, suffix }
     }
     pub(super) async fn index_file(
         &self,
         base: Offset,
         suffix: &'static str,
     ) -> Result<File, Error> {
-        self.inner
-            .disk
-            .file(self.key(base, suffix), &self.inner.dir, BUFFERED)
-            .await
+        self.inner.disk.file(self.key(base, suffix), &self.inner.dir, BUFFERED).await
     }
 
     // ---- the active segment's indexes ------------------------------------------------------------------------------------
@@ -65,10 +50,8 @@ impl DiskLog {
             )
         };
         let (index_at, time_at) = synced.index_bytes();
-        self.append_index(facts.base, INDEX, index_at, offsets)
-            .await?;
-        self.append_index(facts.base, TIME_INDEX, time_at, times)
-            .await?;
+        self.append_index(facts.base, INDEX, index_at, offsets).await?;
+        self.append_index(facts.base, TIME_INDEX, time_at, times).await?;
         let mut state = self.inner.state.borrow_mut();
         state.active.synced = facts;
         state.active.offsets.clear();
@@ -88,26 +71,17 @@ impl DiskLog {
         }
         // The first entries make the file: a log that has none has no file.
         let file = match at {
-            0 => {
-                self.inner
-                    .disk
-                    .file(self.key(base, suffix), &self.inner.dir, CREATE)
-                    .await?
-            }
+            0 => self.inner.disk.file(self.key(base, suffix), &self.inner.dir, CREATE).await?,
             _ => self.index_file(base, suffix).await?,
         };
         let (len, need) = (file.len().await?, at + bytes.len() as u64);
         if need > len {
-            file.allocate(len, need.next_multiple_of(INDEX_STEP) - len)
-                .await
-                .map_err(full)?;
+            file.allocate(len, need.next_multiple_of(INDEX_STEP) - len).await.map_err(full)?;
         }
         file.write_at(Bytes::from(bytes), at, false)
             .await
             .map_err(|error| self.fail(error.into()))?;
-        file.sync(true)
-            .await
-            .map_err(|error| self.fail(error.into()))?;
+        file.sync(true).await.map_err(|error| self.fail(error.into()))?;
         if at == 0 {
             self.inner.disk.io().sync_dir(&self.inner.dir).await?;
         }
@@ -127,29 +101,17 @@ impl DiskLog {
         }
         self.sync_index().await?;
         let facts = self.inner.state.borrow().active.facts;
-        assert_eq!(
-            (tail.size(), facts.size),
-            (facts.size, facts.size),
-            "{facts:?}"
-        );
+        assert_eq!((tail.size(), facts.size), (facts.size, facts.size), "{facts:?}");
         let log = self
             .inner
             .disk
-            .file(
-                self.key(facts.base, LOG),
-                &self.inner.dir,
-                super::scan::DIRECT,
-            )
+            .file(self.key(facts.base, LOG), &self.inner.dir, super::scan::DIRECT)
             .await?;
         tail.trim(&log).await.map_err(|error| self.fail(error))?;
         let (index_bytes, time_bytes) = facts.index_bytes();
         let index_crc = self.cut_index(facts.base, INDEX, index_bytes).await?;
         let time_index_crc = self.cut_index(facts.base, TIME_INDEX, time_bytes).await?;
-        let seal = Seal {
-            facts,
-            index_crc,
-            time_index_crc,
-        };
+        let seal = Seal { facts, index_crc, time_index_crc };
         self.write_seal(&seal).await?;
         Ok(seal)
     }
@@ -161,18 +123,10 @@ impl DiskLog {
         suffix: &'static str,
         bytes: u64,
     ) -> Result<u32, Error> {
-        let file = self
-            .inner
-            .disk
-            .file(self.key(base, suffix), &self.inner.dir, CREATE)
-            .await?;
+        let file = self.inner.disk.file(self.key(base, suffix), &self.inner.dir, CREATE).await?;
         if file.len().await? != bytes {
-            file.truncate(bytes)
-                .await
-                .map_err(|error| self.fail(error.into()))?;
-            file.sync(false)
-                .await
-                .map_err(|error| self.fail(error.into()))?;
+            file.truncate(bytes).await.map_err(|error| self.fail(error.into()))?;
+            file.sync(false).await.map_err(|error| self.fail(error.into()))?;
         }
         index_crc(&file, bytes).await
     }
@@ -180,10 +134,7 @@ impl DiskLog {
     async fn write_seal(&self, seal: &Seal) -> Result<(), Error> {
         let bytes = seal.to_bytes();
         assert_eq!(Seal::from_bytes(&bytes), Some(*seal));
-        self.inner
-            .disk
-            .replace(&self.inner.dir, &name(seal.facts.base, SEAL), bytes)
-            .await
+        self.inner.disk.replace(&self.inner.dir, &name(seal.facts.base, SEAL), bytes).await
     }
 
     // ---- closed segments -------------------------------------------------------------------------------------------------
@@ -193,9 +144,7 @@ impl DiskLog {
         let known = self.inner.state.borrow().closed.get(&base).copied();
         match known {
             None => return Ok(None),
-            Some(Closed {
-                seal: Some(seal), ..
-            }) => return Ok(Some(seal)),
+            Some(Closed { seal: Some(seal), .. }) => return Ok(Some(seal)),
             Some(Closed { seal: None, .. }) => {}
         }
         let end = self.inner.state.borrow().base_after(base);
@@ -206,10 +155,7 @@ impl DiskLog {
             _ => return self.rebuild(base).await,
         };
         let mut state = self.inner.state.borrow_mut();
-        Ok(state
-            .closed
-            .get_mut(&base)
-            .map(|closed| *closed.seal.get_or_insert(seal)))
+        Ok(state.closed.get_mut(&base).map(|closed| *closed.seal.get_or_insert(seal)))
     }
 
     pub(super) async fn read_seal(&self, base: Offset) -> Result<Option<Seal>, Error> {
@@ -229,12 +175,7 @@ impl DiskLog {
     /// Makes sure that the index files of a closed segment are what the seal says, once after a start; else makes them anew.
     pub(super) async fn check_indexes(&self, base: Offset) -> Result<(), Error> {
         let known = self.inner.state.borrow().closed.get(&base).copied();
-        let Some(Closed {
-            seal: Some(seal),
-            checked: false,
-            ..
-        }) = known
-        else {
+        let Some(Closed { seal: Some(seal), checked: false, .. }) = known else {
             return Ok(());
         };
         if !self.indexes_are(&seal).await? {
@@ -249,12 +190,8 @@ impl DiskLog {
     /// The index files are what the seal says.
     pub(super) async fn indexes_are(&self, seal: &Seal) -> Result<bool, Error> {
         let (base, (index_bytes, time_bytes)) = (seal.facts.base, seal.facts.index_bytes());
-        Ok(self
-            .index_is(base, INDEX, index_bytes, seal.index_crc)
-            .await?
-            && self
-                .index_is(base, TIME_INDEX, time_bytes, seal.time_index_crc)
-                .await?)
+        Ok(self.index_is(base, INDEX, index_bytes, seal.index_crc).await?
+            && self.index_is(base, TIME_INDEX, time_bytes, seal.time_index_crc).await?)
     }
 
     async fn index_is(
@@ -283,33 +220,17 @@ impl DiskLog {
                 // Another reader has been here meanwhile.
                 return Ok(closed.seal);
             }
-            (
-                state.base_after(base),
-                state.epochs.clone(),
-                state.config.clone(),
-                closed.seal,
-            )
+            (state.base_after(base), state.epochs.clone(), state.config.clone(), closed.seal)
         };
         let created = old.map_or_else(|| self.inner.disk.io().wall(), |seal| seal.facts.created_ms);
         let len = self.log_len(base).await?;
         let (mut offsets, mut times) = (Vec::new(), Vec::new());
-        let bounds = Bounds {
-            size: len,
-            end,
-            upto: Offset::MAX,
-            on_damage: OnDamage::Fence,
-        };
+        let bounds = Bounds { size: len, end, upto: Offset::MAX, on_damage: OnDamage::Fence };
         let scanned = self
-            .scan(
-                Facts::new(base, created),
-                bounds,
-                &epochs,
-                &config,
-                |_, entries| {
-                    offsets.extend(entries.offset);
-                    times.extend(entries.time);
-                },
-            )
+            .scan(Facts::new(base, created), bounds, &epochs, &config, |_, entries| {
+                offsets.extend(entries.offset);
+                times.extend(entries.time);
+            })
             .await?;
         let mut facts = scanned.facts;
         let old = self.read_seal(base).await?;
@@ -339,11 +260,7 @@ impl DiskLog {
         }
         let index_crc = self.replace_index(base, INDEX, &offsets).await?;
         let time_index_crc = self.replace_index(base, TIME_INDEX, &times).await?;
-        let seal = Seal {
-            facts,
-            index_crc,
-            time_index_crc,
-        };
+        let seal = Seal { facts, index_crc, time_index_crc };
         // The seal of a segment that was cut short stays: it alone says what is missing, and does so at every start.
         let is_short = old.is_some_and(|old| old.facts.size > len || old.facts.end > facts.end);
         if !is_short {
@@ -352,11 +269,7 @@ impl DiskLog {
         let mut state = self.inner.state.borrow_mut();
         state.chain_doubted |= is_short;
         Ok(state.closed.get_mut(&base).map(|closed| {
-            *closed = Closed {
-                bytes: facts.size,
-                seal: Some(seal),
-                checked: true,
-            };
+            *closed = Closed { bytes: facts.size, seal: Some(seal), checked: true };
             seal
         }))
     }
@@ -370,10 +283,7 @@ impl DiskLog {
         let bytes = index::encode(base, entries);
         let crc = checksum(&bytes);
         self.inner.disk.close_file(&self.key(base, suffix));
-        self.inner
-            .disk
-            .replace(&self.inner.dir, &name(base, suffix), bytes)
-            .await?;
+        self.inner.disk.replace(&self.inner.dir, &name(base, suffix), bytes).await?;
         Ok(crc)
     }
 }
@@ -381,9 +291,5 @@ impl DiskLog {
 /// CRC of the first `bytes` of an index file, as they are on disk.
 async fn index_crc(file: &File, bytes: u64) -> Result<u32, Error> {
     let len = usize::try_from(bytes).unwrap_or(usize::MAX);
-    Ok(if len == 0 {
-        checksum(&[])
-    } else {
-        checksum(&file.read_vec(0, len).await?)
-    })
+    Ok(if len == 0 { checksum(&[]) } else { checksum(&file.read_vec(0, len).await?) })
 }

@@ -47,8 +47,7 @@ impl DiskLog {
             });
             facts.modified_ms = now;
             let (run, later) = rest.split_at(fitting.unwrap_or(rest.len()));
-            self.append(&mut tail, run, facts, &entries, config.segment_bytes)
-                .await?;
+            self.append(&mut tail, run, facts, &entries, config.segment_bytes).await?;
             rest = later;
         }
         Ok(self.state())
@@ -81,11 +80,7 @@ impl DiskLog {
                 self.inner.id,
                 header.base_offset
             );
-            assert!(
-                header.last_offset_delta >= 0,
-                "{:?}: {header:?}",
-                self.inner.id
-            );
+            assert!(header.last_offset_delta >= 0, "{:?}: {header:?}", self.inner.id);
             next = header.next_offset();
             parsed.push((header, bytes));
         }
@@ -106,11 +101,7 @@ impl DiskLog {
         if pending >= PENDING_MAX {
             self.sync_index().await?;
         }
-        let file = self
-            .inner
-            .disk
-            .file(self.key(facts.base, LOG), &self.inner.dir, DIRECT)
-            .await?;
+        let file = self.inner.disk.file(self.key(facts.base, LOG), &self.inner.dir, DIRECT).await?;
         let bytes = run.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let longer = tail
             .reserve(&file, bytes, segment_bytes, self.inner.disk.is_tight())
@@ -125,9 +116,7 @@ impl DiskLog {
                 let state = self.inner.state.borrow();
                 (state.epochs.clone(), state.epochs_stale && !kept)
             };
-            for (header, _) in run
-                .iter()
-                .filter(|(header, _)| header.partition_leader_epoch.0 >= 0)
+            for (header, _) in run.iter().filter(|(header, _)| header.partition_leader_epoch.0 >= 0)
             {
                 changed |= epochs.assign(header.partition_leader_epoch, header.base_offset);
             }
@@ -146,13 +135,7 @@ impl DiskLog {
         tail.write(&file, self.inner.disk.buffers(), &batches, longer)
             .await
             .map_err(|error| self.fail(error))?;
-        assert_eq!(
-            tail.size(),
-            facts.size,
-            "{:?}: written to {}",
-            self.inner.id,
-            tail.size()
-        );
+        assert_eq!(tail.size(), facts.size, "{:?}: written to {}", self.inner.id, tail.size());
 
         let mut state = self.inner.state.borrow_mut();
         if let Some(epochs) = epochs {
@@ -166,12 +149,8 @@ impl DiskLog {
         active.facts = facts;
         active.position = facts.size;
         active.flushed = facts.end;
-        active
-            .offsets
-            .extend(entries.iter().filter_map(|entries| entries.offset));
-        active
-            .times
-            .extend(entries.iter().filter_map(|entries| entries.time));
+        active.offsets.extend(entries.iter().filter_map(|entries| entries.offset));
+        active.times.extend(entries.iter().filter_map(|entries| entries.time));
         Ok(())
     }
 
@@ -188,31 +167,17 @@ impl DiskLog {
     }
 
     async fn roll_held(&self, tail: &mut Tail, base: Offset) -> Result<(), Error> {
-        let seal = self
-            .seal_active(tail)
-            .await
-            .map_err(|error| self.space(error))?;
-        self.write_snapshot(base)
-            .await
-            .map_err(|error| self.space(error))?;
+        let seal = self.seal_active(tail).await.map_err(|error| self.space(error))?;
+        self.write_snapshot(base).await.map_err(|error| self.space(error))?;
         if self.inner.state.borrow().epochs_stale {
-            self.write_epochs()
-                .await
-                .map_err(|error| self.space(error))?;
+            self.write_epochs().await.map_err(|error| self.space(error))?;
         }
-        *tail = self
-            .begin_segment(base)
-            .await
-            .map_err(|error| self.space(error))?;
+        *tail = self.begin_segment(base).await.map_err(|error| self.space(error))?;
         let facts = Facts::new(base, self.inner.disk.io().wall());
         let mut state = self.inner.state.borrow_mut();
         state.closed.insert(
             seal.facts.base,
-            Closed {
-                bytes: seal.facts.size,
-                seal: Some(seal),
-                checked: true,
-            },
+            Closed { bytes: seal.facts.size, seal: Some(seal), checked: true },
         );
         state.active = Active::new(facts);
         Ok(())
@@ -222,11 +187,7 @@ impl DiskLog {
     pub(super) async fn begin_segment(&self, base: Offset) -> Result<Tail, Error> {
         let io = self.inner.disk.io();
         self.inner.disk.forget(self.inner.key, base);
-        let how = Open {
-            create: true,
-            truncate: true,
-            ..DIRECT
-        };
+        let how = Open { create: true, truncate: true, ..DIRECT };
         drop(io.open(&self.path(base, LOG), how).await?);
         io.sync_dir(&self.inner.dir).await?;
         Ok(Tail::empty())
@@ -235,10 +196,7 @@ impl DiskLog {
     /// The file of epochs, as the log knows them.
     pub(super) async fn write_epochs(&self) -> Result<(), Error> {
         let text = self.inner.state.borrow().epochs.to_text();
-        self.inner
-            .disk
-            .replace(&self.inner.dir, LEADER_EPOCHS, text.into_bytes())
-            .await?;
+        self.inner.disk.replace(&self.inner.dir, LEADER_EPOCHS, text.into_bytes()).await?;
         self.inner.state.borrow_mut().epochs_stale = false;
         Ok(())
     }
@@ -246,10 +204,7 @@ impl DiskLog {
     /// Kafka's producer snapshot at `offset`, which is `flushed`.
     pub(super) async fn write_snapshot(&self, offset: Offset) -> Result<(), Error> {
         let bytes = self.inner.state.borrow().producers.to_snapshot();
-        self.inner
-            .disk
-            .replace(&self.inner.dir, &name(offset, SNAPSHOT), bytes)
-            .await
+        self.inner.disk.replace(&self.inner.dir, &name(offset, SNAPSHOT), bytes).await
     }
 
     /// A full disk while a small file is made changes nothing; what else fails makes the log read-only.

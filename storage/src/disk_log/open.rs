@@ -62,11 +62,7 @@ impl DiskLog {
             Some(bytes)
                 if parse_partition_metadata(&String::from_utf8_lossy(&bytes)) != Some(id.topic) =>
             {
-                return Err(damaged(
-                    &dir,
-                    0,
-                    "the directory of another topic is in the way",
-                ));
+                return Err(damaged(&dir, 0, "the directory of another topic is in the way"));
             }
             _ => {}
         }
@@ -80,12 +76,8 @@ impl DiskLog {
             }
         }
         if !named {
-            disk.replace(
-                &dir,
-                PARTITION_METADATA,
-                partition_metadata(id.topic).into_bytes(),
-            )
-            .await?;
+            disk.replace(&dir, PARTITION_METADATA, partition_metadata(id.topic).into_bytes())
+                .await?;
         }
         let log = Self::new(
             disk,
@@ -121,20 +113,12 @@ impl DiskLog {
         let found = Found::list(disk, &dir).await?;
         match disk.topic_of(&dir).await? {
             Some(topic) if topic != id.topic => {
-                return Err(damaged(
-                    &dir,
-                    0,
-                    format!("of topic id {topic}, not {}", id.topic),
-                ));
+                return Err(damaged(&dir, 0, format!("of topic id {topic}, not {}", id.topic)));
             }
             Some(_) => {}
             None => {
-                disk.replace(
-                    &dir,
-                    PARTITION_METADATA,
-                    partition_metadata(id.topic).into_bytes(),
-                )
-                .await?
+                disk.replace(&dir, PARTITION_METADATA, partition_metadata(id.topic).into_bytes())
+                    .await?
             }
         }
         let path = dir.join(LEADER_EPOCHS);
@@ -197,11 +181,7 @@ impl DiskLog {
         let fits = known.synced.base == base
             && known.synced.size <= known.position
             && known.synced.end <= known.flushed;
-        let synced = if fits {
-            known.synced
-        } else {
-            Facts::new(base, disk.io().wall())
-        };
+        let synced = if fits { known.synced } else { Facts::new(base, disk.io().wall()) };
         let active = Active {
             position: known.position,
             flushed: known.flushed,
@@ -272,37 +252,25 @@ impl DiskLog {
         let max = disk.options().producer_ids_max;
 
         // A clean stop left a seal and the producers at the very end: nothing to read.
-        if let Some(seal) = log
-            .read_seal(base)
-            .await?
-            .filter(|seal| seal.facts.size == len)
+        if let Some(seal) = log.read_seal(base).await?.filter(|seal| seal.facts.size == len)
             && log.indexes_are(&seal).await?
             && let Some(producers) = log.read_snapshot(seal.facts.end, max).await?
         {
             {
                 let mut state = log.inner.state.borrow_mut();
-                state.active = Active {
-                    touched: false,
-                    ..Active::new(seal.facts)
-                };
+                state.active = Active { touched: false, ..Active::new(seal.facts) };
                 state.producers = producers;
             }
             *log.inner.writer.hold().await = Tail::of(len);
             return Ok(log);
         }
 
-        let mut producers = log
-            .read_snapshot(base, max)
-            .await?
-            .unwrap_or_else(|| ProducerStates::new(max));
+        let mut producers =
+            log.read_snapshot(base, max).await?.unwrap_or_else(|| ProducerStates::new(max));
         let mut epochs = epochs;
         let (mut offsets, mut times) = (Vec::new(), Vec::new());
-        let bounds = Bounds {
-            size: len,
-            end: Offset::MAX,
-            upto: Offset::MAX,
-            on_damage: OnDamage::Stop,
-        };
+        let bounds =
+            Bounds { size: len, end: Offset::MAX, upto: Offset::MAX, on_damage: OnDamage::Stop };
         let scanned = log
             .scan(
                 Facts::new(base, now),
@@ -327,8 +295,7 @@ impl DiskLog {
         report.bytes_cut = len - facts.size;
         report.cut_because = scanned.stopped;
         epochs.truncate_from_end(facts.end);
-        disk.replace(&log.inner.dir, LEADER_EPOCHS, epochs.to_text().into_bytes())
-            .await?;
+        disk.replace(&log.inner.dir, LEADER_EPOCHS, epochs.to_text().into_bytes()).await?;
         for &snapshot in found.snapshots.range(facts.end.next()..) {
             disk.remove(&log.path(snapshot, SNAPSHOT)).await?;
         }
@@ -336,18 +303,12 @@ impl DiskLog {
             disk.remove(&log.path(base, suffix)).await?;
         }
         let mut tail = Tail::of(facts.size);
-        let file = disk
-            .file(log.key(base, LOG), &log.inner.dir, DIRECT)
-            .await?;
+        let file = disk.file(log.key(base, LOG), &log.inner.dir, DIRECT).await?;
         tail.trim(&file).await?;
         {
             let mut state = log.inner.state.borrow_mut();
-            state.active = Active {
-                synced: Facts::new(base, now),
-                offsets,
-                times,
-                ..Active::new(facts)
-            };
+            state.active =
+                Active { synced: Facts::new(base, now), offsets, times, ..Active::new(facts) };
             state.producers = producers;
             state.epochs = epochs;
         }
@@ -391,9 +352,7 @@ impl DiskLog {
             writer: Lock::new(tail),
             state: RefCell::new(state),
         };
-        Self {
-            inner: Rc::new(inner),
-        }
+        Self { inner: Rc::new(inner) }
     }
 
     pub(super) async fn read_snapshot(
@@ -401,11 +360,7 @@ impl DiskLog {
         offset: Offset,
         max: usize,
     ) -> Result<Option<ProducerStates>, Error> {
-        let bytes = self
-            .inner
-            .disk
-            .read(&self.path(offset, SNAPSHOT), SMALL_FILE_MAX)
-            .await?;
+        let bytes = self.inner.disk.read(&self.path(offset, SNAPSHOT), SMALL_FILE_MAX).await?;
         let Some(bytes) = bytes else {
             return Ok(None);
         };
@@ -447,12 +402,8 @@ impl DiskLog {
             )
         };
         let (mut offsets, mut times) = (Vec::new(), Vec::new());
-        let bounds = Bounds {
-            size: position,
-            end: flushed,
-            upto: Offset::MAX,
-            on_damage: OnDamage::Fence,
-        };
+        let bounds =
+            Bounds { size: position, end: flushed, upto: Offset::MAX, on_damage: OnDamage::Fence };
         let scanned = self
             .scan(start, bounds, &epochs, &config, |_, entries| {
                 offsets.extend(entries.offset);
@@ -502,16 +453,10 @@ impl DiskLog {
         let stale = self.inner.state.borrow().epochs_stale;
         if stale || !self.is_sealed().await? {
             self.load_held().await?;
-            self.seal_active(&mut tail)
-                .await
-                .map_err(|error| self.space(error))?;
+            self.seal_active(&mut tail).await.map_err(|error| self.space(error))?;
             let end = self.flushed();
-            self.write_snapshot(end)
-                .await
-                .map_err(|error| self.space(error))?;
-            self.write_epochs()
-                .await
-                .map_err(|error| self.space(error))?;
+            self.write_snapshot(end).await.map_err(|error| self.space(error))?;
+            self.write_epochs().await.map_err(|error| self.space(error))?;
             self.drop_stray_snapshots(end).await?;
         }
         tail.rest();
@@ -529,12 +474,7 @@ impl DiskLog {
     async fn is_sealed(&self) -> Result<bool, Error> {
         let (touched, synced, position, flushed) = {
             let state = self.inner.state.borrow();
-            (
-                state.active.touched,
-                state.active.synced,
-                state.active.position,
-                state.active.flushed,
-            )
+            (state.active.touched, state.active.synced, state.active.position, state.active.flushed)
         };
         if touched || (synced.size, synced.end) != (position, flushed) {
             return Ok(false);
@@ -543,24 +483,13 @@ impl DiskLog {
             return Ok(false);
         };
         let whole = seal.facts == synced && self.log_len(synced.base).await? == position;
-        Ok(whole
-            && self
-                .inner
-                .disk
-                .exists(&self.path(flushed, SNAPSHOT))
-                .await?)
+        Ok(whole && self.inner.disk.exists(&self.path(flushed, SNAPSHOT)).await?)
     }
 
     /// Snapshots belong to the beginning of a segment or to the end of the log.
     async fn drop_stray_snapshots(&self, end: Offset) -> Result<(), Error> {
-        let kept: BTreeSet<Offset> = self
-            .inner
-            .state
-            .borrow()
-            .bases()
-            .into_iter()
-            .chain([end])
-            .collect();
+        let kept: BTreeSet<Offset> =
+            self.inner.state.borrow().bases().into_iter().chain([end]).collect();
         for entry in self.inner.disk.io().read_dir(&self.inner.dir).await? {
             if let Some((offset, SNAPSHOT)) = parse_name(&entry.name)
                 && !kept.contains(&offset)
@@ -597,10 +526,7 @@ impl Found {
     fn closed_before(&self, active: Offset) -> BTreeMap<Offset, Closed> {
         let closed = self.bytes.range(..active);
         let closed = closed.map(|(&base, &bytes)| {
-            let closed = Closed {
-                bytes,
-                ..Closed::default()
-            };
+            let closed = Closed { bytes, ..Closed::default() };
             (base, closed)
         });
         closed.collect()

@@ -65,10 +65,7 @@ impl DiskLog {
                 if at >= flushed.min(upto) {
                     // Segments were gone through to the end of what is flushed, and nothing was there.
                     if at > from && upto >= flushed {
-                        return Err(ReadError::Damaged {
-                            offset: from,
-                            next: flushed,
-                        });
+                        return Err(ReadError::Damaged { offset: from, next: flushed });
                     }
                     return Ok((Vec::new(), from));
                 }
@@ -78,14 +75,7 @@ impl DiskLog {
                 Some(base) => self.place_of(base).await?,
                 // The segment that held it is not there any more, and nobody deleted it.
                 None => {
-                    let next = self
-                        .inner
-                        .state
-                        .borrow()
-                        .bases()
-                        .first()
-                        .copied()
-                        .unwrap_or(upto);
+                    let next = self.inner.state.borrow().bases().first().copied().unwrap_or(upto);
                     return Err(ReadError::Damaged { offset: from, next });
                 }
             };
@@ -96,9 +86,7 @@ impl DiskLog {
             }
             let Some(place) = place else { continue };
             let bound = upto.min(place.end);
-            let pieces = self
-                .read_segment(place, from, bound, max_bytes, at_least_one)
-                .await;
+            let pieces = self.read_segment(place, from, bound, max_bytes, at_least_one).await;
             {
                 let state = self.inner.state.borrow();
                 if state.generation != generation || from < state.log_start {
@@ -113,10 +101,7 @@ impl DiskLog {
                 }
                 // What is flushed and not cut off by `upto` must be there.
                 None if !place.closed && upto >= place.end => {
-                    return Err(ReadError::Damaged {
-                        offset: from,
-                        next: place.end,
-                    });
+                    return Err(ReadError::Damaged { offset: from, next: place.end });
                 }
                 None if !place.closed => return Ok((Vec::new(), from)),
                 // The rest of this segment was compacted away.
@@ -162,10 +147,7 @@ impl DiskLog {
                 Step::Damage(fence) if fence.next <= from => {}
                 Step::Damage(_) if total > 0 => break,
                 Step::Damage(fence) => {
-                    return Err(ReadError::Damaged {
-                        offset: from,
-                        next: fence.next,
-                    });
+                    return Err(ReadError::Damaged { offset: from, next: fence.next });
                 }
                 Step::Batch(header, piece) => {
                     if header.next_offset() <= from {
@@ -200,15 +182,9 @@ impl DiskLog {
     // ---- where to begin --------------------------------------------------------------------------------------------------
     fn cursor(&self, base: Offset, from: Offset) -> Option<Start> {
         let state = self.inner.state.borrow();
-        let cursor = state
-            .cursors
-            .iter()
-            .find(|cursor| cursor.offset == from && cursor.base == base)?;
-        Some(Start {
-            position: cursor.position,
-            last_offset: None,
-            next: from,
-        })
+        let cursor =
+            state.cursors.iter().find(|cursor| cursor.offset == from && cursor.base == base)?;
+        Some(Start { position: cursor.position, last_offset: None, next: from })
     }
 
     fn remember(&self, cursor: Cursor) {
@@ -232,21 +208,14 @@ impl DiskLog {
         let mut key = offset;
         loop {
             let Some(entry) = self.offset_floor(place, key).await? else {
-                return Ok(Start {
-                    position: 0,
-                    last_offset: None,
-                    next: place.base,
-                });
+                return Ok(Start { position: 0, last_offset: None, next: place.base });
             };
             if entry.position < place.size
                 && let At::Batch(header, _) = reader.batch_at(entry.position).await?
                 && header.last_offset() == entry.last_offset
-                && (Expected {
-                    next: place.base,
-                    end: place.end,
-                })
-                .judge(&header, None, epochs)
-                .is_ok()
+                && (Expected { next: place.base, end: place.end })
+                    .judge(&header, None, epochs)
+                    .is_ok()
             {
                 return Ok(Start {
                     position: entry.position,
@@ -256,11 +225,7 @@ impl DiskLog {
             }
             key = entry.last_offset.min(key).saturating_sub(1);
             if key < place.base {
-                return Ok(Start {
-                    position: 0,
-                    last_offset: None,
-                    next: place.base,
-                });
+                return Ok(Start { position: 0, last_offset: None, next: place.base });
             }
         }
     }
@@ -272,8 +237,7 @@ impl DiskLog {
         offset: Offset,
     ) -> Result<Option<OffsetEntry>, Error> {
         let pending = self.pending(place, |active| index::floor(&active.offsets, offset.0));
-        self.floor(place, INDEX, place.index_entries, offset.0, pending)
-            .await
+        self.floor(place, INDEX, place.index_entries, offset.0, pending).await
     }
 
     /// Last entry of the time index with a timestamp <= `timestamp`.
@@ -283,8 +247,7 @@ impl DiskLog {
         timestamp: i64,
     ) -> Result<Option<TimeEntry>, Error> {
         let pending = self.pending(place, |active| index::floor(&active.times, timestamp));
-        self.floor(place, TIME_INDEX, place.time_entries, timestamp, pending)
-            .await
+        self.floor(place, TIME_INDEX, place.time_entries, timestamp, pending).await
     }
 
     fn pending<E>(
@@ -293,11 +256,7 @@ impl DiskLog {
         look: impl FnOnce(&super::Active) -> Option<E>,
     ) -> Option<E> {
         let state = self.inner.state.borrow();
-        if place.closed || state.active.base() != place.base {
-            None
-        } else {
-            look(&state.active)
-        }
+        if place.closed || state.active.base() != place.base { None } else { look(&state.active) }
     }
 
     async fn floor<E: Entry>(
@@ -319,9 +278,7 @@ impl DiskLog {
             Err(Error::Io(error)) if error.is_not_found() => return Ok(None),
             other => other?,
         };
-        Ok(lookup::floor::<E>(&file, place.base, count, key)
-            .await?
-            .map(|(_, entry)| entry))
+        Ok(lookup::floor::<E>(&file, place.base, count, key).await?.map(|(_, entry)| entry))
     }
 }
 
@@ -350,11 +307,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(log: &'a DiskLog, place: Place, start: Start, epochs: EpochHistory) -> Self {
-        let Start {
-            position,
-            last_offset,
-            next,
-        } = start;
+        let Start { position, last_offset, next } = start;
         Self {
             log,
             place,
@@ -373,21 +326,14 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) async fn step(&mut self, reader: &mut Reader) -> Result<Step, Error> {
-        let expected = Expected {
-            next: self.next,
-            end: self.place.end,
-        };
+        let expected = Expected { next: self.next, end: self.place.end };
         let (why, length) = match reader.batch_at(self.position).await? {
             At::End => return Ok(Step::End),
             At::Bad { why, length } => (why, length),
             At::Batch(header, piece) => {
                 let length = piece.len() as u64;
                 match scan::judge(reader, &expected, &header, self.position, &self.epochs).await? {
-                    Ok(())
-                        if self
-                            .last_offset
-                            .is_none_or(|last| last == header.last_offset()) =>
-                    {
+                    Ok(()) if self.last_offset.is_none_or(|last| last == header.last_offset()) => {
                         self.last_offset = None;
                         self.position += length;
                         self.next = header.next_offset();

@@ -49,13 +49,8 @@ pub(super) struct Scanned {
 }
 
 /// LOG files are always opened like this.
-pub(super) const DIRECT: Open = Open {
-    write: true,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    direct: true,
-};
+pub(super) const DIRECT: Open =
+    Open { write: true, create: false, exclusive: false, truncate: false, direct: true };
 
 impl DiskLog {
     /// A reader over the first `size` bytes of a segment.
@@ -84,11 +79,7 @@ impl DiskLog {
     ) -> Result<Scanned, Error> {
         let mut fences = Vec::new();
         if facts.size >= bounds.size {
-            return Ok(Scanned {
-                facts,
-                fences,
-                stopped: None,
-            });
+            return Ok(Scanned { facts, fences, stopped: None });
         }
         let mut reader = self.reader(facts.base, bounds.size, SCAN_BYTES).await?;
         let stopped = loop {
@@ -96,9 +87,7 @@ impl DiskLog {
             let expected = Expected {
                 next: facts.end,
                 // Indexes hold offsets as 32 bits from the base: whoever wrote a batch beyond has rolled before it.
-                end: bounds
-                    .end
-                    .min(facts.base.saturating_add(i64::from(i32::MAX) + 1)),
+                end: bounds.end.min(facts.base.saturating_add(i64::from(i32::MAX) + 1)),
             };
             let (why, length) = match reader.batch_at(position).await? {
                 At::End => break None,
@@ -145,11 +134,7 @@ impl DiskLog {
             });
             facts.skip_to(resume, next);
         };
-        Ok(Scanned {
-            facts,
-            fences,
-            stopped,
-        })
+        Ok(Scanned { facts, fences, stopped })
     }
 
     /// Offset and position of the first batch behind damage at `position` that can be believed: the one behind the damaged
@@ -179,11 +164,7 @@ impl DiskLog {
         if let Ok(file) = self
             .inner
             .disk
-            .file(
-                self.key(base, crate::files::INDEX),
-                &self.inner.dir,
-                super::closed::BUFFERED,
-            )
+            .file(self.key(base, crate::files::INDEX), &self.inner.dir, super::closed::BUFFERED)
             .await
         {
             let mut from = index_from;
@@ -202,13 +183,8 @@ impl DiskLog {
         {
             let state = self.inner.state.borrow();
             if state.active.base() == base {
-                entries.extend(
-                    state
-                        .active
-                        .offsets
-                        .iter()
-                        .filter(|entry| entry.position > position),
-                );
+                entries
+                    .extend(state.active.offsets.iter().filter(|entry| entry.position > position));
             }
         }
         for entry in entries.into_iter().take(RESUME_TRIES) {
@@ -225,12 +201,7 @@ impl DiskLog {
 
     /// Remembers damage; the same damage once.
     pub(super) fn add_fence(&self, fence: Fence) {
-        self.inner
-            .state
-            .borrow_mut()
-            .fences
-            .entry(fence.from)
-            .or_insert(fence);
+        self.inner.state.borrow_mut().fences.entry(fence.from).or_insert(fence);
     }
 }
 
@@ -284,9 +255,7 @@ pub(super) async fn judge(
     epochs: &EpochHistory,
 ) -> Result<Result<(), String>, Error> {
     let follower = if header.base_offset > expected.next {
-        reader
-            .header_at(position + header.size_in_bytes() as u64)
-            .await?
+        reader.header_at(position + header.size_in_bytes() as u64).await?
     } else {
         None
     };

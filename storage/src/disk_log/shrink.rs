@@ -51,10 +51,7 @@ impl DiskLog {
                 state.fences.retain(|_, fence| fence.segment_base != base);
                 bases.push(base);
             }
-            (
-                bases,
-                u64::try_from(state.config.file_delete_delay_ms).unwrap_or(0),
-            )
+            (bases, u64::try_from(state.config.file_delete_delay_ms).unwrap_or(0))
         };
         if bases.is_empty() {
             return Ok(bases);
@@ -86,17 +83,8 @@ impl DiskLog {
             // The .log first: the other files of a segment without one are removed at the next start.
             for suffix in SEGMENT_FILES.into_iter().chain([SNAPSHOT]) {
                 let from = self.path(base, suffix);
-                let to = self
-                    .inner
-                    .dir
-                    .join(format!("{}{DELETED}", name(base, suffix)));
-                if self
-                    .inner
-                    .disk
-                    .rename(&from, &to)
-                    .await
-                    .map_err(|error| self.fail(error))?
-                {
+                let to = self.inner.dir.join(format!("{}{DELETED}", name(base, suffix)));
+                if self.inner.disk.rename(&from, &to).await.map_err(|error| self.fail(error))? {
                     doomed.push(to);
                 }
             }
@@ -146,9 +134,7 @@ impl DiskLog {
         let mut tail = self.inner.writer.hold().await;
         self.inner.state.borrow().usable()?;
         if to < self.flushed() {
-            self.truncate_held(&mut tail, to)
-                .await
-                .map_err(|error| self.fail(error))?;
+            self.truncate_held(&mut tail, to).await.map_err(|error| self.fail(error))?;
         }
         Ok(self.state())
     }
@@ -164,23 +150,12 @@ impl DiskLog {
             state.active.touched = true;
             let bases = state.bases();
             // The segment that ends the log afterwards; none if everything goes.
-            let target = bases
-                .iter()
-                .copied()
-                .rfind(|&base| base < to || base == to && base == bases[0]);
-            (
-                bases,
-                target,
-                state.config.clone(),
-                state.active.position,
-                state.active.base(),
-            )
+            let target =
+                bases.iter().copied().rfind(|&base| base < to || base == to && base == bases[0]);
+            (bases, target, state.config.clone(), state.active.position, state.active.base())
         };
         let target = target.unwrap_or(to);
-        for &base in bases
-            .iter()
-            .filter(|&&base| base > target || !bases.contains(&target))
-        {
+        for &base in bases.iter().filter(|&&base| base > target || !bases.contains(&target)) {
             disk.forget(self.inner.key, base);
             remove_segment(disk, &self.inner.dir, base).await?;
         }
@@ -199,24 +174,14 @@ impl DiskLog {
 
         let mut epochs = self.inner.state.borrow().epochs.clone();
         let max = disk.options().producer_ids_max;
-        let mut producers = self
-            .read_snapshot(target, max)
-            .await?
-            .unwrap_or_else(|| ProducerStates::new(max));
+        let mut producers =
+            self.read_snapshot(target, max).await?.unwrap_or_else(|| ProducerStates::new(max));
         let (mut offsets, mut times) = (Vec::new(), Vec::new());
         let mut facts = Facts::new(target, now);
         if bases.contains(&target) {
-            let size = if target == old_active {
-                old_position
-            } else {
-                self.log_len(target).await?
-            };
-            let bounds = Bounds {
-                size,
-                end: Offset::MAX,
-                upto: to,
-                on_damage: OnDamage::Stop,
-            };
+            let size =
+                if target == old_active { old_position } else { self.log_len(target).await? };
+            let bounds = Bounds { size, end: Offset::MAX, upto: to, on_damage: OnDamage::Stop };
             let scanned = self
                 .scan(facts, bounds, &epochs, &config, |header, entries| {
                     offsets.extend(entries.offset);
@@ -226,29 +191,18 @@ impl DiskLog {
                 .await?;
             facts = scanned.facts;
             *tail = Tail::of(facts.size);
-            let file = disk
-                .file(self.key(target, LOG), &self.inner.dir, DIRECT)
-                .await?;
+            let file = disk.file(self.key(target, LOG), &self.inner.dir, DIRECT).await?;
             tail.trim(&file).await?;
         } else {
             *tail = self.begin_segment(target).await?;
         }
         epochs.truncate_from_end(facts.end);
-        disk.replace(
-            &self.inner.dir,
-            LEADER_EPOCHS,
-            epochs.to_text().into_bytes(),
-        )
-        .await?;
+        disk.replace(&self.inner.dir, LEADER_EPOCHS, epochs.to_text().into_bytes()).await?;
         {
             let mut state = self.inner.state.borrow_mut();
             state.closed.retain(|&base, _: &mut Closed| base < target);
-            state.active = Active {
-                synced: Facts::new(target, now),
-                offsets,
-                times,
-                ..Active::new(facts)
-            };
+            state.active =
+                Active { synced: Facts::new(target, now), offsets, times, ..Active::new(facts) };
             state.log_start = state.log_start.min(facts.end);
             state.producers = producers;
             state.epochs = epochs;

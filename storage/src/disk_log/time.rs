@@ -77,13 +77,9 @@ impl DiskLog {
             return Ok(None);
         };
         let timestamp = facts.max_timestamp;
-        self.search(
-            &place,
-            facts.max_timestamp_offset,
-            Offset::MAX,
-            timestamp,
-            |record| record.timestamp == timestamp,
-        )
+        self.search(&place, facts.max_timestamp_offset, Offset::MAX, timestamp, |record| {
+            record.timestamp == timestamp
+        })
         .await
     }
 

@@ -48,13 +48,7 @@ pub(crate) async fn read<E: Entry>(
     count: u64,
 ) -> Result<Vec<E>, Error> {
     let bytes = file
-        .read_vec(
-            first * E::SIZE as u64,
-            usize::try_from(count).unwrap_or(0) * E::SIZE,
-        )
+        .read_vec(first * E::SIZE as u64, usize::try_from(count).unwrap_or(0) * E::SIZE)
         .await?;
-    Ok(bytes
-        .chunks_exact(E::SIZE)
-        .map(|bytes| E::decode(base, bytes))
-        .collect())
+    Ok(bytes.chunks_exact(E::SIZE).map(|bytes| E::decode(base, bytes)).collect())
 }

@@ -70,10 +70,7 @@ impl Entry for OffsetEntry {
         let relative = i32::from_be_bytes(field(bytes, 0));
         // A negative position is damage; as the largest one it fails every check that follows.
         let position = u64::try_from(i32::from_be_bytes(field(bytes, 4))).unwrap_or(u64::MAX);
-        Self {
-            last_offset: base.saturating_add(i64::from(relative)),
-            position,
-        }
+        Self { last_offset: base.saturating_add(i64::from(relative)), position }
     }
     fn key(&self) -> i64 {
         self.last_offset.0
@@ -109,9 +106,7 @@ pub(crate) fn encode<E: Entry>(base: Offset, entries: &[E]) -> Vec<u8> {
 
 /// The last entry with a key <= `key`.
 pub(crate) fn floor<E: Entry>(entries: &[E], key: i64) -> Option<E> {
-    entries[..entries.partition_point(|entry| entry.key() <= key)]
-        .last()
-        .copied()
+    entries[..entries.partition_point(|entry| entry.key() <= key)].last().copied()
 }
 
 #[cfg(test)]
@@ -121,44 +116,24 @@ mod tests {
     #[test]
     fn bytes_as_kafka_writes_them() {
         let base = Offset(1_000);
-        let bytes = encode(
-            base,
-            &[OffsetEntry {
-                last_offset: Offset(1_009),
-                position: 258,
-            }],
-        );
+        let bytes = encode(base, &[OffsetEntry { last_offset: Offset(1_009), position: 258 }]);
         assert_eq!(bytes, [0, 0, 0, 9, 0, 0, 1, 2]);
         assert_eq!(
             OffsetEntry::decode(base, &bytes),
-            OffsetEntry {
-                last_offset: Offset(1_009),
-                position: 258
-            }
+            OffsetEntry { last_offset: Offset(1_009), position: 258 }
         );
-        let bytes = encode(
-            base,
-            &[TimeEntry {
-                timestamp: 0x0102,
-                last_offset: Offset(1_001),
-            }],
-        );
+        let bytes = encode(base, &[TimeEntry { timestamp: 0x0102, last_offset: Offset(1_001) }]);
         assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 1]);
         assert_eq!(
             TimeEntry::decode(base, &bytes),
-            TimeEntry {
-                timestamp: 0x0102,
-                last_offset: Offset(1_001)
-            }
+            TimeEntry { timestamp: 0x0102, last_offset: Offset(1_001) }
         );
     }
 
     #[test]
     fn floor_of_a_key() {
-        let entries = [5, 9, 12].map(|n| OffsetEntry {
-            last_offset: Offset(n),
-            position: n as u64,
-        });
+        let entries =
+            [5, 9, 12].map(|n| OffsetEntry { last_offset: Offset(n), position: n as u64 });
         let at = |key| floor(&entries, key).map(|entry| entry.last_offset.0);
         assert_eq!(
             (at(4), at(5), at(8), at(9), at(100)),
@@ -169,10 +144,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "does not fit a segment")]
     fn an_offset_too_far_is_our_fault() {
-        let far = OffsetEntry {
-            last_offset: Offset(i64::from(i32::MAX) + 1),
-            position: 0,
-        };
+        let far = OffsetEntry { last_offset: Offset(i64::from(i32::MAX) + 1), position: 0 };
         let _ = encode(Offset(0), &[far]);
     }
 }

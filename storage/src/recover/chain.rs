@@ -63,16 +63,7 @@ pub(super) async fn check(
         });
         state.missing.push(range);
         state.disk = Some(begun_anew(&known));
-        drop(
-            Box::pin(DiskLog::create(
-                disk,
-                dir.into(),
-                id,
-                config.clone(),
-                known.flushed,
-            ))
-            .await?,
-        );
+        drop(Box::pin(DiskLog::create(disk, dir.into(), id, config.clone(), known.flushed)).await?);
         return Ok(damaged);
     };
     let base = known.segment_base;
@@ -86,13 +77,8 @@ pub(super) async fn check(
             // What it must be, only the checkpoint knows: a seal that does not fit says so from now on.
             let mut facts = known.synced;
             facts.skip_to(known.position, known.flushed);
-            let seal = Seal {
-                facts,
-                index_crc: 0,
-                time_index_crc: 0,
-            };
-            disk.replace(dir, &files::name(base, SEAL), seal.to_bytes())
-                .await?;
+            let seal = Seal { facts, index_crc: 0, time_index_crc: 0 };
+            disk.replace(dir, &files::name(base, SEAL), seal.to_bytes()).await?;
             closed.insert(base, *bytes);
             now = begun_anew(&known);
         }
@@ -111,16 +97,7 @@ pub(super) async fn check(
     now.chain = Chain::of(closed.iter().map(|(base, bytes)| (*base, *bytes)));
     let first = closed.keys().next().copied().unwrap_or(now.segment_base);
     if now.chain != known.chain || now.segment_base != base || state.log_start < first {
-        walk(
-            disk,
-            dir,
-            state,
-            &listing,
-            &closed,
-            now.segment_base,
-            &mut damaged,
-        )
-        .await?;
+        walk(disk, dir, state, &listing, &closed, now.segment_base, &mut damaged).await?;
     }
     if !damaged.is_empty() {
         now.chain = now.chain.doubted();

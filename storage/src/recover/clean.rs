@@ -51,18 +51,10 @@ pub async fn mark_clean(io: &Io, options: &Options) -> Result<bool, Error> {
     let kafka = options.data.join("kafka");
     let starts = offsets(&logs, |log| log.log_start);
     let ends = offsets(&logs, |log| log.flushed().max(log.log_start));
-    disk.replace(&kafka, LOG_STARTS, starts.into_bytes())
-        .await?;
-    disk.replace(&kafka, RECOVERY_POINTS, ends.clone().into_bytes())
-        .await?;
-    disk.replace(&kafka, HIGH_WATERMARKS, ends.into_bytes())
-        .await?;
-    disk.replace(
-        &kafka,
-        MARKER,
-        b"{\"version\":0,\"brokerEpoch\":-1}".to_vec(),
-    )
-    .await?;
+    disk.replace(&kafka, LOG_STARTS, starts.into_bytes()).await?;
+    disk.replace(&kafka, RECOVERY_POINTS, ends.clone().into_bytes()).await?;
+    disk.replace(&kafka, HIGH_WATERMARKS, ends.into_bytes()).await?;
+    disk.replace(&kafka, MARKER, b"{\"version\":0,\"brokerEpoch\":-1}".to_vec()).await?;
     Ok(true)
 }
 
@@ -93,19 +85,13 @@ mod tests {
 
     #[test]
     fn kafkas_text() {
-        let id = |partition| LogId {
-            topic: TopicId([1; 16]),
-            partition,
-        };
+        let id = |partition| LogId { topic: TopicId([1; 16]), partition };
         let log = |partition, disk| LogState {
             disk,
             ..LogState::empty(id(partition), "a.b", Offset(4), LeaderEpoch(0))
         };
-        let logs: BTreeMap<LogId, LogState> = [
-            (id(0), log(0, Some(FlushedState::empty(Offset(4))))),
-            (id(1), log(1, None)),
-        ]
-        .into();
+        let logs: BTreeMap<LogId, LogState> =
+            [(id(0), log(0, Some(FlushedState::empty(Offset(4))))), (id(1), log(1, None))].into();
         assert_eq!(offsets(&logs, |log| log.flushed()), "0\n1\na.b 0 4\n");
     }
 }

@@ -123,10 +123,7 @@ impl Recovery {
                 what: "the file is missing, but there is a write-ahead log: restore it, or the whole directory".into(),
             });
         };
-        let mut recovery = Self {
-            start: base.head.start,
-            ..Self::empty(io, options)
-        };
+        let mut recovery = Self { start: base.head.start, ..Self::empty(io, options) };
         recovery.take_checkpoint(base);
         let mut heads = BTreeMap::new();
         for core in checkpoints {
@@ -139,9 +136,8 @@ impl Recovery {
                 recovery.take_checkpoint(checkpoint);
             }
         }
-        recovery.report.clean = files
-            .keys()
-            .all(|core| heads.get(core).is_some_and(|head| head.clean));
+        recovery.report.clean =
+            files.keys().all(|core| heads.get(core).is_some_and(|head| head.clean));
         let (cores, mut live) = (files.len().max(1), 0);
         let mut void = Vec::new();
         for (core, numbers) in files {
@@ -154,9 +150,7 @@ impl Recovery {
                 void.extend(of_chain.into_iter().map(|n| (core, n)));
             }
         }
-        recovery
-            .make_room(&wal, cores, live - void.len(), &void)
-            .await?;
+        recovery.make_room(&wal, cores, live - void.len(), &void).await?;
         let lost_frames = recovery.report.lost_frames;
         for found in recovery.logs.values_mut() {
             found.holes_are_damage = lost_frames;
@@ -170,9 +164,8 @@ impl Recovery {
     async fn check_directories(&self) -> Result<(), Error> {
         let kafka = self.options.data.join("kafka");
         let named = self.logs.iter().filter(|(_, log)| log.state.disk.is_some());
-        let named: BTreeSet<String> = named
-            .map(|(id, log)| dir_name(&log.state.name, id.partition))
-            .collect();
+        let named: BTreeSet<String> =
+            named.map(|(id, log)| dir_name(&log.state.name, id.partition)).collect();
         let entries = match self.io.read_dir(&kafka).await {
             Err(error) if error.is_not_found() => return Ok(()),
             entries => entries?,
@@ -197,10 +190,7 @@ impl Recovery {
             io.create_dir(dir).await?;
         }
         io.sync_dir(data).await?;
-        if let Some(parent) = data
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
+        if let Some(parent) = data.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             io.sync_dir(parent).await?;
         }
         clean::unmark(io, &kafka).await
@@ -259,10 +249,7 @@ impl Recovery {
             deleted: BTreeMap::new(),
             undeleted: Vec::new(),
             is_short: false,
-            report: RecoveryReport {
-                clean: true,
-                ..RecoveryReport::default()
-            },
+            report: RecoveryReport { clean: true, ..RecoveryReport::default() },
             changing: false,
         }
     }
@@ -291,11 +278,7 @@ impl Recovery {
         let io = self.io.clone();
         let probes = numbers.into_iter().filter(|n| *n >= first).map(|n| {
             let (io, path) = (io.clone(), wal.join(recycle::file_name(core, n)));
-            let owner = scan::Owner {
-                core,
-                start,
-                generation: n,
-            };
+            let owner = scan::Owner { core, start, generation: n };
             async move { scan::probe(&io, &path, owner).await }
         });
         let mut files = Vec::new();
@@ -337,10 +320,7 @@ impl Recovery {
     ) -> Result<(), Error> {
         let (io, bytes) = (&self.io, self.options.wal_file_bytes);
         let space = io.space(&self.options.data).await?;
-        let wanted = self
-            .options
-            .reserve_bytes
-            .saturating_add(live as u64 * bytes);
+        let wanted = self.options.reserve_bytes.saturating_add(live as u64 * bytes);
         self.is_short = space.available_bytes < wanted;
         if self.is_short {
             // What is live now serves again when it has been replayed.
@@ -357,9 +337,8 @@ impl Recovery {
             Found::Lost(entry) => (entry, None),
         };
         if entry.kind == Kind::Deleted {
-            let name = data
-                .and_then(|data| String::from_utf8(data.to_vec()).ok())
-                .unwrap_or_default();
+            let name =
+                data.and_then(|data| String::from_utf8(data.to_vec()).ok()).unwrap_or_default();
             self.logs.remove(&entry.id);
             self.deleted.insert(entry.id, name);
             return;
@@ -390,11 +369,7 @@ impl Recovery {
 
     /// Every log that was found and not deleted.
     pub fn log_ids(&self) -> Vec<LogId> {
-        self.logs
-            .keys()
-            .chain(self.replayed.keys())
-            .copied()
-            .collect()
+        self.logs.keys().chain(self.replayed.keys()).copied().collect()
     }
 
     /// What has been found so far.
@@ -419,21 +394,14 @@ impl Recovery {
             let mut missing =
                 Box::pin(chain::check(&self.disk, &dir, id, &config, &mut found)).await?;
             self.report.damaged.append(&mut missing);
-            let mut replayed = Box::pin(replay::replay(
-                &self.disk,
-                dir.clone(),
-                id,
-                config.clone(),
-                found,
-                max,
-            ))
-            .await?;
+            let mut replayed =
+                Box::pin(replay::replay(&self.disk, dir.clone(), id, config.clone(), found, max))
+                    .await?;
             if replayed.disk.is_none()
                 && let Some(known) = replayed.state.disk
             {
-                let disk = Box::pin(DiskLog::open(&self.disk, dir, id, config, Some(known)))
-                    .await?
-                    .0;
+                let disk =
+                    Box::pin(DiskLog::open(&self.disk, dir, id, config, Some(known))).await?.0;
                 if !replayed.state.producers.is_empty() {
                     disk.set_producers(crate::dirs::parse_producers(
                         &replayed.state.producers,
@@ -463,9 +431,7 @@ impl Recovery {
         from: Offset,
         max_bytes: usize,
     ) -> Result<Vec<Bytes>, ReadError> {
-        let Some(log) = self.replayed.get(&id) else {
-            panic!("{id:?} was not replayed")
-        };
+        let Some(log) = self.replayed.get(&id) else { panic!("{id:?} was not replayed") };
         let offsets = log.offsets();
         if let Some((_, next)) = log
             .state
@@ -474,10 +440,7 @@ impl Recovery {
             .chain(&log.state.missing)
             .find(|(start, end)| *start <= from && from < *end)
         {
-            return Err(ReadError::Damaged {
-                offset: from,
-                next: *next,
-            });
+            return Err(ReadError::Damaged { offset: from, next: *next });
         }
         match &log.disk {
             Some(disk) if from < offsets.log_end => {
@@ -580,13 +543,7 @@ impl Recovery {
             .map(|(name, _)| name.as_str())
             .collect();
         let mut changed = false;
-        for entry in self
-            .io
-            .read_dir(&kafka)
-            .await?
-            .into_iter()
-            .filter(|entry| entry.is_dir)
-        {
+        for entry in self.io.read_dir(&kafka).await?.into_iter().filter(|entry| entry.is_dir) {
             let (path, name) = (kafka.join(&entry.name), entry.name);
             if expected.contains(name.as_str()) || name.ends_with(STRAY_DIR) {
                 continue;
@@ -598,22 +555,13 @@ impl Recovery {
                 }
                 continue;
             }
-            let partition = name
-                .rsplit_once('-')
-                .and_then(|(_, partition)| partition.parse().ok());
+            let partition = name.rsplit_once('-').and_then(|(_, partition)| partition.parse().ok());
             let topic = self.disk.topic_of(&path).await?;
-            let id = topic
-                .zip(partition)
-                .map(|(topic, partition)| LogId { topic, partition });
+            let id = topic.zip(partition).map(|(topic, partition)| LogId { topic, partition });
             let deleted = id.is_some_and(|id| self.deleted.contains_key(&id));
             // Made, and the power went before it said whose it is: nothing was written to it.
             let half_made = topic.is_none()
-                && !self
-                    .io
-                    .read_dir(&path)
-                    .await?
-                    .iter()
-                    .any(|file| file.name.ends_with(".log"));
+                && !self.io.read_dir(&path).await?.iter().any(|file| file.name.ends_with(".log"));
             // The chain knows all of a log that no checkpoint counts on.
             let uncounted = id.is_some_and(|id| wanted.contains_key(&id));
             if deleted || half_made || uncounted {
@@ -639,9 +587,7 @@ impl Recovery {
                     Ok(()) => {
                         changed = true;
                         let stray = stray.file_name().unwrap_or_default();
-                        self.report
-                            .strays
-                            .push(stray.to_string_lossy().into_owned());
+                        self.report.strays.push(stray.to_string_lossy().into_owned());
                     }
                     // It stays, and the next start tries again. A log of its name is refused until then.
                     Err(error) => self.report.stuck.push((name, error.to_string())),
@@ -674,14 +620,8 @@ impl Recovery {
             epochs,
             ..LogState::empty(id, &name, known.log_start, LeaderEpoch(0))
         };
-        let replayed = Replayed {
-            state,
-            config,
-            disk: None,
-            damaged: Vec::new(),
-            batches: 0,
-            bytes: 0,
-        };
+        let replayed =
+            Replayed { state, config, disk: None, damaged: Vec::new(), batches: 0, bytes: 0 };
         self.replayed.insert(id, replayed);
         Ok(())
     }
@@ -709,9 +649,7 @@ impl Recovery {
             .flat_map(|(core, numbers)| numbers.into_iter().map(move |n| (core, n)));
         recycle::retire(&self.io, &wal, all, keep, self.options.wal_file_bytes).await?;
         for core in checkpoints {
-            self.io
-                .remove_file(&wal.join(checkpoint::file_name(core)))
-                .await?;
+            self.io.remove_file(&wal.join(checkpoint::file_name(core))).await?;
         }
         self.io.sync_dir(&wal).await?;
         Ok(())

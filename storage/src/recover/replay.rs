@@ -55,11 +55,7 @@ impl LogFound {
         match entry.kind {
             Kind::Append | Kind::Carry => {
                 self.state.epoch = epoch;
-                let batch = Batch {
-                    epoch: entry.epoch,
-                    end: entry.end(),
-                    bytes: data,
-                };
+                let batch = Batch { epoch: entry.epoch, end: entry.end(), bytes: data };
                 match self.batches.get(&entry.offset) {
                     Some(old) if old.epoch >= batch.epoch => {}
                     _ => drop(self.batches.insert(entry.offset, batch)),
@@ -97,18 +93,8 @@ impl LogFound {
     /// Offset after everything known.
     pub(crate) fn end(&self) -> Offset {
         let flushed = self.cut.unwrap_or_else(|| self.state.flushed());
-        let batches = self
-            .batches
-            .values()
-            .map(|batch| batch.end)
-            .max()
-            .unwrap_or(flushed);
-        let lost = self
-            .lost
-            .iter()
-            .map(|(_, end)| *end)
-            .max()
-            .unwrap_or(flushed);
+        let batches = self.batches.values().map(|batch| batch.end).max().unwrap_or(flushed);
+        let lost = self.lost.iter().map(|(_, end)| *end).max().unwrap_or(flushed);
         flushed.max(batches).max(lost).max(self.state.log_start)
     }
 }
@@ -145,13 +131,7 @@ pub(crate) async fn replay(
     producer_ids_max: usize,
 ) -> Result<Replayed, Error> {
     let end = found.end();
-    let LogFound {
-        mut state,
-        batches,
-        cut,
-        lost,
-        holes_are_damage,
-    } = found;
+    let LogFound { mut state, batches, cut, lost, holes_are_damage } = found;
     let mut result = Replayed {
         state: state.clone(),
         config: config.clone(),
@@ -161,9 +141,7 @@ pub(crate) async fn replay(
         bytes: 0,
     };
     // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
-    let from = cut
-        .or_else(|| state.disk.map(|disk| disk.flushed))
-        .unwrap_or(Offset::ZERO);
+    let from = cut.or_else(|| state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
     if all_deleted(&state) {
         crate::dirs::remove_dir(disk, &dir).await?;
         state.disk = None;
@@ -176,16 +154,9 @@ pub(crate) async fn replay(
         return Ok(result);
     }
     let log = match &state.disk {
-        Some(known) => {
-            Box::pin(DiskLog::open(disk, dir, id, config, Some(*known)))
-                .await?
-                .0
-        }
+        Some(known) => Box::pin(DiskLog::open(disk, dir, id, config, Some(*known))).await?.0,
         None => {
-            let first = batches
-                .range(from..)
-                .next()
-                .map_or(state.log_start, |(first, _)| *first);
+            let first = batches.range(from..).next().map_or(state.log_start, |(first, _)| *first);
             Box::pin(DiskLog::create(disk, dir, id, config, first)).await?
         }
     };
@@ -217,10 +188,7 @@ pub(crate) async fn replay(
             continue;
         }
         if base > expected
-            && (holes_are_damage
-                || lost
-                    .iter()
-                    .any(|(from, end)| *from < base && *end > expected))
+            && (holes_are_damage || lost.iter().any(|(from, end)| *from < base && *end > expected))
         {
             fence(&mut state, expected, base);
         }
@@ -244,13 +212,12 @@ pub(crate) async fn replay(
     }
     state.epochs.truncate_from_end(end);
     state.disk = Some(log.state());
-    state.producers = log.with_producers(|producers| {
-        if producers.is_empty() {
-            Vec::new()
-        } else {
-            producers.to_bytes()
-        }
-    });
+    state.producers =
+        log.with_producers(
+            |producers| {
+                if producers.is_empty() { Vec::new() } else { producers.to_bytes() }
+            },
+        );
     state.closed = false;
     result.state = state;
     result.disk = Some(log);

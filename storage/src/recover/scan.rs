@@ -89,9 +89,8 @@ pub(crate) fn chain(
     report: &mut RecoveryReport,
 ) -> Result<Vec<Found>, Error> {
     frames.sort_by_key(|frame| frame.header.sequence);
-    let Some(run) = head
-        .map(|head| head.run)
-        .or_else(|| frames.first().map(|frame| frame.header.run))
+    let Some(run) =
+        head.map(|head| head.run).or_else(|| frames.first().map(|frame| frame.header.run))
     else {
         return Ok(Vec::new());
     };
@@ -102,11 +101,7 @@ pub(crate) fn chain(
             what: "a frame of another run of the same start".into(),
         });
     }
-    let acked = frames
-        .iter()
-        .map(|frame| frame.header.acked_through)
-        .max()
-        .unwrap_or(0);
+    let acked = frames.iter().map(|frame| frame.header.acked_through).max().unwrap_or(0);
     let mut expected = head.map_or(1, |head| head.first_live);
     let mut previous: Option<(u64, u32)> = None;
     let mut found = Vec::new();
@@ -157,10 +152,7 @@ pub(crate) fn chain(
                 report.damaged.push(Damage {
                     file: frame.file.clone(),
                     position: frame.position + range.start as u64,
-                    what: format!(
-                        "{:?} of {:?} at offset {}",
-                        entry.kind, entry.id, entry.offset
-                    ),
+                    what: format!("{:?} of {:?} at offset {}", entry.kind, entry.id, entry.offset),
                 });
                 found.push(Found::Lost(*entry));
             }
@@ -199,15 +191,7 @@ pub(crate) struct Probed {
 /// cache that says a log begins at 141; recovery removes the segments below; the power goes before it ends, and takes the frame:
 /// the next recovery believes the checkpoint, whose segment is gone.
 pub(crate) async fn probe(io: &Io, path: &Path, owner: Owner) -> Result<Probed, Error> {
-    let file = io
-        .open(
-            path,
-            Open {
-                direct: true,
-                ..Open::default()
-            },
-        )
-        .await?;
+    let file = io.open(path, Open { direct: true, ..Open::default() }).await?;
     let path = path.display().to_string();
     let len = file.len().await? / BLOCK as u64 * BLOCK as u64;
     if len > READ_MAX {
@@ -251,14 +235,7 @@ pub(crate) async fn probe(io: &Io, path: &Path, owner: Owner) -> Result<Probed, 
         }
         at += LANDMARK;
     }
-    Ok(Probed {
-        file,
-        path,
-        owner,
-        len,
-        upto: upto.min(len),
-        used,
-    })
+    Ok(Probed { file, path, owner, len, upto: upto.min(len), used })
 }
 
 impl Owner {
@@ -308,10 +285,7 @@ impl Probed {
     async fn frames_upto(&self, upto: u64) -> Result<Vec<Frame>, Error> {
         let mut frames = Vec::new();
         if upto > 0 {
-            let (buf, read) = self
-                .file
-                .read_at(AlignedBuf::zeroed(upto as usize), 0)
-                .await;
+            let (buf, read) = self.file.read_at(AlignedBuf::zeroed(upto as usize), 0).await;
             let bytes = buf.freeze().slice(..read?);
             frames_of(&bytes, &self.path, &self.owner, &mut frames)?;
         }

@@ -94,10 +94,7 @@ impl Facts {
         let room =
             (self.index_entries as usize + 1) * OFFSET_ENTRY <= config.segment_index_bytes as usize;
         if self.unindexed > u64::from(config.index_interval_bytes) && room {
-            entries.offset = Some(OffsetEntry {
-                last_offset,
-                position: self.size,
-            });
+            entries.offset = Some(OffsetEntry { last_offset, position: self.size });
             self.index_entries += 1;
             entries.time = self.time_entry();
             self.unindexed = 0;
@@ -132,10 +129,7 @@ impl Facts {
         (self.max_timestamp > self.last_time_entry).then(|| {
             self.time_entries += 1;
             self.last_time_entry = self.max_timestamp;
-            TimeEntry {
-                timestamp: self.max_timestamp,
-                last_offset: self.max_timestamp_offset,
-            }
+            TimeEntry { timestamp: self.max_timestamp, last_offset: self.max_timestamp_offset }
         })
     }
 
@@ -175,13 +169,7 @@ impl Facts {
 
     /// What no batches could have brought about; `None` if some could.
     pub(crate) fn doubt(&self) -> Option<FactsDoubt> {
-        let Facts {
-            base,
-            end,
-            size,
-            batches,
-            ..
-        } = *self;
+        let Facts { base, end, size, batches, .. } = *self;
         let offsets = end.checked_since(base);
         if offsets.is_none_or(|offsets| !(0..=OFFSETS_MAX).contains(&offsets)) {
             return Some(FactsDoubt(format!("begins at {base} and ends at {end}")));
@@ -208,9 +196,7 @@ impl Facts {
         }
         if self.unindexed > size {
             let unindexed = self.unindexed;
-            return Some(FactsDoubt(format!(
-                "{unindexed} bytes without an entry, of {size}"
-            )));
+            return Some(FactsDoubt(format!("{unindexed} bytes without an entry, of {size}")));
         }
         None
     }
@@ -302,33 +288,17 @@ mod tests {
             made.push(facts.add(&batch(100 + n * 2, 2, 400, timestamp), &config()));
         }
         // 400 and 800 bytes lie before batches 1 and 2; 1,200 before batch 3; then 1,200 more before batch 6.
-        let positions: Vec<_> = made
-            .iter()
-            .map(|e| e.offset.map(|o| (o.last_offset.0, o.position)))
-            .collect();
+        let positions: Vec<_> =
+            made.iter().map(|e| e.offset.map(|o| (o.last_offset.0, o.position))).collect();
         assert_eq!(
             positions,
-            [
-                None,
-                None,
-                None,
-                Some((107, 1_200)),
-                None,
-                None,
-                Some((113, 2_400)),
-                None
-            ]
+            [None, None, None, Some((107, 1_200)), None, None, Some((113, 2_400)), None]
         );
-        let times: Vec<_> = made
-            .iter()
-            .filter_map(|e| e.time.map(|t| (t.timestamp, t.last_offset.0)))
-            .collect();
+        let times: Vec<_> =
+            made.iter().filter_map(|e| e.time.map(|t| (t.timestamp, t.last_offset.0))).collect();
         assert_eq!(times, [(30, 105), (40, 111)]);
         assert_eq!(facts.time_entry(), None, "the last entry says it already");
-        assert_eq!(
-            (facts.size, facts.end, facts.batches),
-            (3_200, Offset(116), 8)
-        );
+        assert_eq!((facts.size, facts.end, facts.batches), (3_200, Offset(116), 8));
         assert_eq!(facts.index_bytes(), (16, 24));
         assert_eq!(Facts::from_bytes(&facts.to_bytes()), facts);
     }
@@ -338,13 +308,7 @@ mod tests {
         let mut facts = Facts::new(Offset(0), 0);
         assert_eq!(facts.time_entry(), None);
         facts.add(&batch(0, 1, 100, 5), &config());
-        assert_eq!(
-            facts.time_entry(),
-            Some(TimeEntry {
-                timestamp: 5,
-                last_offset: Offset(0)
-            })
-        );
+        assert_eq!(facts.time_entry(), Some(TimeEntry { timestamp: 5, last_offset: Offset(0) }));
         assert_eq!(facts.time_entry(), None);
     }
 
@@ -382,32 +346,18 @@ mod tests {
             "by the batch's time, not the clock's"
         );
         assert!(rolls(&filled(100), batch(1, 1, 100, 2_501), 0));
-        assert!(!rolls(
-            &filled(100),
-            batch(i64::from(i32::MAX), 1, 100, 2_000),
-            0
-        ));
-        assert!(rolls(
-            &filled(100),
-            batch(i64::from(i32::MAX) + 1, 1, 100, 2_000),
-            0
-        ));
+        assert!(!rolls(&filled(100), batch(i64::from(i32::MAX), 1, 100, 2_000), 0));
+        assert!(rolls(&filled(100), batch(i64::from(i32::MAX) + 1, 1, 100, 2_000), 0));
         // Without timestamps the clock counts, from when the segment was made.
         let mut facts = Facts::new(Offset(0), 1_000);
         facts.add(&batch(0, 1, 100, -1), &config());
         assert!(!rolls(&facts, batch(1, 1, 100, -1), 1_500));
         assert!(rolls(&facts, batch(1, 1, 100, -1), 1_501));
         // A full index.
-        let small = LogConfig {
-            segment_index_bytes: 24,
-            ..config()
-        };
+        let small = LogConfig { segment_index_bytes: 24, ..config() };
         let mut facts = filled(1_001);
         assert!(!facts.should_roll(&batch(1, 1, 100, 2_000), &small, 0));
         facts.add(&batch(1, 1, 100, 2_000), &small);
-        assert!(
-            facts.should_roll(&batch(2, 1, 100, 2_000), &small, 0),
-            "{facts:?}"
-        );
+        assert!(facts.should_roll(&batch(2, 1, 100, 2_000), &small, 0), "{facts:?}");
     }
 }

@@ -72,14 +72,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Over the first `size` bytes of a file opened `direct`; `window` bytes a read, read-ahead included.
     pub(crate) fn new(file: File, size: u64, window: usize) -> Self {
-        Self {
-            file,
-            size,
-            window,
-            chunk: Bytes::new(),
-            chunk_at: 0,
-            bytes_read: 0,
-        }
+        Self { file, size, window, chunk: Bytes::new(), chunk_at: 0, bytes_read: 0 }
     }
 
     /// Bytes of content.
@@ -116,10 +109,7 @@ impl Reader {
         let header = match BatchHeader::parse(self.have(position)) {
             Ok(header) => header,
             Err(error) => {
-                return Ok(At::Bad {
-                    why: error.to_string(),
-                    length: None,
-                });
+                return Ok(At::Bad { why: error.to_string(), length: None });
             }
         };
         let bytes = header.size_in_bytes() as u64;
@@ -135,19 +125,9 @@ impl Reader {
             Ok(_) => {
                 let start = usize::try_from(position - self.chunk_at).unwrap_or(usize::MAX);
                 let end = start + header.size_in_bytes();
-                Ok(At::Batch(
-                    header,
-                    Piece {
-                        chunk: self.chunk.clone(),
-                        start,
-                        end,
-                    },
-                ))
+                Ok(At::Batch(header, Piece { chunk: self.chunk.clone(), start, end }))
             }
-            Err(error) => Ok(At::Bad {
-                why: error.to_string(),
-                length: Some(bytes),
-            }),
+            Err(error) => Ok(At::Bad { why: error.to_string(), length: Some(bytes) }),
         }
     }
 
@@ -174,15 +154,13 @@ impl Reader {
 
     /// What the chunk has from `position` on, up to the end of the content.
     fn have(&self, position: u64) -> &[u8] {
-        let Some(skip) = position
-            .checked_sub(self.chunk_at)
-            .and_then(|skip| usize::try_from(skip).ok())
+        let Some(skip) =
+            position.checked_sub(self.chunk_at).and_then(|skip| usize::try_from(skip).ok())
         else {
             return &[];
         };
-        let content = usize::try_from(self.size - self.chunk_at)
-            .unwrap_or(usize::MAX)
-            .min(self.chunk.len());
+        let content =
+            usize::try_from(self.size - self.chunk_at).unwrap_or(usize::MAX).min(self.chunk.len());
         self.chunk.get(skip..content).unwrap_or_default()
     }
 
@@ -192,10 +170,8 @@ impl Reader {
             return Ok(());
         }
         let from = position / BLOCK_U64 * BLOCK_U64;
-        let until = self
-            .size
-            .min(position + bytes.max(self.window as u64))
-            .next_multiple_of(BLOCK_U64);
+        let until =
+            self.size.min(position + bytes.max(self.window as u64)).next_multiple_of(BLOCK_U64);
         let len = usize::try_from(until - from)
             .unwrap_or_else(|_| panic!("a read of {} bytes", until - from));
         let (buffer, read) = self.file.read_at(AlignedBuf::zeroed(len), from).await;
@@ -232,16 +208,10 @@ impl Expected {
             return Err(format!("last offset delta {}", header.last_offset_delta));
         }
         if base < self.next {
-            return Err(format!(
-                "base offset {base} where at least {} is expected",
-                self.next
-            ));
+            return Err(format!("base offset {base} where at least {} is expected", self.next));
         }
         if end > self.end {
-            return Err(format!(
-                "offsets up to {end} in a segment that ends at {}",
-                self.end
-            ));
+            return Err(format!("offsets up to {end} in a segment that ends at {}", self.end));
         }
         if base > self.next
             && let Some(follower) = follower

@@ -36,19 +36,11 @@ pub(crate) struct Tail {
 impl Tail {
     /// Of a new, empty file.
     pub(crate) fn empty() -> Self {
-        Self {
-            size: 0,
-            bytes: Some(Vec::new()),
-            allocated: Some(0),
-        }
+        Self { size: 0, bytes: Some(Vec::new()), allocated: Some(0) }
     }
     /// Of a file that has `size` bytes of content.
     pub(crate) fn of(size: u64) -> Self {
-        Self {
-            size,
-            bytes: None,
-            allocated: None,
-        }
+        Self { size, bytes: None, allocated: None }
     }
     pub(crate) fn size(&self) -> u64 {
         self.size
@@ -72,11 +64,7 @@ impl Tail {
         if allocated < self.size {
             // Flushed bytes are gone. Extending the file would put zeros in their place and hide it.
             let what = format!("the file has {allocated} bytes of {}", self.size);
-            return Err(Error::Damaged {
-                file: String::new(),
-                position: allocated,
-                what,
-            });
+            return Err(Error::Damaged { file: String::new(), position: allocated, what });
         }
         self.allocated = Some(allocated);
         let need = (self.size + bytes).next_multiple_of(BLOCK_U64);
@@ -84,18 +72,10 @@ impl Tail {
             return Ok(false);
         }
         // Small logs stay small, large ones are extended rarely: as much ahead as there is, within bounds.
-        let ahead = if tight {
-            0
-        } else {
-            self.size.min(AHEAD_BYTES_MAX)
-        };
+        let ahead = if tight { 0 } else { self.size.min(AHEAD_BYTES_MAX) };
         let wish = (need + ahead).next_multiple_of(BLOCK_U64);
-        let target = wish
-            .min(file_bytes_max.next_multiple_of(BLOCK_U64))
-            .max(need);
-        file.allocate(allocated, target - allocated)
-            .await
-            .map_err(full)?;
+        let target = wish.min(file_bytes_max.next_multiple_of(BLOCK_U64)).max(need);
+        file.allocate(allocated, target - allocated).await.map_err(full)?;
         self.allocated = Some(target);
         Ok(true)
     }
@@ -159,8 +139,7 @@ impl Tail {
             if written + len == total {
                 last = buffer.written_mut()[len / BLOCK * BLOCK..].to_vec();
             }
-            file.write_at(buffer.split(), start + written as u64, alone)
-                .await?;
+            file.write_at(buffer.split(), start + written as u64, alone).await?;
             written += len;
         }
         if !alone {
@@ -168,9 +147,8 @@ impl Tail {
         }
         self.size = start + total as u64;
         self.bytes = Some(last);
-        self.allocated = self
-            .allocated
-            .map(|allocated| allocated.max(self.size.next_multiple_of(BLOCK_U64)));
+        self.allocated =
+            self.allocated.map(|allocated| allocated.max(self.size.next_multiple_of(BLOCK_U64)));
         Ok(())
     }
 
@@ -201,9 +179,5 @@ impl Tail {
 
 /// A full disk is a state, not a fault.
 pub(crate) fn full(error: netio::Error) -> Error {
-    if error.is_full() {
-        Error::Full(error.to_string())
-    } else {
-        Error::Io(error)
-    }
+    if error.is_full() { Error::Full(error.to_string()) } else { Error::Io(error) }
 }

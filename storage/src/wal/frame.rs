@@ -334,10 +334,7 @@ mod tests {
         bytes[HEADER_BYTES..HEADER_BYTES + 5].copy_from_slice(name);
         let entry = Entry {
             kind: Kind::Created,
-            id: LogId {
-                topic: TopicId([7; 16]),
-                partition: 3,
-            },
+            id: LogId { topic: TopicId([7; 16]), partition: 3 },
             offset: Offset(0),
             epoch: LeaderEpoch(5),
             length: 5,
@@ -368,18 +365,10 @@ mod tests {
     fn round_trip() {
         let bytes = frame();
         let (header, crc) = FrameHeader::read(&bytes).expect("a header");
-        assert_eq!(
-            (header.core, header.start, header.run, header.generation),
-            (1, 2, 3, 4)
-        );
-        assert_eq!(
-            (header.sequence, header.acked_through, header.previous),
-            (6, 5, 9)
-        );
+        assert_eq!((header.core, header.start, header.run, header.generation), (1, 2, 3, 4));
+        assert_eq!((header.sequence, header.acked_through, header.previous), (6, 5, 9));
         assert_ne!(crc, 0);
-        let table = read_table(&header, &bytes)
-            .expect("known kinds")
-            .expect("a table");
+        let table = read_table(&header, &bytes).expect("known kinds").expect("a table");
         assert_eq!(table.len(), 1);
         let (entry, range) = &table[0];
         assert_eq!(entry.epoch, LeaderEpoch(5));
@@ -397,9 +386,7 @@ mod tests {
                 read_table(&header, &bytes).is_ok_and(|table| {
                     let table = table.unwrap_or_default();
                     !table.is_empty()
-                        && table
-                            .iter()
-                            .all(|(entry, range)| entry.matches(&bytes[range.clone()]))
+                        && table.iter().all(|(entry, range)| entry.matches(&bytes[range.clone()]))
                 })
             });
             assert!(!whole, "bit {bit} flipped and not found");

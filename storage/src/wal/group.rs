@@ -114,11 +114,7 @@ impl Group {
         header.sequence = self.sequence;
         let crc = header.write(self.buf.written_mut());
         let frame = self.buf.split();
-        assert_eq!(
-            frame.len() as u64,
-            bytes,
-            "a frame is padded to whole blocks"
-        );
+        assert_eq!(frame.len() as u64, bytes, "a frame is padded to whole blocks");
         (frame, crc, self.buf, self.reaches)
     }
 }

@@ -124,11 +124,7 @@ impl Files {
             current.n
         );
         self.at = after(offset, bytes);
-        Some(Place {
-            file: current.file.clone(),
-            n: current.n,
-            offset,
-        })
+        Some(Place { file: current.file.clone(), n: current.n, offset })
     }
 
     /// Bytes of files in use up to the writing position.
@@ -247,12 +243,7 @@ pub(crate) async fn make(
         Ok(file) => {
             io.rename(&half_made, &path).await?;
             io.sync_dir(dir).await?;
-            Ok(WalFile {
-                n,
-                file,
-                bytes,
-                last: 0,
-            })
+            Ok(WalFile { n, file, bytes, last: 0 })
         }
         Err(error) => {
             // Space that a half-made file holds is better free; if the removal fails as well, recovery removes it.
@@ -273,11 +264,7 @@ async fn take_spare(
     for name in spares(io, dir).await? {
         let from = dir.join(name);
         let taken = async {
-            let how = Open {
-                write: true,
-                direct: true,
-                ..Open::default()
-            };
+            let how = Open { write: true, direct: true, ..Open::default() };
             let file = io.open(&from, how).await?;
             if file.len().await? != bytes {
                 return Ok(None);
@@ -295,12 +282,7 @@ async fn take_spare(
         match taken.await {
             Ok(Some(file)) => {
                 io.sync_dir(dir).await?;
-                return Ok(Some(WalFile {
-                    n,
-                    file,
-                    bytes,
-                    last: 0,
-                }));
+                return Ok(Some(WalFile { n, file, bytes, last: 0 }));
             }
             Ok(None) => {}
             Err(error) if netio::Error::is_not_found(&error) => {}
@@ -313,9 +295,7 @@ async fn take_spare(
 /// Names of the files that wait for any core.
 async fn spares(io: &Io, dir: &Path) -> Result<Vec<String>, netio::Error> {
     let names = io.read_dir(dir).await?.into_iter().map(|entry| entry.name);
-    Ok(names
-        .filter(|name| name.starts_with(SPARE) && name.ends_with(".wal"))
-        .collect())
+    Ok(names.filter(|name| name.starts_with(SPARE) && name.ends_with(".wal")).collect())
 }
 
 /// After a recovery: nothing in the chains' files counts any more. At most `keep` of them, of `bytes` each, become spares; all
@@ -345,12 +325,9 @@ pub(crate) async fn retire(
     for (core, n) in files {
         let path = dir.join(file_name(core, n));
         if numbers.len() < keep && has(io, &path, bytes).await? {
-            let number = (0..)
-                .find(|number| !numbers.contains(number))
-                .unwrap_or_default();
+            let number = (0..).find(|number| !numbers.contains(number)).unwrap_or_default();
             numbers.insert(number);
-            io.rename(&path, &dir.join(format!("{SPARE}{number}.wal")))
-                .await?;
+            io.rename(&path, &dir.join(format!("{SPARE}{number}.wal"))).await?;
         } else {
             io.remove_file(&path).await?;
         }
@@ -394,13 +371,7 @@ async fn fill(io: &Io, path: &Path, bytes: u64) -> Result<File, netio::Error> {
     let file = io
         .open(
             path,
-            Open {
-                write: true,
-                create: true,
-                truncate: true,
-                direct: true,
-                ..Open::default()
-            },
+            Open { write: true, create: true, truncate: true, direct: true, ..Open::default() },
         )
         .await?;
     file.allocate(0, bytes).await?;
@@ -458,14 +429,7 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(parse_name(&file_name(3, 41)), Some((3, 41)));
-        for name in [
-            "3.checkpoint",
-            "a-1.wal",
-            "1-b.wal",
-            "1.wal",
-            "1-2.wal.tmp",
-            "spare-3.wal",
-        ] {
+        for name in ["3.checkpoint", "a-1.wal", "1-b.wal", "1.wal", "1-2.wal.tmp", "spare-3.wal"] {
             assert_eq!(parse_name(name), None, "{name}");
         }
     }

@@ -193,18 +193,12 @@ impl Wal {
             self.next += 1;
         }
         self.totals.entries += 1;
-        self.open
-            .as_mut()
-            .unwrap_or_else(|| unreachable!("just opened"))
+        self.open.as_mut().unwrap_or_else(|| unreachable!("just opened"))
     }
 
     /// Of two rests of chunks, the next group gets the larger one.
     fn keep_rest(&mut self, rest: ArenaBuf) {
-        if self
-            .rest
-            .as_ref()
-            .is_none_or(|old| old.spare() < rest.spare())
-        {
+        if self.rest.as_ref().is_none_or(|old| old.spare() < rest.spare()) {
             self.rest = Some(rest);
         }
     }
@@ -353,13 +347,7 @@ impl Wal {
         frame.reaches = reaches;
         frame.bytes = Some(bytes.clone());
         self.in_flight += 1;
-        self.io.write(
-            &place.file,
-            vec![bytes],
-            place.offset,
-            dsync,
-            TOKEN_STORE | sequence,
-        );
+        self.io.write(&place.file, vec![bytes], place.offset, dsync, TOKEN_STORE | sequence);
         Ok(())
     }
 
@@ -422,9 +410,7 @@ impl Wal {
             }
             self.durable_through = sequence;
         }
-        let wanted = self
-            .dsync_through
-            .max(self.wanted_durable.min(self.written_through));
+        let wanted = self.dsync_through.max(self.wanted_durable.min(self.written_through));
         if self.syncing.is_none() && self.durable_through < wanted {
             self.start_sync();
         }
@@ -440,10 +426,7 @@ impl Wal {
         for (_, file, _) in &self.unsynced {
             self.io.sync(file, TOKEN_STORE | TOKEN_SYNC);
         }
-        self.syncing = Some(Syncing {
-            covers,
-            left: self.unsynced.len(),
-        });
+        self.syncing = Some(Syncing { covers, left: self.unsynced.len() });
         self.unsynced.retain(|(_, _, last)| *last > covers);
     }
 
@@ -509,11 +492,8 @@ impl Wal {
         if let Some(bytes) = &frame.bytes {
             return Some(bytes.slice(at as usize..at as usize + len as usize));
         }
-        let group = self
-            .queue
-            .iter_mut()
-            .chain(&mut self.open)
-            .find(|group| group.sequence == sequence);
+        let group =
+            self.queue.iter_mut().chain(&mut self.open).find(|group| group.sequence == sequence);
         group.map(|group| group.copy(at, len))
     }
 

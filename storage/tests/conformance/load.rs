@@ -33,10 +33,7 @@ struct Life {
 
 impl Shared {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            model: Mutex::default(),
-            life: Mutex::default(),
-        })
+        Arc::new(Self { model: Mutex::default(), life: Mutex::default() })
     }
     pub(crate) fn ready(&self) -> usize {
         self.life.lock().unwrap().ready
@@ -71,10 +68,7 @@ pub(crate) fn options(data: &Path) -> Options {
 pub(crate) fn boots(shared: &Arc<Shared>, data: &Path, cores: usize, seed: u64) -> Vec<Boot<()>> {
     {
         let mut life = shared.life.lock().unwrap();
-        *life = Life {
-            number: life.number + 1,
-            ..Life::default()
-        };
+        *life = Life { number: life.number + 1, ..Life::default() };
         shared.model.lock().unwrap().cores = cores;
     }
     (0..cores)
@@ -118,33 +112,23 @@ async fn start(
     };
     let mut options = options;
     let mut rng = Rng::new(seed ^ (core as u64 + 1) << 32);
-    options.linger_us = if rng.chance(0.3) {
-        rng.between(1, 2_000)
-    } else {
-        0
-    };
+    options.linger_us = if rng.chance(0.3) { rng.between(1, 2_000) } else { 0 };
     options.groups_in_flight = rng.between(1, 4) as usize;
-    let store = Store::open(io.clone(), options, logs)
-        .await
-        .expect("the store opens");
+    let store = Store::open(io.clone(), options, logs).await.expect("the store opens");
     Load::new(io, mesh, shared, store, core, cores, rng)
 }
 
 /// Phase two knows the model's logs, as a broker knows its image's.
 async fn recover(io: &Io, shared: &Arc<Shared>, options: &Options, cores: usize) {
-    let recovery = Recovery::scan(io, options)
-        .await
-        .expect("the directory is readable");
+    let recovery = Recovery::scan(io, options).await.expect("the directory is readable");
     let known: BTreeMap<LogId, (String, LogConfig)> = shared
         .lock()
         .logs
         .iter()
         .map(|(id, log)| (*id, (log.name.clone(), log.config.clone())))
         .collect();
-    let (logs, report) = recovery
-        .finish(|id| known.get(&id).cloned())
-        .await
-        .expect("recovery ends");
+    let (logs, report) =
+        recovery.finish(|id| known.get(&id).cloned()).await.expect("recovery ends");
     assert_eq!(report.damaged, [], "no byte was damaged here");
     let mut model = shared.lock();
     if model.last_end == Some(crate::model::End::Clean) {
@@ -231,12 +215,8 @@ impl Load {
         let last_end = model.last_end;
         let mut mine = Vec::new();
         let mut lost = 0;
-        let ids: Vec<LogId> = model
-            .logs
-            .keys()
-            .copied()
-            .filter(|id| core_of(*id, cores) == core)
-            .collect();
+        let ids: Vec<LogId> =
+            model.logs.keys().copied().filter(|id| core_of(*id, cores) == core).collect();
         for id in ids {
             let log = model.logs.get_mut(&id).unwrap();
             let slot = match store.find(id) {
@@ -266,10 +246,7 @@ impl Load {
         }
         model.lost_unacked += lost;
         drop(model);
-        let walk = mine
-            .iter()
-            .map(|mine| (*mine, store.offsets(mine.slot).log_start.0))
-            .collect();
+        let walk = mine.iter().map(|mine| (*mine, store.offsets(mine.slot).log_start.0)).collect();
         let extra = store.slots().count();
         assert_eq!(extra, mine.len(), "the store has logs that nobody knows");
         io.want_turn();
@@ -305,30 +282,15 @@ impl Load {
                 continue;
             }
             let max = self.rng.between(1, 100_000) as usize;
-            match self
-                .store
-                .read(mine.slot, Offset(from), Offset::MAX, max, true)
-            {
+            match self.store.read(mine.slot, Offset(from), Offset::MAX, max, true) {
                 Ok(Read::Ready(batches)) => {
                     let next =
                         self.shared.lock().logs[&mine.id].check_read(mine.id, from, upto, &batches);
-                    assert!(
-                        next > from,
-                        "{:?}: nothing at {from} of {offsets:?}",
-                        mine.id
-                    );
+                    assert!(next > from, "{:?}: nothing at {from} of {offsets:?}", mine.id);
                     walk.push((mine, next));
                 }
                 Ok(Read::Pending(token)) => {
-                    self.asked.insert(
-                        token,
-                        Asked {
-                            mine,
-                            from,
-                            upto,
-                            verify: true,
-                        },
-                    );
+                    self.asked.insert(token, Asked { mine, from, upto, verify: true });
                     return;
                 }
                 Err(error) => panic!("{:?} from {from} of {offsets:?}: {error}", mine.id),
@@ -377,10 +339,7 @@ impl Load {
         // Few names, so that directories are made again while the old ones go.
         let name = format!("topic.{}", self.rng.below(6));
         self.names += 1;
-        if model
-            .logs
-            .iter()
-            .any(|(other, log)| log.name == name && other.partition == id.partition)
+        if model.logs.iter().any(|(other, log)| log.name == name && other.partition == id.partition)
         {
             return;
         }
@@ -401,10 +360,7 @@ impl Load {
             index_interval_bytes: 1024,
             ..LogConfig::default()
         };
-        let slot = self
-            .store
-            .create(id, &name, config.clone(), LeaderEpoch(0))
-            .expect("a new log");
+        let slot = self.store.create(id, &name, config.clone(), LeaderEpoch(0)).expect("a new log");
         model.logs.insert(id, LogModel::new(name, config));
         self.mine.push(Mine { id, slot });
     }
@@ -425,18 +381,12 @@ impl Load {
         let large = self.rng.chance(0.03);
         let mut builder = BatchBuilder::new();
         if let Some((producer, sequence)) = producer {
-            builder = builder.producer(
-                ProducerId(1000 + producer as i64),
-                ProducerEpoch(0),
-                sequence,
-            );
+            builder =
+                builder.producer(ProducerId(1000 + producer as i64), ProducerEpoch(0), sequence);
         }
         for _ in 0..records {
-            let len = if large {
-                self.rng.between(4_000, 20_000)
-            } else {
-                self.rng.between(0, 1_500)
-            };
+            let len =
+                if large { self.rng.between(4_000, 20_000) } else { self.rng.between(0, 1_500) };
             let value = self.rng.next_u64().to_le_bytes().repeat(len as usize / 8);
             builder
                 .append(Some(b"key"), Some(&value), Timestamp(self.io.wall()), &[])
@@ -473,11 +423,7 @@ impl Load {
         model.appended += 1;
         let log = model.logs.get_mut(&mine.id).unwrap();
         let (base, end) = (appended.base_offset.0, appended.end_offset.0);
-        assert!(
-            !appended.duplicate,
-            "{:?}: {base}..{end} taken for a duplicate",
-            mine.id
-        );
+        assert!(!appended.duplicate, "{:?}: {base}..{end} taken for a duplicate", mine.id);
         let header = BatchHeader::parse(&bytes).unwrap();
         assert_eq!(end - base, i64::from(header.last_offset_delta) + 1);
         assert!(
@@ -492,21 +438,12 @@ impl Load {
         if let Some(now) = stamp {
             record::restamp_log_append_time(&mut stored, Timestamp(now));
         }
-        log.batches.push(Stored {
-            base,
-            end,
-            bytes: stored,
-        });
+        log.batches.push(Stored { base, end, bytes: stored });
         if let Some((n, sequence)) = producer {
             let next_sequence = sequence + header.records_count;
             let producer = &mut log.producers[n];
             producer.next_sequence = next_sequence;
-            producer.sent.push(Sent {
-                base,
-                end,
-                next_sequence,
-                bytes,
-            });
+            producer.sent.push(Sent { base, end, next_sequence, bytes });
         }
     }
 
@@ -515,20 +452,12 @@ impl Load {
         let Some(mine) = self.any() else { return };
         let n = self.rng.below(2) as usize;
         let back = self.rng.below(5) as usize;
-        let sent = self.shared.lock().logs[&mine.id].producers[n]
-            .sent
-            .iter()
-            .rev()
-            .nth(back)
-            .cloned();
+        let sent =
+            self.shared.lock().logs[&mine.id].producers[n].sent.iter().rev().nth(back).cloned();
         let Some(sent) = sent else { return };
         match self.store.append(mine.slot, &sent.bytes, None) {
             Ok(again) => {
-                assert!(
-                    again.duplicate,
-                    "{:?}: {sent:?} was appended twice",
-                    mine.id
-                );
+                assert!(again.duplicate, "{:?}: {sent:?} was appended twice", mine.id);
                 assert_eq!(
                     (again.base_offset.0, again.end_offset.0),
                     (sent.base, sent.end),
@@ -546,10 +475,8 @@ impl Load {
         let offsets = self.store.offsets(mine.slot);
         let span = (offsets.high_watermark.0 - offsets.log_start.0) as u64;
         let to = offsets.log_start.0 + self.rng.below(span + 1) as i64;
-        let start = self
-            .store
-            .delete_records(mine.slot, Offset(to))
-            .expect("below the high watermark");
+        let start =
+            self.store.delete_records(mine.slot, Offset(to)).expect("below the high watermark");
         assert_eq!(start.0, to);
     }
 
@@ -588,15 +515,7 @@ impl Load {
                 if self.rng.chance(0.1) {
                     self.store.forget_read(token);
                 } else {
-                    self.asked.insert(
-                        token,
-                        Asked {
-                            mine,
-                            from,
-                            upto,
-                            verify: false,
-                        },
-                    );
+                    self.asked.insert(token, Asked { mine, from, upto, verify: false });
                 }
             }
         }
@@ -605,8 +524,7 @@ impl Load {
     fn look_up(&mut self) {
         let Some(mine) = self.any() else { return };
         let token = if self.rng.chance(0.5) {
-            self.store
-                .offset_for_time(mine.slot, self.io.wall() - self.rng.below(200) as i64)
+            self.store.offset_for_time(mine.slot, self.io.wall() - self.rng.below(200) as i64)
         } else {
             self.store.offset_of_max_timestamp(mine.slot)
         };
@@ -622,12 +540,7 @@ impl Load {
                     return;
                 };
                 let offsets = self.store.offsets(slot);
-                self.shared
-                    .lock()
-                    .logs
-                    .get_mut(&mine.id)
-                    .unwrap()
-                    .saw(mine.id, offsets);
+                self.shared.lock().logs.get_mut(&mine.id).unwrap().saw(mine.id, offsets);
             }
             Event::ReadDone { token, result } => {
                 let Some(asked) = self.asked.remove(&token) else {
@@ -641,11 +554,7 @@ impl Load {
                         let next = model.logs[&id].check_read(id, asked.from, asked.upto, &batches);
                         drop(model);
                         if asked.verify {
-                            assert!(
-                                next > asked.from,
-                                "{id:?}: nothing on disk at {}",
-                                asked.from
-                            );
+                            assert!(next > asked.from, "{id:?}: nothing on disk at {}", asked.from);
                             if let Phase::Verify(walk) = &mut self.phase {
                                 walk.push((asked.mine, next));
                             }
@@ -691,10 +600,7 @@ impl Load {
                 let mut life = self.shared.life.lock().unwrap();
                 life.stopped += 1;
                 life.left |= left.why.is_some();
-                assert!(
-                    left.why.is_some() || left.logs == 0 && left.open == 0,
-                    "{left:?}"
-                );
+                assert!(left.why.is_some() || left.logs == 0 && left.open == 0, "{left:?}");
             }
             Event::LogFailed { slot, reason } => panic!("{slot:?} failed: {reason}"),
             Event::ChainFailed { reason } => panic!("the chain failed: {reason}"),
@@ -737,8 +643,7 @@ impl Program for Load {
         if matches!(self.phase, Phase::Work) && (ticked || self.names == 0) {
             self.names = self.names.max(1);
             self.work();
-            self.io
-                .timer(self.io.now().after_us(self.rng.between(1, 800)), TICK);
+            self.io.timer(self.io.now().after_us(self.rng.between(1, 800)), TICK);
         }
         self.store.settle();
         while let Some(event) = self.store.take_event() {

@@ -53,10 +53,7 @@ fn run(seed: u64) -> Summary {
     let shared = Shared::new();
     let mut sim = Sim::new(SimOptions::seeded(seed));
     let cores = rng.between(1, 4) as usize;
-    let node = sim.add_node(
-        NodeOptions::default(),
-        boots(&shared, Path::new("data"), cores, seed),
-    );
+    let node = sim.add_node(NodeOptions::default(), boots(&shared, Path::new("data"), cores, seed));
     let lives = rng.between(2, 6);
     let mut cores = cores;
     let capacity = sim.disk(node).space().total_bytes;
@@ -66,11 +63,7 @@ fn run(seed: u64) -> Summary {
         let early = rng.chance(0.15);
         if !early {
             let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
-            assert!(
-                ready,
-                "life {life}: not ready, {} of {cores} cores",
-                shared.ready()
-            );
+            assert!(ready, "life {life}: not ready, {} of {cores} cores", shared.ready());
             sim.run_for(rng.between(1_000_000, 120_000_000));
             if rng.chance(0.3) {
                 fill(&sim, node, &mut rng);
@@ -135,22 +128,10 @@ fn run(seed: u64) -> Summary {
         });
         drop(model);
         cores = rng.between(1, 4) as usize;
-        sim.restart(
-            node,
-            boots(
-                &shared,
-                Path::new("data"),
-                cores,
-                seed.wrapping_add(life + 1),
-            ),
-        );
+        sim.restart(node, boots(&shared, Path::new("data"), cores, seed.wrapping_add(life + 1)));
     }
     let ready = sim.run_until(20_000_000_000, |_| shared.ready() == cores);
-    assert!(
-        ready,
-        "the last life is not ready, {} of {cores} cores",
-        shared.ready()
-    );
+    assert!(ready, "the last life is not ready, {} of {cores} cores", shared.ready());
     let model = shared.lock();
     Summary {
         trace: sim.trace_hash(),
@@ -172,45 +153,28 @@ fn run_on_disk(seed: u64, data: &Path) {
     let shared = Shared::new();
     for life in 0..4 {
         let cores = rng.between(1, 3) as usize;
-        let options = netio::Options {
-            cpus: vec![None; cores],
-            ..netio::Options::default()
-        };
+        let options = netio::Options { cpus: vec![None; cores], ..netio::Options::default() };
         let running =
             netio::start(options, boots(&shared, data, cores, seed + life)).expect("io_uring");
         while shared.ready() < cores {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(rng.between(10, 300)));
-        let end = if rng.chance(0.3) {
-            End::Clean
-        } else {
-            End::Kill
-        };
+        let end = if rng.chance(0.3) { End::Clean } else { End::Kill };
         match end {
             End::Clean => running.stop(),
             _ => {
                 for core in 0..cores {
-                    running
-                        .sender()
-                        .send(CoreId(core as u16), ())
-                        .expect("the lane has room");
+                    running.sender().send(CoreId(core as u16), ()).expect("the lane has room");
                 }
             }
         }
         running.join().expect("no core panicked");
-        assert!(
-            end != End::Clean || shared.stopped() == cores,
-            "a store did not stop"
-        );
+        assert!(end != End::Clean || shared.stopped() == cores, "a store did not stop");
         shared.lock().last_end = Some(end);
     }
     let model = shared.lock();
-    assert!(
-        model.appended > 100,
-        "seed {seed}: {} appended",
-        model.appended
-    );
+    assert!(model.appended > 100, "seed {seed}: {} appended", model.appended);
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -255,14 +219,8 @@ fn seeds_on_the_simulated_disk() {
     });
     let total = total.into_inner().unwrap();
     println!("{seeds} seeds: {total:?}");
-    assert!(
-        total.appended > seeds * 50,
-        "hardly anything was appended: {total:?}"
-    );
-    assert!(
-        total.duplicates > seeds && total.cold > seeds && total.verified > seeds,
-        "{total:?}"
-    );
+    assert!(total.appended > seeds * 50, "hardly anything was appended: {total:?}");
+    assert!(total.duplicates > seeds && total.cold > seeds && total.verified > seeds, "{total:?}");
     assert!(
         total.unclean > 0 && total.stops > 2 * total.unclean && total.refused > seeds / 10,
         "{total:?}"

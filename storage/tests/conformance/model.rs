@@ -184,11 +184,7 @@ impl LogModel {
                 header.base_offset.0, stored.base,
                 "{id:?} from {from}: a hole or a repetition"
             );
-            assert!(
-                batch == stored.bytes,
-                "{id:?}: other bytes at {}",
-                stored.base
-            );
+            assert!(batch == stored.bytes, "{id:?}: other bytes at {}", stored.base);
             assert!(stored.end <= upto, "{id:?}: read beyond {upto}: {header:?}");
             assert_ne!(header.partition_leader_epoch, LeaderEpoch::NONE);
             next = stored.end;

@@ -47,37 +47,27 @@ pub(crate) fn on_ring(name: &str, scenario: Scenario) {
     let place = dir.clone();
     let boot = task(move |io| scenario(io, place, 1));
     let running = netio::ring::start::start(
-        netio::Options {
-            cpus: vec![None],
-            ..netio::Options::default()
-        },
+        netio::Options { cpus: vec![None], ..netio::Options::default() },
         vec![boot],
     );
     let running = running.expect("io_uring is there");
     let (over, wait) = mpsc::channel();
     std::thread::spawn(move || over.send(running.join()));
     let joined = wait.recv_timeout(Duration::from_secs(120));
-    joined
-        .expect("the scenario hangs, or the core failed")
-        .expect("the core does not fail");
+    joined.expect("the scenario hangs, or the core failed").expect("the core does not fail");
     std::fs::remove_dir_all(dir).unwrap();
 }
 
 /// Seeds to run: `SIM_SEEDS` of them, if it is set.
 pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
     let wanted = std::env::var("SIM_SEEDS").ok();
-    0..wanted
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(default)
+    0..wanted.and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
 /// Runs it in the simulation, for several seeds.
 pub(crate) fn on_sim(scenario: Scenario) {
     for seed in seeds(4) {
-        let mut sim = Sim::new(SimOptions {
-            trace_lines: 40,
-            ..SimOptions::seeded(seed)
-        });
+        let mut sim = Sim::new(SimOptions { trace_lines: 40, ..SimOptions::seeded(seed) });
         run(&mut sim, move |io| scenario(io, "data".into(), seed));
     }
 }
@@ -88,10 +78,7 @@ pub(crate) fn run<F: Future<Output = ()> + 'static>(
     f: impl FnOnce(Io) -> F + Send + 'static,
 ) -> NodeId {
     let node = sim.add_node(NodeOptions::default(), vec![task(f)]);
-    assert!(
-        sim.run_until(600 * SECOND, |sim| sim.has_ended(node)),
-        "the node hangs"
-    );
+    assert!(sim.run_until(600 * SECOND, |sim| sim.has_ended(node)), "the node hangs");
     node
 }
 
@@ -102,26 +89,14 @@ pub(crate) fn again<F: Future<Output = ()> + 'static>(
     f: impl FnOnce(Io) -> F + Send + 'static,
 ) {
     sim.restart(node, vec![task(f)]);
-    assert!(
-        sim.run_until(600 * SECOND, |sim| sim.has_ended(node)),
-        "the node hangs"
-    );
+    assert!(sim.run_until(600 * SECOND, |sim| sim.has_ended(node)), "the node hangs");
 }
 
 pub(crate) fn id() -> LogId {
-    LogId {
-        topic: TopicId::from_random(1, 2),
-        partition: 0,
-    }
+    LogId { topic: TopicId::from_random(1, 2), partition: 0 }
 }
 pub(crate) fn disk(io: &Io) -> Disk {
-    Disk::new(
-        io,
-        DiskOptions {
-            open_files_max: 12,
-            producer_ids_max: 100,
-        },
-    )
+    Disk::new(io, DiskOptions { open_files_max: 12, producer_ids_max: 100 })
 }
 
 /// Small enough to roll often and to have several index entries in a segment.
@@ -186,14 +161,9 @@ impl Model {
             // Mostly forward, sometimes back.
             self.clock += self.rng.below(50) as i64 - 10;
             times.push(self.clock);
-            let len = if self.rng.chance(0.02) {
-                30_000
-            } else {
-                self.rng.below(800) as usize
-            };
-            let mut value: Vec<u8> = (0..len / 8 + 1)
-                .flat_map(|_| self.rng.next_u64().to_be_bytes())
-                .collect();
+            let len = if self.rng.chance(0.02) { 30_000 } else { self.rng.below(800) as usize };
+            let mut value: Vec<u8> =
+                (0..len / 8 + 1).flat_map(|_| self.rng.next_u64().to_be_bytes()).collect();
             value.truncate(len);
             let headers: [Header<'_>; 0] = [];
             builder
@@ -237,11 +207,7 @@ impl Model {
             }
             out.extend_from_slice(&batch.bytes);
         }
-        assert!(
-            out.len() >= bytes,
-            "{} of {bytes} bytes from {from}",
-            out.len()
-        );
+        assert!(out.len() >= bytes, "{} of {bytes} bytes from {from}", out.len());
         out.truncate(bytes);
         out
     }
@@ -253,10 +219,7 @@ impl Model {
             pieces.unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", log.state(), log.fences()));
         let got: Vec<u8> = pieces.concat();
         assert!(!got.is_empty(), "nothing at {from} below {upto}");
-        assert!(
-            got == self.expected(from, got.len()),
-            "other bytes at {from}"
-        );
+        assert!(got == self.expected(from, got.len()), "other bytes at {from}");
         let mut batches = Batches::new(&got);
         let last = batches.by_ref().last().unwrap();
         assert_eq!(batches.tail(), Tail::Clean);
@@ -313,10 +276,7 @@ impl Model {
             .batches
             .iter()
             .flat_map(|b| {
-                b.times
-                    .iter()
-                    .enumerate()
-                    .map(|(n, &time)| (b.base + n as i64, time, b.epoch))
+                b.times.iter().enumerate().map(|(n, &time)| (b.base + n as i64, time, b.epoch))
             })
             .filter(|record| record.0 >= log_start)
             .collect();

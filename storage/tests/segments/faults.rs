@@ -16,10 +16,7 @@ const EIO: i32 = 5;
 const DIR: &str = "data/t-0";
 
 fn sim(seed: u64) -> Sim {
-    Sim::new(SimOptions {
-        trace_lines: 40,
-        ..SimOptions::seeded(seed)
-    })
+    Sim::new(SimOptions { trace_lines: 40, ..SimOptions::seeded(seed) })
 }
 
 /// What the test, as the write-ahead log and the checkpoint would, knows across a power cut.
@@ -34,10 +31,8 @@ struct Kept {
 fn power_cuts() {
     for seed in seeds(12) {
         let mut sim = sim(seed);
-        let kept = Kept {
-            model: Arc::new(Mutex::new(Some(Model::new(seed)))),
-            known: Arc::default(),
-        };
+        let kept =
+            Kept { model: Arc::new(Mutex::new(Some(Model::new(seed)))), known: Arc::default() };
         let mut node = None;
         for round in 0..6 {
             let (mine, life) = (kept.clone(), move |kept: Kept| {
@@ -84,26 +79,20 @@ fn power_cuts() {
                     "seed {seed}"
                 );
             }
-            if round % 3 == 2 {
-                sim.kill(node)
-            } else {
-                sim.power_cut(node)
-            }
+            if round % 3 == 2 { sim.kill(node) } else { sim.power_cut(node) }
         }
         let node = node.unwrap();
         again(&mut sim, node, move |io| async move {
             let model = kept.model.lock().unwrap().take().unwrap();
             let (known, producers) = kept.known.lock().unwrap().clone().unwrap();
-            let (log, _) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(known))
-                .await
-                .unwrap();
+            let (log, _) =
+                DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(known)).await.unwrap();
             log.set_producers(producers);
             model.read_all(&log, 0, 40_000).await;
             log.close().await.unwrap();
             // And as Kafka would open it.
-            let (log, report) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), None)
-                .await
-                .unwrap();
+            let (log, report) =
+                DiskLog::open(&disk(&io), DIR.into(), id(), config(), None).await.unwrap();
             assert_eq!(report.bytes_cut, 0);
             model.read_all(&log, 0, 40_000).await;
         });
@@ -115,18 +104,12 @@ fn filled(sim: &mut Sim, seed: u64, close: bool) -> (netio::sim::NodeId, Model, 
     let out = Arc::new(Mutex::new(None));
     let result = out.clone();
     let node = run(sim, move |io| async move {
-        let log = DiskLog::create(&disk(&io), DIR.into(), id(), config(), Offset(0))
-            .await
-            .unwrap();
+        let log = DiskLog::create(&disk(&io), DIR.into(), id(), config(), Offset(0)).await.unwrap();
         let mut model = Model::new(seed);
         for _ in 0..10 {
             model.flush(&log, 20).await;
         }
-        let state = if close {
-            log.close().await.unwrap()
-        } else {
-            log.state()
-        };
+        let state = if close { log.close().await.unwrap() } else { log.state() };
         *result.lock().unwrap() = Some((model, state));
     });
     let (model, state) = out.lock().unwrap().take().unwrap();
@@ -140,25 +123,12 @@ fn damaged_batches_are_fenced() {
     for seed in seeds(60) {
         let mut sim = sim(seed);
         let (node, mut model, state) = filled(&mut sim, seed, seed % 2 == 0);
-        let logs: Vec<(String, u64)> = sim
-            .disk(node)
-            .list()
-            .into_iter()
-            .filter(|(name, _)| name.ends_with(".log"))
-            .collect();
+        let logs: Vec<(String, u64)> =
+            sim.disk(node).list().into_iter().filter(|(name, _)| name.ends_with(".log")).collect();
         let (name, len) = logs[model.rng.below(logs.len() as u64) as usize].clone();
-        let base: i64 = PathBuf::from(&name)
-            .file_stem()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        let content = if Offset(base) == state.segment_base {
-            state.position
-        } else {
-            len
-        };
+        let base: i64 =
+            PathBuf::from(&name).file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        let content = if Offset(base) == state.segment_base { state.position } else { len };
         // In a third of the runs in a batch's header, where the CRC does not cover all.
         let batches: Vec<(u64, i64, i64)> = positions(&model, base, content);
         let (at, from, to) = batches[model.rng.below(batches.len() as u64) as usize];
@@ -169,11 +139,7 @@ fn damaged_batches_are_fenced() {
         };
         let mask = 1 << model.rng.below(8);
         sim.disk(node).flip(&name, position, mask).unwrap();
-        let hit = batches
-            .iter()
-            .rfind(|batch| batch.0 <= position)
-            .copied()
-            .unwrap();
+        let hit = batches.iter().rfind(|batch| batch.0 <= position).copied().unwrap();
         assert!(seed % 3 == 2 || hit == (at, from, to));
         let without_index = seed % 5 == 0;
         if without_index {
@@ -187,28 +153,18 @@ fn damaged_batches_are_fenced() {
             }
         }
         again(&mut sim, node, move |io| async move {
-            let (log, _) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state))
-                .await
-                .unwrap();
+            let (log, _) =
+                DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state)).await.unwrap();
             let damaged = model.read_around(&log, 0).await;
             // The batch that was hit, and in the worst case up to the next one the index knows.
-            assert_eq!(
-                damaged.len(),
-                1,
-                "seed {seed}: {damaged:?}, {hit:?}, {:?}",
-                log.fences()
-            );
+            assert_eq!(damaged.len(), 1, "seed {seed}: {damaged:?}, {hit:?}, {:?}", log.fences());
             assert!(
                 damaged[0].start <= hit.1 && damaged[0].end >= hit.2,
                 "seed {seed}: {damaged:?} for {hit:?}"
             );
             let lost = damaged[0].end - damaged[0].start;
             let bound = if without_index { i64::MAX } else { 40 };
-            assert!(
-                lost <= bound,
-                "seed {seed}: {damaged:?} for {hit:?}, {:?}",
-                log.fences()
-            );
+            assert!(lost <= bound, "seed {seed}: {damaged:?} for {hit:?}, {:?}", log.fences());
             assert_eq!(log.fences().len(), 1);
             // The same a second time, and by time nothing wrong.
             assert_eq!(model.read_around(&log, 0).await, damaged);
@@ -262,23 +218,17 @@ fn damaged_indexes_are_made_anew() {
             if ours && len > 0 && model.rng.chance(0.5) {
                 match model.rng.below(3) {
                     0 => sim.disk(node).remove(&name).unwrap(),
-                    1 => sim
-                        .disk(node)
-                        .flip(&name, model.rng.below(len), 0x40)
-                        .unwrap(),
+                    1 => sim.disk(node).flip(&name, model.rng.below(len), 0x40).unwrap(),
                     _ => {
                         let bytes = sim.disk(node).read(&name).unwrap();
-                        sim.disk(node)
-                            .put(&name, &bytes[..model.rng.below(len) as usize])
-                            .unwrap();
+                        sim.disk(node).put(&name, &bytes[..model.rng.below(len) as usize]).unwrap();
                     }
                 }
             }
         }
         again(&mut sim, node, move |io| async move {
-            let (log, _) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state))
-                .await
-                .unwrap();
+            let (log, _) =
+                DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state)).await.unwrap();
             let mut n = 0;
             while n < 40 {
                 let from = model.rng.below(model.end as u64) as i64;
@@ -305,54 +255,29 @@ fn lost_ends_of_files() {
             .nth(usize::from(!active))
             .unwrap();
         let bytes = sim.disk(node).read(&name).unwrap();
-        let content = if active {
-            state.position
-        } else {
-            bytes.len() as u64
-        };
+        let content = if active { state.position } else { bytes.len() as u64 };
         let left = model.rng.below(content);
         sim.disk(node).put(&name, &bytes[..left as usize]).unwrap();
-        let base: i64 = PathBuf::from(&name)
-            .file_stem()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let base: i64 =
+            PathBuf::from(&name).file_stem().unwrap().to_str().unwrap().parse().unwrap();
         let batches = positions(&model, base, content);
         let first = batches.iter().rfind(|batch| batch.0 <= left).unwrap().1;
         let end = batches.last().unwrap().2;
         again(&mut sim, node, move |io| async move {
-            let (log, _) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state))
-                .await
-                .unwrap();
-            assert_eq!(
-                model.read_around(&log, 0).await,
-                vec![first..end],
-                "seed {seed}"
-            );
-            assert_eq!(
-                model.read_around(&log, 0).await,
-                vec![first..end],
-                "seed {seed}"
-            );
+            let (log, _) =
+                DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state)).await.unwrap();
+            assert_eq!(model.read_around(&log, 0).await, vec![first..end], "seed {seed}");
+            assert_eq!(model.read_around(&log, 0).await, vec![first..end], "seed {seed}");
             let (batches, old_end) = (model.batches.clone(), model.end);
             let more = model.batch().bytes;
             let flushed = log.flush(vec![more]).await;
             if active {
-                assert!(
-                    matches!(flushed, Err(Error::Damaged { .. })),
-                    "seed {seed}: {flushed:?}"
-                );
+                assert!(matches!(flushed, Err(Error::Damaged { .. })), "seed {seed}: {flushed:?}");
                 (model.batches, model.end) = (batches, old_end);
             } else {
                 flushed.unwrap();
             }
-            assert_eq!(
-                model.read_around(&log, 0).await,
-                vec![first..end],
-                "seed {seed}"
-            );
+            assert_eq!(model.read_around(&log, 0).await, vec![first..end], "seed {seed}");
         });
     }
 }
@@ -372,14 +297,11 @@ fn zeros_before_a_fitting_segment() {
     let mut bytes = sim.disk(node).read(&names[1]).unwrap();
     bytes.resize(bytes.len() + 9_000, 0);
     sim.disk(node).put(&names[1], &bytes).unwrap();
-    sim.disk(node)
-        .remove(&names[1].replace(".log", ".seal"))
-        .unwrap();
+    sim.disk(node).remove(&names[1].replace(".log", ".seal")).unwrap();
     let name = names[1].clone();
     again(&mut sim, node, move |io| async move {
-        let (log, _) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state))
-            .await
-            .unwrap();
+        let (log, _) =
+            DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state)).await.unwrap();
         model.read_all(&log, 0, 50_000).await;
     });
     assert_eq!(
@@ -422,9 +344,8 @@ fn full_disk() {
                 }
                 model.read_all(&log, 0, 50_000).await;
                 log.close().await.unwrap();
-                let (log, report) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), None)
-                    .await
-                    .unwrap();
+                let (log, report) =
+                    DiskLog::open(&disk(&io), DIR.into(), id(), config(), None).await.unwrap();
                 assert_eq!(report.bytes_cut, 0);
                 model.read_all(&log, 0, 50_000).await;
             })],
@@ -434,28 +355,23 @@ fn full_disk() {
             "seed {seed}: the disk is never full"
         );
         image.set_capacity(1 << 30);
-        assert!(
-            sim.run_until(600 * SECOND, |sim| sim.has_ended(node)),
-            "seed {seed}"
-        );
+        assert!(sim.run_until(600 * SECOND, |sim| sim.has_ended(node)), "seed {seed}");
     }
 }
 
 /// The first failed write or sync makes the log read-only; what was flushed is still read.
 #[test]
 fn failing_disk() {
-    for (seed, op) in [FileOp::Write, FileOp::Sync, FileOp::Write, FileOp::Sync]
-        .into_iter()
-        .enumerate()
+    for (seed, op) in
+        [FileOp::Write, FileOp::Sync, FileOp::Write, FileOp::Sync].into_iter().enumerate()
     {
         let seed = seed as u64;
         let mut sim = sim(seed);
         let (node, mut model, state) = filled(&mut sim, seed, false);
         sim.fail_next(node, op, ".log", EIO);
         again(&mut sim, node, move |io| async move {
-            let (log, _) = DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state))
-                .await
-                .unwrap();
+            let (log, _) =
+                DiskLog::open(&disk(&io), DIR.into(), id(), config(), Some(state)).await.unwrap();
             let (batches, end) = (model.batches.clone(), model.end);
             let more: Vec<_> = (0..200).map(|_| model.batch().bytes).collect();
             let first = log.flush(more.clone()).await.unwrap_err();

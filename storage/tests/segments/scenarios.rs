@@ -11,18 +11,11 @@ fn both(name: &str, scenario: Scenario) {
 }
 
 async fn create(io: &Io, dir: &Path) -> DiskLog {
-    DiskLog::create(&disk(io), dir.join("t-0"), id(), config(), Offset(0))
-        .await
-        .unwrap()
+    DiskLog::create(&disk(io), dir.join("t-0"), id(), config(), Offset(0)).await.unwrap()
 }
 
 async fn names(io: &Io, dir: &Path) -> Vec<String> {
-    io.read_dir(dir)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect()
+    io.read_dir(dir).await.unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
 #[test]
@@ -43,9 +36,7 @@ fn what_is_flushed_is_read() {
                         .filter(|&end| end > from)
                         .nth(model.rng.below(4) as usize);
                     let max_bytes = 1 + model.rng.below(100_000) as usize;
-                    model
-                        .read(&log, from, upto.unwrap_or(model.end), max_bytes)
-                        .await;
+                    model.read(&log, from, upto.unwrap_or(model.end), max_bytes).await;
                 }
             }
             model.read_all(&log, 0, 5_000).await;
@@ -56,19 +47,10 @@ fn what_is_flushed_is_read() {
                 segments.iter().map(|s| s.size_bytes).sum::<u64>(),
                 model.batches.iter().map(|b| b.bytes.len() as u64).sum()
             );
-            assert_eq!(
-                log.size_bytes(),
-                segments.iter().map(|s| s.size_bytes).sum::<u64>()
-            );
+            assert_eq!(log.size_bytes(), segments.iter().map(|s| s.size_bytes).sum::<u64>());
             // The bounds.
-            assert_eq!(
-                log.read(Offset(model.end), Offset::MAX, 1_000, true).await,
-                Ok(Vec::new())
-            );
-            assert_eq!(
-                log.read(Offset(0), Offset(0), 1_000, true).await,
-                Ok(Vec::new())
-            );
+            assert_eq!(log.read(Offset(model.end), Offset::MAX, 1_000, true).await, Ok(Vec::new()));
+            assert_eq!(log.read(Offset(0), Offset(0), 1_000, true).await, Ok(Vec::new()));
             for base in segments.iter().map(|segment| segment.base) {
                 assert_eq!(
                     log.read(base, Offset::MAX, 10, false).await,
@@ -112,10 +94,7 @@ fn opened_with_an_older_state() {
             for _ in 0..12 {
                 let count = model.rng.below(40) as usize;
                 let known = model.flush(&log, count).await;
-                assert_eq!(
-                    storage::disk_log::FlushedState::from_bytes(&known.to_bytes()),
-                    known
-                );
+                assert_eq!(storage::disk_log::FlushedState::from_bytes(&known.to_bytes()), known);
                 let producers = log.producers();
                 let (batches, end) = (model.batches.clone(), model.end);
                 // More, with rolls, which the checkpoint does not know of.
@@ -184,9 +163,8 @@ fn closed_and_opened() {
             for name in before.iter().filter(|name| name.ends_with(".seal")) {
                 io.remove_file(&dir.join("t-0").join(name)).await.unwrap();
             }
-            let (log, report) = DiskLog::open(&disk(&io), dir.join("t-0"), id(), config(), None)
-                .await
-                .unwrap();
+            let (log, report) =
+                DiskLog::open(&disk(&io), dir.join("t-0"), id(), config(), None).await.unwrap();
             assert_eq!(report.bytes_cut, 0);
             model.read_all(&log, 0, 30_000).await;
             model.check_times(&log, 0, 20).await;
@@ -215,10 +193,7 @@ async fn check_files(io: &Io, dir: &Path, model: &Model) {
             last = (offset, position);
         }
         let batches = || {
-            model
-                .batches
-                .iter()
-                .filter(|b| b.base >= base && b.base < base + bytes.len() as i64)
+            model.batches.iter().filter(|b| b.base >= base && b.base < base + bytes.len() as i64)
         };
         let mut newest = -1;
         for entry in times.chunks(12) {
@@ -237,23 +212,11 @@ async fn check_files(io: &Io, dir: &Path, model: &Model) {
             position += batch.bytes.len();
             expected = expected.max(*batch.times.iter().max().unwrap());
         }
-        assert_eq!(
-            newest, expected,
-            "the last entry of {name} is the largest time"
-        );
+        assert_eq!(newest, expected, "the last entry of {name} is the largest time");
         all.extend(bytes);
     }
-    let want: Vec<u8> = model
-        .batches
-        .iter()
-        .flat_map(|b| b.bytes.iter().copied())
-        .collect();
-    assert!(
-        all == want,
-        "{} bytes in files, {} flushed",
-        all.len(),
-        want.len()
-    );
+    let want: Vec<u8> = model.batches.iter().flat_map(|b| b.bytes.iter().copied()).collect();
+    assert!(all == want, "{} bytes in files, {} flushed", all.len(), want.len());
 }
 
 fn be(bytes: &[u8]) -> i64 {
@@ -263,11 +226,7 @@ fn be(bytes: &[u8]) -> i64 {
 async fn read(io: &Io, path: &Path) -> Vec<u8> {
     let file = io.open(path, Open::default()).await.unwrap();
     let len = file.len().await.unwrap();
-    if len == 0 {
-        Vec::new()
-    } else {
-        file.read_vec(0, len as usize).await.unwrap()
-    }
+    if len == 0 { Vec::new() } else { file.read_vec(0, len as usize).await.unwrap() }
 }
 
 #[test]
@@ -280,15 +239,8 @@ fn old_segments_go() {
             let segments = log.segments().await.unwrap();
             assert!(segments.len() > 4);
             // By size: all but about two segments' worth.
-            let sizes = LogConfig {
-                retention_bytes: 130_000,
-                retention_ms: -1,
-                ..config()
-            };
-            let view = log
-                .view(Offset(model.end), Offset(model.end))
-                .await
-                .unwrap();
+            let sizes = LogConfig { retention_bytes: 130_000, retention_ms: -1, ..config() };
+            let view = log.view(Offset(model.end), Offset(model.end)).await.unwrap();
             let plan = retention::plan(&view, 0, &sizes);
             let start = plan.delete_below.unwrap();
             let gone = log.apply(&plan).await.unwrap();
@@ -300,12 +252,7 @@ fn old_segments_go() {
             ));
             model.read_all(&log, start.0, 100_000).await;
             model.check_times(&log, start.0, 20).await;
-            assert!(
-                names(&io, log.dir())
-                    .await
-                    .iter()
-                    .any(|name| name.ends_with(".log.deleted"))
-            );
+            assert!(names(&io, log.dir()).await.iter().any(|name| name.ends_with(".log.deleted")));
             // DeleteRecords into the middle of a segment: only the log start moves.
             let middle = start.0 + 3;
             assert_eq!(log.remove_below(Offset(middle)).await, Ok(vec![]));
@@ -313,9 +260,7 @@ fn old_segments_go() {
             model.check_times(&log, middle, 10).await;
             // Everything: the active segment is rolled first.
             let plan = retention::plan(
-                &log.view(Offset(model.end), Offset(model.end))
-                    .await
-                    .unwrap(),
+                &log.view(Offset(model.end), Offset(model.end)).await.unwrap(),
                 i64::MAX,
                 &config(),
             );
@@ -332,10 +277,7 @@ fn old_segments_go() {
             // After the delay the files are gone.
             io.sleep_until(io.now().after_ms(1_000)).await;
             let left = names(&io, log.dir()).await;
-            assert!(
-                left.iter().all(|name| !name.ends_with(".deleted")),
-                "{left:?}"
-            );
+            assert!(left.iter().all(|name| !name.ends_with(".deleted")), "{left:?}");
         })
     });
 }
@@ -395,10 +337,7 @@ fn few_open_files() {
         Box::pin(async move {
             let disk = storage::files::Disk::new(
                 &io,
-                DiskOptions {
-                    open_files_max: 8,
-                    ..DiskOptions::default()
-                },
+                DiskOptions { open_files_max: 8, ..DiskOptions::default() },
             );
             let mut logs = Vec::new();
             for n in 0..20 {
@@ -419,21 +358,13 @@ fn few_open_files() {
                 assert!(disk.open_files() <= 8);
             }
             // A directory of another topic is not taken for this one's.
-            let other = storage::LogId {
-                topic: record::TopicId::from_random(3, 4),
-                ..id()
-            };
+            let other = storage::LogId { topic: record::TopicId::from_random(3, 4), ..id() };
             let opened =
                 DiskLog::open(&disk, PathBuf::from(logs[0].0.dir()), other, config(), None).await;
             assert!(matches!(opened, Err(Error::Damaged { .. })));
-            let made = DiskLog::create(
-                &disk,
-                PathBuf::from(logs[0].0.dir()),
-                other,
-                config(),
-                Offset(0),
-            )
-            .await;
+            let made =
+                DiskLog::create(&disk, PathBuf::from(logs[0].0.dir()), other, config(), Offset(0))
+                    .await;
             assert!(matches!(made, Err(Error::Damaged { .. })));
         })
     });

@@ -45,11 +45,7 @@ fn replace(text: &str, matrix: &str) -> Result<String> {
     let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
         bail!("docs/clients.md has lost its markers; put back `{BEGIN}` and `{END}`");
     };
-    Ok(format!(
-        "{}{BEGIN}\n{matrix}{}",
-        &text[..begin],
-        &text[end..]
-    ))
+    Ok(format!("{}{BEGIN}\n{matrix}{}", &text[..begin], &text[end..]))
 }
 
 fn matrix(runs: &[(&str, Run)]) -> String {
@@ -97,10 +93,8 @@ fn table(out: &mut String, title: &str, run: &Run) {
             let _ = writeln!(out, "| **{feature}** |{} |", " |".repeat(names.len()));
             continue;
         }
-        let cells: Vec<_> = names
-            .iter()
-            .map(|client| cell(run, client, feature, &mut notes))
-            .collect();
+        let cells: Vec<_> =
+            names.iter().map(|client| cell(run, client, feature, &mut notes)).collect();
         let _ = writeln!(out, "| {feature} | {} | {about} |", cells.join(" | "));
     }
     if !notes.is_empty() {
@@ -125,23 +119,17 @@ fn cell(run: &Run, client: &str, feature: &str, notes: &mut Vec<String>) -> Stri
     }
     // One note per text: several clients often stop at the same thing.
     let note = tidy(&case.reason);
-    let index = notes
-        .iter()
-        .position(|old| *old == note)
-        .unwrap_or_else(|| {
-            notes.push(note);
-            notes.len() - 1
-        });
+    let index = notes.iter().position(|old| *old == note).unwrap_or_else(|| {
+        notes.push(note);
+        notes.len() - 1
+    });
     format!("{word} ({})", index + 1)
 }
 
 /// Makes a program's message safe inside Markdown.
 fn tidy(text: &str) -> String {
     let short: String = text.chars().take(300).collect();
-    short
-        .replace('|', "\\|")
-        .replace('<', "&lt;")
-        .replace('*', "\\*")
+    short.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
 }
 
 /// Cases whose outcome at Millrace is not Kafka's: each is a finding.
@@ -158,15 +146,12 @@ fn differences(out: &mut String, runs: &[(&str, Run)]) {
                     continue;
                 }
                 let there = theirs.map_or("did not run", |theirs| theirs.status.word());
-                found
-                    .entry((case.name.clone(), client.name.clone()))
-                    .or_default()
-                    .push(format!(
-                        "{}: {} (Kafka: {there}) {}",
-                        run.peer,
-                        case.status.word(),
-                        tidy(&case.reason)
-                    ));
+                found.entry((case.name.clone(), client.name.clone())).or_default().push(format!(
+                    "{}: {} (Kafka: {there}) {}",
+                    run.peer,
+                    case.status.word(),
+                    tidy(&case.reason)
+                ));
             }
         }
     }

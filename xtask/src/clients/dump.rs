@@ -31,12 +31,7 @@ pub(crate) fn run(jars: &Path, logs: &Path, output: &Path) -> Result<CaseResult>
     };
     let ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     println!("  {} {CASE} {ms} ms {reason}", status.word());
-    Ok(CaseResult {
-        name: CASE.to_owned(),
-        status,
-        ms,
-        reason,
-    })
+    Ok(CaseResult { name: CASE.to_owned(), status, ms, reason })
 }
 
 fn dump(jars: &Path, logs: &Path, output: &Path) -> Result<String> {
@@ -49,11 +44,7 @@ fn dump(jars: &Path, logs: &Path, output: &Path) -> Result<String> {
     for list in lists(&files) {
         batches += dump_list(jars, logs, &list, output)?;
     }
-    anyhow::ensure!(
-        batches > 0,
-        "{} files, and not one batch in them",
-        files.len()
-    );
+    anyhow::ensure!(batches > 0, "{} files, and not one batch in them", files.len());
     Ok(format!("{} files, {batches} batches", files.len()))
 }
 
@@ -76,12 +67,7 @@ fn lists(files: &[String]) -> Vec<String> {
 /// Dumps one list in one JVM; returns the number of batches.
 fn dump_list(jars: &Path, logs: &Path, list: &str, output: &Path) -> Result<usize> {
     let out = java(jars, 512)
-        .args([
-            "org.apache.kafka.tools.DumpLogSegments",
-            "--deep-iteration",
-            "--files",
-            list,
-        ])
+        .args(["org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--files", list])
         .current_dir(logs)
         .output()?;
     let mut log = fs::File::options().append(true).open(output)?;
@@ -90,17 +76,11 @@ fn dump_list(jars: &Path, logs: &Path, list: &str, output: &Path) -> Result<usiz
     let text = String::from_utf8_lossy(&out.stdout);
     let errors = String::from_utf8_lossy(&out.stderr);
     anyhow::ensure!(out.status.success(), "ended with {}: {errors}", out.status);
-    let complaint = text
-        .lines()
-        .chain(errors.lines())
-        .find(|line| is_complaint(line));
+    let complaint = text.lines().chain(errors.lines()).find(|line| is_complaint(line));
     if let Some(line) = complaint {
         anyhow::bail!("{line}");
     }
-    Ok(text
-        .lines()
-        .filter(|line| line.starts_with("baseOffset:"))
-        .count())
+    Ok(text.lines().filter(|line| line.starts_with("baseOffset:")).count())
 }
 
 /// A gap in the offsets is told as "  4 is followed by 9". Of every segment that starts above
@@ -120,9 +100,7 @@ fn collect(root: &Path, below: &Path, files: &mut Vec<String>) -> Result<()> {
             if !name.starts_with("__cluster_metadata") && !name.ends_with("-delete") {
                 collect(root, &path, files)?;
             }
-        } else if [".log", ".index", ".timeindex"]
-            .iter()
-            .any(|suffix| name.ends_with(suffix))
+        } else if [".log", ".index", ".timeindex"].iter().any(|suffix| name.ends_with(suffix))
             && name.starts_with(|first: char| first.is_ascii_digit())
         {
             files.push(path.display().to_string());
@@ -139,9 +117,7 @@ mod tests {
     fn complaints() {
         assert!(is_complaint("  4 is followed by 9"));
         assert!(is_complaint("Mismatches in :/x/00000000000000000000.index"));
-        assert!(!is_complaint(
-            "Non-consecutive offsets in /x/00000000000000000070.log"
-        ));
+        assert!(!is_complaint("Non-consecutive offsets in /x/00000000000000000070.log"));
         assert!(!is_complaint("  -1 is followed by 70"));
         assert!(!is_complaint("baseOffset: 0 lastOffset: 3 isvalid: true"));
     }

@@ -30,9 +30,5 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
             .current_dir(dirs.clients.join("go")),
         &dirs.cache.join("go/build.log"),
     )?;
-    Ok(Tool::Ready(Program {
-        path: binary,
-        arguments: Vec::new(),
-        environment: Vec::new(),
-    }))
+    Ok(Tool::Ready(Program { path: binary, arguments: Vec::new(), environment: Vec::new() }))
 }

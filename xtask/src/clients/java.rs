@@ -10,11 +10,8 @@ use super::client::{Client, Program};
 use crate::peers::kafka_jars;
 use crate::provision::{self, Dirs, Tool};
 
-pub(crate) const CLIENT: Client = Client {
-    name: "java",
-    about: "Apache Kafka's Java clients and console tools",
-    provision,
-};
+pub(crate) const CLIENT: Client =
+    Client { name: "java", about: "Apache Kafka's Java clients and console tools", provision };
 
 fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     let jars = match kafka_jars(dirs)? {
@@ -25,10 +22,7 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     let mut files: Vec<PathBuf> = fs::read_dir(&source)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()?;
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "java")
-    });
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "java"));
     files.sort();
     let classes = dirs.cache.join("java/classes");
     let mut inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
@@ -57,9 +51,7 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     })?;
     Ok(Tool::Ready(Program {
         path: "java".into(),
-        arguments: ["-Xmx512m", "-XX:+UseSerialGC", "Main"]
-            .map(str::to_owned)
-            .to_vec(),
+        arguments: ["-Xmx512m", "-XX:+UseSerialGC", "Main"].map(str::to_owned).to_vec(),
         environment: vec![("CLASSPATH", class_path)],
     }))
 }

@@ -21,9 +21,6 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     Ok(Tool::Ready(Program {
         path: "python3".into(),
         arguments: vec![dirs.clients.join("kcat/kcat.py").display().to_string()],
-        environment: vec![(
-            "PYTHONPATH",
-            dirs.clients.join("python").display().to_string(),
-        )],
+        environment: vec![("PYTHONPATH", dirs.clients.join("python").display().to_string())],
     }))
 }

@@ -151,11 +151,7 @@ struct Setup {
 
 fn setups(arguments: &Arguments) -> Vec<Setup> {
     if arguments.against == Against::Kafka {
-        return vec![Setup {
-            name: "kafka",
-            against: Against::Kafka,
-            single_port: false,
-        }];
+        return vec![Setup { name: "kafka", against: Against::Kafka, single_port: false }];
     }
     let mut setups = Vec::new();
     if arguments.mode != Mode::Single {
@@ -222,11 +218,7 @@ fn one_run(
     let begun = Instant::now();
     let target = Target {
         bootstrap,
-        peer: if setup.against == Against::Kafka {
-            "kafka"
-        } else {
-            "millrace"
-        },
+        peer: if setup.against == Against::Kafka { "kafka" } else { "millrace" },
         case: arguments.case.clone(),
         jobs: arguments.jobs,
     };
@@ -243,21 +235,16 @@ fn one_run(
         Ok(logs) => logs,
         Err(error) => {
             println!("  FAIL stop: {error:#}");
-            run.clients
-                .push(ClientResult::harness("stop", format!("{error:#}")));
+            run.clients.push(ClientResult::harness("stop", format!("{error:#}")));
             None
         }
     };
     if let Some(logs) = logs
         && target.wants(dump::CASE)
-        && let Some(java) = run
-            .clients
-            .iter_mut()
-            .find(|client| client.name == java::CLIENT.name)
+        && let Some(java) = run.clients.iter_mut().find(|client| client.name == java::CLIENT.name)
         && let Tool::Ready(jars) = kafka_jars(dirs)?
     {
-        java.cases
-            .push(dump::run(&jars, &logs, &work.join("dump.log"))?);
+        java.cases.push(dump::run(&jars, &logs, &work.join("dump.log"))?);
     }
     let failed = run.count(Status::Fail);
     println!(
@@ -288,10 +275,8 @@ fn start(
     if let Some(bootstrap) = &arguments.bootstrap {
         return Ok((Peer::Foreign, bootstrap.clone()));
     }
-    let properties = PROPERTIES
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+    let properties =
+        PROPERTIES.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     if setup.against == Against::Kafka {
         let jars = match kafka_jars(dirs)? {
             Tool::Ready(jars) => jars,

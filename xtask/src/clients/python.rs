@@ -51,32 +51,17 @@ pub(crate) fn interpreter(dirs: &Dirs) -> Result<Tool<PathBuf>> {
     let requirements = dirs.clients.join("python/requirements.txt");
     let stamp = cache.join("venv.stamp");
     let log = cache.join("pip.log");
-    provision::once(
-        &stamp,
-        &[&requirements],
-        "python: virtual environment and wheels",
-        || {
-            if venv.exists() {
-                fs::remove_dir_all(&venv)?;
-            }
-            provision::run(
-                Command::new("python3").args(["-m", "venv"]).arg(&venv),
-                &log,
-            )?;
-            provision::run(
-                Command::new(&python)
-                    .args([
-                        "-m",
-                        "pip",
-                        "install",
-                        "--disable-pip-version-check",
-                        "-q",
-                        "-r",
-                    ])
-                    .arg(&requirements),
-                &log,
-            )
-        },
-    )?;
+    provision::once(&stamp, &[&requirements], "python: virtual environment and wheels", || {
+        if venv.exists() {
+            fs::remove_dir_all(&venv)?;
+        }
+        provision::run(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)?;
+        provision::run(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--disable-pip-version-check", "-q", "-r"])
+                .arg(&requirements),
+            &log,
+        )
+    })?;
     Ok(Tool::Ready(python))
 }

@@ -69,14 +69,8 @@ fn read(child: &mut Child, log: &mut File, report: &mut Report, deadline: Instan
     std::thread::spawn(move || {
         let mut stdout = BufReader::new(stdout);
         let mut line = Vec::new();
-        while stdout
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|read| read > 0)
-        {
-            if sender
-                .send(String::from_utf8_lossy(&line).trim_end().to_owned())
-                .is_err()
-            {
+        while stdout.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
                 break;
             }
             line.clear();
@@ -123,13 +117,7 @@ impl Report {
             case.reason = "features.rs does not list this case".to_owned();
         }
         if case.status != Status::Ok {
-            println!(
-                "  {} {} {} ms {}",
-                case.status.word(),
-                case.name,
-                case.ms,
-                case.reason
-            );
+            println!("  {} {} {} ms {}", case.status.word(), case.name, case.ms, case.reason);
         }
         self.cases.push(case);
     }
@@ -143,21 +131,11 @@ impl Report {
             .cloned()
             .collect();
         for name in silent {
-            self.add(CaseResult {
-                name,
-                status: Status::Fail,
-                ms: 0,
-                reason: why.to_owned(),
-            });
+            self.add(CaseResult { name, status: Status::Fail, ms: 0, reason: why.to_owned() });
         }
         if self.planned.is_empty() && self.version.is_empty() {
             let name = "program".to_owned();
-            self.add(CaseResult {
-                name,
-                status: Status::Fail,
-                ms: 0,
-                reason: why.to_owned(),
-            });
+            self.add(CaseResult { name, status: Status::Fail, ms: 0, reason: why.to_owned() });
         }
     }
 }
@@ -199,11 +177,7 @@ mod tests {
             got,
             [
                 ("timestamps", Status::Ok, ""),
-                (
-                    "nobody_knows_this",
-                    Status::Fail,
-                    "features.rs does not list this case"
-                ),
+                ("nobody_knows_this", Status::Fail, "features.rs does not list this case"),
                 ("seek", Status::Fail, "it crashed"),
             ]
         );

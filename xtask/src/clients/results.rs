@@ -58,25 +58,12 @@ pub(crate) struct ClientResult {
 impl ClientResult {
     /// A failure of the run itself that belongs to no client.
     pub(crate) fn harness(name: &str, reason: String) -> Self {
-        let case = CaseResult {
-            name: name.to_owned(),
-            status: Status::Fail,
-            ms: 0,
-            reason,
-        };
-        Self {
-            name: "harness".to_owned(),
-            version: String::new(),
-            ms: 0,
-            cases: vec![case],
-        }
+        let case = CaseResult { name: name.to_owned(), status: Status::Fail, ms: 0, reason };
+        Self { name: "harness".to_owned(), version: String::new(), ms: 0, cases: vec![case] }
     }
 
     pub(crate) fn count(&self, status: Status) -> usize {
-        self.cases
-            .iter()
-            .filter(|case| case.status == status)
-            .count()
+        self.cases.iter().filter(|case| case.status == status).count()
     }
 
     pub(crate) fn print_summary(&self, log: &Path) {
@@ -105,11 +92,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(peer: &str) -> Self {
-        Self {
-            peer: peer.to_owned(),
-            date: today(),
-            clients: Vec::new(),
-        }
+        Self { peer: peer.to_owned(), date: today(), clients: Vec::new() }
     }
 
     pub(crate) fn count(&self, status: Status) -> usize {
@@ -125,19 +108,14 @@ impl Run {
 /// Puts a run's clients into the stored results of the same peer: a run of some clients
 /// replaces theirs and keeps the others'. With `docs`, also into the committed copy.
 pub(crate) fn merge(dirs: &Dirs, run: Run, docs: bool) -> Result<()> {
-    let mut places = vec![
-        dirs.cache
-            .join("results")
-            .join(format!("{}.json", run.peer)),
-    ];
+    let mut places = vec![dirs.cache.join("results").join(format!("{}.json", run.peer))];
     if docs {
         places.push(committed(dirs, &run.peer));
     }
     for place in places {
         let mut all = load(&place)?.unwrap_or_else(|| Run::new(&run.peer));
         all.date.clone_from(&run.date);
-        all.clients
-            .retain(|old| run.clients.iter().all(|new| new.name != old.name));
+        all.clients.retain(|old| run.clients.iter().all(|new| new.name != old.name));
         all.clients.retain(|old| old.name != "harness");
         all.clients.extend(run.clients.iter().cloned());
         if let Some(parent) = place.parent() {
@@ -164,9 +142,7 @@ pub(crate) fn load(path: &Path) -> Result<Option<Run>> {
 }
 
 fn today() -> String {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     date(seconds / 86_400)
 }
 
@@ -180,11 +156,7 @@ fn date(days: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }

@@ -7,11 +7,8 @@ use anyhow::Result;
 use super::client::{Client, Program};
 use crate::provision::{self, Dirs, Tool};
 
-pub(crate) const CLIENT: Client = Client {
-    name: "rdkafka",
-    about: "rdkafka (Rust on librdkafka)",
-    provision,
-};
+pub(crate) const CLIENT: Client =
+    Client { name: "rdkafka", about: "rdkafka (Rust on librdkafka)", provision };
 
 fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     if let Some(missing) = provision::missing(&["cargo", "make", "gcc", "g++"]) {
@@ -30,9 +27,5 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
             .current_dir(dirs.clients.join("rust")),
         &target.with_extension("log"),
     )?;
-    Ok(Tool::Ready(Program {
-        path: binary,
-        arguments: Vec::new(),
-        environment: Vec::new(),
-    }))
+    Ok(Tool::Ready(Program { path: binary, arguments: Vec::new(), environment: Vec::new() }))
 }

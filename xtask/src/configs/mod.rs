@@ -33,11 +33,7 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
         .arg(dirs.root.join("xtask/src/configs/Dump.java"))
         .output()
         .context("`java` is needed to run Kafka's classes: install a JDK")?;
-    ensure!(
-        dump.status.success(),
-        "{}",
-        String::from_utf8_lossy(&dump.stderr)
-    );
+    ensure!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let dump = String::from_utf8(dump.stdout)?;
     for kind in ["topic", "broker"] {
         let mut table = HEAD.to_owned();

@@ -45,22 +45,14 @@ impl Launch {
                 (format!("millrace-{mode}"), Program::Millrace(bin))
             }
         };
-        let own = if arguments.keep {
-            format!("{name}-{}", std::process::id())
-        } else {
-            name.clone()
-        };
+        let own =
+            if arguments.keep { format!("{name}-{}", std::process::id()) } else { name.clone() };
         let work = dirs.cache.join("demo/run").join(own);
         if work.exists() {
             fs::remove_dir_all(&work)?;
         }
         fs::create_dir_all(&work)?;
-        Ok(Self {
-            name,
-            work,
-            program,
-            single_port,
-        })
+        Ok(Self { name, work, program, single_port })
     }
 
     pub(super) fn start(&self) -> Result<Broker> {
@@ -92,9 +84,7 @@ impl Launch {
                     single_port: self.single_port,
                     set: properties,
                 })?;
-                Ok(Broker {
-                    peer: Some(Peer::Millrace(millrace)),
-                })
+                Ok(Broker { peer: Some(Peer::Millrace(millrace)) })
             }
         }
     }
@@ -174,9 +164,7 @@ impl Broker {
     }
 
     fn peer(&self) -> &Peer {
-        self.peer
-            .as_ref()
-            .expect("the broker has come back after the last kill")
+        self.peer.as_ref().expect("the broker has come back after the last kill")
     }
 }
 
@@ -187,11 +175,8 @@ pub(super) fn bytes_on_disk(dir: &Path) -> Result<u64> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
-        bytes += if metadata.is_dir() {
-            bytes_on_disk(&entry.path())?
-        } else {
-            metadata.blocks() * 512
-        };
+        bytes +=
+            if metadata.is_dir() { bytes_on_disk(&entry.path())? } else { metadata.blocks() * 512 };
     }
     Ok(bytes)
 }

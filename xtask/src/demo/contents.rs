@@ -73,19 +73,12 @@ impl<'r> Record<'r> {
 
 impl<'a> Contents<'a> {
     pub(super) fn new(input: &'a Input) -> Self {
-        Self {
-            input,
-            partitions: BTreeMap::new(),
-            keys: HashMap::new(),
-            without_offset: 0,
-        }
+        Self { input, partitions: BTreeMap::new(), keys: HashMap::new(), without_offset: 0 }
     }
 
     /// Partitions that hold something, with the offset after their last record.
     pub(super) fn ends(&self) -> impl Iterator<Item = (&Partition, i64)> {
-        self.partitions
-            .iter()
-            .map(|(partition, places)| (partition, end(places)))
+        self.partitions.iter().map(|(partition, places)| (partition, end(places)))
     }
 
     /// Key and sequence number of what lies there.
@@ -102,15 +95,12 @@ impl<'a> Contents<'a> {
         let places = self.partitions.entry(partition).or_default();
         let due = end(places);
         if record.offset < due {
-            faults.add("offset twice or out of order", || {
-                format!("due is offset {due}: {record:?}")
-            });
+            faults
+                .add("offset twice or out of order", || format!("due is offset {due}: {record:?}"));
             return Ok(());
         }
         if record.offset > due {
-            faults.add("hole in the offsets", || {
-                format!("due is offset {due}: {record:?}")
-            });
+            faults.add("hole in the offsets", || format!("due is offset {due}: {record:?}"));
             places.resize(usize::try_from(record.offset)?, None);
         }
         let event = known(self.input, record.topic, record.key).and_then(|(name, events)| {
@@ -139,13 +129,9 @@ impl<'a> Contents<'a> {
             });
         }
         if record.seq < state.next {
-            faults.add("event doubled or moved", || {
-                format!("due is {}: {record:?}", state.next)
-            });
+            faults.add("event doubled or moved", || format!("due is {}: {record:?}", state.next));
         } else if record.seq > state.next {
-            faults.add("event missing or moved", || {
-                format!("due is {}: {record:?}", state.next)
-            });
+            faults.add("event missing or moved", || format!("due is {}: {record:?}", state.next));
         }
         state.next = state.next.max(record.seq + 1);
         Ok(())
@@ -164,9 +150,9 @@ impl<'a> Contents<'a> {
                 .and_then(|(name, _)| self.keys.get_mut(&name))
                 .and_then(|state| state.acknowledged.get_mut(usize::try_from(seq).ok()?));
             match acknowledged {
-                None => faults.add("acknowledged event of a key that is not there", || {
-                    line.to_owned()
-                }),
+                None => {
+                    faults.add("acknowledged event of a key that is not there", || line.to_owned())
+                }
                 Some(true) => faults.add("event acknowledged twice", || line.to_owned()),
                 Some(acknowledged) => *acknowledged = true,
             }
@@ -196,9 +182,7 @@ impl<'a> Contents<'a> {
                 if let Some(state) = state
                     && let Some(seq) = state.acknowledged.iter().position(|acked| !acked)
                 {
-                    faults.add("event without acknowledgement", || {
-                        format!("{topic} {key} {seq}")
-                    });
+                    faults.add("event without acknowledgement", || format!("{topic} {key} {seq}"));
                 }
             }
         }
@@ -254,11 +238,7 @@ mod tests {
     /// Keys `a` (two events) and `b` (one).
     fn input() -> Input {
         let mut input = Input::default();
-        for line in [
-            "a\t0\t10\tsa0\tva0",
-            "b\t0\t20\tsb0\tvb0",
-            "a\t1\t30\tsa1\tva1",
-        ] {
+        for line in ["a\t0\t10\tsa0\tva0", "b\t0\t20\tsb0\tvb0", "a\t1\t30\tsa1\tva1"] {
             input.add("t", line).unwrap();
         }
         input
@@ -297,10 +277,7 @@ mod tests {
         assert!(found.contains(&"last events of a key missing"), "{found:?}");
         assert!(found.contains(&"acknowledged event is not at its offset"));
         // The first of a key, and its successor moved up.
-        let found = kinds(
-            &["t\t0\t0\t20\tb\t0\tsb0\tvb0", "t\t0\t1\t30\ta\t1\tsa1\tva1"],
-            ledger,
-        );
+        let found = kinds(&["t\t0\t0\t20\tb\t0\tsb0\tvb0", "t\t0\t1\t30\ta\t1\tsa1\tva1"], ledger);
         assert!(found.contains(&"event missing or moved"), "{found:?}");
     }
 
@@ -322,10 +299,7 @@ mod tests {
             "t\ta\t0\t0\t2\nt\tb\t0\t0\t1\nt\ta\t1\t0\t0\n",
         );
         assert_eq!(found, ["event doubled or moved", "event missing or moved"]);
-        let found = kinds(
-            &[RECORDS[0], RECORDS[1], "t\t1\t0\t30\ta\t1\tsa1\tva1"],
-            LEDGER,
-        );
+        let found = kinds(&[RECORDS[0], RECORDS[1], "t\t1\t0\t30\ta\t1\tsa1\tva1"], LEDGER);
         assert!(found.contains(&"key in two partitions"), "{found:?}");
     }
 
@@ -346,10 +320,7 @@ mod tests {
 
     #[test]
     fn a_hole_fails() {
-        let found = kinds(
-            &[RECORDS[0], RECORDS[1], "t\t0\t3\t30\ta\t1\tsa1\tva1"],
-            LEDGER,
-        );
+        let found = kinds(&[RECORDS[0], RECORDS[1], "t\t0\t3\t30\ta\t1\tsa1\tva1"], LEDGER);
         assert!(found.contains(&"hole in the offsets"), "{found:?}");
     }
 

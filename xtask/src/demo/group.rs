@@ -40,14 +40,7 @@ impl<'a> Group<'a> {
                 (partition.clone(), vec![false; len])
             })
             .collect();
-        Self {
-            name,
-            contents,
-            seen,
-            commits: HashMap::new(),
-            begins: Vec::new(),
-            read: 0,
-        }
+        Self { name, contents, seen, commits: HashMap::new(), begins: Vec::new(), read: 0 }
     }
 
     /// Takes all lines of a member; `clients/demo/java/Reader.java` tells what they are.
@@ -93,10 +86,7 @@ impl<'a> Group<'a> {
                             format!("{}: {most:?}: {line}", self.name)
                         });
                     }
-                    self.commits
-                        .entry(partition)
-                        .or_default()
-                        .push((ms, offset));
+                    self.commits.entry(partition).or_default().push((ms, offset));
                 }
                 _ => anyhow::bail!("{}: not a line of a reader: {line}", self.name),
             }
@@ -115,16 +105,11 @@ impl<'a> Group<'a> {
         let held = self.contents.at(partition, offset);
         if held != Some(event) {
             faults.add("a reader saw what is not there", || {
-                format!(
-                    "{}: {partition:?} {offset}: saw {event:?}, there is {held:?}",
-                    self.name
-                )
+                format!("{}: {partition:?} {offset}: saw {event:?}, there is {held:?}", self.name)
             });
         }
         if let Some(seen) = self.seen.get_mut(partition)
-            && let Some(seen) = usize::try_from(offset)
-                .ok()
-                .and_then(|offset| seen.get_mut(offset))
+            && let Some(seen) = usize::try_from(offset).ok().and_then(|offset| seen.get_mut(offset))
         {
             *seen = true;
         }
@@ -190,21 +175,16 @@ mod tests {
             input.add("t", line).unwrap();
         }
         let mut contents = Contents::new(&input);
-        for line in [
-            "t\t0\t0\t10\ta\t0\ts\tv",
-            "t\t0\t1\t20\tb\t0\ts\tv",
-            "t\t0\t2\t30\ta\t1\ts\tv",
-        ] {
+        for line in
+            ["t\t0\t0\t10\ta\t0\ts\tv", "t\t0\t1\t20\tb\t0\ts\tv", "t\t0\t2\t30\ta\t1\ts\tv"]
+        {
             contents.record(line, &mut faults).unwrap();
         }
         let mut group = Group::new("g", &contents);
         for member in members {
             group.member(member, &mut faults).unwrap();
         }
-        group.finish(
-            &HashMap::from([(("t".to_owned(), 0), committed)]),
-            &mut faults,
-        );
+        group.finish(&HashMap::from([(("t".to_owned(), 0), committed)]), &mut faults);
         faults.kinds()
     }
 
@@ -214,10 +194,7 @@ mod tests {
 
     #[test]
     fn reading_all_once_or_again_passes() {
-        assert_eq!(
-            kinds(&[&format!("S\t5\n{A0}{B0}{A1}C\t9\tt\t0\t3\n")], 3),
-            [""; 0]
-        );
+        assert_eq!(kinds(&[&format!("S\t5\n{A0}{B0}{A1}C\t9\tt\t0\t3\n")], 3), [""; 0]);
         let first = format!("S\t5\n{A0}C\t6\tt\t0\t1\n{B0}");
         let second = format!("S\t7\n{B0}{A1}C\t9\tt\t0\t3\n");
         assert_eq!(kinds(&[&first, &second], 3), [""; 0]);
@@ -229,17 +206,8 @@ mod tests {
     #[test]
     fn what_a_group_misses_or_skips_fails() {
         let found = kinds(&[&format!("S\t5\n{A0}{A1}")], 3);
-        assert_eq!(
-            found,
-            [
-                "a reader skipped events",
-                "an event that a group has not seen"
-            ]
-        );
-        assert_eq!(
-            kinds(&[&format!("S\t5\n{A0}{B0}")], 3),
-            ["an event that a group has not seen"]
-        );
+        assert_eq!(found, ["a reader skipped events", "an event that a group has not seen"]);
+        assert_eq!(kinds(&[&format!("S\t5\n{A0}{B0}")], 3), ["an event that a group has not seen"]);
     }
 
     #[test]
@@ -251,10 +219,7 @@ mod tests {
     #[test]
     fn commits_are_kept_and_never_ahead() {
         let ahead = format!("S\t5\n{A0}C\t6\tt\t0\t2\n{B0}{A1}");
-        assert_eq!(
-            kinds(&[&ahead], 3),
-            ["a commit ahead of what was processed"]
-        );
+        assert_eq!(kinds(&[&ahead], 3), ["a commit ahead of what was processed"]);
         let lost = format!("S\t5\n{A0}{B0}C\t6\tt\t0\t2\nS\t7\n{A0}{B0}{A1}");
         assert_eq!(kinds(&[&lost], 3), ["an acknowledged commit was lost"]);
         assert_eq!(

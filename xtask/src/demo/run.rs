@@ -121,10 +121,7 @@ fn whole(
         times.first_start.as_millis()
     );
     let dir = &launch.work;
-    provision::run(
-        programs.go("topics").arg(&bootstrap).args(TOPICS),
-        &dir.join("topics.log"),
-    )?;
+    provision::run(programs.go("topics").arg(&bootstrap).args(TOPICS), &dir.join("topics.log"))?;
 
     let mut readers = readers(programs, &bootstrap, dir)?;
     let mut producers = producers(programs, &bootstrap, dir, &files, [a, b + weather])?;
@@ -176,10 +173,8 @@ fn whole(
     broker.stop()?;
     faults.verdict()?;
 
-    let clients: Vec<String> = producers
-        .iter()
-        .map(|one| one.worker.said(|said| said.client.clone()))
-        .collect();
+    let clients: Vec<String> =
+        producers.iter().map(|one| one.worker.said(|said| said.client.clone())).collect();
     println!(
         "== {}: {} flights and {} hours of weather in, kept and out again, in {:.1} s",
         launch.name,
@@ -242,11 +237,7 @@ fn readers(programs: &Programs, bootstrap: &str, dir: &Path) -> Result<Vec<Reade
         fs::create_dir_all(&seen)?;
         command.arg(bootstrap).arg(group);
         command.arg(format!("{FLIGHTS},{WEATHER}")).arg(&seen);
-        readers.push(Reader {
-            worker: Worker::start(group, &mut command, dir)?,
-            group,
-            seen,
-        });
+        readers.push(Reader { worker: Worker::start(group, &mut command, dir)?, group, seen });
     }
     Ok(readers)
 }
@@ -260,9 +251,7 @@ fn producers(
 ) -> Result<Vec<Producer>> {
     let ledgers = ["ledger-python.tsv", "ledger-go.tsv"].map(|name| dir.join(name));
     let mut python = programs.python_producer();
-    python
-        .args([bootstrap, FLIGHTS])
-        .args([&files[0], &ledgers[0]]);
+    python.args([bootstrap, FLIGHTS]).args([&files[0], &ledgers[0]]);
     let mut go = programs.go("produce");
     go.arg(bootstrap)
         .arg(&ledgers[1])
@@ -276,12 +265,7 @@ fn producers(
         .into_iter()
         .zip(ledgers)
         .zip(counts)
-        .map(|((worker, ledger), events)| Producer {
-            worker,
-            ledger,
-            events,
-            upto: 0.0,
-        })
+        .map(|((worker, ledger), events)| Producer { worker, ledger, events, upto: 0.0 })
         .collect())
 }
 
@@ -410,9 +394,7 @@ fn acknowledged_ends(producers: &[Producer]) -> Result<HashMap<Partition, i64>> 
             let [topic, _, _, partition, offset] = fields[..] else {
                 bail!("not a ledger line: {line}");
             };
-            let end = ends
-                .entry((topic.to_owned(), partition.parse()?))
-                .or_insert(0);
+            let end = ends.entry((topic.to_owned(), partition.parse()?)).or_insert(0);
             *end = offset.parse::<i64>()?.saturating_add(1).max(*end);
         }
     }
@@ -422,8 +404,7 @@ fn acknowledged_ends(producers: &[Producer]) -> Result<HashMap<Partition, i64>> 
 fn caught_up(readers: &[Reader], ends: &HashMap<Partition, i64>) -> bool {
     let reached = |reader: &Reader| {
         reader.worker.said(|said| {
-            ends.iter()
-                .all(|(partition, end)| said.committed.get(partition) >= Some(end))
+            ends.iter().all(|(partition, end)| said.committed.get(partition) >= Some(end))
         })
     };
     readers.iter().all(reached)

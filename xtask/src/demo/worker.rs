@@ -87,14 +87,7 @@ impl Worker {
                 }
             }
         });
-        Ok(Self {
-            name,
-            input: child.stdin.take(),
-            child,
-            said,
-            log,
-            done: false,
-        })
+        Ok(Self { name, input: child.stdin.take(), child, said, log, done: false })
     }
 
     pub(super) fn said<T>(&self, look: impl FnOnce(&Said) -> T) -> T {
@@ -148,11 +141,7 @@ impl Worker {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         let from = lines.len().saturating_sub(20);
-        format!(
-            "--- end of {}\n{}",
-            self.log.display(),
-            lines[from..].join("\n")
-        )
+        format!("--- end of {}\n{}", self.log.display(), lines[from..].join("\n"))
     }
 }
 

@@ -52,16 +52,11 @@ impl Kafka {
                 .arg(&config)
                 .output()?;
             if !out.status.success() {
-                bail!(
-                    "StorageTool format failed:\n{}",
-                    String::from_utf8_lossy(&out.stderr)
-                );
+                bail!("StorageTool format failed:\n{}", String::from_utf8_lossy(&out.stderr));
             }
         }
         let mut process = Process::spawn(
-            java(&options.jars, options.heap_mib)
-                .arg("kafka.Kafka")
-                .arg(&config),
+            java(&options.jars, options.heap_mib).arg("kafka.Kafka").arg(&config),
             &options.dir.join("kafka.log"),
         )?;
         process
@@ -103,23 +98,11 @@ fn properties(options: &KafkaOptions) -> String {
     let mut all = vec![
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", "1".to_owned()),
-        (
-            "controller.quorum.voters",
-            format!("1@127.0.0.1:{controller}"),
-        ),
-        (
-            "listeners",
-            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-        ),
-        (
-            "advertised.listeners",
-            format!("PLAINTEXT://127.0.0.1:{port}"),
-        ),
+        ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        (
-            "listener.security.protocol.map",
-            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
-        ),
+        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
         ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
         ("log.dirs", data_dir(options).display().to_string()),
     ];
@@ -133,14 +116,8 @@ fn properties(options: &KafkaOptions) -> String {
         all.push((key, "1".to_owned()));
     }
     all.retain(|(key, _)| options.properties.iter().all(|(own, _)| own != key));
-    let own = options
-        .properties
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.clone()));
-    all.into_iter()
-        .chain(own)
-        .map(|(key, value)| format!("{key}={value}\n"))
-        .collect()
+    let own = options.properties.iter().map(|(key, value)| (key.as_str(), value.clone()));
+    all.into_iter().chain(own).map(|(key, value)| format!("{key}={value}\n")).collect()
 }
 
 /// `java` with Kafka's jars on its class path, its temporary files and heap bounded.
@@ -149,11 +126,7 @@ pub(crate) fn java(jars: &Path, heap_mib: u32) -> Command {
     command
         .env("CLASSPATH", format!("{}/*", jars.display()))
         .arg(format!("-Xmx{heap_mib}m"))
-        .args([
-            "-XX:+UseG1GC",
-            "-XX:TieredStopAtLevel=4",
-            "-Djava.awt.headless=true",
-        ])
+        .args(["-XX:+UseG1GC", "-XX:TieredStopAtLevel=4", "-Djava.awt.headless=true"])
         .args([
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
@@ -180,12 +153,7 @@ pub(crate) fn kafka_jars(dirs: &Dirs) -> Result<Tool<PathBuf>> {
             let log = cache.join("mvn.log");
             provision::run(
                 Command::new("mvn")
-                    .args([
-                        "-q",
-                        "-B",
-                        "dependency:copy-dependencies",
-                        "-DincludeScope=runtime",
-                    ])
+                    .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"])
                     .arg(format!("-DoutputDirectory={}", jars.display()))
                     .arg("-f")
                     .arg(&pom),

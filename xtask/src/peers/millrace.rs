@@ -57,11 +57,7 @@ impl Millrace {
                 answers_readyz(options.admin_port) && answers_api_versions(options.port)
             })
             .context("Millrace did not start")?;
-        Ok(Self {
-            process,
-            options,
-            ready_after,
-        })
+        Ok(Self { process, options, ready_after })
     }
 
     pub(crate) fn bootstrap(&self) -> String {

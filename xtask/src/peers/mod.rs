@@ -5,10 +5,7 @@
 //! can be stopped in order (SIGTERM) or killed (SIGKILL). What is done to a peer is the caller's
 //! business: nothing here speaks Kafka beyond the one ApiVersions request that asks "are you up?".
 
-#![allow(
-    dead_code,
-    reason = "a peer offers all of start, stop and kill; each command uses some"
-)]
+#![allow(dead_code, reason = "a peer offers all of start, stop and kill; each command uses some")]
 
 mod kafka;
 mod millrace;

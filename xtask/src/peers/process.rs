@@ -33,10 +33,7 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("cannot start {:?}", command.get_program()))?;
-        Ok(Self {
-            child,
-            log: log.to_owned(),
-        })
+        Ok(Self { child, log: log.to_owned() })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -62,10 +59,7 @@ impl Process {
             return Ok(status);
         }
         // The standard library can only send SIGKILL, and this crate forbids unsafe code.
-        let sent = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.id().to_string())
-            .status()?;
+        let sent = Command::new("kill").arg("-TERM").arg(self.id().to_string()).status()?;
         if !sent.success() && self.ended()?.is_none() {
             bail!("cannot send SIGTERM to process {}", self.id());
         }
@@ -76,10 +70,7 @@ impl Process {
             }
             if Instant::now() >= deadline {
                 self.kill()?;
-                bail!(
-                    "did not stop within {patience:?} of SIGTERM; log: {}",
-                    self.log.display()
-                );
+                bail!("did not stop within {patience:?} of SIGTERM; log: {}", self.log.display());
             }
             std::thread::sleep(POLL);
         }
@@ -97,10 +88,7 @@ impl Process {
                 return Ok(start.elapsed());
             }
             if let Some(status) = self.ended()? {
-                bail!(
-                    "ended with {status} before it was ready\n{}",
-                    self.log_tail()
-                );
+                bail!("ended with {status} before it was ready\n{}", self.log_tail());
             }
             if start.elapsed() >= patience {
                 bail!("not ready within {patience:?}\n{}", self.log_tail());

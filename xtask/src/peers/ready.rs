@@ -27,10 +27,7 @@ pub(crate) fn free_ports(count: u16) -> Result<u16> {
             return Ok(base);
         }
     }
-    bail!(
-        "no {count} neighbouring free ports on 127.0.0.1 in {FIRST}..{}",
-        FIRST + SPAN
-    )
+    bail!("no {count} neighbouring free ports on 127.0.0.1 in {FIRST}..{}", FIRST + SPAN)
 }
 
 /// Whether a Kafka broker answers ApiVersions v0 on this port without an error.
@@ -55,10 +52,7 @@ pub(super) fn answers_readyz(port: u16) -> bool {
 
 fn probe_readyz(port: u16) -> std::io::Result<bool> {
     let mut socket = connect(port)?;
-    write!(
-        socket,
-        "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(socket, "GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
     let mut status = [0u8; 12];
     socket.read_exact(&mut status)?;
     Ok(status.ends_with(b" 200"))

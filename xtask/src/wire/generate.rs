@@ -30,10 +30,7 @@ pub(crate) fn rust(schemas: &BTreeMap<PathBuf, Vec<Message>>) -> Result<Files> {
     let mut directories: BTreeMap<&str, BTreeMap<&str, &[Message]>> = BTreeMap::new();
     for (path, messages) in schemas {
         let (directory, module) = split(path)?;
-        directories
-            .entry(directory)
-            .or_default()
-            .insert(module, messages);
+        directories.entry(directory).or_default().insert(module, messages);
     }
 
     let mut files = Files::new();
@@ -57,48 +54,29 @@ pub(crate) fn rust(schemas: &BTreeMap<PathBuf, Vec<Message>>) -> Result<Files> {
         };
         files.insert(target.join("mod.rs"), map);
     }
-    files.insert(
-        PathBuf::from("broker/wire/src/records/mod.rs"),
-        sets::records_map(&sets),
-    );
+    files.insert(PathBuf::from("broker/wire/src/records/mod.rs"), sets::records_map(&sets));
     format(&mut files)?;
     Ok(files)
 }
 
 /// `.../schema/api/produce.kw` -> `("api", "produce")`.
 fn split(path: &Path) -> Result<(&str, &str)> {
-    let directory = path
-        .parent()
-        .and_then(Path::file_name)
-        .and_then(|name| name.to_str());
+    let directory = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let module = path.file_stem().and_then(|name| name.to_str());
-    directory
-        .zip(module)
-        .with_context(|| path.display().to_string())
+    directory.zip(module).with_context(|| path.display().to_string())
 }
 
 fn module_text(messages: &[Message]) -> Result<String> {
     let mut body = String::new();
     for message in messages {
-        ensure!(
-            message.versions.hi != i16::MAX,
-            "{}: no last version",
-            message.name
-        );
+        ensure!(message.versions.hi != i16::MAX, "{}: no last version", message.name);
         structs::message(&mut body, message, messages)?;
     }
 
     let names: Vec<_> = messages.iter().map(|m| format!("[`{}`]", m.name)).collect();
     let mut text = format!("{MARK}\n//! {}.\n\n", names.join(" and "));
-    let mut uses: Vec<&str> = vec![
-        "Decode",
-        "Encode",
-        "Error",
-        "Message",
-        "Reader",
-        "VersionRange",
-        "Writer",
-    ];
+    let mut uses: Vec<&str> =
+        vec!["Decode", "Encode", "Error", "Message", "Reader", "VersionRange", "Writer"];
     for (name, sign) in [
         ("ApiKey", "ApiKey::"),
         ("ApiMessage", "impl ApiMessage"),
@@ -159,11 +137,7 @@ fn is_api(kind: Kind) -> bool {
 
 /// `<'a>` and the like where a type borrows.
 fn lifetime(borrows: bool, name: &str) -> String {
-    if borrows {
-        format!("<{name}>")
-    } else {
-        String::new()
-    }
+    if borrows { format!("<{name}>") } else { String::new() }
 }
 
 /// A message's variant or stem: its name without what its kind says.

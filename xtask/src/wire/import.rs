@@ -114,10 +114,7 @@ fn unpack(source: &Source, directory: &Path) -> Result<()> {
         .current_dir(directory)
         .stdout(Stdio::null())
         .args(["-q", "-B", "dependency:unpack"])
-        .arg(format!(
-            "-Dartifact=org.apache.kafka:{}:{KAFKA}",
-            source.artifact
-        ))
+        .arg(format!("-Dartifact=org.apache.kafka:{}:{KAFKA}", source.artifact))
         .arg(format!("-Dmdep.unpack.includes={}/*.json", source.inside))
         .arg(format!("-DoutputDirectory={}", directory.display()))
         .status()
@@ -180,9 +177,7 @@ fn field(json: &Value) -> Result<Field> {
     let ty = Type::parse(string(json, "type")?);
     let tagged = versions(json, "taggedVersions")?;
     // A tagged field may leave out its versions: they are those in which it is tagged.
-    let versions_ = versions(json, "versions")?
-        .or(tagged)
-        .context("no versions")?;
+    let versions_ = versions(json, "versions")?.or(tagged).context("no versions")?;
     if tagged.is_some_and(|tagged| tagged != versions_) {
         bail!("tagged in some of its versions only: the notation cannot say that");
     }

@@ -49,16 +49,9 @@ pub(crate) fn run(home: &Path, scratch: &Path) -> Result<()> {
         .arg(&samples)
         .output()
         .context("`java` is needed to run Kafka's classes: install a JDK")?;
-    ensure!(
-        judged.status.success(),
-        "{}",
-        String::from_utf8_lossy(&judged.stderr)
-    );
+    ensure!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
     let golden = String::from_utf8(judged.stdout)?;
     fs::write(home.join(GOLDEN), &golden)?;
-    println!(
-        "{} samples are to Kafka what they are to us",
-        golden.lines().count()
-    );
+    println!("{} samples are to Kafka what they are to us", golden.lines().count());
     Ok(())
 }

@@ -26,29 +26,18 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
-    pub(crate) const ALL: Versions = Versions {
-        lo: 0,
-        hi: i16::MAX,
-    };
+    pub(crate) const ALL: Versions = Versions { lo: 0, hi: i16::MAX };
 
     /// `3`, `3-7` or `3+`; `None` for `none`.
     pub(crate) fn parse(text: &str) -> Result<Option<Versions>, String> {
-        let number = |s: &str| {
-            s.parse::<i16>()
-                .map_err(|_| format!("not a version range: {text:?}"))
-        };
+        let number =
+            |s: &str| s.parse::<i16>().map_err(|_| format!("not a version range: {text:?}"));
         Ok(Some(if text == "none" {
             return Ok(None);
         } else if let Some(lo) = text.strip_suffix('+') {
-            Versions {
-                lo: number(lo)?,
-                hi: i16::MAX,
-            }
+            Versions { lo: number(lo)?, hi: i16::MAX }
         } else if let Some((lo, hi)) = text.split_once('-') {
-            Versions {
-                lo: number(lo)?,
-                hi: number(hi)?,
-            }
+            Versions { lo: number(lo)?, hi: number(hi)? }
         } else {
             let only = number(text)?;
             Versions { lo: only, hi: only }
@@ -65,10 +54,7 @@ impl Versions {
     }
 
     pub(crate) fn intersect(self, other: Versions) -> Option<Versions> {
-        let both = Versions {
-            lo: self.lo.max(other.lo),
-            hi: self.hi.min(other.hi),
-        };
+        let both = Versions { lo: self.lo.max(other.lo), hi: self.hi.min(other.hi) };
         (both.lo <= both.hi).then_some(both)
     }
 }
@@ -110,17 +96,11 @@ impl Kind {
     ];
 
     pub(crate) fn name(self) -> &'static str {
-        Kind::NAMES
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or("", |(_, name)| name)
+        Kind::NAMES.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 
     pub(crate) fn parse(text: &str) -> Option<Kind> {
-        Kind::NAMES
-            .iter()
-            .find(|(_, name)| *name == text)
-            .map(|(kind, _)| *kind)
+        Kind::NAMES.iter().find(|(_, name)| *name == text).map(|(kind, _)| *kind)
     }
 }
 
@@ -288,11 +268,9 @@ fn write_fields(f: &mut fmt::Formatter<'_>, fields: &[Field], depth: usize) -> f
             Some("") => f.write_str(" =")?,
             Some(default) => write!(f, " = {default}")?,
         }
-        for (set, word) in [
-            (field.ignorable, " ignorable"),
-            (field.key, " key"),
-            (field.rigid, " rigid"),
-        ] {
+        for (set, word) in
+            [(field.ignorable, " ignorable"), (field.key, " key"), (field.rigid, " rigid")]
+        {
             if set {
                 f.write_str(word)?;
             }
@@ -385,9 +363,7 @@ fn located(line: usize, error: &str) -> String {
 fn message(words: &[&str]) -> Result<Message, String> {
     let mut words = words.iter().copied();
     let mut word = || words.next();
-    let kind = word()
-        .and_then(Kind::parse)
-        .ok_or("a message starts with its kind")?;
+    let kind = word().and_then(Kind::parse).ok_or("a message starts with its kind")?;
     let mut message = Message {
         kind,
         name: word().ok_or("no name")?.to_owned(),
@@ -424,10 +400,7 @@ fn field(words: &[&str]) -> Result<Field, String> {
         return Err("a field is NAME: TYPE VERSIONS".to_owned());
     };
     let mut field = Field {
-        name: name
-            .strip_suffix(':')
-            .ok_or("a field's name ends with a colon")?
-            .to_owned(),
+        name: name.strip_suffix(':').ok_or("a field's name ends with a colon")?.to_owned(),
         ty: Type::parse(ty),
         versions: Versions::parse(versions)?.ok_or("no versions")?,
         null: None,
@@ -495,10 +468,7 @@ response FooResponse key 7 versions 1-4 flexible none
             ("  X: int8 0\n", 1),
         ] {
             let error = Message::parse_all(text).unwrap_err();
-            assert!(
-                error.starts_with(&format!("line {line}: ")),
-                "{error}: {text}"
-            );
+            assert!(error.starts_with(&format!("line {line}: ")), "{error}: {text}");
         }
     }
 }

@@ -14,20 +14,12 @@ fn live(bed: &mut Bed, member: &str, days: u64) {
 
 fn days_to_expiry(days: i64) -> Options {
     let offsets_retention_ms = days * i64::try_from(DAY).unwrap();
-    Options {
-        offsets_retention_ms,
-        session_timeout_ms_max: 7_200_000,
-        ..Options::default()
-    }
+    Options { offsets_retention_ms, session_timeout_ms_max: 7_200_000, ..Options::default() }
 }
 
 fn long_session(bed: &mut Bed, topics: &[&str]) -> String {
-    let asked = bed.send_join(Join {
-        version: 3,
-        session_ms: 7_200_000,
-        topics,
-        ..Join::default()
-    });
+    let asked =
+        bed.send_join(Join { version: 3, session_ms: 7_200_000, topics, ..Join::default() });
     bed.sleep(3_000);
     let id = bed.joined(asked).member_id.into_owned();
     bed.sync_all(std::slice::from_ref(&id));
@@ -45,11 +37,7 @@ fn committed_by_hand() {
     assert_eq!((bed.fetch("t", 0), bed.fetch("u", 0)), (-1, 2));
     bed.replay_is_the_same();
     bed.sleep(DAY);
-    assert_eq!(
-        bed.coordinator.size(),
-        (0, 0),
-        "nothing is left of the group"
-    );
+    assert_eq!(bed.coordinator.size(), (0, 0), "nothing is left of the group");
     bed.restart();
     assert_eq!(bed.coordinator.size(), (0, 0));
 }
@@ -64,11 +52,7 @@ fn a_group_that_lost_its_members() {
     assert_eq!(bed.fetch("t", 0), 1);
     bed.leave(&[(&id, None)]);
     bed.sleep(2 * DAY - HOUR);
-    assert_eq!(
-        bed.fetch("t", 0),
-        1,
-        "the retention began when it became empty"
-    );
+    assert_eq!(bed.fetch("t", 0), 1, "the retention began when it became empty");
     bed.restart();
     bed.sleep(2 * HOUR);
     assert_eq!(bed.fetch("t", 0), -1);
@@ -124,14 +108,8 @@ fn a_commit_may_name_its_end() {
 
 #[test]
 fn a_portion_a_tick() {
-    let limits = super::super::Limits {
-        expiry_groups_per_tick: 7,
-        ..Default::default()
-    };
-    let mut bed = Bed::with(Options {
-        limits,
-        ..days_to_expiry(1)
-    });
+    let limits = super::super::Limits { expiry_groups_per_tick: 7, ..Default::default() };
+    let mut bed = Bed::with(Options { limits, ..days_to_expiry(1) });
     let ids: Vec<String> = (0..50).map(|n| format!("group-{n:02}")).collect();
     for id in &ids {
         let mut request = commit_request("", -1, "t", 0, 1);

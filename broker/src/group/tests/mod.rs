@@ -40,12 +40,7 @@ pub(super) fn lasting(coordinator: &Coordinator) -> Lasting {
     let groups = coordinator.groups.values();
     groups
         .filter(|group| group.persisted.is_some() || !group.offsets.is_empty())
-        .map(|group| {
-            (
-                group.id.to_string(),
-                (group.persisted.clone(), group.offsets.clone()),
-            )
-        })
+        .map(|group| (group.id.to_string(), (group.persisted.clone(), group.offsets.clone())))
         .collect()
 }
 
@@ -66,10 +61,7 @@ impl Bed {
     fn with(options: Options) -> Self {
         let mut bed = Self {
             coordinator: Coordinator::new(options),
-            now: Now {
-                monotonic_ms: 1_000_000,
-                wall_ms: 1_700_000_000_000,
-            },
+            now: Now { monotonic_ms: 1_000_000, wall_ms: 1_700_000_000_000 },
             log: Vec::new(),
             asked: 0,
             answers: BTreeMap::new(),
@@ -82,10 +74,7 @@ impl Bed {
     fn take(&mut self, outcome: super::Outcome) {
         self.log.extend(outcome.records);
         for (to, response) in outcome.replies {
-            assert!(
-                to.0 <= self.asked,
-                "an answer to {to:?}, which nobody asked"
-            );
+            assert!(to.0 <= self.asked, "an answer to {to:?}, which nobody asked");
             let before = self.answers.insert(to.0, response);
             assert!(before.is_none(), "{to:?} answered twice, first {before:?}");
         }
@@ -101,9 +90,7 @@ impl Bed {
             client_host: "/127.0.0.1",
             random: u128::from(self.asked),
         };
-        let outcome = self
-            .coordinator
-            .handle(request, &context, ReplyTo(self.asked), self.now);
+        let outcome = self.coordinator.handle(request, &context, ReplyTo(self.asked), self.now);
         self.take(outcome);
         self.asked
     }
@@ -115,18 +102,12 @@ impl Bed {
 
     #[track_caller]
     fn answer(&mut self, asked: u64) -> Response {
-        self.answers
-            .remove(&asked)
-            .unwrap_or_else(|| panic!("request {asked} is not answered"))
+        self.answers.remove(&asked).unwrap_or_else(|| panic!("request {asked} is not answered"))
     }
 
     #[track_caller]
     fn is_open(&self, asked: u64) {
-        assert!(
-            !self.answers.contains_key(&asked),
-            "answered: {:?}",
-            self.answers.get(&asked)
-        );
+        assert!(!self.answers.contains_key(&asked), "answered: {:?}", self.answers.get(&asked));
     }
 
     /// Lets time pass in steps to each deadline.
@@ -150,9 +131,7 @@ impl Bed {
         let mut replayed = Coordinator::new(self.coordinator.options.clone());
         for record in &self.log {
             assert!(
-                replayed
-                    .replay(&record.key, record.value.as_deref(), self.now.wall_ms)
-                    .unwrap()
+                replayed.replay(&record.key, record.value.as_deref(), self.now.wall_ms).unwrap()
             );
             replayed.check();
         }
@@ -195,12 +174,7 @@ impl Bed {
     #[track_caller]
     /// All of them join again, with what they said before.
     fn send_joins(&mut self, members: &[String]) -> Vec<u64> {
-        let again = |id: &String| {
-            self.send_join(Join {
-                member: id,
-                ..Join::default()
-            })
-        };
+        let again = |id: &String| self.send_join(Join { member: id, ..Join::default() });
         members.iter().map(again).collect()
     }
 
@@ -225,10 +199,7 @@ impl Bed {
     }
 
     fn send_sync(&mut self, member: &str, generation: i32, assignments: &[(&str, &[u8])]) -> u64 {
-        self.send(
-            Request::SyncGroup(&sync_request(member, generation, assignments)),
-            5,
-        )
+        self.send(Request::SyncGroup(&sync_request(member, generation, assignments)), 5)
     }
 
     #[track_caller]
@@ -312,12 +283,7 @@ impl Bed {
         let ids: Vec<String> = (0..count).map(|_| self.new_id()).collect();
         let joins: Vec<u64> = ids
             .iter()
-            .map(|id| {
-                self.send_join(Join {
-                    member: id,
-                    ..Default::default()
-                })
-            })
+            .map(|id| self.send_join(Join { member: id, ..Default::default() }))
             .collect();
         // Who comes after the first makes the group wait for more once.
         self.sleep(if count > 1 { 6_000 } else { 3_000 });
@@ -336,15 +302,10 @@ impl Bed {
     /// Every member gets its own id as its assignment.
     fn sync_all(&mut self, members: &[String]) {
         let generation = self.generation();
-        let followers: Vec<u64> = members
-            .iter()
-            .skip(1)
-            .map(|id| self.send_sync(id, generation, &[]))
-            .collect();
-        let assignments: Vec<(&str, &[u8])> = members
-            .iter()
-            .map(|id| (id.as_str(), id.as_bytes()))
-            .collect();
+        let followers: Vec<u64> =
+            members.iter().skip(1).map(|id| self.send_sync(id, generation, &[])).collect();
+        let assignments: Vec<(&str, &[u8])> =
+            members.iter().map(|id| (id.as_str(), id.as_bytes())).collect();
         let leader = self.send_sync(&members[0], generation, &assignments);
         for (asked, id) in std::iter::once(leader).chain(followers).zip(members) {
             let answer = self.synced(asked);

@@ -16,12 +16,10 @@ fn fetch(
     version: i16,
 ) -> OffsetFetchResponse<'static> {
     let groups = fetch_groups(request, version).into_iter();
-    let answers = groups.map(
-        |group| match bed.call(Request::OffsetFetch(&group), version) {
-            Response::OffsetFetch(answer) => answer,
-            other => panic!("not an answer to OffsetFetch: {other:?}"),
-        },
-    );
+    let answers = groups.map(|group| match bed.call(Request::OffsetFetch(&group), version) {
+        Response::OffsetFetch(answer) => answer,
+        other => panic!("not an answer to OffsetFetch: {other:?}"),
+    });
     fetch_response(answers.collect(), version)
 }
 
@@ -45,25 +43,13 @@ fn one_group_before_version_8_and_many_since() {
     let offsets: Vec<_> = partitions
         .iter()
         .map(|p| {
-            (
-                p.partition_index,
-                p.committed_offset,
-                p.committed_leader_epoch,
-                p.metadata.as_deref(),
-            )
+            (p.partition_index, p.committed_offset, p.committed_leader_epoch, p.metadata.as_deref())
         })
         .collect();
     assert_eq!(offsets, [(1, 2, -1, Some("")), (5, -1, -1, Some(""))]);
-    let all = OffsetFetchRequest {
-        topics: None,
-        ..old.clone()
-    };
+    let all = OffsetFetchRequest { topics: None, ..old.clone() };
     let answer = fetch(&mut bed, &all, 2);
-    let names: Vec<_> = answer
-        .topics
-        .iter()
-        .map(|t| (&*t.name, t.partitions.len()))
-        .collect();
+    let names: Vec<_> = answer.topics.iter().map(|t| (&*t.name, t.partitions.len())).collect();
     assert_eq!(names, [("a", 2), ("b", 1)]);
 
     let group = |id: &'static str, topics| OffsetFetchRequestGroup {
@@ -77,21 +63,14 @@ fn one_group_before_version_8_and_many_since() {
         ..Default::default()
     }];
     let new = OffsetFetchRequest {
-        groups: vec![
-            group(GROUP, None),
-            group("nobody", None),
-            group("nobody", Some(some)),
-        ],
+        groups: vec![group(GROUP, None), group("nobody", None), group("nobody", Some(some))],
         ..Default::default()
     };
     let answer = fetch(&mut bed, &new, 9);
     assert_eq!(answer.groups.len(), 3);
     assert_eq!(answer.groups[0].topics.len(), 2);
     assert!(answer.groups[1].topics.is_empty());
-    assert_eq!(
-        answer.groups[2].topics[0].partitions[0].committed_offset,
-        -1
-    );
+    assert_eq!(answer.groups[2].topics[0].partitions[0].committed_offset, -1);
     assert!(answer.groups.iter().all(|group| group.error_code == 0));
 }
 
@@ -135,9 +114,7 @@ fn delete(bed: &mut Bed, group: &str, topics: &[(&str, i32)]) -> OffsetDeleteRes
             .iter()
             .map(|(name, partition)| OffsetDeleteRequestTopic {
                 name: Cow::Borrowed(name),
-                partitions: vec![OffsetDeleteRequestPartition {
-                    partition_index: *partition,
-                }],
+                partitions: vec![OffsetDeleteRequestPartition { partition_index: *partition }],
             })
             .collect(),
     };
@@ -150,14 +127,8 @@ fn delete(bed: &mut Bed, group: &str, topics: &[(&str, i32)]) -> OffsetDeleteRes
 #[test]
 fn offsets_are_deleted_where_nobody_reads() {
     let mut bed = Bed::new();
-    assert_eq!(
-        error(delete(&mut bed, "", &[]).error_code),
-        ErrorCode::InvalidGroupId
-    );
-    assert_eq!(
-        error(delete(&mut bed, GROUP, &[]).error_code),
-        ErrorCode::GroupIdNotFound
-    );
+    assert_eq!(error(delete(&mut bed, "", &[]).error_code), ErrorCode::InvalidGroupId);
+    assert_eq!(error(delete(&mut bed, GROUP, &[]).error_code), ErrorCode::GroupIdNotFound);
     let members = bed.stable(1);
     for topic in ["t", "u"] {
         let request = commit_request(&members[0], 1, topic, 0, 1);
@@ -165,25 +136,10 @@ fn offsets_are_deleted_where_nobody_reads() {
     }
     let records = bed.log.len();
     let answer = delete(&mut bed, GROUP, &[("t", 0), ("u", 0), ("u", 9)]);
-    let codes: Vec<_> = answer
-        .topics
-        .iter()
-        .map(|t| error(t.partitions[0].error_code))
-        .collect();
-    assert_eq!(
-        codes,
-        [
-            ErrorCode::GroupSubscribedToTopic,
-            ErrorCode::None,
-            ErrorCode::None
-        ]
-    );
+    let codes: Vec<_> = answer.topics.iter().map(|t| error(t.partitions[0].error_code)).collect();
+    assert_eq!(codes, [ErrorCode::GroupSubscribedToTopic, ErrorCode::None, ErrorCode::None]);
     assert_eq!((bed.fetch("t", 0), bed.fetch("u", 0)), (1, -1));
-    assert_eq!(
-        bed.log.len(),
-        records + 1,
-        "one tombstone for the one offset there was"
-    );
+    assert_eq!(bed.log.len(), records + 1, "one tombstone for the one offset there was");
     bed.replay_is_the_same();
     // An empty group reads nothing.
     bed.leave(&[(&members[0], None)]);
@@ -197,22 +153,12 @@ fn offsets_are_deleted_where_nobody_reads() {
 #[test]
 fn of_other_groups_it_is_not_known_what_they_read() {
     let mut bed = Bed::new();
-    let asked = bed.send_join(Join {
-        kind: "connect",
-        version: 3,
-        ..Join::default()
-    });
-    assert_eq!(
-        error(delete(&mut bed, GROUP, &[("t", 0)]).error_code),
-        ErrorCode::NonEmptyGroup
-    );
+    let asked = bed.send_join(Join { kind: "connect", version: 3, ..Join::default() });
+    assert_eq!(error(delete(&mut bed, GROUP, &[("t", 0)]).error_code), ErrorCode::NonEmptyGroup);
     bed.sleep(3_000);
     let id = bed.joined(asked).member_id.into_owned();
     bed.leave(&[(&id, None)]);
-    assert_eq!(
-        error(delete(&mut bed, GROUP, &[("t", 0)]).error_code),
-        ErrorCode::None
-    );
+    assert_eq!(error(delete(&mut bed, GROUP, &[("t", 0)]).error_code), ErrorCode::None);
 }
 
 #[test]
@@ -225,14 +171,9 @@ fn offsets_of_deleted_topics_go() {
         assert_eq!(bed.send_commit(&request, 10), ErrorCode::None);
     }
     let before = bed.log.len();
-    let outcome = bed
-        .coordinator
-        .topics_deleted(&[("t", old), ("u", new)], bed.now);
+    let outcome = bed.coordinator.topics_deleted(&[("t", old), ("u", new)], bed.now);
     bed.take(outcome);
-    assert_eq!(
-        [0, 1, 2].map(|partition| bed.fetch("t", partition)),
-        [-1, 4, -1]
-    );
+    assert_eq!([0, 1, 2].map(|partition| bed.fetch("t", partition)), [-1, 4, -1]);
     assert_eq!(bed.log.len(), before + 2);
     bed.replay_is_the_same();
 }

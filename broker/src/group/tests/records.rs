@@ -34,11 +34,7 @@ fn offsets_of_all_versions_are_read() {
     };
     for version in 0..=4 {
         let commit = records::read_offset(&encode_value(&value, version).unwrap()).unwrap();
-        assert_eq!(
-            (commit.offset, commit.metadata(), commit.commit_ms),
-            (5, "m", 7),
-            "{version}"
-        );
+        assert_eq!((commit.offset, commit.metadata(), commit.commit_ms), (5, "m", 7), "{version}");
         assert_eq!((commit.leader_epoch, commit.expire_ms()), (-1, None));
     }
 }
@@ -65,10 +61,7 @@ fn groups_of_all_versions_are_read() {
             members: vec![member],
         };
         let mut bed = Bed::new();
-        bed.log.push(records::group(
-            GROUP,
-            Some(encode_value(&value, version).unwrap()),
-        ));
+        bed.log.push(records::group(GROUP, Some(encode_value(&value, version).unwrap())));
         bed.coordinator = bed.replayed();
         bed.restart();
         assert_eq!((bed.state(), bed.generation()), (GroupState::Stable, 4));
@@ -77,10 +70,7 @@ fn groups_of_all_versions_are_read() {
         assert_eq!(classic.rebalance_timeout_ms(), rebalance_ms);
         assert_eq!(classic.state_since_ms, (version >= 2).then_some(99));
         assert!(classic.is_subscribed_to("t") && !classic.is_subscribed_to("u"));
-        assert_eq!(
-            bed.heartbeat_as("m", 4, (version >= 3).then_some("i")),
-            ErrorCode::None
-        );
+        assert_eq!(bed.heartbeat_as("m", 4, (version >= 3).then_some("i")), ErrorCode::None);
     }
 }
 
@@ -93,26 +83,12 @@ fn what_is_not_served_is_passed_over() {
         assert_eq!(coordinator.replay(&key, Some(b"x"), 0), Ok(false));
         assert_eq!(coordinator.replay(&key, None, 0), Ok(false));
     }
-    for key in [
-        b"".as_slice(),
-        b"\0",
-        b"\0\x01",
-        b"\0\x01\0\x05a",
-        b"\0\x02\0\x01\xff",
-    ] {
+    for key in [b"".as_slice(), b"\0", b"\0\x01", b"\0\x01\0\x05a", b"\0\x02\0\x01\xff"] {
         assert!(coordinator.replay(key, None, 0).is_err(), "{key:?}");
     }
     let key = records::group(GROUP, None).key;
-    for value in [
-        b"".as_slice(),
-        b"\0\x09",
-        b"\0\x03\0\x08consumer",
-        b"\xff\xff",
-    ] {
-        assert!(
-            coordinator.replay(&key, Some(value), 0).is_err(),
-            "{value:?}"
-        );
+    for value in [b"".as_slice(), b"\0\x09", b"\0\x03\0\x08consumer", b"\xff\xff"] {
+        assert!(coordinator.replay(&key, Some(value), 0).is_err(), "{value:?}");
     }
     assert_eq!(coordinator.size(), (0, 0));
 }
@@ -127,10 +103,7 @@ fn an_end_before_the_offsets() {
         records::group(GROUP, None),
         records::group("nobody", None),
     ] {
-        assert_eq!(
-            coordinator.replay(&record.key, record.value.as_deref(), 0),
-            Ok(true)
-        );
+        assert_eq!(coordinator.replay(&record.key, record.value.as_deref(), 0), Ok(true));
         coordinator.check();
     }
     assert_eq!(coordinator.groups[GROUP].offsets.get("t", 0), Some(&commit));
@@ -143,23 +116,13 @@ fn an_end_before_the_offsets() {
 fn a_setting_that_was_lowered() {
     let mut bed = Bed::new();
     let members = bed.stable(3);
-    bed.coordinator.set_options(Options {
-        group_size_max: 2,
-        ..Options::default()
-    });
+    bed.coordinator.set_options(Options { group_size_max: 2, ..Options::default() });
     bed.restart();
     assert_eq!(bed.state(), GroupState::PreparingRebalance);
     let asked = bed.send_joins(&members);
-    assert_eq!(
-        error(bed.joined(asked[2]).error_code),
-        ErrorCode::GroupMaxSizeReached
-    );
+    assert_eq!(error(bed.joined(asked[2]).error_code), ErrorCode::GroupMaxSizeReached);
     bed.sleep(60_000);
-    assert!(
-        asked[..2]
-            .iter()
-            .all(|asked| bed.joined(*asked).generation_id == 2)
-    );
+    assert!(asked[..2].iter().all(|asked| bed.joined(*asked).generation_id == 2));
 }
 
 #[test]
@@ -171,10 +134,7 @@ fn a_snapshot_is_the_state() {
             bed.send_commit(&commit_request_of("by-hand", topic, partition), 9);
         }
     }
-    bed.join(Join {
-        group: "new",
-        ..Join::default()
-    });
+    bed.join(Join { group: "new", ..Join::default() });
     for bytes_max in [1, 100, 1_000, 1_000_000] {
         let mut snapshot = bed.coordinator.snapshot();
         let mut fresh = Coordinator::new(Options::default());
@@ -186,10 +146,7 @@ fn a_snapshot_is_the_state() {
             }
             portions += 1;
             for record in records {
-                assert_eq!(
-                    fresh.replay(&record.key, record.value.as_deref(), 0),
-                    Ok(true)
-                );
+                assert_eq!(fresh.replay(&record.key, record.value.as_deref(), 0), Ok(true));
             }
         }
         assert_eq!(lasting(&fresh), lasting(&bed.coordinator));
@@ -203,8 +160,5 @@ fn commit_request_of<'a>(
     topic: &'a str,
     partition: i32,
 ) -> OffsetCommitRequest<'a> {
-    OffsetCommitRequest {
-        group_id: group.into(),
-        ..commit_request("", -1, topic, partition, 1)
-    }
+    OffsetCommitRequest { group_id: group.into(), ..commit_request("", -1, topic, partition, 1) }
 }

@@ -66,30 +66,17 @@ struct World {
     assignments: usize,
 }
 
-const INSTANCES: [Option<&str>; 8] = [
-    None,
-    None,
-    None,
-    None,
-    None,
-    Some("x"),
-    Some("y"),
-    Some("z"),
-];
-const PROTOCOLS: [&[&str]; 3] = [
-    &["range", "sticky"],
-    &["sticky", "range"],
-    &["range", "sticky", "range"],
-];
+const INSTANCES: [Option<&str>; 8] =
+    [None, None, None, None, None, Some("x"), Some("y"), Some("z")];
+const PROTOCOLS: [&[&str]; 3] =
+    [&["range", "sticky"], &["sticky", "range"], &["range", "sticky", "range"]];
 const TOPICS: [&[&str]; 3] = [&["t"], &["t", "u"], &["v"]];
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let options = Options {
-            group_size_max: 3 + random.below(8) as usize,
-            ..Options::default()
-        };
+        let options =
+            Options { group_size_max: 3 + random.below(8) as usize, ..Options::default() };
         let clients = INSTANCES.map(|instance| Client {
             instance,
             id: String::new(),
@@ -118,8 +105,7 @@ impl World {
     fn step(&mut self) {
         let who = self.random.below(self.clients.len() as u64) as usize;
         let action = self.random.below(100);
-        self.trace
-            .push(format!("{} {who} {action}", self.bed.now.monotonic_ms));
+        self.trace.push(format!("{} {who} {action}", self.bed.now.monotonic_ms));
         match action {
             0..40 => self.proceed(who),
             40..55 => self.heartbeat(who),
@@ -169,10 +155,8 @@ impl World {
             .flatten()
             .map(|member| (member.clone(), format!("{generation} {member}")))
             .collect();
-        let given: Vec<(&str, &[u8])> = given
-            .iter()
-            .map(|(member, bytes)| (member.as_str(), bytes.as_bytes()))
-            .collect();
+        let given: Vec<(&str, &[u8])> =
+            given.iter().map(|(member, bytes)| (member.as_str(), bytes.as_bytes())).collect();
         self.clients[who].waiting = Waiting::Sync(self.bed.send_sync(&id, generation, &given));
     }
 
@@ -181,11 +165,7 @@ impl World {
         if self.clients[who].waiting != Waiting::Nothing {
             return;
         }
-        if self.clients[who].generation < 0 {
-            self.join(who)
-        } else {
-            self.sync(who)
-        }
+        if self.clients[who].generation < 0 { self.join(who) } else { self.sync(who) }
     }
 
     /// Lost its connection: asks the same again, and does not hear the first answer.
@@ -305,11 +285,7 @@ impl World {
                 self.bed.leave(&[("", Some("x")), ("", Some("y"))]);
             }
             2 => {
-                self.bed.join(Join {
-                    kind: "connect",
-                    protocols: &[],
-                    ..Join::default()
-                });
+                self.bed.join(Join { kind: "connect", protocols: &[], ..Join::default() });
             }
             _ => {
                 self.bed.call(Request::DescribeGroups(&[GROUP.into()]), 6);
@@ -320,10 +296,8 @@ impl World {
     /// Hears the answers that have come.
     fn observe(&mut self) {
         let ignored = std::mem::take(&mut self.ignored);
-        self.ignored = ignored
-            .into_iter()
-            .filter(|asked| self.bed.answers.remove(asked).is_none())
-            .collect();
+        self.ignored =
+            ignored.into_iter().filter(|asked| self.bed.answers.remove(asked).is_none()).collect();
         for who in 0..self.clients.len() {
             match self.clients[who].waiting {
                 Waiting::Join(asked) if self.bed.answers.contains_key(&asked) => {
@@ -339,11 +313,7 @@ impl World {
                 _ => {}
             }
         }
-        assert!(
-            self.bed.answers.is_empty(),
-            "answers to nobody: {:?}",
-            self.bed.answers
-        );
+        assert!(self.bed.answers.is_empty(), "answers to nobody: {:?}", self.bed.answers);
         if let Some(group) = self.bed.coordinator.groups.get(GROUP) {
             let generation = group.classic.generation;
             assert!(
@@ -377,24 +347,15 @@ impl World {
                     leads,
                     "a leader is told who is there"
                 );
-                client.leads = leads.then(|| {
-                    answer
-                        .members
-                        .iter()
-                        .map(|m| m.member_id.to_string())
-                        .collect()
-                });
+                client.leads =
+                    leads.then(|| answer.members.iter().map(|m| m.member_id.to_string()).collect());
                 let protocol = answer.protocol_name.as_deref().unwrap();
                 assert!(["range", "sticky"].contains(&protocol));
                 let told = self.told.entry(answer.generation_id).or_default();
                 if told.protocol.is_empty() {
                     told.protocol = protocol.to_owned();
                 }
-                assert_eq!(
-                    told.protocol, protocol,
-                    "generation {}",
-                    answer.generation_id
-                );
+                assert_eq!(told.protocol, protocol, "generation {}", answer.generation_id);
                 if leads {
                     told.leaders.insert(who);
                     assert!(
@@ -445,15 +406,9 @@ impl World {
     fn rest(&mut self) {
         self.bed.sleep(600_000);
         self.observe();
+        assert!(self.ignored.is_empty(), "never answered: {:?}", self.ignored);
         assert!(
-            self.ignored.is_empty(),
-            "never answered: {:?}",
-            self.ignored
-        );
-        assert!(
-            self.clients
-                .iter()
-                .all(|client| client.waiting == Waiting::Nothing),
+            self.clients.iter().all(|client| client.waiting == Waiting::Nothing),
             "{:?}",
             self.clients
         );
@@ -491,10 +446,7 @@ fn members_from_seeds() {
         let _on_panic = Seed(seed);
         assignments += run(seed, 1_000).1;
     }
-    assert!(
-        assignments > 1_000,
-        "only {assignments} assignments: the members hardly meet"
-    );
+    assert!(assignments > 1_000, "only {assignments} assignments: the members hardly meet");
 }
 
 #[test]

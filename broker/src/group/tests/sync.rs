@@ -22,49 +22,24 @@ fn refused(bed: &mut Bed, request: &SyncGroupRequest<'_>) -> ErrorCode {
 fn requests_that_cannot_be() {
     let mut bed = Bed::new();
     let of_nobody = sync_request("nobody", 1, &[]);
-    assert_eq!(
-        refused(&mut bed, &of_nobody),
-        ErrorCode::UnknownMemberId,
-        "no group"
-    );
+    assert_eq!(refused(&mut bed, &of_nobody), ErrorCode::UnknownMemberId, "no group");
     let members = bed.stable(2);
     let good = sync_request(&members[0], 1, &[]);
     let cases = [
-        (
-            SyncGroupRequest {
-                group_id: "".into(),
-                ..good.clone()
-            },
-            ErrorCode::InvalidGroupId,
-        ),
+        (SyncGroupRequest { group_id: "".into(), ..good.clone() }, ErrorCode::InvalidGroupId),
         (of_nobody, ErrorCode::UnknownMemberId),
+        (sync_request(&members[0], 0, &[]), ErrorCode::IllegalGeneration),
+        (sync_request(&members[0], 2, &[]), ErrorCode::IllegalGeneration),
         (
-            sync_request(&members[0], 0, &[]),
-            ErrorCode::IllegalGeneration,
-        ),
-        (
-            sync_request(&members[0], 2, &[]),
-            ErrorCode::IllegalGeneration,
-        ),
-        (
-            SyncGroupRequest {
-                protocol_type: Some("connect".into()),
-                ..good.clone()
-            },
+            SyncGroupRequest { protocol_type: Some("connect".into()), ..good.clone() },
             ErrorCode::InconsistentGroupProtocol,
         ),
         (
-            SyncGroupRequest {
-                protocol_name: Some("sticky".into()),
-                ..good.clone()
-            },
+            SyncGroupRequest { protocol_name: Some("sticky".into()), ..good.clone() },
             ErrorCode::InconsistentGroupProtocol,
         ),
         (
-            SyncGroupRequest {
-                group_instance_id: Some("i".into()),
-                ..good.clone()
-            },
+            SyncGroupRequest { group_instance_id: Some("i".into()), ..good.clone() },
             ErrorCode::UnknownMemberId,
         ),
     ];
@@ -72,10 +47,7 @@ fn requests_that_cannot_be() {
         assert_eq!(refused(&mut bed, &request), expected, "{request:?}");
     }
     // While members join again there is nothing to sync.
-    bed.send_join(Join {
-        member: &members[0],
-        ..Join::default()
-    });
+    bed.send_join(Join { member: &members[0], ..Join::default() });
     assert_eq!(refused(&mut bed, &good), ErrorCode::RebalanceInProgress);
 }
 
@@ -105,16 +77,10 @@ fn a_stable_group_tells_the_assignment_again() {
 fn who_is_not_assigned_anything_gets_nothing() {
     let mut bed = Bed::new();
     let members = joined(&mut bed, 3);
-    let waiting = [
-        bed.send_sync(&members[1], 2, &[]),
-        bed.send_sync(&members[2], 2, &[]),
-    ];
+    let waiting = [bed.send_sync(&members[1], 2, &[]), bed.send_sync(&members[2], 2, &[])];
     bed.is_open(waiting[0]);
-    let assignments: [(&str, &[u8]); 3] = [
-        (&members[0], b"old"),
-        (&members[0], b"one"),
-        (&members[1], b"two"),
-    ];
+    let assignments: [(&str, &[u8]); 3] =
+        [(&members[0], b"old"), (&members[0], b"one"), (&members[1], b"two")];
     let leader = bed.send_sync(&members[0], 2, &assignments);
     assert_eq!(&*bed.synced(leader).assignment, b"one");
     assert_eq!(&*bed.synced(waiting[0]).assignment, b"two");
@@ -127,10 +93,7 @@ fn a_sync_that_is_sent_again_replaces_the_first() {
     let members = joined(&mut bed, 2);
     let first = bed.send_sync(&members[1], 2, &[]);
     let second = bed.send_sync(&members[1], 2, &[]);
-    assert_eq!(
-        error(bed.synced(first).error_code),
-        ErrorCode::RebalanceInProgress
-    );
+    assert_eq!(error(bed.synced(first).error_code), ErrorCode::RebalanceInProgress);
     bed.send_sync(&members[0], 2, &[]);
     assert_eq!(error(bed.synced(second).error_code), ErrorCode::None);
 }
@@ -146,19 +109,10 @@ fn who_does_not_sync_in_time_is_out() {
         assert_eq!(bed.heartbeat(&members[2], 2), ErrorCode::None);
         bed.sleep(5_000);
     }
-    assert_eq!(
-        error(bed.synced(one).error_code),
-        ErrorCode::RebalanceInProgress
-    );
-    assert_eq!(
-        (bed.state(), bed.size()),
-        (GroupState::PreparingRebalance, 1)
-    );
+    assert_eq!(error(bed.synced(one).error_code), ErrorCode::RebalanceInProgress);
+    assert_eq!((bed.state(), bed.size()), (GroupState::PreparingRebalance, 1));
     assert_eq!(bed.heartbeat(&members[0], 2), ErrorCode::UnknownMemberId);
-    let again = bed.send_join(Join {
-        member: &members[1],
-        ..Join::default()
-    });
+    let again = bed.send_join(Join { member: &members[1], ..Join::default() });
     let answer = bed.joined(again);
     assert_eq!((answer.generation_id, &*answer.leader), (3, &*members[1]));
 }
@@ -178,10 +132,7 @@ fn who_does_not_sync_a_stable_group_is_out_too() {
         }
         bed.sleep(5_000);
     }
-    assert_eq!(
-        (bed.state(), bed.size()),
-        (GroupState::PreparingRebalance, 2)
-    );
+    assert_eq!((bed.state(), bed.size()), (GroupState::PreparingRebalance, 2));
     assert_eq!(bed.heartbeat(&members[2], 2), ErrorCode::UnknownMemberId);
 }
 
@@ -201,50 +152,28 @@ fn all_in_time_and_the_group_stays() {
 
 #[test]
 fn an_assignment_too_large_for_a_record() {
-    let limits = super::super::Limits {
-        record_bytes: 2_000,
-        ..Default::default()
-    };
-    let mut bed = Bed::with(Options {
-        limits,
-        ..Options::default()
-    });
+    let limits = super::super::Limits { record_bytes: 2_000, ..Default::default() };
+    let mut bed = Bed::with(Options { limits, ..Options::default() });
     let members = joined(&mut bed, 2);
     let records = bed.log.len();
     let follower = bed.send_sync(&members[1], 2, &[]);
     let leader = bed.send_sync(&members[0], 2, &[(&members[1], &[7; 3_000])]);
     for asked in [leader, follower] {
-        assert_eq!(
-            error(bed.synced(asked).error_code),
-            ErrorCode::UnknownServerError
-        );
+        assert_eq!(error(bed.synced(asked).error_code), ErrorCode::UnknownServerError);
     }
-    assert_eq!(
-        (bed.state(), bed.log.len()),
-        (GroupState::PreparingRebalance, records)
-    );
+    assert_eq!((bed.state(), bed.log.len()), (GroupState::PreparingRebalance, records));
 }
 
 #[test]
 fn heartbeats() {
     let mut bed = Bed::new();
-    assert_eq!(
-        bed.heartbeat("nobody", 1),
-        ErrorCode::UnknownMemberId,
-        "no group"
-    );
+    assert_eq!(bed.heartbeat("nobody", 1), ErrorCode::UnknownMemberId, "no group");
     let pending = bed.new_id();
-    assert_eq!(
-        bed.heartbeat(&pending, -1),
-        ErrorCode::UnknownMemberId,
-        "it has not joined"
-    );
+    assert_eq!(bed.heartbeat(&pending, -1), ErrorCode::UnknownMemberId, "it has not joined");
     let mut bed = Bed::new();
     let members = bed.stable(2);
     let request = HeartbeatRequest::default();
-    let Response::Heartbeat(answer) = bed.call(Request::Heartbeat(&request), 4) else {
-        panic!()
-    };
+    let Response::Heartbeat(answer) = bed.call(Request::Heartbeat(&request), 4) else { panic!() };
     assert_eq!(error(answer.error_code), ErrorCode::InvalidGroupId);
     assert_eq!(bed.heartbeat(&members[0], 1), ErrorCode::None);
     assert_eq!(bed.heartbeat(&members[0], 2), ErrorCode::IllegalGeneration);
@@ -255,14 +184,8 @@ fn heartbeats() {
     bed.sleep(3_999);
     assert_eq!(bed.size(), 2);
     bed.sleep(1);
-    assert_eq!(
-        (bed.state(), bed.size()),
-        (GroupState::PreparingRebalance, 1)
-    );
-    assert_eq!(
-        bed.heartbeat(&members[0], 1),
-        ErrorCode::RebalanceInProgress
-    );
+    assert_eq!((bed.state(), bed.size()), (GroupState::PreparingRebalance, 1));
+    assert_eq!(bed.heartbeat(&members[0], 1), ErrorCode::RebalanceInProgress);
     assert_eq!(bed.heartbeat(&members[1], 1), ErrorCode::UnknownMemberId);
     // It goes silent as well: the group is empty, with a record that says so.
     bed.sleep(10_000);
@@ -301,10 +224,7 @@ fn an_assignment_that_memory_has_no_room_for() {
     let follower = bed.send_sync(&members[1], 2, &[]);
     let leader = bed.send_sync(&members[0], 2, &[(&members[1], &[7; 3_000])]);
     for asked in [leader, follower] {
-        assert_eq!(
-            error(bed.synced(asked).error_code),
-            ErrorCode::CoordinatorNotAvailable
-        );
+        assert_eq!(error(bed.synced(asked).error_code), ErrorCode::CoordinatorNotAvailable);
     }
     assert_eq!(
         (bed.state(), bed.log.len(), bed.coordinator.take_refused()),
@@ -336,20 +256,10 @@ fn without_room_a_group_goes_on_as_it_is() {
     // An offset that is there moves; another partition's is not taken, nor is a new member.
     assert_eq!(bed.commit(&members[0], 3, 2), ErrorCode::None);
     let other = commit_request(&members[0], 3, "t", 1, 2);
-    assert_eq!(
-        bed.send_commit(&other, 9),
-        ErrorCode::InvalidCommitOffsetSize
-    );
+    assert_eq!(bed.send_commit(&other, 9), ErrorCode::InvalidCommitOffsetSize);
     let newcomer = bed.join(Join::default());
-    assert_eq!(
-        error(newcomer.error_code),
-        ErrorCode::CoordinatorNotAvailable
-    );
-    let larger = bed.join(Join {
-        member: &members[0],
-        topics: &["t", "u"],
-        ..Join::default()
-    });
+    assert_eq!(error(newcomer.error_code), ErrorCode::CoordinatorNotAvailable);
+    let larger = bed.join(Join { member: &members[0], topics: &["t", "u"], ..Join::default() });
     assert_eq!(error(larger.error_code), ErrorCode::CoordinatorNotAvailable);
     assert_eq!(bed.coordinator.take_refused(), 3);
     assert_eq!(bed.state(), GroupState::Stable);

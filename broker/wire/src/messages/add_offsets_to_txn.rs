@@ -85,10 +85,7 @@ impl Decode<'_> for AddOffsetsToTxnResponse {
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 3;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }

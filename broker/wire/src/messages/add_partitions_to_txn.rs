@@ -26,11 +26,7 @@ impl<'a> Decode<'a> for AddPartitionsToTxnRequest<'a> {
         Self::check_version(version)?;
         let flex = version >= 3;
         let it = Self {
-            transactions: if version >= 4 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            transactions: if version >= 4 { r.array(flex, version)? } else { Vec::new() },
             v3_and_below_transactional_id: if version <= 3 {
                 r.string(flex)?
             } else {
@@ -38,11 +34,7 @@ impl<'a> Decode<'a> for AddPartitionsToTxnRequest<'a> {
             },
             v3_and_below_producer_id: if version <= 3 { r.i64()? } else { 0 },
             v3_and_below_producer_epoch: if version <= 3 { r.i16()? } else { 0 },
-            v3_and_below_topics: if version <= 3 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            v3_and_below_topics: if version <= 3 { r.array(flex, version)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;
@@ -58,10 +50,7 @@ impl Encode for AddPartitionsToTxnRequest<'_> {
         if version >= 4 {
             w.array(&self.transactions, flex, version)?;
         } else if !self.transactions.is_empty() {
-            return Err(Error::not_carried(
-                "AddPartitionsToTxnRequest.transactions",
-                version,
-            ));
+            return Err(Error::not_carried("AddPartitionsToTxnRequest.transactions", version));
         }
         if version <= 3 {
             w.string(&self.v3_and_below_transactional_id, flex)?;
@@ -176,10 +165,7 @@ impl<'a> Decode<'a> for AddPartitionsToTxnTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -202,10 +188,7 @@ impl Encode for AddPartitionsToTxnTopic<'_> {
 impl IntoOwned for AddPartitionsToTxnTopic<'_> {
     type Owned = AddPartitionsToTxnTopic<'static>;
     fn into_owned(self) -> AddPartitionsToTxnTopic<'static> {
-        AddPartitionsToTxnTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        AddPartitionsToTxnTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -243,11 +226,7 @@ impl<'a> Decode<'a> for AddPartitionsToTxnResponse<'a> {
         let it = Self {
             throttle_time_ms: r.i32()?,
             error_code: if version >= 4 { r.i16()? } else { 0 },
-            results_by_transaction: if version >= 4 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            results_by_transaction: if version >= 4 { r.array(flex, version)? } else { Vec::new() },
             results_by_topic_v3_and_below: if version <= 3 {
                 r.array(flex, version)?
             } else {
@@ -314,10 +293,7 @@ pub struct AddPartitionsToTxnResult<'a> {
 impl<'a> Decode<'a> for AddPartitionsToTxnResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            transactional_id: r.string(true)?,
-            topic_results: r.array(true, version)?,
-        };
+        let it = Self { transactional_id: r.string(true)?, topic_results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -353,10 +329,7 @@ impl<'a> Decode<'a> for AddPartitionsToTxnTopicResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            name: r.string(flex)?,
-            results_by_partition: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, results_by_partition: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -397,10 +370,7 @@ impl Decode<'_> for AddPartitionsToTxnPartitionResult {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            partition_index: r.i32()?,
-            partition_error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, partition_error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }

@@ -58,10 +58,7 @@ impl Encode for AddRaftVoterRequest<'_> {
         if version >= 1 {
             w.bool(self.ack_when_committed);
         } else if !self.ack_when_committed {
-            return Err(Error::not_carried(
-                "AddRaftVoterRequest.ack_when_committed",
-                version,
-            ));
+            return Err(Error::not_carried("AddRaftVoterRequest.ack_when_committed", version));
         }
         w.uvarint(0);
         Ok(())
@@ -93,11 +90,7 @@ pub struct Listener<'a> {
 impl<'a> Decode<'a> for Listener<'a> {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string(true)?, host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -116,11 +109,7 @@ impl Encode for Listener<'_> {
 impl IntoOwned for Listener<'_> {
     type Owned = Listener<'static>;
     fn into_owned(self) -> Listener<'static> {
-        Listener {
-            name: own(self.name),
-            host: own(self.host),
-            port: self.port,
-        }
+        Listener { name: own(self.name), host: own(self.host), port: self.port }
     }
 }
 
@@ -148,11 +137,7 @@ pub struct AddRaftVoterResponse<'a> {
 
 impl Default for AddRaftVoterResponse<'_> {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

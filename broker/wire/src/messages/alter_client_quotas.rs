@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for AlterClientQuotasRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 1;
-        let it = Self {
-            entries: r.array(flex, version)?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { entries: r.array(flex, version)?, validate_only: r.bool()? };
         if flex {
             r.skip_tags()?;
         }
@@ -44,10 +41,7 @@ impl Encode for AlterClientQuotasRequest<'_> {
 impl IntoOwned for AlterClientQuotasRequest<'_> {
     type Owned = AlterClientQuotasRequest<'static>;
     fn into_owned(self) -> AlterClientQuotasRequest<'static> {
-        AlterClientQuotasRequest {
-            entries: own(self.entries),
-            validate_only: self.validate_only,
-        }
+        AlterClientQuotasRequest { entries: own(self.entries), validate_only: self.validate_only }
     }
 }
 
@@ -62,10 +56,7 @@ impl<'a> Decode<'a> for RequestEntryData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            entity: r.array(flex, version)?,
-            ops: r.array(flex, version)?,
-        };
+        let it = Self { entity: r.array(flex, version)?, ops: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -88,10 +79,7 @@ impl Encode for RequestEntryData<'_> {
 impl IntoOwned for RequestEntryData<'_> {
     type Owned = RequestEntryData<'static>;
     fn into_owned(self) -> RequestEntryData<'static> {
-        RequestEntryData {
-            entity: own(self.entity),
-            ops: own(self.ops),
-        }
+        RequestEntryData { entity: own(self.entity), ops: own(self.ops) }
     }
 }
 
@@ -104,10 +92,7 @@ pub struct RequestEntityData<'a> {
 
 impl Default for RequestEntityData<'_> {
     fn default() -> Self {
-        Self {
-            entity_type: Default::default(),
-            entity_name: Some(Default::default()),
-        }
+        Self { entity_type: Default::default(), entity_name: Some(Default::default()) }
     }
 }
 
@@ -115,10 +100,7 @@ impl<'a> Decode<'a> for RequestEntityData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            entity_type: r.string(flex)?,
-            entity_name: r.opt_string(flex, true)?,
-        };
+        let it = Self { entity_type: r.string(flex)?, entity_name: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -141,10 +123,7 @@ impl Encode for RequestEntityData<'_> {
 impl IntoOwned for RequestEntityData<'_> {
     type Owned = RequestEntityData<'static>;
     fn into_owned(self) -> RequestEntityData<'static> {
-        RequestEntityData {
-            entity_type: own(self.entity_type),
-            entity_name: own(self.entity_name),
-        }
+        RequestEntityData { entity_type: own(self.entity_type), entity_name: own(self.entity_name) }
     }
 }
 
@@ -160,11 +139,7 @@ impl<'a> Decode<'a> for OpData<'a> {
     const MIN_SIZE: usize = 11;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            key: r.string(flex)?,
-            value: r.f64()?,
-            remove: r.bool()?,
-        };
+        let it = Self { key: r.string(flex)?, value: r.f64()?, remove: r.bool()? };
         if flex {
             r.skip_tags()?;
         }
@@ -188,11 +163,7 @@ impl Encode for OpData<'_> {
 impl IntoOwned for OpData<'_> {
     type Owned = OpData<'static>;
     fn into_owned(self) -> OpData<'static> {
-        OpData {
-            key: own(self.key),
-            value: self.value,
-            remove: self.remove,
-        }
+        OpData { key: own(self.key), value: self.value, remove: self.remove }
     }
 }
 
@@ -222,10 +193,7 @@ impl<'a> Decode<'a> for AlterClientQuotasResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 1;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            entries: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, entries: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -266,11 +234,7 @@ pub struct ResponseEntryData<'a> {
 
 impl Default for ResponseEntryData<'_> {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(Default::default()),
-            entity: Vec::new(),
-        }
+        Self { error_code: 0, error_message: Some(Default::default()), entity: Vec::new() }
     }
 }
 
@@ -323,10 +287,7 @@ pub struct ResponseEntityData<'a> {
 
 impl Default for ResponseEntityData<'_> {
     fn default() -> Self {
-        Self {
-            entity_type: Default::default(),
-            entity_name: Some(Default::default()),
-        }
+        Self { entity_type: Default::default(), entity_name: Some(Default::default()) }
     }
 }
 
@@ -334,10 +295,7 @@ impl<'a> Decode<'a> for ResponseEntityData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            entity_type: r.string(flex)?,
-            entity_name: r.opt_string(flex, true)?,
-        };
+        let it = Self { entity_type: r.string(flex)?, entity_name: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }

@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for AlterConfigsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            resources: r.array(flex, version)?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { resources: r.array(flex, version)?, validate_only: r.bool()? };
         if flex {
             r.skip_tags()?;
         }
@@ -44,10 +41,7 @@ impl Encode for AlterConfigsRequest<'_> {
 impl IntoOwned for AlterConfigsRequest<'_> {
     type Owned = AlterConfigsRequest<'static>;
     fn into_owned(self) -> AlterConfigsRequest<'static> {
-        AlterConfigsRequest {
-            resources: own(self.resources),
-            validate_only: self.validate_only,
-        }
+        AlterConfigsRequest { resources: own(self.resources), validate_only: self.validate_only }
     }
 }
 
@@ -108,10 +102,7 @@ pub struct AlterableConfig<'a> {
 
 impl Default for AlterableConfig<'_> {
     fn default() -> Self {
-        Self {
-            name: Default::default(),
-            value: Some(Default::default()),
-        }
+        Self { name: Default::default(), value: Some(Default::default()) }
     }
 }
 
@@ -119,10 +110,7 @@ impl<'a> Decode<'a> for AlterableConfig<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            name: r.string(flex)?,
-            value: r.opt_string(flex, true)?,
-        };
+        let it = Self { name: r.string(flex)?, value: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -145,10 +133,7 @@ impl Encode for AlterableConfig<'_> {
 impl IntoOwned for AlterableConfig<'_> {
     type Owned = AlterableConfig<'static>;
     fn into_owned(self) -> AlterableConfig<'static> {
-        AlterableConfig {
-            name: own(self.name),
-            value: own(self.value),
-        }
+        AlterableConfig { name: own(self.name), value: own(self.value) }
     }
 }
 
@@ -178,10 +163,7 @@ impl<'a> Decode<'a> for AlterConfigsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            responses: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, responses: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }

@@ -17,11 +17,7 @@ pub struct AlterPartitionReassignmentsRequest<'a> {
 
 impl Default for AlterPartitionReassignmentsRequest<'_> {
     fn default() -> Self {
-        Self {
-            timeout_ms: 60000,
-            allow_replication_factor_change: true,
-            topics: Vec::new(),
-        }
+        Self { timeout_ms: 60000, allow_replication_factor_change: true, topics: Vec::new() }
     }
 }
 
@@ -78,10 +74,7 @@ pub struct ReassignableTopic<'a> {
 impl<'a> Decode<'a> for ReassignableTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -99,10 +92,7 @@ impl Encode for ReassignableTopic<'_> {
 impl IntoOwned for ReassignableTopic<'_> {
     type Owned = ReassignableTopic<'static>;
     fn into_owned(self) -> ReassignableTopic<'static> {
-        ReassignableTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        ReassignableTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -117,10 +107,7 @@ pub struct ReassignablePartition {
 impl Decode<'_> for ReassignablePartition {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition_index: r.i32()?,
-            replicas: r.opt_array(true, true, version)?,
-        };
+        let it = Self { partition_index: r.i32()?, replicas: r.opt_array(true, true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -226,10 +213,7 @@ pub struct ReassignableTopicResponse<'a> {
 impl<'a> Decode<'a> for ReassignableTopicResponse<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -247,10 +231,7 @@ impl Encode for ReassignableTopicResponse<'_> {
 impl IntoOwned for ReassignableTopicResponse<'_> {
     type Owned = ReassignableTopicResponse<'static>;
     fn into_owned(self) -> ReassignableTopicResponse<'static> {
-        ReassignableTopicResponse {
-            name: own(self.name),
-            partitions: own(self.partitions),
-        }
+        ReassignableTopicResponse { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 
@@ -264,11 +245,7 @@ pub struct ReassignablePartitionResponse<'a> {
 
 impl Default for ReassignablePartitionResponse<'_> {
     fn default() -> Self {
-        Self {
-            partition_index: 0,
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { partition_index: 0, error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

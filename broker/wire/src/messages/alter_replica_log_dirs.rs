@@ -16,9 +16,7 @@ impl<'a> Decode<'a> for AlterReplicaLogDirsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            dirs: r.array(flex, version)?,
-        };
+        let it = Self { dirs: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -41,9 +39,7 @@ impl Encode for AlterReplicaLogDirsRequest<'_> {
 impl IntoOwned for AlterReplicaLogDirsRequest<'_> {
     type Owned = AlterReplicaLogDirsRequest<'static>;
     fn into_owned(self) -> AlterReplicaLogDirsRequest<'static> {
-        AlterReplicaLogDirsRequest {
-            dirs: own(self.dirs),
-        }
+        AlterReplicaLogDirsRequest { dirs: own(self.dirs) }
     }
 }
 
@@ -58,10 +54,7 @@ impl<'a> Decode<'a> for AlterReplicaLogDir<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            path: r.string(flex)?,
-            topics: r.array(flex, version)?,
-        };
+        let it = Self { path: r.string(flex)?, topics: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -84,10 +77,7 @@ impl Encode for AlterReplicaLogDir<'_> {
 impl IntoOwned for AlterReplicaLogDir<'_> {
     type Owned = AlterReplicaLogDir<'static>;
     fn into_owned(self) -> AlterReplicaLogDir<'static> {
-        AlterReplicaLogDir {
-            path: own(self.path),
-            topics: own(self.topics),
-        }
+        AlterReplicaLogDir { path: own(self.path), topics: own(self.topics) }
     }
 }
 
@@ -102,10 +92,7 @@ impl<'a> Decode<'a> for AlterReplicaLogDirTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -128,10 +115,7 @@ impl Encode for AlterReplicaLogDirTopic<'_> {
 impl IntoOwned for AlterReplicaLogDirTopic<'_> {
     type Owned = AlterReplicaLogDirTopic<'static>;
     fn into_owned(self) -> AlterReplicaLogDirTopic<'static> {
-        AlterReplicaLogDirTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        AlterReplicaLogDirTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -161,10 +145,7 @@ impl<'a> Decode<'a> for AlterReplicaLogDirsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -206,10 +187,7 @@ impl<'a> Decode<'a> for AlterReplicaLogDirTopicResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            topic_name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { topic_name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -250,10 +228,7 @@ impl Decode<'_> for AlterReplicaLogDirPartitionResult {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }

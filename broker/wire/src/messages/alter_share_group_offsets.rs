@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for AlterShareGroupOffsetsRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for AlterShareGroupOffsetsRequest<'_> {
 impl IntoOwned for AlterShareGroupOffsetsRequest<'_> {
     type Owned = AlterShareGroupOffsetsRequest<'static>;
     fn into_owned(self) -> AlterShareGroupOffsetsRequest<'static> {
-        AlterShareGroupOffsetsRequest {
-            group_id: own(self.group_id),
-            topics: own(self.topics),
-        }
+        AlterShareGroupOffsetsRequest { group_id: own(self.group_id), topics: own(self.topics) }
     }
 }
 
@@ -55,10 +49,7 @@ pub struct AlterShareGroupOffsetsRequestTopic<'a> {
 impl<'a> Decode<'a> for AlterShareGroupOffsetsRequestTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -93,10 +84,7 @@ pub struct AlterShareGroupOffsetsRequestPartition {
 impl Decode<'_> for AlterShareGroupOffsetsRequestPartition {
     const MIN_SIZE: usize = 13;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition_index: r.i32()?,
-            start_offset: r.i64()?,
-        };
+        let it = Self { partition_index: r.i32()?, start_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

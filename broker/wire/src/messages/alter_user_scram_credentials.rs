@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for AlterUserScramCredentialsRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            deletions: r.array(true, version)?,
-            upsertions: r.array(true, version)?,
-        };
+        let it = Self { deletions: r.array(true, version)?, upsertions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -55,10 +52,7 @@ pub struct ScramCredentialDeletion<'a> {
 impl<'a> Decode<'a> for ScramCredentialDeletion<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            mechanism: r.i8()?,
-        };
+        let it = Self { name: r.string(true)?, mechanism: r.i8()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -76,10 +70,7 @@ impl Encode for ScramCredentialDeletion<'_> {
 impl IntoOwned for ScramCredentialDeletion<'_> {
     type Owned = ScramCredentialDeletion<'static>;
     fn into_owned(self) -> ScramCredentialDeletion<'static> {
-        ScramCredentialDeletion {
-            name: own(self.name),
-            mechanism: self.mechanism,
-        }
+        ScramCredentialDeletion { name: own(self.name), mechanism: self.mechanism }
     }
 }
 
@@ -158,10 +149,7 @@ impl<'a> Decode<'a> for AlterUserScramCredentialsResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array(true, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -197,11 +185,7 @@ pub struct AlterUserScramCredentialsResult<'a> {
 
 impl Default for AlterUserScramCredentialsResult<'_> {
     fn default() -> Self {
-        Self {
-            user: Default::default(),
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { user: Default::default(), error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

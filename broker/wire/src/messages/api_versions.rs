@@ -20,11 +20,7 @@ impl<'a> Decode<'a> for ApiVersionsRequest<'a> {
         Self::check_version(version)?;
         let flex = version >= 3;
         let it = Self {
-            client_software_name: if version >= 3 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
+            client_software_name: if version >= 3 { r.string(flex)? } else { Default::default() },
             client_software_version: if version >= 3 {
                 r.string(flex)?
             } else {
@@ -220,11 +216,7 @@ impl Decode<'_> for ApiVersion {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            api_key: r.i16()?,
-            min_version: r.i16()?,
-            max_version: r.i16()?,
-        };
+        let it = Self { api_key: r.i16()?, min_version: r.i16()?, max_version: r.i16()? };
         if flex {
             r.skip_tags()?;
         }
@@ -256,11 +248,7 @@ pub struct SupportedFeatureKey<'a> {
 impl<'a> Decode<'a> for SupportedFeatureKey<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            min_version: r.i16()?,
-            max_version: r.i16()?,
-        };
+        let it = Self { name: r.string(true)?, min_version: r.i16()?, max_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

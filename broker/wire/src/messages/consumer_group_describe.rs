@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ConsumerGroupDescribeRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_ids: r.strings(true)?,
-            include_authorized_operations: r.bool()?,
-        };
+        let it = Self { group_ids: r.strings(true)?, include_authorized_operations: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -70,10 +67,7 @@ impl<'a> Decode<'a> for ConsumerGroupDescribeResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            groups: r.array(true, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, groups: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -332,9 +326,7 @@ pub struct Assignment<'a> {
 impl<'a> Decode<'a> for Assignment<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -351,9 +343,7 @@ impl Encode for Assignment<'_> {
 impl IntoOwned for Assignment<'_> {
     type Owned = Assignment<'static>;
     fn into_owned(self) -> Assignment<'static> {
-        Assignment {
-            topic_partitions: own(self.topic_partitions),
-        }
+        Assignment { topic_partitions: own(self.topic_partitions) }
     }
 }
 

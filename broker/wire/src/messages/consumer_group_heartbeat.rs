@@ -56,11 +56,7 @@ impl<'a> Decode<'a> for ConsumerGroupHeartbeatRequest<'a> {
             rack_id: r.opt_string(true, true)?,
             rebalance_timeout_ms: r.i32()?,
             subscribed_topic_names: r.opt_strings(true, true)?,
-            subscribed_topic_regex: if version >= 1 {
-                r.opt_string(true, true)?
-            } else {
-                None
-            },
+            subscribed_topic_regex: if version >= 1 { r.opt_string(true, true)? } else { None },
             server_assignor: r.opt_string(true, true)?,
             topic_partitions: r.opt_array(true, true, version)?,
         };
@@ -122,10 +118,7 @@ pub struct RequestTopicPartitions {
 impl Decode<'_> for RequestTopicPartitions {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -226,9 +219,7 @@ pub struct Assignment {
 impl Decode<'_> for Assignment {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -252,10 +243,7 @@ pub struct ResponseTopicPartitions {
 impl Decode<'_> for ResponseTopicPartitions {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -16,9 +16,7 @@ impl<'a> Decode<'a> for CreateAclsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            creations: r.array(flex, version)?,
-        };
+        let it = Self { creations: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -41,9 +39,7 @@ impl Encode for CreateAclsRequest<'_> {
 impl IntoOwned for CreateAclsRequest<'_> {
     type Owned = CreateAclsRequest<'static>;
     fn into_owned(self) -> CreateAclsRequest<'static> {
-        CreateAclsRequest {
-            creations: own(self.creations),
-        }
+        CreateAclsRequest { creations: own(self.creations) }
     }
 }
 
@@ -152,10 +148,7 @@ impl<'a> Decode<'a> for CreateAclsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -179,10 +172,7 @@ impl Encode for CreateAclsResponse<'_> {
 impl IntoOwned for CreateAclsResponse<'_> {
     type Owned = CreateAclsResponse<'static>;
     fn into_owned(self) -> CreateAclsResponse<'static> {
-        CreateAclsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            results: own(self.results),
-        }
+        CreateAclsResponse { throttle_time_ms: self.throttle_time_ms, results: own(self.results) }
     }
 }
 
@@ -195,10 +185,7 @@ pub struct AclCreationResult<'a> {
 
 impl Default for AclCreationResult<'_> {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { error_code: 0, error_message: Some(Default::default()) }
     }
 }
 
@@ -206,10 +193,7 @@ impl<'a> Decode<'a> for AclCreationResult<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            error_code: r.i16()?,
-            error_message: r.opt_string(flex, true)?,
-        };
+        let it = Self { error_code: r.i16()?, error_message: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -232,10 +216,7 @@ impl Encode for AclCreationResult<'_> {
 impl IntoOwned for AclCreationResult<'_> {
     type Owned = AclCreationResult<'static>;
     fn into_owned(self) -> AclCreationResult<'static> {
-        AclCreationResult {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
+        AclCreationResult { error_code: self.error_code, error_message: own(self.error_message) }
     }
 }
 

@@ -59,11 +59,7 @@ impl Encode for CreateDelegationTokenRequest<'_> {
         let flex = version >= 2;
         if version >= 3 {
             w.opt_string(self.owner_principal_type.as_deref(), flex, true)?;
-        } else if self
-            .owner_principal_type
-            .as_ref()
-            .is_none_or(|it| !it.is_empty())
-        {
+        } else if self.owner_principal_type.as_ref().is_none_or(|it| !it.is_empty()) {
             return Err(Error::not_carried(
                 "CreateDelegationTokenRequest.owner_principal_type",
                 version,
@@ -71,11 +67,7 @@ impl Encode for CreateDelegationTokenRequest<'_> {
         }
         if version >= 3 {
             w.opt_string(self.owner_principal_name.as_deref(), flex, true)?;
-        } else if self
-            .owner_principal_name
-            .as_ref()
-            .is_none_or(|it| !it.is_empty())
-        {
+        } else if self.owner_principal_name.as_ref().is_none_or(|it| !it.is_empty()) {
             return Err(Error::not_carried(
                 "CreateDelegationTokenRequest.owner_principal_name",
                 version,
@@ -113,10 +105,7 @@ impl<'a> Decode<'a> for CreatableRenewers<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            principal_type: r.string(flex)?,
-            principal_name: r.string(flex)?,
-        };
+        let it = Self { principal_type: r.string(flex)?, principal_name: r.string(flex)? };
         if flex {
             r.skip_tags()?;
         }

@@ -65,11 +65,7 @@ pub struct CreatePartitionsTopic<'a> {
 
 impl Default for CreatePartitionsTopic<'_> {
     fn default() -> Self {
-        Self {
-            name: Default::default(),
-            count: 0,
-            assignments: Some(Vec::new()),
-        }
+        Self { name: Default::default(), count: 0, assignments: Some(Vec::new()) }
     }
 }
 
@@ -123,9 +119,7 @@ impl Decode<'_> for CreatePartitionsAssignment {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            broker_ids: r.array(flex, version)?,
-        };
+        let it = Self { broker_ids: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -170,10 +164,7 @@ impl<'a> Decode<'a> for CreatePartitionsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }

@@ -16,11 +16,7 @@ pub struct CreateTopicsRequest<'a> {
 
 impl Default for CreateTopicsRequest<'_> {
     fn default() -> Self {
-        Self {
-            topics: Vec::new(),
-            timeout_ms: 60000,
-            validate_only: false,
-        }
+        Self { topics: Vec::new(), timeout_ms: 60000, validate_only: false }
     }
 }
 
@@ -133,10 +129,7 @@ impl Decode<'_> for CreatableReplicaAssignment {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 5;
-        let it = Self {
-            partition_index: r.i32()?,
-            broker_ids: r.array(flex, version)?,
-        };
+        let it = Self { partition_index: r.i32()?, broker_ids: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -165,10 +158,7 @@ pub struct CreatableTopicConfig<'a> {
 
 impl Default for CreatableTopicConfig<'_> {
     fn default() -> Self {
-        Self {
-            name: Default::default(),
-            value: Some(Default::default()),
-        }
+        Self { name: Default::default(), value: Some(Default::default()) }
     }
 }
 
@@ -176,10 +166,7 @@ impl<'a> Decode<'a> for CreatableTopicConfig<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 5;
-        let it = Self {
-            name: r.string(flex)?,
-            value: r.opt_string(flex, true)?,
-        };
+        let it = Self { name: r.string(flex)?, value: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -202,10 +189,7 @@ impl Encode for CreatableTopicConfig<'_> {
 impl IntoOwned for CreatableTopicConfig<'_> {
     type Owned = CreatableTopicConfig<'static>;
     fn into_owned(self) -> CreatableTopicConfig<'static> {
-        CreatableTopicConfig {
-            name: own(self.name),
-            value: own(self.value),
-        }
+        CreatableTopicConfig { name: own(self.name), value: own(self.value) }
     }
 }
 
@@ -235,10 +219,7 @@ impl<'a> Decode<'a> for CreateTopicsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 5;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -262,10 +243,7 @@ impl Encode for CreateTopicsResponse<'_> {
 impl IntoOwned for CreateTopicsResponse<'_> {
     type Owned = CreateTopicsResponse<'static>;
     fn into_owned(self) -> CreateTopicsResponse<'static> {
-        CreateTopicsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
+        CreateTopicsResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
     }
 }
 
@@ -308,11 +286,7 @@ impl<'a> Decode<'a> for CreatableTopicResult<'a> {
         let flex = version >= 5;
         let mut it = Self {
             name: r.string(flex)?,
-            topic_id: if version >= 7 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic_id: if version >= 7 { r.uuid()? } else { Default::default() },
             error_code: r.i16()?,
             error_message: r.opt_string(flex, true)?,
             topic_config_error_code: 0,

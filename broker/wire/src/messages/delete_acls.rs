@@ -16,9 +16,7 @@ impl<'a> Decode<'a> for DeleteAclsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            filters: r.array(flex, version)?,
-        };
+        let it = Self { filters: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -41,9 +39,7 @@ impl Encode for DeleteAclsRequest<'_> {
 impl IntoOwned for DeleteAclsRequest<'_> {
     type Owned = DeleteAclsRequest<'static>;
     fn into_owned(self) -> DeleteAclsRequest<'static> {
-        DeleteAclsRequest {
-            filters: own(self.filters),
-        }
+        DeleteAclsRequest { filters: own(self.filters) }
     }
 }
 
@@ -152,10 +148,7 @@ impl<'a> Decode<'a> for DeleteAclsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            filter_results: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, filter_results: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -196,11 +189,7 @@ pub struct DeleteAclsFilterResult<'a> {
 
 impl Default for DeleteAclsFilterResult<'_> {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            error_message: Some(Default::default()),
-            matching_acls: Vec::new(),
-        }
+        Self { error_code: 0, error_message: Some(Default::default()), matching_acls: Vec::new() }
     }
 }
 

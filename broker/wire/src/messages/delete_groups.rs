@@ -16,9 +16,7 @@ impl<'a> Decode<'a> for DeleteGroupsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            groups_names: r.strings(flex)?,
-        };
+        let it = Self { groups_names: r.strings(flex)? };
         if flex {
             r.skip_tags()?;
         }
@@ -41,9 +39,7 @@ impl Encode for DeleteGroupsRequest<'_> {
 impl IntoOwned for DeleteGroupsRequest<'_> {
     type Owned = DeleteGroupsRequest<'static>;
     fn into_owned(self) -> DeleteGroupsRequest<'static> {
-        DeleteGroupsRequest {
-            groups_names: own(self.groups_names),
-        }
+        DeleteGroupsRequest { groups_names: own(self.groups_names) }
     }
 }
 
@@ -73,10 +69,7 @@ impl<'a> Decode<'a> for DeleteGroupsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -100,10 +93,7 @@ impl Encode for DeleteGroupsResponse<'_> {
 impl IntoOwned for DeleteGroupsResponse<'_> {
     type Owned = DeleteGroupsResponse<'static>;
     fn into_owned(self) -> DeleteGroupsResponse<'static> {
-        DeleteGroupsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            results: own(self.results),
-        }
+        DeleteGroupsResponse { throttle_time_ms: self.throttle_time_ms, results: own(self.results) }
     }
 }
 
@@ -118,10 +108,7 @@ impl<'a> Decode<'a> for DeletableGroupResult<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            group_id: r.string(flex)?,
-            error_code: r.i16()?,
-        };
+        let it = Self { group_id: r.string(flex)?, error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }
@@ -144,10 +131,7 @@ impl Encode for DeletableGroupResult<'_> {
 impl IntoOwned for DeletableGroupResult<'_> {
     type Owned = DeletableGroupResult<'static>;
     fn into_owned(self) -> DeletableGroupResult<'static> {
-        DeletableGroupResult {
-            group_id: own(self.group_id),
-            error_code: self.error_code,
-        }
+        DeletableGroupResult { group_id: own(self.group_id), error_code: self.error_code }
     }
 }
 

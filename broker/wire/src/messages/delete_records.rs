@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for DeleteRecordsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            topics: r.array(flex, version)?,
-            timeout_ms: r.i32()?,
-        };
+        let it = Self { topics: r.array(flex, version)?, timeout_ms: r.i32()? };
         if flex {
             r.skip_tags()?;
         }
@@ -44,10 +41,7 @@ impl Encode for DeleteRecordsRequest<'_> {
 impl IntoOwned for DeleteRecordsRequest<'_> {
     type Owned = DeleteRecordsRequest<'static>;
     fn into_owned(self) -> DeleteRecordsRequest<'static> {
-        DeleteRecordsRequest {
-            topics: own(self.topics),
-            timeout_ms: self.timeout_ms,
-        }
+        DeleteRecordsRequest { topics: own(self.topics), timeout_ms: self.timeout_ms }
     }
 }
 
@@ -62,10 +56,7 @@ impl<'a> Decode<'a> for DeleteRecordsTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -88,10 +79,7 @@ impl Encode for DeleteRecordsTopic<'_> {
 impl IntoOwned for DeleteRecordsTopic<'_> {
     type Owned = DeleteRecordsTopic<'static>;
     fn into_owned(self) -> DeleteRecordsTopic<'static> {
-        DeleteRecordsTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        DeleteRecordsTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -106,10 +94,7 @@ impl Decode<'_> for DeleteRecordsPartition {
     const MIN_SIZE: usize = 12;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            partition_index: r.i32()?,
-            offset: r.i64()?,
-        };
+        let it = Self { partition_index: r.i32()?, offset: r.i64()? };
         if flex {
             r.skip_tags()?;
         }
@@ -155,10 +140,7 @@ impl<'a> Decode<'a> for DeleteRecordsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -182,10 +164,7 @@ impl Encode for DeleteRecordsResponse<'_> {
 impl IntoOwned for DeleteRecordsResponse<'_> {
     type Owned = DeleteRecordsResponse<'static>;
     fn into_owned(self) -> DeleteRecordsResponse<'static> {
-        DeleteRecordsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
+        DeleteRecordsResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
     }
 }
 
@@ -200,10 +179,7 @@ impl<'a> Decode<'a> for DeleteRecordsTopicResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -226,10 +202,7 @@ impl Encode for DeleteRecordsTopicResult<'_> {
 impl IntoOwned for DeleteRecordsTopicResult<'_> {
     type Owned = DeleteRecordsTopicResult<'static>;
     fn into_owned(self) -> DeleteRecordsTopicResult<'static> {
-        DeleteRecordsTopicResult {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        DeleteRecordsTopicResult { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -245,11 +218,7 @@ impl Decode<'_> for DeleteRecordsPartitionResult {
     const MIN_SIZE: usize = 14;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            partition_index: r.i32()?,
-            low_watermark: r.i64()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, low_watermark: r.i64()?, error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for DeleteShareGroupOffsetsRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for DeleteShareGroupOffsetsRequest<'_> {
 impl IntoOwned for DeleteShareGroupOffsetsRequest<'_> {
     type Owned = DeleteShareGroupOffsetsRequest<'static>;
     fn into_owned(self) -> DeleteShareGroupOffsetsRequest<'static> {
-        DeleteShareGroupOffsetsRequest {
-            group_id: own(self.group_id),
-            topics: own(self.topics),
-        }
+        DeleteShareGroupOffsetsRequest { group_id: own(self.group_id), topics: own(self.topics) }
     }
 }
 
@@ -54,9 +48,7 @@ pub struct DeleteShareGroupOffsetsRequestTopic<'a> {
 impl<'a> Decode<'a> for DeleteShareGroupOffsetsRequestTopic<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-        };
+        let it = Self { topic_name: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -73,9 +65,7 @@ impl Encode for DeleteShareGroupOffsetsRequestTopic<'_> {
 impl IntoOwned for DeleteShareGroupOffsetsRequestTopic<'_> {
     type Owned = DeleteShareGroupOffsetsRequestTopic<'static>;
     fn into_owned(self) -> DeleteShareGroupOffsetsRequestTopic<'static> {
-        DeleteShareGroupOffsetsRequestTopic {
-            topic_name: own(self.topic_name),
-        }
+        DeleteShareGroupOffsetsRequestTopic { topic_name: own(self.topic_name) }
     }
 }
 

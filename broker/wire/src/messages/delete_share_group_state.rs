@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for DeleteShareGroupStateRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for DeleteShareGroupStateRequest<'_> {
 impl IntoOwned for DeleteShareGroupStateRequest<'_> {
     type Owned = DeleteShareGroupStateRequest<'static>;
     fn into_owned(self) -> DeleteShareGroupStateRequest<'static> {
-        DeleteShareGroupStateRequest {
-            group_id: own(self.group_id),
-            topics: self.topics,
-        }
+        DeleteShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -55,10 +49,7 @@ pub struct DeleteStateData {
 impl Decode<'_> for DeleteStateData {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -82,9 +73,7 @@ pub struct PartitionData {
 impl Decode<'_> for PartitionData {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition: r.i32()?,
-        };
+        let it = Self { partition: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -122,9 +111,7 @@ impl<'a> Decode<'a> for DeleteShareGroupStateResponse<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            results: r.array(true, version)?,
-        };
+        let it = Self { results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -142,9 +129,7 @@ impl Encode for DeleteShareGroupStateResponse<'_> {
 impl IntoOwned for DeleteShareGroupStateResponse<'_> {
     type Owned = DeleteShareGroupStateResponse<'static>;
     fn into_owned(self) -> DeleteShareGroupStateResponse<'static> {
-        DeleteShareGroupStateResponse {
-            results: own(self.results),
-        }
+        DeleteShareGroupStateResponse { results: own(self.results) }
     }
 }
 
@@ -158,10 +143,7 @@ pub struct DeleteStateResult<'a> {
 impl<'a> Decode<'a> for DeleteStateResult<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -179,10 +161,7 @@ impl Encode for DeleteStateResult<'_> {
 impl IntoOwned for DeleteStateResult<'_> {
     type Owned = DeleteStateResult<'static>;
     fn into_owned(self) -> DeleteStateResult<'static> {
-        DeleteStateResult {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        DeleteStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 

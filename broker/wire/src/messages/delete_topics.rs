@@ -21,16 +21,8 @@ impl<'a> Decode<'a> for DeleteTopicsRequest<'a> {
         Self::check_version(version)?;
         let flex = version >= 4;
         let it = Self {
-            topics: if version >= 6 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
-            topic_names: if version <= 5 {
-                r.strings(flex)?
-            } else {
-                Vec::new()
-            },
+            topics: if version >= 6 { r.array(flex, version)? } else { Vec::new() },
+            topic_names: if version <= 5 { r.strings(flex)? } else { Vec::new() },
             timeout_ms: r.i32()?,
         };
         if flex {
@@ -82,10 +74,7 @@ pub struct DeleteTopicState<'a> {
 impl<'a> Decode<'a> for DeleteTopicState<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.opt_string(true, true)?,
-            topic_id: r.uuid()?,
-        };
+        let it = Self { name: r.opt_string(true, true)?, topic_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -103,10 +92,7 @@ impl Encode for DeleteTopicState<'_> {
 impl IntoOwned for DeleteTopicState<'_> {
     type Owned = DeleteTopicState<'static>;
     fn into_owned(self) -> DeleteTopicState<'static> {
-        DeleteTopicState {
-            name: own(self.name),
-            topic_id: self.topic_id,
-        }
+        DeleteTopicState { name: own(self.name), topic_id: self.topic_id }
     }
 }
 
@@ -136,10 +122,7 @@ impl<'a> Decode<'a> for DeleteTopicsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 4;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            responses: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, responses: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -199,17 +182,9 @@ impl<'a> Decode<'a> for DeletableTopicResult<'a> {
         let flex = version >= 4;
         let it = Self {
             name: r.opt_string(flex, version >= 6)?,
-            topic_id: if version >= 6 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic_id: if version >= 6 { r.uuid()? } else { Default::default() },
             error_code: r.i16()?,
-            error_message: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            error_message: if version >= 5 { r.opt_string(flex, true)? } else { None },
         };
         if flex {
             r.skip_tags()?;

@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for DescribeClientQuotasRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 1;
-        let it = Self {
-            components: r.array(flex, version)?,
-            strict: r.bool()?,
-        };
+        let it = Self { components: r.array(flex, version)?, strict: r.bool()? };
         if flex {
             r.skip_tags()?;
         }
@@ -44,10 +41,7 @@ impl Encode for DescribeClientQuotasRequest<'_> {
 impl IntoOwned for DescribeClientQuotasRequest<'_> {
     type Owned = DescribeClientQuotasRequest<'static>;
     fn into_owned(self) -> DescribeClientQuotasRequest<'static> {
-        DescribeClientQuotasRequest {
-            components: own(self.components),
-            strict: self.strict,
-        }
+        DescribeClientQuotasRequest { components: own(self.components), strict: self.strict }
     }
 }
 
@@ -61,11 +55,7 @@ pub struct ComponentData<'a> {
 
 impl Default for ComponentData<'_> {
     fn default() -> Self {
-        Self {
-            entity_type: Default::default(),
-            match_type: 0,
-            match_: Some(Default::default()),
-        }
+        Self { entity_type: Default::default(), match_type: 0, match_: Some(Default::default()) }
     }
 }
 
@@ -199,10 +189,7 @@ impl<'a> Decode<'a> for EntryData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            entity: r.array(flex, version)?,
-            values: r.array(flex, version)?,
-        };
+        let it = Self { entity: r.array(flex, version)?, values: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -225,10 +212,7 @@ impl Encode for EntryData<'_> {
 impl IntoOwned for EntryData<'_> {
     type Owned = EntryData<'static>;
     fn into_owned(self) -> EntryData<'static> {
-        EntryData {
-            entity: own(self.entity),
-            values: own(self.values),
-        }
+        EntryData { entity: own(self.entity), values: own(self.values) }
     }
 }
 
@@ -241,10 +225,7 @@ pub struct EntityData<'a> {
 
 impl Default for EntityData<'_> {
     fn default() -> Self {
-        Self {
-            entity_type: Default::default(),
-            entity_name: Some(Default::default()),
-        }
+        Self { entity_type: Default::default(), entity_name: Some(Default::default()) }
     }
 }
 
@@ -252,10 +233,7 @@ impl<'a> Decode<'a> for EntityData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            entity_type: r.string(flex)?,
-            entity_name: r.opt_string(flex, true)?,
-        };
+        let it = Self { entity_type: r.string(flex)?, entity_name: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -278,10 +256,7 @@ impl Encode for EntityData<'_> {
 impl IntoOwned for EntityData<'_> {
     type Owned = EntityData<'static>;
     fn into_owned(self) -> EntityData<'static> {
-        EntityData {
-            entity_type: own(self.entity_type),
-            entity_name: own(self.entity_name),
-        }
+        EntityData { entity_type: own(self.entity_type), entity_name: own(self.entity_name) }
     }
 }
 
@@ -296,10 +271,7 @@ impl<'a> Decode<'a> for ValueData<'a> {
     const MIN_SIZE: usize = 10;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            key: r.string(flex)?,
-            value: r.f64()?,
-        };
+        let it = Self { key: r.string(flex)?, value: r.f64()? };
         if flex {
             r.skip_tags()?;
         }
@@ -322,10 +294,7 @@ impl Encode for ValueData<'_> {
 impl IntoOwned for ValueData<'_> {
     type Owned = ValueData<'static>;
     fn into_owned(self) -> ValueData<'static> {
-        ValueData {
-            key: own(self.key),
-            value: self.value,
-        }
+        ValueData { key: own(self.key), value: self.value }
     }
 }
 

@@ -46,10 +46,7 @@ impl Encode for DescribeClusterRequest {
         if version >= 1 {
             w.i8(self.endpoint_type);
         } else if self.endpoint_type != 1 {
-            return Err(Error::not_carried(
-                "DescribeClusterRequest.endpoint_type",
-                version,
-            ));
+            return Err(Error::not_carried("DescribeClusterRequest.endpoint_type", version));
         }
         if version >= 2 {
             w.bool(self.include_fenced_brokers);
@@ -138,10 +135,7 @@ impl Encode for DescribeClusterResponse<'_> {
         if version >= 1 {
             w.i8(self.endpoint_type);
         } else if self.endpoint_type != 1 {
-            return Err(Error::not_carried(
-                "DescribeClusterResponse.endpoint_type",
-                version,
-            ));
+            return Err(Error::not_carried("DescribeClusterResponse.endpoint_type", version));
         }
         w.string(&self.cluster_id, true)?;
         w.i32(self.controller_id);
@@ -204,10 +198,7 @@ impl Encode for DescribeClusterBroker<'_> {
         if version >= 2 {
             w.bool(self.is_fenced);
         } else if self.is_fenced {
-            return Err(Error::not_carried(
-                "DescribeClusterBroker.is_fenced",
-                version,
-            ));
+            return Err(Error::not_carried("DescribeClusterBroker.is_fenced", version));
         }
         w.uvarint(0);
         Ok(())

@@ -147,10 +147,7 @@ impl<'a> Decode<'a> for DescribeConfigsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 4;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            results: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, results: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -353,11 +350,7 @@ pub struct DescribeConfigsSynonym<'a> {
 
 impl Default for DescribeConfigsSynonym<'_> {
     fn default() -> Self {
-        Self {
-            name: Default::default(),
-            value: Some(Default::default()),
-            source: 0,
-        }
+        Self { name: Default::default(), value: Some(Default::default()), source: 0 }
     }
 }
 
@@ -365,11 +358,7 @@ impl<'a> Decode<'a> for DescribeConfigsSynonym<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 4;
-        let it = Self {
-            name: r.string(flex)?,
-            value: r.opt_string(flex, true)?,
-            source: r.i8()?,
-        };
+        let it = Self { name: r.string(flex)?, value: r.opt_string(flex, true)?, source: r.i8()? };
         if flex {
             r.skip_tags()?;
         }
@@ -393,11 +382,7 @@ impl Encode for DescribeConfigsSynonym<'_> {
 impl IntoOwned for DescribeConfigsSynonym<'_> {
     type Owned = DescribeConfigsSynonym<'static>;
     fn into_owned(self) -> DescribeConfigsSynonym<'static> {
-        DescribeConfigsSynonym {
-            name: own(self.name),
-            value: own(self.value),
-            source: self.source,
-        }
+        DescribeConfigsSynonym { name: own(self.name), value: own(self.value), source: self.source }
     }
 }
 

@@ -13,9 +13,7 @@ pub struct DescribeDelegationTokenRequest<'a> {
 
 impl Default for DescribeDelegationTokenRequest<'_> {
     fn default() -> Self {
-        Self {
-            owners: Some(Vec::new()),
-        }
+        Self { owners: Some(Vec::new()) }
     }
 }
 
@@ -24,9 +22,7 @@ impl<'a> Decode<'a> for DescribeDelegationTokenRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            owners: r.opt_array(flex, true, version)?,
-        };
+        let it = Self { owners: r.opt_array(flex, true, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -49,9 +45,7 @@ impl Encode for DescribeDelegationTokenRequest<'_> {
 impl IntoOwned for DescribeDelegationTokenRequest<'_> {
     type Owned = DescribeDelegationTokenRequest<'static>;
     fn into_owned(self) -> DescribeDelegationTokenRequest<'static> {
-        DescribeDelegationTokenRequest {
-            owners: own(self.owners),
-        }
+        DescribeDelegationTokenRequest { owners: own(self.owners) }
     }
 }
 
@@ -66,10 +60,7 @@ impl<'a> Decode<'a> for DescribeDelegationTokenOwner<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            principal_type: r.string(flex)?,
-            principal_name: r.string(flex)?,
-        };
+        let it = Self { principal_type: r.string(flex)?, principal_name: r.string(flex)? };
         if flex {
             r.skip_tags()?;
         }
@@ -274,10 +265,7 @@ impl<'a> Decode<'a> for DescribedDelegationTokenRenewer<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            principal_type: r.string(flex)?,
-            principal_name: r.string(flex)?,
-        };
+        let it = Self { principal_type: r.string(flex)?, principal_name: r.string(flex)? };
         if flex {
             r.skip_tags()?;
         }

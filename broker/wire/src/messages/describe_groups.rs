@@ -115,10 +115,7 @@ impl Encode for DescribeGroupsResponse<'_> {
 impl IntoOwned for DescribeGroupsResponse<'_> {
     type Owned = DescribeGroupsResponse<'static>;
     fn into_owned(self) -> DescribeGroupsResponse<'static> {
-        DescribeGroupsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            groups: own(self.groups),
-        }
+        DescribeGroupsResponse { throttle_time_ms: self.throttle_time_ms, groups: own(self.groups) }
     }
 }
 
@@ -158,11 +155,7 @@ impl<'a> Decode<'a> for DescribedGroup<'a> {
         let flex = version >= 5;
         let it = Self {
             error_code: r.i16()?,
-            error_message: if version >= 6 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            error_message: if version >= 6 { r.opt_string(flex, true)? } else { None },
             group_id: r.string(flex)?,
             group_state: r.string(flex)?,
             protocol_type: r.string(flex)?,
@@ -194,10 +187,7 @@ impl Encode for DescribedGroup<'_> {
         if version >= 3 {
             w.i32(self.authorized_operations);
         } else if self.authorized_operations != i32::MIN {
-            return Err(Error::not_carried(
-                "DescribedGroup.authorized_operations",
-                version,
-            ));
+            return Err(Error::not_carried("DescribedGroup.authorized_operations", version));
         }
         if flex {
             w.uvarint(0);
@@ -240,11 +230,7 @@ impl<'a> Decode<'a> for DescribedGroupMember<'a> {
         let flex = version >= 5;
         let it = Self {
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 4 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 4 { r.opt_string(flex, true)? } else { None },
             client_id: r.string(flex)?,
             client_host: r.string(flex)?,
             member_metadata: r.bytes(flex)?,

@@ -13,9 +13,7 @@ pub struct DescribeLogDirsRequest<'a> {
 
 impl Default for DescribeLogDirsRequest<'_> {
     fn default() -> Self {
-        Self {
-            topics: Some(Vec::new()),
-        }
+        Self { topics: Some(Vec::new()) }
     }
 }
 
@@ -24,9 +22,7 @@ impl<'a> Decode<'a> for DescribeLogDirsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            topics: r.opt_array(flex, true, version)?,
-        };
+        let it = Self { topics: r.opt_array(flex, true, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -49,9 +45,7 @@ impl Encode for DescribeLogDirsRequest<'_> {
 impl IntoOwned for DescribeLogDirsRequest<'_> {
     type Owned = DescribeLogDirsRequest<'static>;
     fn into_owned(self) -> DescribeLogDirsRequest<'static> {
-        DescribeLogDirsRequest {
-            topics: own(self.topics),
-        }
+        DescribeLogDirsRequest { topics: own(self.topics) }
     }
 }
 
@@ -66,10 +60,7 @@ impl<'a> Decode<'a> for DescribableLogDirTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            topic: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { topic: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -92,10 +83,7 @@ impl Encode for DescribableLogDirTopic<'_> {
 impl IntoOwned for DescribableLogDirTopic<'_> {
     type Owned = DescribableLogDirTopic<'static>;
     fn into_owned(self) -> DescribableLogDirTopic<'static> {
-        DescribableLogDirTopic {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        DescribableLogDirTopic { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -259,10 +247,7 @@ impl<'a> Decode<'a> for DescribeLogDirsTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -285,10 +270,7 @@ impl Encode for DescribeLogDirsTopic<'_> {
 impl IntoOwned for DescribeLogDirsTopic<'_> {
     type Owned = DescribeLogDirsTopic<'static>;
     fn into_owned(self) -> DescribeLogDirsTopic<'static> {
-        DescribeLogDirsTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        DescribeLogDirsTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 

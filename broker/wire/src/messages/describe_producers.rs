@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for DescribeProducersRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topics: r.array(true, version)?,
-        };
+        let it = Self { topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for DescribeProducersRequest<'_> {
 impl IntoOwned for DescribeProducersRequest<'_> {
     type Owned = DescribeProducersRequest<'static>;
     fn into_owned(self) -> DescribeProducersRequest<'static> {
-        DescribeProducersRequest {
-            topics: own(self.topics),
-        }
+        DescribeProducersRequest { topics: own(self.topics) }
     }
 }
 
@@ -51,10 +47,7 @@ pub struct TopicRequest<'a> {
 impl<'a> Decode<'a> for TopicRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partition_indexes: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partition_indexes: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -72,10 +65,7 @@ impl Encode for TopicRequest<'_> {
 impl IntoOwned for TopicRequest<'_> {
     type Owned = TopicRequest<'static>;
     fn into_owned(self) -> TopicRequest<'static> {
-        TopicRequest {
-            name: own(self.name),
-            partition_indexes: self.partition_indexes,
-        }
+        TopicRequest { name: own(self.name), partition_indexes: self.partition_indexes }
     }
 }
 
@@ -104,10 +94,7 @@ impl<'a> Decode<'a> for DescribeProducersResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -143,10 +130,7 @@ pub struct TopicResponse<'a> {
 impl<'a> Decode<'a> for TopicResponse<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -164,10 +148,7 @@ impl Encode for TopicResponse<'_> {
 impl IntoOwned for TopicResponse<'_> {
     type Owned = TopicResponse<'static>;
     fn into_owned(self) -> TopicResponse<'static> {
-        TopicResponse {
-            name: own(self.name),
-            partitions: own(self.partitions),
-        }
+        TopicResponse { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for DescribeQuorumRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topics: r.array(true, version)?,
-        };
+        let it = Self { topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for DescribeQuorumRequest<'_> {
 impl IntoOwned for DescribeQuorumRequest<'_> {
     type Owned = DescribeQuorumRequest<'static>;
     fn into_owned(self) -> DescribeQuorumRequest<'static> {
-        DescribeQuorumRequest {
-            topics: own(self.topics),
-        }
+        DescribeQuorumRequest { topics: own(self.topics) }
     }
 }
 
@@ -51,10 +47,7 @@ pub struct RequestTopicData<'a> {
 impl<'a> Decode<'a> for RequestTopicData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -72,10 +65,7 @@ impl Encode for RequestTopicData<'_> {
 impl IntoOwned for RequestTopicData<'_> {
     type Owned = RequestTopicData<'static>;
     fn into_owned(self) -> RequestTopicData<'static> {
-        RequestTopicData {
-            topic_name: own(self.topic_name),
-            partitions: self.partitions,
-        }
+        RequestTopicData { topic_name: own(self.topic_name), partitions: self.partitions }
     }
 }
 
@@ -88,9 +78,7 @@ pub struct RequestPartitionData {
 impl Decode<'_> for RequestPartitionData {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition_index: r.i32()?,
-        };
+        let it = Self { partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -152,11 +140,7 @@ impl<'a> Decode<'a> for DescribeQuorumResponse<'a> {
                 Some(Default::default())
             },
             topics: r.array(true, version)?,
-            nodes: if version >= 2 {
-                r.array(true, version)?
-            } else {
-                Vec::new()
-            },
+            nodes: if version >= 2 { r.array(true, version)? } else { Vec::new() },
         };
         r.skip_tags()?;
         Ok(it)
@@ -203,10 +187,7 @@ pub struct ResponseTopicData<'a> {
 impl<'a> Decode<'a> for ResponseTopicData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -224,10 +205,7 @@ impl Encode for ResponseTopicData<'_> {
 impl IntoOwned for ResponseTopicData<'_> {
     type Owned = ResponseTopicData<'static>;
     fn into_owned(self) -> ResponseTopicData<'static> {
-        ResponseTopicData {
-            topic_name: own(self.topic_name),
-            partitions: own(self.partitions),
-        }
+        ResponseTopicData { topic_name: own(self.topic_name), partitions: own(self.partitions) }
     }
 }
 
@@ -325,10 +303,7 @@ pub struct Node<'a> {
 impl<'a> Decode<'a> for Node<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            node_id: r.i32()?,
-            listeners: r.array(true, version)?,
-        };
+        let it = Self { node_id: r.i32()?, listeners: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -346,10 +321,7 @@ impl Encode for Node<'_> {
 impl IntoOwned for Node<'_> {
     type Owned = Node<'static>;
     fn into_owned(self) -> Node<'static> {
-        Node {
-            node_id: self.node_id,
-            listeners: own(self.listeners),
-        }
+        Node { node_id: self.node_id, listeners: own(self.listeners) }
     }
 }
 
@@ -364,11 +336,7 @@ pub struct Listener<'a> {
 impl<'a> Decode<'a> for Listener<'a> {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string(true)?, host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -387,11 +355,7 @@ impl Encode for Listener<'_> {
 impl IntoOwned for Listener<'_> {
     type Owned = Listener<'static>;
     fn into_owned(self) -> Listener<'static> {
-        Listener {
-            name: own(self.name),
-            host: own(self.host),
-            port: self.port,
-        }
+        Listener { name: own(self.name), host: own(self.host), port: self.port }
     }
 }
 
@@ -425,11 +389,7 @@ impl Decode<'_> for ReplicaState {
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let it = Self {
             replica_id: r.i32()?,
-            replica_directory_id: if version >= 2 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            replica_directory_id: if version >= 2 { r.uuid()? } else { Default::default() },
             log_end_offset: r.i64()?,
             last_fetch_timestamp: if version >= 1 { r.i64()? } else { -1 },
             last_caught_up_timestamp: if version >= 1 { r.i64()? } else { -1 },
@@ -445,10 +405,7 @@ impl Encode for ReplicaState {
         if version >= 2 {
             w.uuid(self.replica_directory_id);
         } else if self.replica_directory_id != Uuid::default() {
-            return Err(Error::not_carried(
-                "ReplicaState.replica_directory_id",
-                version,
-            ));
+            return Err(Error::not_carried("ReplicaState.replica_directory_id", version));
         }
         w.i64(self.log_end_offset);
         if version >= 1 {

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for DescribeShareGroupOffsetsRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            groups: r.array(true, version)?,
-        };
+        let it = Self { groups: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for DescribeShareGroupOffsetsRequest<'_> {
 impl IntoOwned for DescribeShareGroupOffsetsRequest<'_> {
     type Owned = DescribeShareGroupOffsetsRequest<'static>;
     fn into_owned(self) -> DescribeShareGroupOffsetsRequest<'static> {
-        DescribeShareGroupOffsetsRequest {
-            groups: own(self.groups),
-        }
+        DescribeShareGroupOffsetsRequest { groups: own(self.groups) }
     }
 }
 
@@ -50,20 +46,14 @@ pub struct DescribeShareGroupOffsetsRequestGroup<'a> {
 
 impl Default for DescribeShareGroupOffsetsRequestGroup<'_> {
     fn default() -> Self {
-        Self {
-            group_id: Default::default(),
-            topics: Some(Vec::new()),
-        }
+        Self { group_id: Default::default(), topics: Some(Vec::new()) }
     }
 }
 
 impl<'a> Decode<'a> for DescribeShareGroupOffsetsRequestGroup<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.opt_array(true, true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.opt_array(true, true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -98,10 +88,7 @@ pub struct DescribeShareGroupOffsetsRequestTopic<'a> {
 impl<'a> Decode<'a> for DescribeShareGroupOffsetsRequestTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -151,10 +138,7 @@ impl<'a> Decode<'a> for DescribeShareGroupOffsetsResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            groups: r.array(true, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, groups: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }

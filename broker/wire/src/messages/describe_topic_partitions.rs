@@ -17,11 +17,7 @@ pub struct DescribeTopicPartitionsRequest<'a> {
 
 impl Default for DescribeTopicPartitionsRequest<'_> {
     fn default() -> Self {
-        Self {
-            topics: Vec::new(),
-            response_partition_limit: 2000,
-            cursor: None,
-        }
+        Self { topics: Vec::new(), response_partition_limit: 2000, cursor: None }
     }
 }
 
@@ -70,9 +66,7 @@ pub struct TopicRequest<'a> {
 impl<'a> Decode<'a> for TopicRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-        };
+        let it = Self { name: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -89,9 +83,7 @@ impl Encode for TopicRequest<'_> {
 impl IntoOwned for TopicRequest<'_> {
     type Owned = TopicRequest<'static>;
     fn into_owned(self) -> TopicRequest<'static> {
-        TopicRequest {
-            name: own(self.name),
-        }
+        TopicRequest { name: own(self.name) }
     }
 }
 
@@ -105,10 +97,7 @@ pub struct RequestCursor<'a> {
 impl<'a> Decode<'a> for RequestCursor<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-            partition_index: r.i32()?,
-        };
+        let it = Self { topic_name: r.string(true)?, partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -126,10 +115,7 @@ impl Encode for RequestCursor<'_> {
 impl IntoOwned for RequestCursor<'_> {
     type Owned = RequestCursor<'static>;
     fn into_owned(self) -> RequestCursor<'static> {
-        RequestCursor {
-            topic_name: own(self.topic_name),
-            partition_index: self.partition_index,
-        }
+        RequestCursor { topic_name: own(self.topic_name), partition_index: self.partition_index }
     }
 }
 
@@ -320,12 +306,7 @@ impl Encode for DescribeTopicPartitionsResponsePartition {
         w.i32(self.leader_epoch);
         w.array(&self.replica_nodes, true, version)?;
         w.array(&self.isr_nodes, true, version)?;
-        w.opt_array(
-            self.eligible_leader_replicas.as_deref(),
-            true,
-            true,
-            version,
-        )?;
+        w.opt_array(self.eligible_leader_replicas.as_deref(), true, true, version)?;
         w.opt_array(self.last_known_elr.as_deref(), true, true, version)?;
         w.array(&self.offline_replicas, true, version)?;
         w.uvarint(0);
@@ -343,10 +324,7 @@ pub struct ResponseCursor<'a> {
 impl<'a> Decode<'a> for ResponseCursor<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_name: r.string(true)?,
-            partition_index: r.i32()?,
-        };
+        let it = Self { topic_name: r.string(true)?, partition_index: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -364,10 +342,7 @@ impl Encode for ResponseCursor<'_> {
 impl IntoOwned for ResponseCursor<'_> {
     type Owned = ResponseCursor<'static>;
     fn into_owned(self) -> ResponseCursor<'static> {
-        ResponseCursor {
-            topic_name: own(self.topic_name),
-            partition_index: self.partition_index,
-        }
+        ResponseCursor { topic_name: own(self.topic_name), partition_index: self.partition_index }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for DescribeTransactionsRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            transactional_ids: r.strings(true)?,
-        };
+        let it = Self { transactional_ids: r.strings(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for DescribeTransactionsRequest<'_> {
 impl IntoOwned for DescribeTransactionsRequest<'_> {
     type Owned = DescribeTransactionsRequest<'static>;
     fn into_owned(self) -> DescribeTransactionsRequest<'static> {
-        DescribeTransactionsRequest {
-            transactional_ids: own(self.transactional_ids),
-        }
+        DescribeTransactionsRequest { transactional_ids: own(self.transactional_ids) }
     }
 }
 
@@ -66,10 +62,7 @@ impl<'a> Decode<'a> for DescribeTransactionsResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            transaction_states: r.array(true, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, transaction_states: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -167,10 +160,7 @@ pub struct TopicData<'a> {
 impl<'a> Decode<'a> for TopicData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -188,10 +178,7 @@ impl Encode for TopicData<'_> {
 impl IntoOwned for TopicData<'_> {
     type Owned = TopicData<'static>;
     fn into_owned(self) -> TopicData<'static> {
-        TopicData {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        TopicData { topic: own(self.topic), partitions: self.partitions }
     }
 }
 

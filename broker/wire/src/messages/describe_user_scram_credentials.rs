@@ -13,9 +13,7 @@ pub struct DescribeUserScramCredentialsRequest<'a> {
 
 impl Default for DescribeUserScramCredentialsRequest<'_> {
     fn default() -> Self {
-        Self {
-            users: Some(Vec::new()),
-        }
+        Self { users: Some(Vec::new()) }
     }
 }
 
@@ -23,9 +21,7 @@ impl<'a> Decode<'a> for DescribeUserScramCredentialsRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            users: r.opt_array(true, true, version)?,
-        };
+        let it = Self { users: r.opt_array(true, true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -43,9 +39,7 @@ impl Encode for DescribeUserScramCredentialsRequest<'_> {
 impl IntoOwned for DescribeUserScramCredentialsRequest<'_> {
     type Owned = DescribeUserScramCredentialsRequest<'static>;
     fn into_owned(self) -> DescribeUserScramCredentialsRequest<'static> {
-        DescribeUserScramCredentialsRequest {
-            users: own(self.users),
-        }
+        DescribeUserScramCredentialsRequest { users: own(self.users) }
     }
 }
 
@@ -58,9 +52,7 @@ pub struct UserName<'a> {
 impl<'a> Decode<'a> for UserName<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-        };
+        let it = Self { name: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -77,9 +69,7 @@ impl Encode for UserName<'_> {
 impl IntoOwned for UserName<'_> {
     type Owned = UserName<'static>;
     fn into_owned(self) -> UserName<'static> {
-        UserName {
-            name: own(self.name),
-        }
+        UserName { name: own(self.name) }
     }
 }
 
@@ -223,10 +213,7 @@ pub struct CredentialInfo {
 impl Decode<'_> for CredentialInfo {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            mechanism: r.i8()?,
-            iterations: r.i32()?,
-        };
+        let it = Self { mechanism: r.i8()?, iterations: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

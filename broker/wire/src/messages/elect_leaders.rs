@@ -17,11 +17,7 @@ pub struct ElectLeadersRequest<'a> {
 
 impl Default for ElectLeadersRequest<'_> {
     fn default() -> Self {
-        Self {
-            election_type: 0,
-            topic_partitions: Some(Vec::new()),
-            timeout_ms: 60000,
-        }
+        Self { election_type: 0, topic_partitions: Some(Vec::new()), timeout_ms: 60000 }
     }
 }
 
@@ -49,10 +45,7 @@ impl Encode for ElectLeadersRequest<'_> {
         if version >= 1 {
             w.i8(self.election_type);
         } else if self.election_type != 0 {
-            return Err(Error::not_carried(
-                "ElectLeadersRequest.election_type",
-                version,
-            ));
+            return Err(Error::not_carried("ElectLeadersRequest.election_type", version));
         }
         w.opt_array(self.topic_partitions.as_deref(), flex, true, version)?;
         w.i32(self.timeout_ms);
@@ -85,10 +78,7 @@ impl<'a> Decode<'a> for TopicPartitions<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            topic: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { topic: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -111,10 +101,7 @@ impl Encode for TopicPartitions<'_> {
 impl IntoOwned for TopicPartitions<'_> {
     type Owned = TopicPartitions<'static>;
     fn into_owned(self) -> TopicPartitions<'static> {
-        TopicPartitions {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        TopicPartitions { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -166,10 +153,7 @@ impl Encode for ElectLeadersResponse<'_> {
         if version >= 1 {
             w.error_code(self.error_code);
         } else if self.error_code != 0 {
-            return Err(Error::not_carried(
-                "ElectLeadersResponse.error_code",
-                version,
-            ));
+            return Err(Error::not_carried("ElectLeadersResponse.error_code", version));
         }
         w.array(&self.replica_election_results, flex, version)?;
         if flex {
@@ -201,10 +185,7 @@ impl<'a> Decode<'a> for ReplicaElectionResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 2;
-        let it = Self {
-            topic: r.string(flex)?,
-            partition_result: r.array(flex, version)?,
-        };
+        let it = Self { topic: r.string(flex)?, partition_result: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -244,11 +225,7 @@ pub struct PartitionResult<'a> {
 
 impl Default for PartitionResult<'_> {
     fn default() -> Self {
-        Self {
-            partition_id: 0,
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { partition_id: 0, error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for ExpireDelegationTokenRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            hmac: r.bytes(flex)?,
-            expiry_time_period_ms: r.i64()?,
-        };
+        let it = Self { hmac: r.bytes(flex)?, expiry_time_period_ms: r.i64()? };
         if flex {
             r.skip_tags()?;
         }

@@ -65,16 +65,8 @@ impl<'a> Decode<'a> for FetchRequest<'a> {
             session_id: if version >= 7 { r.i32()? } else { 0 },
             session_epoch: if version >= 7 { r.i32()? } else { -1 },
             topics: r.array(flex, version)?,
-            forgotten_topics_data: if version >= 7 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
-            rack_id: if version >= 11 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
+            forgotten_topics_data: if version >= 7 { r.array(flex, version)? } else { Vec::new() },
+            rack_id: if version >= 11 { r.string(flex)? } else { Default::default() },
         };
         if flex {
             let mut tags = r.uvarint()?;
@@ -123,10 +115,7 @@ impl Encode for FetchRequest<'_> {
         if version >= 7 {
             w.array(&self.forgotten_topics_data, flex, version)?;
         } else if !self.forgotten_topics_data.is_empty() {
-            return Err(Error::not_carried(
-                "FetchRequest.forgotten_topics_data",
-                version,
-            ));
+            return Err(Error::not_carried("FetchRequest.forgotten_topics_data", version));
         }
         if version >= 11 {
             w.string(&self.rack_id, flex)?;
@@ -181,20 +170,14 @@ pub struct ReplicaState {
 
 impl Default for ReplicaState {
     fn default() -> Self {
-        Self {
-            replica_id: -1,
-            replica_epoch: -1,
-        }
+        Self { replica_id: -1, replica_epoch: -1 }
     }
 }
 
 impl Decode<'_> for ReplicaState {
     const MIN_SIZE: usize = 13;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            replica_id: r.i32()?,
-            replica_epoch: r.i64()?,
-        };
+        let it = Self { replica_id: r.i32()?, replica_epoch: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -224,16 +207,8 @@ impl<'a> Decode<'a> for FetchTopic<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 12;
         let it = Self {
-            topic: if version <= 12 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 13 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic: if version <= 12 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 13 { r.uuid()? } else { Default::default() },
             partitions: r.array(flex, version)?,
         };
         if flex {
@@ -263,11 +238,7 @@ impl Encode for FetchTopic<'_> {
 impl IntoOwned for FetchTopic<'_> {
     type Owned = FetchTopic<'static>;
     fn into_owned(self) -> FetchTopic<'static> {
-        FetchTopic {
-            topic: own(self.topic),
-            topic_id: self.topic_id,
-            partitions: self.partitions,
-        }
+        FetchTopic { topic: own(self.topic), topic_id: self.topic_id, partitions: self.partitions }
     }
 }
 
@@ -350,10 +321,7 @@ impl Encode for FetchPartition {
         if version >= 12 {
             w.i32(self.last_fetched_epoch);
         } else if self.last_fetched_epoch != -1 {
-            return Err(Error::not_carried(
-                "FetchPartition.last_fetched_epoch",
-                version,
-            ));
+            return Err(Error::not_carried("FetchPartition.last_fetched_epoch", version));
         }
         if version >= 5 {
             w.i64(self.log_start_offset);
@@ -393,16 +361,8 @@ impl<'a> Decode<'a> for ForgottenTopic<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 12;
         let it = Self {
-            topic: if version <= 12 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 13 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic: if version <= 12 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 13 { r.uuid()? } else { Default::default() },
             partitions: r.array(flex, version)?,
         };
         if flex {
@@ -554,16 +514,8 @@ impl<'a> Decode<'a> for FetchableTopicResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 12;
         let it = Self {
-            topic: if version <= 12 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 13 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic: if version <= 12 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 13 { r.uuid()? } else { Default::default() },
             partitions: r.array(flex, version)?,
         };
         if flex {
@@ -706,10 +658,7 @@ impl Encode for PartitionData<'_> {
         if version >= 11 {
             w.i32(self.preferred_read_replica);
         } else if self.preferred_read_replica != -1 {
-            return Err(Error::not_carried(
-                "PartitionData.preferred_read_replica",
-                version,
-            ));
+            return Err(Error::not_carried("PartitionData.preferred_read_replica", version));
         }
         w.opt_records(self.records.as_ref(), flex, true)?;
         if flex {
@@ -767,20 +716,14 @@ pub struct EpochEndOffset {
 
 impl Default for EpochEndOffset {
     fn default() -> Self {
-        Self {
-            epoch: -1,
-            end_offset: -1,
-        }
+        Self { epoch: -1, end_offset: -1 }
     }
 }
 
 impl Decode<'_> for EpochEndOffset {
     const MIN_SIZE: usize = 13;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            epoch: r.i32()?,
-            end_offset: r.i64()?,
-        };
+        let it = Self { epoch: r.i32()?, end_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -806,20 +749,14 @@ pub struct LeaderIdAndEpoch {
 
 impl Default for LeaderIdAndEpoch {
     fn default() -> Self {
-        Self {
-            leader_id: -1,
-            leader_epoch: -1,
-        }
+        Self { leader_id: -1, leader_epoch: -1 }
     }
 }
 
 impl Decode<'_> for LeaderIdAndEpoch {
     const MIN_SIZE: usize = 9;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -845,20 +782,14 @@ pub struct SnapshotId {
 
 impl Default for SnapshotId {
     fn default() -> Self {
-        Self {
-            end_offset: -1,
-            epoch: -1,
-        }
+        Self { end_offset: -1, epoch: -1 }
     }
 }
 
 impl Decode<'_> for SnapshotId {
     const MIN_SIZE: usize = 13;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            end_offset: r.i64()?,
-            epoch: r.i32()?,
-        };
+        let it = Self { end_offset: r.i64()?, epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -884,10 +815,7 @@ impl Decode<'_> for AbortedTransaction {
     const MIN_SIZE: usize = 16;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 12;
-        let it = Self {
-            producer_id: r.i64()?,
-            first_offset: r.i64()?,
-        };
+        let it = Self { producer_id: r.i64()?, first_offset: r.i64()? };
         if flex {
             r.skip_tags()?;
         }

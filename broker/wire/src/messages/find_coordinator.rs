@@ -22,17 +22,9 @@ impl<'a> Decode<'a> for FindCoordinatorRequest<'a> {
         Self::check_version(version)?;
         let flex = version >= 3;
         let it = Self {
-            key: if version <= 3 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
+            key: if version <= 3 { r.string(flex)? } else { Default::default() },
             key_type: if version >= 1 { r.i8()? } else { 0 },
-            coordinator_keys: if version >= 4 {
-                r.strings(flex)?
-            } else {
-                Vec::new()
-            },
+            coordinator_keys: if version >= 4 { r.strings(flex)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;
@@ -53,18 +45,12 @@ impl Encode for FindCoordinatorRequest<'_> {
         if version >= 1 {
             w.i8(self.key_type);
         } else if self.key_type != 0 {
-            return Err(Error::not_carried(
-                "FindCoordinatorRequest.key_type",
-                version,
-            ));
+            return Err(Error::not_carried("FindCoordinatorRequest.key_type", version));
         }
         if version >= 4 {
             w.strings(&self.coordinator_keys, flex)?;
         } else if !self.coordinator_keys.is_empty() {
-            return Err(Error::not_carried(
-                "FindCoordinatorRequest.coordinator_keys",
-                version,
-            ));
+            return Err(Error::not_carried("FindCoordinatorRequest.coordinator_keys", version));
         }
         if flex {
             w.uvarint(0);
@@ -145,17 +131,9 @@ impl<'a> Decode<'a> for FindCoordinatorResponse<'a> {
                 Some(Default::default())
             },
             node_id: if version <= 3 { r.i32()? } else { 0 },
-            host: if version <= 3 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
+            host: if version <= 3 { r.string(flex)? } else { Default::default() },
             port: if version <= 3 { r.i32()? } else { 0 },
-            coordinators: if version >= 4 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            coordinators: if version >= 4 { r.array(flex, version)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;
@@ -174,10 +152,7 @@ impl Encode for FindCoordinatorResponse<'_> {
         if version <= 3 {
             w.error_code(self.error_code);
         } else if self.error_code != 0 {
-            return Err(Error::not_carried(
-                "FindCoordinatorResponse.error_code",
-                version,
-            ));
+            return Err(Error::not_carried("FindCoordinatorResponse.error_code", version));
         }
         if (1..=3).contains(&version) {
             w.opt_string(self.error_message.as_deref(), flex, true)?;
@@ -185,10 +160,7 @@ impl Encode for FindCoordinatorResponse<'_> {
         if version <= 3 {
             w.i32(self.node_id);
         } else if self.node_id != 0 {
-            return Err(Error::not_carried(
-                "FindCoordinatorResponse.node_id",
-                version,
-            ));
+            return Err(Error::not_carried("FindCoordinatorResponse.node_id", version));
         }
         if version <= 3 {
             w.string(&self.host, flex)?;
@@ -203,10 +175,7 @@ impl Encode for FindCoordinatorResponse<'_> {
         if version >= 4 {
             w.array(&self.coordinators, flex, version)?;
         } else if !self.coordinators.is_empty() {
-            return Err(Error::not_carried(
-                "FindCoordinatorResponse.coordinators",
-                version,
-            ));
+            return Err(Error::not_carried("FindCoordinatorResponse.coordinators", version));
         }
         if flex {
             w.uvarint(0);

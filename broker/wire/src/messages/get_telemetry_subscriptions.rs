@@ -15,9 +15,7 @@ impl Decode<'_> for GetTelemetrySubscriptionsRequest {
     const MIN_SIZE: usize = 17;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            client_instance_id: r.uuid()?,
-        };
+        let it = Self { client_instance_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }

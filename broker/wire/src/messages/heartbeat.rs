@@ -24,11 +24,7 @@ impl<'a> Decode<'a> for HeartbeatRequest<'a> {
             group_id: r.string(flex)?,
             generation_id: r.i32()?,
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 3 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 3 { r.opt_string(flex, true)? } else { None },
         };
         if flex {
             r.skip_tags()?;
@@ -47,10 +43,7 @@ impl Encode for HeartbeatRequest<'_> {
         if version >= 3 {
             w.opt_string(self.group_instance_id.as_deref(), flex, true)?;
         } else if self.group_instance_id.is_some() {
-            return Err(Error::not_carried(
-                "HeartbeatRequest.group_instance_id",
-                version,
-            ));
+            return Err(Error::not_carried("HeartbeatRequest.group_instance_id", version));
         }
         if flex {
             w.uvarint(0);

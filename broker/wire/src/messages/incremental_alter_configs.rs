@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for IncrementalAlterConfigsRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 1;
-        let it = Self {
-            resources: r.array(flex, version)?,
-            validate_only: r.bool()?,
-        };
+        let it = Self { resources: r.array(flex, version)?, validate_only: r.bool()? };
         if flex {
             r.skip_tags()?;
         }
@@ -109,11 +106,7 @@ pub struct AlterableConfig<'a> {
 
 impl Default for AlterableConfig<'_> {
     fn default() -> Self {
-        Self {
-            name: Default::default(),
-            config_operation: 0,
-            value: Some(Default::default()),
-        }
+        Self { name: Default::default(), config_operation: 0, value: Some(Default::default()) }
     }
 }
 
@@ -183,10 +176,7 @@ impl<'a> Decode<'a> for IncrementalAlterConfigsResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 1;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            responses: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, responses: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }

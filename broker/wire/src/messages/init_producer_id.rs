@@ -62,34 +62,22 @@ impl Encode for InitProducerIdRequest<'_> {
         if version >= 3 {
             w.i64(self.producer_id);
         } else if self.producer_id != -1 {
-            return Err(Error::not_carried(
-                "InitProducerIdRequest.producer_id",
-                version,
-            ));
+            return Err(Error::not_carried("InitProducerIdRequest.producer_id", version));
         }
         if version >= 3 {
             w.i16(self.producer_epoch);
         } else if self.producer_epoch != -1 {
-            return Err(Error::not_carried(
-                "InitProducerIdRequest.producer_epoch",
-                version,
-            ));
+            return Err(Error::not_carried("InitProducerIdRequest.producer_epoch", version));
         }
         if version >= 6 {
             w.bool(self.enable2_pc);
         } else if self.enable2_pc {
-            return Err(Error::not_carried(
-                "InitProducerIdRequest.enable2_pc",
-                version,
-            ));
+            return Err(Error::not_carried("InitProducerIdRequest.enable2_pc", version));
         }
         if version >= 6 {
             w.bool(self.keep_prepared_txn);
         } else if self.keep_prepared_txn {
-            return Err(Error::not_carried(
-                "InitProducerIdRequest.keep_prepared_txn",
-                version,
-            ));
+            return Err(Error::not_carried("InitProducerIdRequest.keep_prepared_txn", version));
         }
         if flex {
             w.uvarint(0);

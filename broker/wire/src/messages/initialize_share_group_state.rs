@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for InitializeShareGroupStateRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for InitializeShareGroupStateRequest<'_> {
 impl IntoOwned for InitializeShareGroupStateRequest<'_> {
     type Owned = InitializeShareGroupStateRequest<'static>;
     fn into_owned(self) -> InitializeShareGroupStateRequest<'static> {
-        InitializeShareGroupStateRequest {
-            group_id: own(self.group_id),
-            topics: self.topics,
-        }
+        InitializeShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -55,10 +49,7 @@ pub struct InitializeStateData {
 impl Decode<'_> for InitializeStateData {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -84,11 +75,7 @@ pub struct PartitionData {
 impl Decode<'_> for PartitionData {
     const MIN_SIZE: usize = 17;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition: r.i32()?,
-            state_epoch: r.i32()?,
-            start_offset: r.i64()?,
-        };
+        let it = Self { partition: r.i32()?, state_epoch: r.i32()?, start_offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -128,9 +115,7 @@ impl<'a> Decode<'a> for InitializeShareGroupStateResponse<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            results: r.array(true, version)?,
-        };
+        let it = Self { results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -148,9 +133,7 @@ impl Encode for InitializeShareGroupStateResponse<'_> {
 impl IntoOwned for InitializeShareGroupStateResponse<'_> {
     type Owned = InitializeShareGroupStateResponse<'static>;
     fn into_owned(self) -> InitializeShareGroupStateResponse<'static> {
-        InitializeShareGroupStateResponse {
-            results: own(self.results),
-        }
+        InitializeShareGroupStateResponse { results: own(self.results) }
     }
 }
 
@@ -164,10 +147,7 @@ pub struct InitializeStateResult<'a> {
 impl<'a> Decode<'a> for InitializeStateResult<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -185,10 +165,7 @@ impl Encode for InitializeStateResult<'_> {
 impl IntoOwned for InitializeStateResult<'_> {
     type Owned = InitializeStateResult<'static>;
     fn into_owned(self) -> InitializeStateResult<'static> {
-        InitializeStateResult {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        InitializeStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 

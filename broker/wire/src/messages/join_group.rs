@@ -46,18 +46,10 @@ impl<'a> Decode<'a> for JoinGroupRequest<'a> {
             session_timeout_ms: r.i32()?,
             rebalance_timeout_ms: if version >= 1 { r.i32()? } else { -1 },
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 5 { r.opt_string(flex, true)? } else { None },
             protocol_type: r.string(flex)?,
             protocols: r.array(flex, version)?,
-            reason: if version >= 8 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            reason: if version >= 8 { r.opt_string(flex, true)? } else { None },
         };
         if flex {
             r.skip_tags()?;
@@ -79,10 +71,7 @@ impl Encode for JoinGroupRequest<'_> {
         if version >= 5 {
             w.opt_string(self.group_instance_id.as_deref(), flex, true)?;
         } else if self.group_instance_id.is_some() {
-            return Err(Error::not_carried(
-                "JoinGroupRequest.group_instance_id",
-                version,
-            ));
+            return Err(Error::not_carried("JoinGroupRequest.group_instance_id", version));
         }
         w.string(&self.protocol_type, flex)?;
         w.array(&self.protocols, flex, version)?;
@@ -123,10 +112,7 @@ impl<'a> Decode<'a> for JoinGroupRequestProtocol<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 6;
-        let it = Self {
-            name: r.string(flex)?,
-            metadata: r.bytes(flex)?,
-        };
+        let it = Self { name: r.string(flex)?, metadata: r.bytes(flex)? };
         if flex {
             r.skip_tags()?;
         }
@@ -149,10 +135,7 @@ impl Encode for JoinGroupRequestProtocol<'_> {
 impl IntoOwned for JoinGroupRequestProtocol<'_> {
     type Owned = JoinGroupRequestProtocol<'static>;
     fn into_owned(self) -> JoinGroupRequestProtocol<'static> {
-        JoinGroupRequestProtocol {
-            name: own(self.name),
-            metadata: own(self.metadata),
-        }
+        JoinGroupRequestProtocol { name: own(self.name), metadata: own(self.metadata) }
     }
 }
 
@@ -214,11 +197,7 @@ impl<'a> Decode<'a> for JoinGroupResponse<'a> {
             throttle_time_ms: if version >= 2 { r.i32()? } else { 0 },
             error_code: r.i16()?,
             generation_id: r.i32()?,
-            protocol_type: if version >= 7 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            protocol_type: if version >= 7 { r.opt_string(flex, true)? } else { None },
             protocol_name: r.opt_string(flex, version >= 7)?,
             leader: r.string(flex)?,
             skip_assignment: if version >= 9 { r.bool()? } else { false },
@@ -249,10 +228,7 @@ impl Encode for JoinGroupResponse<'_> {
         if version >= 9 {
             w.bool(self.skip_assignment);
         } else if self.skip_assignment {
-            return Err(Error::not_carried(
-                "JoinGroupResponse.skip_assignment",
-                version,
-            ));
+            return Err(Error::not_carried("JoinGroupResponse.skip_assignment", version));
         }
         w.string(&self.member_id, flex)?;
         w.array(&self.members, flex, version)?;
@@ -295,11 +271,7 @@ impl<'a> Decode<'a> for JoinGroupResponseMember<'a> {
         let flex = version >= 6;
         let it = Self {
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 5 { r.opt_string(flex, true)? } else { None },
             metadata: r.bytes(flex)?,
         };
         if flex {

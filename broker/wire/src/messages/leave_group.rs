@@ -22,16 +22,8 @@ impl<'a> Decode<'a> for LeaveGroupRequest<'a> {
         let flex = version >= 4;
         let it = Self {
             group_id: r.string(flex)?,
-            member_id: if version <= 2 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            members: if version >= 3 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            member_id: if version <= 2 { r.string(flex)? } else { Default::default() },
+            members: if version >= 3 { r.array(flex, version)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;
@@ -90,11 +82,7 @@ impl<'a> Decode<'a> for MemberIdentity<'a> {
         let it = Self {
             member_id: r.string(flex)?,
             group_instance_id: r.opt_string(flex, true)?,
-            reason: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            reason: if version >= 5 { r.opt_string(flex, true)? } else { None },
         };
         if flex {
             r.skip_tags()?;
@@ -161,11 +149,7 @@ impl<'a> Decode<'a> for LeaveGroupResponse<'a> {
         let it = Self {
             throttle_time_ms: if version >= 1 { r.i32()? } else { 0 },
             error_code: r.i16()?,
-            members: if version >= 3 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            members: if version >= 3 { r.array(flex, version)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;

@@ -17,11 +17,7 @@ impl Decode<'_> for ListConfigResourcesRequest {
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let it = Self {
-            resource_types: if version >= 1 {
-                r.array(true, version)?
-            } else {
-                Vec::new()
-            },
+            resource_types: if version >= 1 { r.array(true, version)? } else { Vec::new() },
         };
         r.skip_tags()?;
         Ok(it)
@@ -34,10 +30,7 @@ impl Encode for ListConfigResourcesRequest {
         if version >= 1 {
             w.array(&self.resource_types, true, version)?;
         } else if !self.resource_types.is_empty() {
-            return Err(Error::not_carried(
-                "ListConfigResourcesRequest.resource_types",
-                version,
-            ));
+            return Err(Error::not_carried("ListConfigResourcesRequest.resource_types", version));
         }
         w.uvarint(0);
         Ok(())
@@ -112,10 +105,7 @@ pub struct ConfigResource<'a> {
 
 impl Default for ConfigResource<'_> {
     fn default() -> Self {
-        Self {
-            resource_name: Default::default(),
-            resource_type: 16,
-        }
+        Self { resource_name: Default::default(), resource_type: 16 }
     }
 }
 
@@ -145,10 +135,7 @@ impl Encode for ConfigResource<'_> {
 impl IntoOwned for ConfigResource<'_> {
     type Owned = ConfigResource<'static>;
     fn into_owned(self) -> ConfigResource<'static> {
-        ConfigResource {
-            resource_name: own(self.resource_name),
-            resource_type: self.resource_type,
-        }
+        ConfigResource { resource_name: own(self.resource_name), resource_type: self.resource_type }
     }
 }
 

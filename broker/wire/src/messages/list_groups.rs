@@ -20,16 +20,8 @@ impl<'a> Decode<'a> for ListGroupsRequest<'a> {
         Self::check_version(version)?;
         let flex = version >= 3;
         let it = Self {
-            states_filter: if version >= 4 {
-                r.strings(flex)?
-            } else {
-                Vec::new()
-            },
-            types_filter: if version >= 5 {
-                r.strings(flex)?
-            } else {
-                Vec::new()
-            },
+            states_filter: if version >= 4 { r.strings(flex)? } else { Vec::new() },
+            types_filter: if version >= 5 { r.strings(flex)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;
@@ -45,18 +37,12 @@ impl Encode for ListGroupsRequest<'_> {
         if version >= 4 {
             w.strings(&self.states_filter, flex)?;
         } else if !self.states_filter.is_empty() {
-            return Err(Error::not_carried(
-                "ListGroupsRequest.states_filter",
-                version,
-            ));
+            return Err(Error::not_carried("ListGroupsRequest.states_filter", version));
         }
         if version >= 5 {
             w.strings(&self.types_filter, flex)?;
         } else if !self.types_filter.is_empty() {
-            return Err(Error::not_carried(
-                "ListGroupsRequest.types_filter",
-                version,
-            ));
+            return Err(Error::not_carried("ListGroupsRequest.types_filter", version));
         }
         if flex {
             w.uvarint(0);
@@ -160,16 +146,8 @@ impl<'a> Decode<'a> for ListedGroup<'a> {
         let it = Self {
             group_id: r.string(flex)?,
             protocol_type: r.string(flex)?,
-            group_state: if version >= 4 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            group_type: if version >= 5 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
+            group_state: if version >= 4 { r.string(flex)? } else { Default::default() },
+            group_type: if version >= 5 { r.string(flex)? } else { Default::default() },
         };
         if flex {
             r.skip_tags()?;

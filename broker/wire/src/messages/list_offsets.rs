@@ -42,10 +42,7 @@ impl Encode for ListOffsetsRequest<'_> {
         if version >= 2 {
             w.i8(self.isolation_level);
         } else if self.isolation_level != 0 {
-            return Err(Error::not_carried(
-                "ListOffsetsRequest.isolation_level",
-                version,
-            ));
+            return Err(Error::not_carried("ListOffsetsRequest.isolation_level", version));
         }
         w.array(&self.topics, flex, version)?;
         if version >= 10 {
@@ -81,10 +78,7 @@ impl<'a> Decode<'a> for ListOffsetsTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 6;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -107,10 +101,7 @@ impl Encode for ListOffsetsTopic<'_> {
 impl IntoOwned for ListOffsetsTopic<'_> {
     type Owned = ListOffsetsTopic<'static>;
     fn into_owned(self) -> ListOffsetsTopic<'static> {
-        ListOffsetsTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        ListOffsetsTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -125,11 +116,7 @@ pub struct ListOffsetsPartition {
 
 impl Default for ListOffsetsPartition {
     fn default() -> Self {
-        Self {
-            partition_index: 0,
-            current_leader_epoch: -1,
-            timestamp: 0,
-        }
+        Self { partition_index: 0, current_leader_epoch: -1, timestamp: 0 }
     }
 }
 
@@ -220,10 +207,7 @@ impl Encode for ListOffsetsResponse<'_> {
 impl IntoOwned for ListOffsetsResponse<'_> {
     type Owned = ListOffsetsResponse<'static>;
     fn into_owned(self) -> ListOffsetsResponse<'static> {
-        ListOffsetsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
+        ListOffsetsResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
     }
 }
 
@@ -238,10 +222,7 @@ impl<'a> Decode<'a> for ListOffsetsTopicResponse<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 6;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -264,10 +245,7 @@ impl Encode for ListOffsetsTopicResponse<'_> {
 impl IntoOwned for ListOffsetsTopicResponse<'_> {
     type Owned = ListOffsetsTopicResponse<'static>;
     fn into_owned(self) -> ListOffsetsTopicResponse<'static> {
-        ListOffsetsTopicResponse {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        ListOffsetsTopicResponse { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -286,13 +264,7 @@ pub struct ListOffsetsPartitionResponse {
 
 impl Default for ListOffsetsPartitionResponse {
     fn default() -> Self {
-        Self {
-            partition_index: 0,
-            error_code: 0,
-            timestamp: -1,
-            offset: -1,
-            leader_epoch: -1,
-        }
+        Self { partition_index: 0, error_code: 0, timestamp: -1, offset: -1, leader_epoch: -1 }
     }
 }
 
@@ -324,10 +296,7 @@ impl Encode for ListOffsetsPartitionResponse {
         if version >= 4 {
             w.i32(self.leader_epoch);
         } else if self.leader_epoch != -1 {
-            return Err(Error::not_carried(
-                "ListOffsetsPartitionResponse.leader_epoch",
-                version,
-            ));
+            return Err(Error::not_carried("ListOffsetsPartitionResponse.leader_epoch", version));
         }
         if flex {
             w.uvarint(0);

@@ -16,10 +16,7 @@ pub struct ListPartitionReassignmentsRequest<'a> {
 
 impl Default for ListPartitionReassignmentsRequest<'_> {
     fn default() -> Self {
-        Self {
-            timeout_ms: 60000,
-            topics: None,
-        }
+        Self { timeout_ms: 60000, topics: None }
     }
 }
 
@@ -27,10 +24,7 @@ impl<'a> Decode<'a> for ListPartitionReassignmentsRequest<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            timeout_ms: r.i32()?,
-            topics: r.opt_array(true, true, version)?,
-        };
+        let it = Self { timeout_ms: r.i32()?, topics: r.opt_array(true, true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -49,10 +43,7 @@ impl Encode for ListPartitionReassignmentsRequest<'_> {
 impl IntoOwned for ListPartitionReassignmentsRequest<'_> {
     type Owned = ListPartitionReassignmentsRequest<'static>;
     fn into_owned(self) -> ListPartitionReassignmentsRequest<'static> {
-        ListPartitionReassignmentsRequest {
-            timeout_ms: self.timeout_ms,
-            topics: own(self.topics),
-        }
+        ListPartitionReassignmentsRequest { timeout_ms: self.timeout_ms, topics: own(self.topics) }
     }
 }
 
@@ -66,10 +57,7 @@ pub struct ListPartitionReassignmentsTopics<'a> {
 impl<'a> Decode<'a> for ListPartitionReassignmentsTopics<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partition_indexes: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partition_indexes: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -177,10 +165,7 @@ pub struct OngoingTopicReassignment<'a> {
 impl<'a> Decode<'a> for OngoingTopicReassignment<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -198,10 +183,7 @@ impl Encode for OngoingTopicReassignment<'_> {
 impl IntoOwned for OngoingTopicReassignment<'_> {
     type Owned = OngoingTopicReassignment<'static>;
     fn into_owned(self) -> OngoingTopicReassignment<'static> {
-        OngoingTopicReassignment {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        OngoingTopicReassignment { name: own(self.name), partitions: self.partitions }
     }
 }
 

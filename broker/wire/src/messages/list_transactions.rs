@@ -35,11 +35,7 @@ impl<'a> Decode<'a> for ListTransactionsRequest<'a> {
             state_filters: r.strings(true)?,
             producer_id_filters: r.array(true, version)?,
             duration_filter: if version >= 1 { r.i64()? } else { -1 },
-            transactional_id_pattern: if version >= 2 {
-                r.opt_string(true, true)?
-            } else {
-                None
-            },
+            transactional_id_pattern: if version >= 2 { r.opt_string(true, true)? } else { None },
         };
         r.skip_tags()?;
         Ok(it)
@@ -54,10 +50,7 @@ impl Encode for ListTransactionsRequest<'_> {
         if version >= 1 {
             w.i64(self.duration_filter);
         } else if self.duration_filter != -1 {
-            return Err(Error::not_carried(
-                "ListTransactionsRequest.duration_filter",
-                version,
-            ));
+            return Err(Error::not_carried("ListTransactionsRequest.duration_filter", version));
         }
         if version >= 2 {
             w.opt_string(self.transactional_id_pattern.as_deref(), true, true)?;

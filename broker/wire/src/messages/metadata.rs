@@ -59,10 +59,7 @@ impl Encode for MetadataRequest<'_> {
         if version >= 4 {
             w.bool(self.allow_auto_topic_creation);
         } else if !self.allow_auto_topic_creation {
-            return Err(Error::not_carried(
-                "MetadataRequest.allow_auto_topic_creation",
-                version,
-            ));
+            return Err(Error::not_carried("MetadataRequest.allow_auto_topic_creation", version));
         }
         if (8..=10).contains(&version) {
             w.bool(self.include_cluster_authorized_operations);
@@ -110,10 +107,7 @@ pub struct MetadataRequestTopic<'a> {
 
 impl Default for MetadataRequestTopic<'_> {
     fn default() -> Self {
-        Self {
-            topic_id: Default::default(),
-            name: Some(Default::default()),
-        }
+        Self { topic_id: Default::default(), name: Some(Default::default()) }
     }
 }
 
@@ -122,11 +116,7 @@ impl<'a> Decode<'a> for MetadataRequestTopic<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 9;
         let it = Self {
-            topic_id: if version >= 10 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic_id: if version >= 10 { r.uuid()? } else { Default::default() },
             name: r.opt_string(flex, version >= 10)?,
         };
         if flex {
@@ -153,10 +143,7 @@ impl Encode for MetadataRequestTopic<'_> {
 impl IntoOwned for MetadataRequestTopic<'_> {
     type Owned = MetadataRequestTopic<'static>;
     fn into_owned(self) -> MetadataRequestTopic<'static> {
-        MetadataRequestTopic {
-            topic_id: self.topic_id,
-            name: own(self.name),
-        }
+        MetadataRequestTopic { topic_id: self.topic_id, name: own(self.name) }
     }
 }
 
@@ -213,11 +200,7 @@ impl<'a> Decode<'a> for MetadataResponse<'a> {
         let it = Self {
             throttle_time_ms: if version >= 3 { r.i32()? } else { 0 },
             brokers: r.array(flex, version)?,
-            cluster_id: if version >= 2 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            cluster_id: if version >= 2 { r.opt_string(flex, true)? } else { None },
             controller_id: if version >= 1 { r.i32()? } else { -1 },
             topics: r.array(flex, version)?,
             cluster_authorized_operations: if (8..=10).contains(&version) {
@@ -300,11 +283,7 @@ impl<'a> Decode<'a> for MetadataResponseBroker<'a> {
             node_id: r.i32()?,
             host: r.string(flex)?,
             port: r.i32()?,
-            rack: if version >= 1 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            rack: if version >= 1 { r.opt_string(flex, true)? } else { None },
         };
         if flex {
             r.skip_tags()?;
@@ -376,11 +355,7 @@ impl<'a> Decode<'a> for MetadataResponseTopic<'a> {
         let it = Self {
             error_code: r.i16()?,
             name: r.opt_string(flex, version >= 12)?,
-            topic_id: if version >= 10 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            topic_id: if version >= 10 { r.uuid()? } else { Default::default() },
             is_internal: if version >= 1 { r.bool()? } else { false },
             partitions: r.array(flex, version)?,
             topic_authorized_operations: if version >= 8 { r.i32()? } else { i32::MIN },
@@ -472,11 +447,7 @@ impl Decode<'_> for MetadataResponsePartition {
             leader_epoch: if version >= 7 { r.i32()? } else { -1 },
             replica_nodes: r.array(flex, version)?,
             isr_nodes: r.array(flex, version)?,
-            offline_replicas: if version >= 5 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            offline_replicas: if version >= 5 { r.array(flex, version)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;

@@ -41,11 +41,7 @@ impl<'a> Decode<'a> for OffsetCommitRequest<'a> {
             group_id: r.string(flex)?,
             generation_id_or_member_epoch: r.i32()?,
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 7 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 7 { r.opt_string(flex, true)? } else { None },
             retention_time_ms: if version <= 4 { r.i64()? } else { -1 },
             topics: r.array(flex, version)?,
         };
@@ -66,10 +62,7 @@ impl Encode for OffsetCommitRequest<'_> {
         if version >= 7 {
             w.opt_string(self.group_instance_id.as_deref(), flex, true)?;
         } else if self.group_instance_id.is_some() {
-            return Err(Error::not_carried(
-                "OffsetCommitRequest.group_instance_id",
-                version,
-            ));
+            return Err(Error::not_carried("OffsetCommitRequest.group_instance_id", version));
         }
         if version <= 4 {
             w.i64(self.retention_time_ms);
@@ -111,16 +104,8 @@ impl<'a> Decode<'a> for OffsetCommitRequestTopic<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 8;
         let it = Self {
-            name: if version <= 9 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 10 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            name: if version <= 9 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 10 { r.uuid()? } else { Default::default() },
             partitions: r.array(flex, version)?,
         };
         if flex {
@@ -280,10 +265,7 @@ impl Encode for OffsetCommitResponse<'_> {
 impl IntoOwned for OffsetCommitResponse<'_> {
     type Owned = OffsetCommitResponse<'static>;
     fn into_owned(self) -> OffsetCommitResponse<'static> {
-        OffsetCommitResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
+        OffsetCommitResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
     }
 }
 
@@ -302,16 +284,8 @@ impl<'a> Decode<'a> for OffsetCommitResponseTopic<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 8;
         let it = Self {
-            name: if version <= 9 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 10 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            name: if version <= 9 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 10 { r.uuid()? } else { Default::default() },
             partitions: r.array(flex, version)?,
         };
         if flex {
@@ -360,10 +334,7 @@ impl Decode<'_> for OffsetCommitResponsePartition {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 8;
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }

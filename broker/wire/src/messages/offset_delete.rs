@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for OffsetDeleteRequest<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            topics: r.array(false, version)?,
-        })
+        Ok(Self { group_id: r.string(false)?, topics: r.array(false, version)? })
     }
 }
 
@@ -35,10 +32,7 @@ impl Encode for OffsetDeleteRequest<'_> {
 impl IntoOwned for OffsetDeleteRequest<'_> {
     type Owned = OffsetDeleteRequest<'static>;
     fn into_owned(self) -> OffsetDeleteRequest<'static> {
-        OffsetDeleteRequest {
-            group_id: own(self.group_id),
-            topics: own(self.topics),
-        }
+        OffsetDeleteRequest { group_id: own(self.group_id), topics: own(self.topics) }
     }
 }
 
@@ -52,10 +46,7 @@ pub struct OffsetDeleteRequestTopic<'a> {
 impl<'a> Decode<'a> for OffsetDeleteRequestTopic<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        Ok(Self {
-            name: r.string(false)?,
-            partitions: r.array(false, version)?,
-        })
+        Ok(Self { name: r.string(false)?, partitions: r.array(false, version)? })
     }
 }
 
@@ -70,10 +61,7 @@ impl Encode for OffsetDeleteRequestTopic<'_> {
 impl IntoOwned for OffsetDeleteRequestTopic<'_> {
     type Owned = OffsetDeleteRequestTopic<'static>;
     fn into_owned(self) -> OffsetDeleteRequestTopic<'static> {
-        OffsetDeleteRequestTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        OffsetDeleteRequestTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -86,9 +74,7 @@ pub struct OffsetDeleteRequestPartition {
 impl Decode<'_> for OffsetDeleteRequestPartition {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        Ok(Self {
-            partition_index: r.i32()?,
-        })
+        Ok(Self { partition_index: r.i32()? })
     }
 }
 
@@ -164,10 +150,7 @@ pub struct OffsetDeleteResponseTopic<'a> {
 impl<'a> Decode<'a> for OffsetDeleteResponseTopic<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        Ok(Self {
-            name: r.string(false)?,
-            partitions: r.array(false, version)?,
-        })
+        Ok(Self { name: r.string(false)?, partitions: r.array(false, version)? })
     }
 }
 
@@ -182,10 +165,7 @@ impl Encode for OffsetDeleteResponseTopic<'_> {
 impl IntoOwned for OffsetDeleteResponseTopic<'_> {
     type Owned = OffsetDeleteResponseTopic<'static>;
     fn into_owned(self) -> OffsetDeleteResponseTopic<'static> {
-        OffsetDeleteResponseTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        OffsetDeleteResponseTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -199,10 +179,7 @@ pub struct OffsetDeleteResponsePartition {
 impl Decode<'_> for OffsetDeleteResponsePartition {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        Ok(Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        })
+        Ok(Self { partition_index: r.i32()?, error_code: r.i16()? })
     }
 }
 

@@ -35,21 +35,13 @@ impl<'a> Decode<'a> for OffsetFetchRequest<'a> {
         Self::check_version(version)?;
         let flex = version >= 6;
         let it = Self {
-            group_id: if version <= 7 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
+            group_id: if version <= 7 { r.string(flex)? } else { Default::default() },
             topics: if version <= 7 {
                 r.opt_array(flex, version >= 2, version)?
             } else {
                 Some(Vec::new())
             },
-            groups: if version >= 8 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            groups: if version >= 8 { r.array(flex, version)? } else { Vec::new() },
             require_stable: if version >= 7 { r.bool()? } else { false },
         };
         if flex {
@@ -81,10 +73,7 @@ impl Encode for OffsetFetchRequest<'_> {
         if version >= 7 {
             w.bool(self.require_stable);
         } else if self.require_stable {
-            return Err(Error::not_carried(
-                "OffsetFetchRequest.require_stable",
-                version,
-            ));
+            return Err(Error::not_carried("OffsetFetchRequest.require_stable", version));
         }
         if flex {
             w.uvarint(0);
@@ -116,10 +105,7 @@ impl<'a> Decode<'a> for OffsetFetchRequestTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 6;
-        let it = Self {
-            name: r.string(flex)?,
-            partition_indexes: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partition_indexes: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -142,10 +128,7 @@ impl Encode for OffsetFetchRequestTopic<'_> {
 impl IntoOwned for OffsetFetchRequestTopic<'_> {
     type Owned = OffsetFetchRequestTopic<'static>;
     fn into_owned(self) -> OffsetFetchRequestTopic<'static> {
-        OffsetFetchRequestTopic {
-            name: own(self.name),
-            partition_indexes: self.partition_indexes,
-        }
+        OffsetFetchRequestTopic { name: own(self.name), partition_indexes: self.partition_indexes }
     }
 }
 
@@ -176,11 +159,7 @@ impl<'a> Decode<'a> for OffsetFetchRequestGroup<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let it = Self {
             group_id: r.string(true)?,
-            member_id: if version >= 9 {
-                r.opt_string(true, true)?
-            } else {
-                None
-            },
+            member_id: if version >= 9 { r.opt_string(true, true)? } else { None },
             member_epoch: if version >= 9 { r.i32()? } else { -1 },
             topics: r.opt_array(true, true, version)?,
         };
@@ -230,16 +209,8 @@ impl<'a> Decode<'a> for OffsetFetchRequestTopics<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let it = Self {
-            name: if version <= 9 {
-                r.string(true)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 10 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            name: if version <= 9 { r.string(true)? } else { Default::default() },
+            topic_id: if version >= 10 { r.uuid()? } else { Default::default() },
             partition_indexes: r.array(true, version)?,
         };
         r.skip_tags()?;
@@ -306,21 +277,9 @@ impl<'a> Decode<'a> for OffsetFetchResponse<'a> {
         let flex = version >= 6;
         let it = Self {
             throttle_time_ms: if version >= 3 { r.i32()? } else { 0 },
-            topics: if version <= 7 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
-            error_code: if (2..=7).contains(&version) {
-                r.i16()?
-            } else {
-                0
-            },
-            groups: if version >= 8 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
+            topics: if version <= 7 { r.array(flex, version)? } else { Vec::new() },
+            error_code: if (2..=7).contains(&version) { r.i16()? } else { 0 },
+            groups: if version >= 8 { r.array(flex, version)? } else { Vec::new() },
         };
         if flex {
             r.skip_tags()?;
@@ -379,10 +338,7 @@ impl<'a> Decode<'a> for OffsetFetchResponseTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 6;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -405,10 +361,7 @@ impl Encode for OffsetFetchResponseTopic<'_> {
 impl IntoOwned for OffsetFetchResponseTopic<'_> {
     type Owned = OffsetFetchResponseTopic<'static>;
     fn into_owned(self) -> OffsetFetchResponseTopic<'static> {
-        OffsetFetchResponseTopic {
-            name: own(self.name),
-            partitions: own(self.partitions),
-        }
+        OffsetFetchResponseTopic { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 
@@ -539,16 +492,8 @@ impl<'a> Decode<'a> for OffsetFetchResponseTopics<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let it = Self {
-            name: if version <= 9 {
-                r.string(true)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 10 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            name: if version <= 9 { r.string(true)? } else { Default::default() },
+            topic_id: if version >= 10 { r.uuid()? } else { Default::default() },
             partitions: r.array(true, version)?,
         };
         r.skip_tags()?;

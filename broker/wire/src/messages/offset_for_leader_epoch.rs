@@ -15,10 +15,7 @@ pub struct OffsetForLeaderEpochRequest<'a> {
 
 impl Default for OffsetForLeaderEpochRequest<'_> {
     fn default() -> Self {
-        Self {
-            replica_id: -2,
-            topics: Vec::new(),
-        }
+        Self { replica_id: -2, topics: Vec::new() }
     }
 }
 
@@ -56,10 +53,7 @@ impl Encode for OffsetForLeaderEpochRequest<'_> {
 impl IntoOwned for OffsetForLeaderEpochRequest<'_> {
     type Owned = OffsetForLeaderEpochRequest<'static>;
     fn into_owned(self) -> OffsetForLeaderEpochRequest<'static> {
-        OffsetForLeaderEpochRequest {
-            replica_id: self.replica_id,
-            topics: own(self.topics),
-        }
+        OffsetForLeaderEpochRequest { replica_id: self.replica_id, topics: own(self.topics) }
     }
 }
 
@@ -74,10 +68,7 @@ impl<'a> Decode<'a> for OffsetForLeaderTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 4;
-        let it = Self {
-            topic: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { topic: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -100,10 +91,7 @@ impl Encode for OffsetForLeaderTopic<'_> {
 impl IntoOwned for OffsetForLeaderTopic<'_> {
     type Owned = OffsetForLeaderTopic<'static>;
     fn into_owned(self) -> OffsetForLeaderTopic<'static> {
-        OffsetForLeaderTopic {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        OffsetForLeaderTopic { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -118,11 +106,7 @@ pub struct OffsetForLeaderPartition {
 
 impl Default for OffsetForLeaderPartition {
     fn default() -> Self {
-        Self {
-            partition: 0,
-            current_leader_epoch: -1,
-            leader_epoch: 0,
-        }
+        Self { partition: 0, current_leader_epoch: -1, leader_epoch: 0 }
     }
 }
 
@@ -130,11 +114,8 @@ impl Decode<'_> for OffsetForLeaderPartition {
     const MIN_SIZE: usize = 12;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 4;
-        let it = Self {
-            partition: r.i32()?,
-            current_leader_epoch: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it =
+            Self { partition: r.i32()?, current_leader_epoch: r.i32()?, leader_epoch: r.i32()? };
         if flex {
             r.skip_tags()?;
         }
@@ -181,10 +162,7 @@ impl<'a> Decode<'a> for OffsetForLeaderEpochResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 4;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -226,10 +204,7 @@ impl<'a> Decode<'a> for OffsetForLeaderTopicResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 4;
-        let it = Self {
-            topic: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { topic: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -252,10 +227,7 @@ impl Encode for OffsetForLeaderTopicResult<'_> {
 impl IntoOwned for OffsetForLeaderTopicResult<'_> {
     type Owned = OffsetForLeaderTopicResult<'static>;
     fn into_owned(self) -> OffsetForLeaderTopicResult<'static> {
-        OffsetForLeaderTopicResult {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        OffsetForLeaderTopicResult { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -272,12 +244,7 @@ pub struct EpochEndOffset {
 
 impl Default for EpochEndOffset {
     fn default() -> Self {
-        Self {
-            error_code: 0,
-            partition: 0,
-            leader_epoch: -1,
-            end_offset: -1,
-        }
+        Self { error_code: 0, partition: 0, leader_epoch: -1, end_offset: -1 }
     }
 }
 

@@ -75,16 +75,8 @@ impl<'a> Decode<'a> for TopicProduceData<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 9;
         let it = Self {
-            name: if version <= 12 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 13 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            name: if version <= 12 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 13 { r.uuid()? } else { Default::default() },
             partition_data: r.array(flex, version)?,
         };
         if flex {
@@ -131,10 +123,7 @@ pub struct PartitionProduceData<'a> {
 
 impl Default for PartitionProduceData<'_> {
     fn default() -> Self {
-        Self {
-            index: 0,
-            records: Some(Default::default()),
-        }
+        Self { index: 0, records: Some(Default::default()) }
     }
 }
 
@@ -142,10 +131,7 @@ impl<'a> Decode<'a> for PartitionProduceData<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 9;
-        let it = Self {
-            index: r.i32()?,
-            records: r.opt_records(flex, true)?,
-        };
+        let it = Self { index: r.i32()?, records: r.opt_records(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -168,10 +154,7 @@ impl Encode for PartitionProduceData<'_> {
 impl IntoOwned for PartitionProduceData<'_> {
     type Owned = PartitionProduceData<'static>;
     fn into_owned(self) -> PartitionProduceData<'static> {
-        PartitionProduceData {
-            index: self.index,
-            records: own(self.records),
-        }
+        PartitionProduceData { index: self.index, records: own(self.records) }
     }
 }
 
@@ -232,10 +215,7 @@ impl Encode for ProduceResponse<'_> {
         w.array(&self.responses, flex, version)?;
         w.i32(self.throttle_time_ms);
         if version < 10 && !self.node_endpoints.is_empty() {
-            return Err(Error::not_carried(
-                "ProduceResponse.node_endpoints",
-                version,
-            ));
+            return Err(Error::not_carried("ProduceResponse.node_endpoints", version));
         }
         if flex {
             let tag0 = version >= 10 && !self.node_endpoints.is_empty();
@@ -276,16 +256,8 @@ impl<'a> Decode<'a> for TopicProduceResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 9;
         let it = Self {
-            name: if version <= 12 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            topic_id: if version >= 13 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            name: if version <= 12 { r.string(flex)? } else { Default::default() },
+            topic_id: if version >= 13 { r.uuid()? } else { Default::default() },
             partition_responses: r.array(flex, version)?,
         };
         if flex {
@@ -366,16 +338,8 @@ impl<'a> Decode<'a> for PartitionProduceResponse<'a> {
             base_offset: r.i64()?,
             log_append_time_ms: r.i64()?,
             log_start_offset: if version >= 5 { r.i64()? } else { -1 },
-            record_errors: if version >= 8 {
-                r.array(flex, version)?
-            } else {
-                Vec::new()
-            },
-            error_message: if version >= 8 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            record_errors: if version >= 8 { r.array(flex, version)? } else { Vec::new() },
+            error_message: if version >= 8 { r.opt_string(flex, true)? } else { None },
             current_leader: Default::default(),
         };
         if flex {
@@ -412,10 +376,7 @@ impl Encode for PartitionProduceResponse<'_> {
             w.opt_string(self.error_message.as_deref(), flex, true)?;
         }
         if version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
-            return Err(Error::not_carried(
-                "PartitionProduceResponse.current_leader",
-                version,
-            ));
+            return Err(Error::not_carried("PartitionProduceResponse.current_leader", version));
         }
         if flex {
             let tag0 = version >= 10 && self.current_leader != LeaderIdAndEpoch::default();
@@ -458,10 +419,8 @@ impl<'a> Decode<'a> for BatchIndexAndErrorMessage<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 9;
-        let it = Self {
-            batch_index: r.i32()?,
-            batch_index_error_message: r.opt_string(flex, true)?,
-        };
+        let it =
+            Self { batch_index: r.i32()?, batch_index_error_message: r.opt_string(flex, true)? };
         if flex {
             r.skip_tags()?;
         }
@@ -502,20 +461,14 @@ pub struct LeaderIdAndEpoch {
 
 impl Default for LeaderIdAndEpoch {
     fn default() -> Self {
-        Self {
-            leader_id: -1,
-            leader_epoch: -1,
-        }
+        Self { leader_id: -1, leader_epoch: -1 }
     }
 }
 
 impl Decode<'_> for LeaderIdAndEpoch {
     const MIN_SIZE: usize = 9;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

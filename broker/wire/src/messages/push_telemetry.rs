@@ -82,10 +82,7 @@ impl Decode<'_> for PushTelemetryResponse {
     const MIN_SIZE: usize = 7;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

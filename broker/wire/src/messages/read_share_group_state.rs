@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ReadShareGroupStateRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for ReadShareGroupStateRequest<'_> {
 impl IntoOwned for ReadShareGroupStateRequest<'_> {
     type Owned = ReadShareGroupStateRequest<'static>;
     fn into_owned(self) -> ReadShareGroupStateRequest<'static> {
-        ReadShareGroupStateRequest {
-            group_id: own(self.group_id),
-            topics: self.topics,
-        }
+        ReadShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -55,10 +49,7 @@ pub struct ReadStateData {
 impl Decode<'_> for ReadStateData {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -83,10 +74,7 @@ pub struct PartitionData {
 impl Decode<'_> for PartitionData {
     const MIN_SIZE: usize = 9;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { partition: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -125,9 +113,7 @@ impl<'a> Decode<'a> for ReadShareGroupStateResponse<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            results: r.array(true, version)?,
-        };
+        let it = Self { results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -145,9 +131,7 @@ impl Encode for ReadShareGroupStateResponse<'_> {
 impl IntoOwned for ReadShareGroupStateResponse<'_> {
     type Owned = ReadShareGroupStateResponse<'static>;
     fn into_owned(self) -> ReadShareGroupStateResponse<'static> {
-        ReadShareGroupStateResponse {
-            results: own(self.results),
-        }
+        ReadShareGroupStateResponse { results: own(self.results) }
     }
 }
 
@@ -161,10 +145,7 @@ pub struct ReadStateResult<'a> {
 impl<'a> Decode<'a> for ReadStateResult<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -182,10 +163,7 @@ impl Encode for ReadStateResult<'_> {
 impl IntoOwned for ReadStateResult<'_> {
     type Owned = ReadStateResult<'static>;
     fn into_owned(self) -> ReadStateResult<'static> {
-        ReadStateResult {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        ReadStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 

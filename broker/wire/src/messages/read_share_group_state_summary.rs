@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ReadShareGroupStateSummaryRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for ReadShareGroupStateSummaryRequest<'_> {
 impl IntoOwned for ReadShareGroupStateSummaryRequest<'_> {
     type Owned = ReadShareGroupStateSummaryRequest<'static>;
     fn into_owned(self) -> ReadShareGroupStateSummaryRequest<'static> {
-        ReadShareGroupStateSummaryRequest {
-            group_id: own(self.group_id),
-            topics: self.topics,
-        }
+        ReadShareGroupStateSummaryRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -55,10 +49,7 @@ pub struct ReadStateSummaryData {
 impl Decode<'_> for ReadStateSummaryData {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -83,10 +74,7 @@ pub struct PartitionData {
 impl Decode<'_> for PartitionData {
     const MIN_SIZE: usize = 9;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { partition: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -125,9 +113,7 @@ impl<'a> Decode<'a> for ReadShareGroupStateSummaryResponse<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            results: r.array(true, version)?,
-        };
+        let it = Self { results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -145,9 +131,7 @@ impl Encode for ReadShareGroupStateSummaryResponse<'_> {
 impl IntoOwned for ReadShareGroupStateSummaryResponse<'_> {
     type Owned = ReadShareGroupStateSummaryResponse<'static>;
     fn into_owned(self) -> ReadShareGroupStateSummaryResponse<'static> {
-        ReadShareGroupStateSummaryResponse {
-            results: own(self.results),
-        }
+        ReadShareGroupStateSummaryResponse { results: own(self.results) }
     }
 }
 
@@ -161,10 +145,7 @@ pub struct ReadStateSummaryResult<'a> {
 impl<'a> Decode<'a> for ReadStateSummaryResult<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -182,10 +163,7 @@ impl Encode for ReadStateSummaryResult<'_> {
 impl IntoOwned for ReadStateSummaryResult<'_> {
     type Owned = ReadStateSummaryResult<'static>;
     fn into_owned(self) -> ReadStateSummaryResult<'static> {
-        ReadStateSummaryResult {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        ReadStateSummaryResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 

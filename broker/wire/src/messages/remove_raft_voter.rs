@@ -83,11 +83,7 @@ pub struct RemoveRaftVoterResponse<'a> {
 
 impl Default for RemoveRaftVoterResponse<'_> {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

@@ -17,10 +17,7 @@ impl<'a> Decode<'a> for RenewDelegationTokenRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            hmac: r.bytes(flex)?,
-            renew_period_ms: r.i64()?,
-        };
+        let it = Self { hmac: r.bytes(flex)?, renew_period_ms: r.i64()? };
         if flex {
             r.skip_tags()?;
         }
@@ -44,10 +41,7 @@ impl Encode for RenewDelegationTokenRequest<'_> {
 impl IntoOwned for RenewDelegationTokenRequest<'_> {
     type Owned = RenewDelegationTokenRequest<'static>;
     fn into_owned(self) -> RenewDelegationTokenRequest<'static> {
-        RenewDelegationTokenRequest {
-            hmac: own(self.hmac),
-            renew_period_ms: self.renew_period_ms,
-        }
+        RenewDelegationTokenRequest { hmac: own(self.hmac), renew_period_ms: self.renew_period_ms }
     }
 }
 

@@ -16,9 +16,7 @@ impl<'a> Decode<'a> for SaslAuthenticateRequest<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 2;
-        let it = Self {
-            auth_bytes: r.bytes(flex)?,
-        };
+        let it = Self { auth_bytes: r.bytes(flex)? };
         if flex {
             r.skip_tags()?;
         }
@@ -41,9 +39,7 @@ impl Encode for SaslAuthenticateRequest<'_> {
 impl IntoOwned for SaslAuthenticateRequest<'_> {
     type Owned = SaslAuthenticateRequest<'static>;
     fn into_owned(self) -> SaslAuthenticateRequest<'static> {
-        SaslAuthenticateRequest {
-            auth_bytes: own(self.auth_bytes),
-        }
+        SaslAuthenticateRequest { auth_bytes: own(self.auth_bytes) }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for SaslHandshakeRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            mechanism: r.string(false)?,
-        })
+        Ok(Self { mechanism: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for SaslHandshakeRequest<'_> {
 impl IntoOwned for SaslHandshakeRequest<'_> {
     type Owned = SaslHandshakeRequest<'static>;
     fn into_owned(self) -> SaslHandshakeRequest<'static> {
-        SaslHandshakeRequest {
-            mechanism: own(self.mechanism),
-        }
+        SaslHandshakeRequest { mechanism: own(self.mechanism) }
     }
 }
 
@@ -63,10 +59,7 @@ impl<'a> Decode<'a> for SaslHandshakeResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            error_code: r.i16()?,
-            mechanisms: r.strings(false)?,
-        })
+        Ok(Self { error_code: r.i16()?, mechanisms: r.strings(false)? })
     }
 }
 
@@ -82,10 +75,7 @@ impl Encode for SaslHandshakeResponse<'_> {
 impl IntoOwned for SaslHandshakeResponse<'_> {
     type Owned = SaslHandshakeResponse<'static>;
     fn into_owned(self) -> SaslHandshakeResponse<'static> {
-        SaslHandshakeResponse {
-            error_code: self.error_code,
-            mechanisms: own(self.mechanisms),
-        }
+        SaslHandshakeResponse { error_code: self.error_code, mechanisms: own(self.mechanisms) }
     }
 }
 

@@ -54,10 +54,7 @@ impl Encode for ShareAcknowledgeRequest<'_> {
         if version >= 2 {
             w.bool(self.is_renew_ack);
         } else if self.is_renew_ack {
-            return Err(Error::not_carried(
-                "ShareAcknowledgeRequest.is_renew_ack",
-                version,
-            ));
+            return Err(Error::not_carried("ShareAcknowledgeRequest.is_renew_ack", version));
         }
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
@@ -88,10 +85,7 @@ pub struct AcknowledgeTopic {
 impl Decode<'_> for AcknowledgeTopic {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -116,10 +110,8 @@ pub struct AcknowledgePartition {
 impl Decode<'_> for AcknowledgePartition {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition_index: r.i32()?,
-            acknowledgement_batches: r.array(true, version)?,
-        };
+        let it =
+            Self { partition_index: r.i32()?, acknowledgement_batches: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -249,10 +241,7 @@ pub struct ShareAcknowledgeTopicResponse<'a> {
 impl<'a> Decode<'a> for ShareAcknowledgeTopicResponse<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -270,10 +259,7 @@ impl Encode for ShareAcknowledgeTopicResponse<'_> {
 impl IntoOwned for ShareAcknowledgeTopicResponse<'_> {
     type Owned = ShareAcknowledgeTopicResponse<'static>;
     fn into_owned(self) -> ShareAcknowledgeTopicResponse<'static> {
-        ShareAcknowledgeTopicResponse {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        ShareAcknowledgeTopicResponse { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -334,10 +320,7 @@ pub struct LeaderIdAndEpoch {
 impl Decode<'_> for LeaderIdAndEpoch {
     const MIN_SIZE: usize = 9;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }

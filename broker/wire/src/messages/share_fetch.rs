@@ -85,10 +85,7 @@ impl Encode for ShareFetchRequest<'_> {
         if version >= 2 {
             w.bool(self.is_renew_ack);
         } else if self.is_renew_ack {
-            return Err(Error::not_carried(
-                "ShareFetchRequest.is_renew_ack",
-                version,
-            ));
+            return Err(Error::not_carried("ShareFetchRequest.is_renew_ack", version));
         }
         w.array(&self.topics, true, version)?;
         w.array(&self.forgotten_topics_data, true, version)?;
@@ -127,10 +124,7 @@ pub struct FetchTopic {
 impl Decode<'_> for FetchTopic {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -155,10 +149,8 @@ pub struct FetchPartition {
 impl Decode<'_> for FetchPartition {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition_index: r.i32()?,
-            acknowledgement_batches: r.array(true, version)?,
-        };
+        let it =
+            Self { partition_index: r.i32()?, acknowledgement_batches: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -214,10 +206,7 @@ pub struct ForgottenTopic {
 impl Decode<'_> for ForgottenTopic {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -313,10 +302,7 @@ pub struct ShareFetchableTopicResponse<'a> {
 impl<'a> Decode<'a> for ShareFetchableTopicResponse<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -334,10 +320,7 @@ impl Encode for ShareFetchableTopicResponse<'_> {
 impl IntoOwned for ShareFetchableTopicResponse<'_> {
     type Owned = ShareFetchableTopicResponse<'static>;
     fn into_owned(self) -> ShareFetchableTopicResponse<'static> {
-        ShareFetchableTopicResponse {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        ShareFetchableTopicResponse { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -415,10 +398,7 @@ pub struct LeaderIdAndEpoch {
 impl Decode<'_> for LeaderIdAndEpoch {
     const MIN_SIZE: usize = 9;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            leader_id: r.i32()?,
-            leader_epoch: r.i32()?,
-        };
+        let it = Self { leader_id: r.i32()?, leader_epoch: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -444,11 +424,7 @@ pub struct AcquiredRecords {
 impl Decode<'_> for AcquiredRecords {
     const MIN_SIZE: usize = 19;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            first_offset: r.i64()?,
-            last_offset: r.i64()?,
-            delivery_count: r.i16()?,
-        };
+        let it = Self { first_offset: r.i64()?, last_offset: r.i64()?, delivery_count: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -145,9 +145,7 @@ pub struct Assignment {
 impl Decode<'_> for Assignment {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -171,10 +169,7 @@ pub struct TopicPartitions {
 impl Decode<'_> for TopicPartitions {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }

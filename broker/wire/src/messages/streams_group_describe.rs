@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for StreamsGroupDescribeRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_ids: r.strings(true)?,
-            include_authorized_operations: r.bool()?,
-        };
+        let it = Self { group_ids: r.strings(true)?, include_authorized_operations: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -70,10 +67,7 @@ impl<'a> Decode<'a> for StreamsGroupDescribeResponse<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            groups: r.array(true, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, groups: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -195,10 +189,7 @@ pub struct Topology<'a> {
 impl<'a> Decode<'a> for Topology<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            epoch: r.i32()?,
-            subtopologies: r.opt_array(true, true, version)?,
-        };
+        let it = Self { epoch: r.i32()?, subtopologies: r.opt_array(true, true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -216,10 +207,7 @@ impl Encode for Topology<'_> {
 impl IntoOwned for Topology<'_> {
     type Owned = Topology<'static>;
     fn into_owned(self) -> Topology<'static> {
-        Topology {
-            epoch: self.epoch,
-            subtopologies: own(self.subtopologies),
-        }
+        Topology { epoch: self.epoch, subtopologies: own(self.subtopologies) }
     }
 }
 
@@ -376,10 +364,7 @@ pub struct Endpoint<'a> {
 impl<'a> Decode<'a> for Endpoint<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -397,10 +382,7 @@ impl Encode for Endpoint<'_> {
 impl IntoOwned for Endpoint<'_> {
     type Owned = Endpoint<'static>;
     fn into_owned(self) -> Endpoint<'static> {
-        Endpoint {
-            host: own(self.host),
-            port: self.port,
-        }
+        Endpoint { host: own(self.host), port: self.port }
     }
 }
 
@@ -415,11 +397,7 @@ pub struct TaskOffset<'a> {
 impl<'a> Decode<'a> for TaskOffset<'a> {
     const MIN_SIZE: usize = 14;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            subtopology_id: r.string(true)?,
-            partition: r.i32()?,
-            offset: r.i64()?,
-        };
+        let it = Self { subtopology_id: r.string(true)?, partition: r.i32()?, offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -498,10 +476,7 @@ pub struct TaskIds<'a> {
 impl<'a> Decode<'a> for TaskIds<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            subtopology_id: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { subtopology_id: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -519,10 +494,7 @@ impl Encode for TaskIds<'_> {
 impl IntoOwned for TaskIds<'_> {
     type Owned = TaskIds<'static>;
     fn into_owned(self) -> TaskIds<'static> {
-        TaskIds {
-            subtopology_id: own(self.subtopology_id),
-            partitions: self.partitions,
-        }
+        TaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
     }
 }
 
@@ -536,10 +508,7 @@ pub struct KeyValue<'a> {
 impl<'a> Decode<'a> for KeyValue<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            key: r.string(true)?,
-            value: r.string(true)?,
-        };
+        let it = Self { key: r.string(true)?, value: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -557,10 +526,7 @@ impl Encode for KeyValue<'_> {
 impl IntoOwned for KeyValue<'_> {
     type Owned = KeyValue<'static>;
     fn into_owned(self) -> KeyValue<'static> {
-        KeyValue {
-            key: own(self.key),
-            value: own(self.value),
-        }
+        KeyValue { key: own(self.key), value: own(self.value) }
     }
 }
 

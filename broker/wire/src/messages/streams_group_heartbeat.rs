@@ -151,10 +151,7 @@ pub struct Topology<'a> {
 impl<'a> Decode<'a> for Topology<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            epoch: r.i32()?,
-            subtopologies: r.array(true, version)?,
-        };
+        let it = Self { epoch: r.i32()?, subtopologies: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -172,10 +169,7 @@ impl Encode for Topology<'_> {
 impl IntoOwned for Topology<'_> {
     type Owned = Topology<'static>;
     fn into_owned(self) -> Topology<'static> {
-        Topology {
-            epoch: self.epoch,
-            subtopologies: own(self.subtopologies),
-        }
+        Topology { epoch: self.epoch, subtopologies: own(self.subtopologies) }
     }
 }
 
@@ -278,10 +272,7 @@ pub struct KeyValue<'a> {
 impl<'a> Decode<'a> for KeyValue<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            key: r.string(true)?,
-            value: r.string(true)?,
-        };
+        let it = Self { key: r.string(true)?, value: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -299,10 +290,7 @@ impl Encode for KeyValue<'_> {
 impl IntoOwned for KeyValue<'_> {
     type Owned = KeyValue<'static>;
     fn into_owned(self) -> KeyValue<'static> {
-        KeyValue {
-            key: own(self.key),
-            value: own(self.value),
-        }
+        KeyValue { key: own(self.key), value: own(self.value) }
     }
 }
 
@@ -362,10 +350,7 @@ pub struct RequestEndpoint<'a> {
 impl<'a> Decode<'a> for RequestEndpoint<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -383,10 +368,7 @@ impl Encode for RequestEndpoint<'_> {
 impl IntoOwned for RequestEndpoint<'_> {
     type Owned = RequestEndpoint<'static>;
     fn into_owned(self) -> RequestEndpoint<'static> {
-        RequestEndpoint {
-            host: own(self.host),
-            port: self.port,
-        }
+        RequestEndpoint { host: own(self.host), port: self.port }
     }
 }
 
@@ -401,11 +383,7 @@ pub struct TaskOffset<'a> {
 impl<'a> Decode<'a> for TaskOffset<'a> {
     const MIN_SIZE: usize = 14;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            subtopology_id: r.string(true)?,
-            partition: r.i32()?,
-            offset: r.i64()?,
-        };
+        let it = Self { subtopology_id: r.string(true)?, partition: r.i32()?, offset: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -442,10 +420,7 @@ pub struct RequestTaskIds<'a> {
 impl<'a> Decode<'a> for RequestTaskIds<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            subtopology_id: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { subtopology_id: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -463,10 +438,7 @@ impl Encode for RequestTaskIds<'_> {
 impl IntoOwned for RequestTaskIds<'_> {
     type Owned = RequestTaskIds<'static>;
     fn into_owned(self) -> RequestTaskIds<'static> {
-        RequestTaskIds {
-            subtopology_id: own(self.subtopology_id),
-            partitions: self.partitions,
-        }
+        RequestTaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
     }
 }
 
@@ -570,12 +542,7 @@ impl Encode for StreamsGroupHeartbeatResponse<'_> {
         w.opt_array(self.standby_tasks.as_deref(), true, true, version)?;
         w.opt_array(self.warmup_tasks.as_deref(), true, true, version)?;
         w.i32(self.endpoint_information_epoch);
-        w.opt_array(
-            self.partitions_by_user_endpoint.as_deref(),
-            true,
-            true,
-            version,
-        )?;
+        w.opt_array(self.partitions_by_user_endpoint.as_deref(), true, true, version)?;
         w.uvarint(0);
         Ok(())
     }
@@ -655,10 +622,7 @@ pub struct Status<'a> {
 impl<'a> Decode<'a> for Status<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            status_code: r.i8()?,
-            status_detail: r.string(true)?,
-        };
+        let it = Self { status_code: r.i8()?, status_detail: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -676,10 +640,7 @@ impl Encode for Status<'_> {
 impl IntoOwned for Status<'_> {
     type Owned = Status<'static>;
     fn into_owned(self) -> Status<'static> {
-        Status {
-            status_code: self.status_code,
-            status_detail: own(self.status_detail),
-        }
+        Status { status_code: self.status_code, status_detail: own(self.status_detail) }
     }
 }
 
@@ -693,10 +654,7 @@ pub struct TopicPartition<'a> {
 impl<'a> Decode<'a> for TopicPartition<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -714,10 +672,7 @@ impl Encode for TopicPartition<'_> {
 impl IntoOwned for TopicPartition<'_> {
     type Owned = TopicPartition<'static>;
     fn into_owned(self) -> TopicPartition<'static> {
-        TopicPartition {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        TopicPartition { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -731,10 +686,7 @@ pub struct ResponseTaskIds<'a> {
 impl<'a> Decode<'a> for ResponseTaskIds<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            subtopology_id: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { subtopology_id: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -752,10 +704,7 @@ impl Encode for ResponseTaskIds<'_> {
 impl IntoOwned for ResponseTaskIds<'_> {
     type Owned = ResponseTaskIds<'static>;
     fn into_owned(self) -> ResponseTaskIds<'static> {
-        ResponseTaskIds {
-            subtopology_id: own(self.subtopology_id),
-            partitions: self.partitions,
-        }
+        ResponseTaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
     }
 }
 
@@ -769,10 +718,7 @@ pub struct ResponseEndpoint<'a> {
 impl<'a> Decode<'a> for ResponseEndpoint<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -790,10 +736,7 @@ impl Encode for ResponseEndpoint<'_> {
 impl IntoOwned for ResponseEndpoint<'_> {
     type Owned = ResponseEndpoint<'static>;
     fn into_owned(self) -> ResponseEndpoint<'static> {
-        ResponseEndpoint {
-            host: own(self.host),
-            port: self.port,
-        }
+        ResponseEndpoint { host: own(self.host), port: self.port }
     }
 }
 

@@ -29,21 +29,9 @@ impl<'a> Decode<'a> for SyncGroupRequest<'a> {
             group_id: r.string(flex)?,
             generation_id: r.i32()?,
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 3 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
-            protocol_type: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
-            protocol_name: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 3 { r.opt_string(flex, true)? } else { None },
+            protocol_type: if version >= 5 { r.opt_string(flex, true)? } else { None },
+            protocol_name: if version >= 5 { r.opt_string(flex, true)? } else { None },
             assignments: r.array(flex, version)?,
         };
         if flex {
@@ -63,10 +51,7 @@ impl Encode for SyncGroupRequest<'_> {
         if version >= 3 {
             w.opt_string(self.group_instance_id.as_deref(), flex, true)?;
         } else if self.group_instance_id.is_some() {
-            return Err(Error::not_carried(
-                "SyncGroupRequest.group_instance_id",
-                version,
-            ));
+            return Err(Error::not_carried("SyncGroupRequest.group_instance_id", version));
         }
         if version >= 5 {
             w.opt_string(self.protocol_type.as_deref(), flex, true)?;
@@ -108,10 +93,7 @@ impl<'a> Decode<'a> for SyncGroupRequestAssignment<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 4;
-        let it = Self {
-            member_id: r.string(flex)?,
-            assignment: r.bytes(flex)?,
-        };
+        let it = Self { member_id: r.string(flex)?, assignment: r.bytes(flex)? };
         if flex {
             r.skip_tags()?;
         }
@@ -176,16 +158,8 @@ impl<'a> Decode<'a> for SyncGroupResponse<'a> {
         let it = Self {
             throttle_time_ms: if version >= 1 { r.i32()? } else { 0 },
             error_code: r.i16()?,
-            protocol_type: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
-            protocol_name: if version >= 5 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            protocol_type: if version >= 5 { r.opt_string(flex, true)? } else { None },
+            protocol_name: if version >= 5 { r.opt_string(flex, true)? } else { None },
             assignment: r.bytes(flex)?,
         };
         if flex {

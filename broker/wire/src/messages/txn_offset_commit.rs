@@ -47,16 +47,8 @@ impl<'a> Decode<'a> for TxnOffsetCommitRequest<'a> {
             producer_id: r.i64()?,
             producer_epoch: r.i16()?,
             generation_id: if version >= 3 { r.i32()? } else { -1 },
-            member_id: if version >= 3 {
-                r.string(flex)?
-            } else {
-                Default::default()
-            },
-            group_instance_id: if version >= 3 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            member_id: if version >= 3 { r.string(flex)? } else { Default::default() },
+            group_instance_id: if version >= 3 { r.opt_string(flex, true)? } else { None },
             topics: r.array(flex, version)?,
         };
         if flex {
@@ -77,26 +69,17 @@ impl Encode for TxnOffsetCommitRequest<'_> {
         if version >= 3 {
             w.i32(self.generation_id);
         } else if self.generation_id != -1 {
-            return Err(Error::not_carried(
-                "TxnOffsetCommitRequest.generation_id",
-                version,
-            ));
+            return Err(Error::not_carried("TxnOffsetCommitRequest.generation_id", version));
         }
         if version >= 3 {
             w.string(&self.member_id, flex)?;
         } else if !self.member_id.is_empty() {
-            return Err(Error::not_carried(
-                "TxnOffsetCommitRequest.member_id",
-                version,
-            ));
+            return Err(Error::not_carried("TxnOffsetCommitRequest.member_id", version));
         }
         if version >= 3 {
             w.opt_string(self.group_instance_id.as_deref(), flex, true)?;
         } else if self.group_instance_id.is_some() {
-            return Err(Error::not_carried(
-                "TxnOffsetCommitRequest.group_instance_id",
-                version,
-            ));
+            return Err(Error::not_carried("TxnOffsetCommitRequest.group_instance_id", version));
         }
         w.array(&self.topics, flex, version)?;
         if flex {
@@ -133,10 +116,7 @@ impl<'a> Decode<'a> for TxnOffsetCommitRequestTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -159,10 +139,7 @@ impl Encode for TxnOffsetCommitRequestTopic<'_> {
 impl IntoOwned for TxnOffsetCommitRequestTopic<'_> {
     type Owned = TxnOffsetCommitRequestTopic<'static>;
     fn into_owned(self) -> TxnOffsetCommitRequestTopic<'static> {
-        TxnOffsetCommitRequestTopic {
-            name: own(self.name),
-            partitions: own(self.partitions),
-        }
+        TxnOffsetCommitRequestTopic { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 
@@ -258,10 +235,7 @@ impl<'a> Decode<'a> for TxnOffsetCommitResponse<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
         let flex = version >= 3;
-        let it = Self {
-            throttle_time_ms: r.i32()?,
-            topics: r.array(flex, version)?,
-        };
+        let it = Self { throttle_time_ms: r.i32()?, topics: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -303,10 +277,7 @@ impl<'a> Decode<'a> for TxnOffsetCommitResponseTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            name: r.string(flex)?,
-            partitions: r.array(flex, version)?,
-        };
+        let it = Self { name: r.string(flex)?, partitions: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -329,10 +300,7 @@ impl Encode for TxnOffsetCommitResponseTopic<'_> {
 impl IntoOwned for TxnOffsetCommitResponseTopic<'_> {
     type Owned = TxnOffsetCommitResponseTopic<'static>;
     fn into_owned(self) -> TxnOffsetCommitResponseTopic<'static> {
-        TxnOffsetCommitResponseTopic {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        TxnOffsetCommitResponseTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -347,10 +315,7 @@ impl Decode<'_> for TxnOffsetCommitResponsePartition {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let flex = version >= 3;
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         if flex {
             r.skip_tags()?;
         }

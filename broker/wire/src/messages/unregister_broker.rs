@@ -15,9 +15,7 @@ impl Decode<'_> for UnregisterBrokerRequest {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            broker_id: r.i32()?,
-        };
+        let it = Self { broker_id: r.i32()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -56,11 +54,7 @@ pub struct UnregisterBrokerResponse<'a> {
 
 impl Default for UnregisterBrokerResponse<'_> {
     fn default() -> Self {
-        Self {
-            throttle_time_ms: 0,
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { throttle_time_ms: 0, error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

@@ -17,11 +17,7 @@ pub struct UpdateFeaturesRequest<'a> {
 
 impl Default for UpdateFeaturesRequest<'_> {
     fn default() -> Self {
-        Self {
-            timeout_ms: 60000,
-            feature_updates: Vec::new(),
-            validate_only: false,
-        }
+        Self { timeout_ms: 60000, feature_updates: Vec::new(), validate_only: false }
     }
 }
 
@@ -47,10 +43,7 @@ impl Encode for UpdateFeaturesRequest<'_> {
         if version >= 1 {
             w.bool(self.validate_only);
         } else if self.validate_only {
-            return Err(Error::not_carried(
-                "UpdateFeaturesRequest.validate_only",
-                version,
-            ));
+            return Err(Error::not_carried("UpdateFeaturesRequest.validate_only", version));
         }
         w.uvarint(0);
         Ok(())
@@ -111,10 +104,7 @@ impl Encode for FeatureUpdateKey<'_> {
         if version <= 0 {
             w.bool(self.allow_downgrade);
         } else if self.allow_downgrade {
-            return Err(Error::not_carried(
-                "FeatureUpdateKey.allow_downgrade",
-                version,
-            ));
+            return Err(Error::not_carried("FeatureUpdateKey.allow_downgrade", version));
         }
         if version >= 1 {
             w.i8(self.upgrade_type);
@@ -181,11 +171,7 @@ impl<'a> Decode<'a> for UpdateFeaturesResponse<'a> {
             throttle_time_ms: r.i32()?,
             error_code: r.i16()?,
             error_message: r.opt_string(true, true)?,
-            results: if version <= 1 {
-                r.array(true, version)?
-            } else {
-                Vec::new()
-            },
+            results: if version <= 1 { r.array(true, version)? } else { Vec::new() },
         };
         r.skip_tags()?;
         Ok(it)
@@ -228,11 +214,7 @@ pub struct UpdatableFeatureResult<'a> {
 
 impl Default for UpdatableFeatureResult<'_> {
     fn default() -> Self {
-        Self {
-            feature: Default::default(),
-            error_code: 0,
-            error_message: Some(Default::default()),
-        }
+        Self { feature: Default::default(), error_code: 0, error_message: Some(Default::default()) }
     }
 }
 

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for WriteShareGroupStateRequest<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            group_id: r.string(true)?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { group_id: r.string(true)?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for WriteShareGroupStateRequest<'_> {
 impl IntoOwned for WriteShareGroupStateRequest<'_> {
     type Owned = WriteShareGroupStateRequest<'static>;
     fn into_owned(self) -> WriteShareGroupStateRequest<'static> {
-        WriteShareGroupStateRequest {
-            group_id: own(self.group_id),
-            topics: self.topics,
-        }
+        WriteShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -55,10 +49,7 @@ pub struct WriteStateData {
 impl Decode<'_> for WriteStateData {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -187,9 +178,7 @@ impl<'a> Decode<'a> for WriteShareGroupStateResponse<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            results: r.array(true, version)?,
-        };
+        let it = Self { results: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -207,9 +196,7 @@ impl Encode for WriteShareGroupStateResponse<'_> {
 impl IntoOwned for WriteShareGroupStateResponse<'_> {
     type Owned = WriteShareGroupStateResponse<'static>;
     fn into_owned(self) -> WriteShareGroupStateResponse<'static> {
-        WriteShareGroupStateResponse {
-            results: own(self.results),
-        }
+        WriteShareGroupStateResponse { results: own(self.results) }
     }
 }
 
@@ -223,10 +210,7 @@ pub struct WriteStateResult<'a> {
 impl<'a> Decode<'a> for WriteStateResult<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -244,10 +228,7 @@ impl Encode for WriteStateResult<'_> {
 impl IntoOwned for WriteStateResult<'_> {
     type Owned = WriteStateResult<'static>;
     fn into_owned(self) -> WriteStateResult<'static> {
-        WriteStateResult {
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
+        WriteStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for WriteTxnMarkersRequest<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            markers: r.array(true, version)?,
-        };
+        let it = Self { markers: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for WriteTxnMarkersRequest<'_> {
 impl IntoOwned for WriteTxnMarkersRequest<'_> {
     type Owned = WriteTxnMarkersRequest<'static>;
     fn into_owned(self) -> WriteTxnMarkersRequest<'static> {
-        WriteTxnMarkersRequest {
-            markers: own(self.markers),
-        }
+        WriteTxnMarkersRequest { markers: own(self.markers) }
     }
 }
 
@@ -108,10 +104,7 @@ pub struct WritableTxnMarkerTopic<'a> {
 impl<'a> Decode<'a> for WritableTxnMarkerTopic<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partition_indexes: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partition_indexes: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -129,10 +122,7 @@ impl Encode for WritableTxnMarkerTopic<'_> {
 impl IntoOwned for WritableTxnMarkerTopic<'_> {
     type Owned = WritableTxnMarkerTopic<'static>;
     fn into_owned(self) -> WritableTxnMarkerTopic<'static> {
-        WritableTxnMarkerTopic {
-            name: own(self.name),
-            partition_indexes: self.partition_indexes,
-        }
+        WritableTxnMarkerTopic { name: own(self.name), partition_indexes: self.partition_indexes }
     }
 }
 
@@ -160,9 +150,7 @@ impl<'a> Decode<'a> for WriteTxnMarkersResponse<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            markers: r.array(true, version)?,
-        };
+        let it = Self { markers: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -180,9 +168,7 @@ impl Encode for WriteTxnMarkersResponse<'_> {
 impl IntoOwned for WriteTxnMarkersResponse<'_> {
     type Owned = WriteTxnMarkersResponse<'static>;
     fn into_owned(self) -> WriteTxnMarkersResponse<'static> {
-        WriteTxnMarkersResponse {
-            markers: own(self.markers),
-        }
+        WriteTxnMarkersResponse { markers: own(self.markers) }
     }
 }
 
@@ -196,10 +182,7 @@ pub struct WritableTxnMarkerResult<'a> {
 impl<'a> Decode<'a> for WritableTxnMarkerResult<'a> {
     const MIN_SIZE: usize = 10;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            producer_id: r.i64()?,
-            topics: r.array(true, version)?,
-        };
+        let it = Self { producer_id: r.i64()?, topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -217,10 +200,7 @@ impl Encode for WritableTxnMarkerResult<'_> {
 impl IntoOwned for WritableTxnMarkerResult<'_> {
     type Owned = WritableTxnMarkerResult<'static>;
     fn into_owned(self) -> WritableTxnMarkerResult<'static> {
-        WritableTxnMarkerResult {
-            producer_id: self.producer_id,
-            topics: own(self.topics),
-        }
+        WritableTxnMarkerResult { producer_id: self.producer_id, topics: own(self.topics) }
     }
 }
 
@@ -234,10 +214,7 @@ pub struct WritableTxnMarkerTopicResult<'a> {
 impl<'a> Decode<'a> for WritableTxnMarkerTopicResult<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { name: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -255,10 +232,7 @@ impl Encode for WritableTxnMarkerTopicResult<'_> {
 impl IntoOwned for WritableTxnMarkerTopicResult<'_> {
     type Owned = WritableTxnMarkerTopicResult<'static>;
     fn into_owned(self) -> WritableTxnMarkerTopicResult<'static> {
-        WritableTxnMarkerTopicResult {
-            name: own(self.name),
-            partitions: self.partitions,
-        }
+        WritableTxnMarkerTopicResult { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -272,10 +246,7 @@ pub struct WritableTxnMarkerPartitionResult {
 impl Decode<'_> for WritableTxnMarkerPartitionResult {
     const MIN_SIZE: usize = 7;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition_index: r.i32()?,
-            error_code: r.i16()?,
-        };
+        let it = Self { partition_index: r.i32()?, error_code: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

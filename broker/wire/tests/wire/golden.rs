@@ -20,9 +20,7 @@ const GOLDEN: &str = include_str!("kafka-4.3.1.txt");
 
 fn from_hex(hex: &str) -> Vec<u8> {
     let pairs = (0..hex.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    pairs.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
@@ -40,9 +38,8 @@ fn what_kafka_wrote_we_read_and_write() {
         assert_eq!(decoded.again, bytes, "{line}");
         seen.insert((name, version));
     }
-    let all = cases
-        .iter()
-        .flat_map(|case| case.versions.iter().map(|version| (case.name, version)));
+    let all =
+        cases.iter().flat_map(|case| case.versions.iter().map(|version| (case.name, version)));
     assert_eq!(seen, all.collect());
 }
 
@@ -54,11 +51,7 @@ fn write_samples() {
     let mut lines = String::new();
     crate::schema::for_all(1, |case, sampler| {
         let version = sampler.version;
-        let hex: String = sampler
-            .bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = sampler.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         lines += &format!("{} {version} {hex}\n", case.name);
     });
     std::fs::write(path, lines).unwrap();
@@ -72,9 +65,7 @@ fn same<'a, T: Message + Decode<'a> + PartialEq + std::fmt::Debug>(
     value: &T,
 ) {
     bytes.extend(
-        (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()),
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()),
     );
     let mut writer = wire::Writer::new();
     value.encode(&mut writer, version).unwrap();
@@ -103,12 +94,7 @@ fn a_nullable_struct_in_a_tagged_field() {
         server_assignor: Some("r".into()),
         classic_member_metadata: None,
     };
-    same(
-        &mut Vec::new(),
-        "0101026302680202740100000007027200",
-        0,
-        &member,
-    );
+    same(&mut Vec::new(), "0101026302680202740100000007027200", 0, &member);
     member.classic_member_metadata = Some(ClassicMemberMetadata {
         session_timeout_ms: 9,
         supported_protocols: vec![ClassicProtocol {

@@ -90,16 +90,12 @@ impl<'m> Sampler<'m> {
     }
 
     fn flexible(&self) -> bool {
-        self.message
-            .flexible
-            .is_some_and(|flexible| flexible.contains(self.version))
+        self.message.flexible.is_some_and(|flexible| flexible.contains(self.version))
     }
 
     fn fields(&mut self, out: &mut Vec<u8>, fields: &'m [Field]) {
-        let carried: Vec<_> = fields
-            .iter()
-            .filter(|field| field.versions.contains(self.version))
-            .collect();
+        let carried: Vec<_> =
+            fields.iter().filter(|field| field.versions.contains(self.version)).collect();
         for field in carried.iter().filter(|field| field.tag.is_none()) {
             self.field(out, field, false);
         }
@@ -248,14 +244,8 @@ impl<'m> Sampler<'m> {
             return String::new();
         }
         // Now and then one whose compact length takes two bytes.
-        let size = if self.random.one_in(20) {
-            200
-        } else {
-            self.random.below(6)
-        };
-        (0..size)
-            .map(|_| LETTERS[self.random.below(LETTERS.len())])
-            .collect()
+        let size = if self.random.one_in(20) { 200 } else { self.random.below(6) };
+        (0..size).map(|_| LETTERS[self.random.below(LETTERS.len())]).collect()
     }
 }
 

@@ -24,10 +24,7 @@ fn encode(message: &impl Message, version: i16) -> Result<Vec<u8>, Error> {
 
 #[test]
 fn an_ignorable_field_is_dropped_where_it_is_not_carried() {
-    let request = FetchRequest {
-        rack_id: "r1".into(),
-        ..FetchRequest::default()
-    };
+    let request = FetchRequest { rack_id: "r1".into(), ..FetchRequest::default() };
     let old = encode(&request, 10).unwrap();
     let read: FetchRequest<'_> = wire::decode(&old, 10).unwrap();
     assert_eq!(read, FetchRequest::default());
@@ -37,10 +34,7 @@ fn an_ignorable_field_is_dropped_where_it_is_not_carried() {
 
 #[test]
 fn any_other_field_is_misuse_where_it_is_not_carried() {
-    let request = InitProducerIdRequest {
-        producer_id: 5,
-        ..InitProducerIdRequest::default()
-    };
+    let request = InitProducerIdRequest { producer_id: 5, ..InitProducerIdRequest::default() };
     assert_eq!(
         encode(&request, 2),
         Err(Error::Misuse {
@@ -54,26 +48,17 @@ fn any_other_field_is_misuse_where_it_is_not_carried() {
 
 #[test]
 fn null_is_misuse_where_the_version_has_none() {
-    let all_topics = MetadataRequest {
-        topics: None,
-        ..MetadataRequest::default()
-    };
+    let all_topics = MetadataRequest { topics: None, ..MetadataRequest::default() };
     assert!(matches!(encode(&all_topics, 0), Err(Error::Misuse { .. })));
     let bytes = encode(&all_topics, 1).unwrap();
     let read: MetadataRequest<'_> = wire::decode(&bytes, 1).unwrap();
     assert_eq!(read.topics, None);
-    assert!(matches!(
-        wire::decode::<MetadataRequest<'_>>(&[0xff; 4], 0),
-        Err(Error::Malformed(_))
-    ));
+    assert!(matches!(wire::decode::<MetadataRequest<'_>>(&[0xff; 4], 0), Err(Error::Malformed(_))));
 }
 
 #[test]
 fn the_error_codes_of_a_response_are_noted_as_far_as_they_are_carried() {
-    let partition = |error_code| MetadataResponsePartition {
-        error_code,
-        ..Default::default()
-    };
+    let partition = |error_code| MetadataResponsePartition { error_code, ..Default::default() };
     let topic = |error_code, partitions| MetadataResponseTopic {
         error_code,
         name: Some("t".into()),
@@ -88,10 +73,9 @@ fn the_error_codes_of_a_response_are_noted_as_far_as_they_are_carried() {
         ],
         ..Default::default()
     };
-    for (version, wanted) in [
-        (1, vec![(3, 2), (5, 1), (9, 1)]),
-        (13, vec![(3, 2), (5, 1), (9, 1), (29, 1)]),
-    ] {
+    for (version, wanted) in
+        [(1, vec![(3, 2), (5, 1), (9, 1)]), (13, vec![(3, 2), (5, 1), (9, 1), (29, 1)])]
+    {
         let mut response = response.clone();
         if version < 13 {
             response.error_code = 0;
@@ -192,10 +176,7 @@ fn header_versions_of_all_apis() {
         assert_eq!(<R::Response<'static> as Message>::VERSIONS, R::VERSIONS);
         for version in R::VERSIONS.iter() {
             let of_response = <R::Response<'static> as ApiMessage>::header_version(version);
-            assert_eq!(
-                R::header_version(version),
-                header::request_version(key, version)
-            );
+            assert_eq!(R::header_version(version), header::request_version(key, version));
             assert_eq!(of_response, header::response_version(key, version));
             if key == ApiKey::ApiVersions {
                 assert_eq!(of_response, 0);

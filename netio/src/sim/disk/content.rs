@@ -45,10 +45,7 @@ impl Pages {
             if zero && n == PAGE {
                 self.pages.remove(&page);
             } else if !zero || self.pages.contains_key(&page) {
-                let p = self
-                    .pages
-                    .entry(page)
-                    .or_insert_with(|| Box::new([0; PAGE]));
+                let p = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
                 p[from..from + n].copy_from_slice(piece);
             }
             done += n;
@@ -114,11 +111,7 @@ impl Content {
     fn push(&mut self, change: Change) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.pending.push(Pending {
-            seq,
-            change,
-            orphaned: false,
-        });
+        self.pending.push(Pending { seq, change, orphaned: false });
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], dsync: bool) {
@@ -133,10 +126,7 @@ impl Content {
             if grows {
                 self.push(Change::Grow(end));
             }
-            self.push(Change::Data {
-                offset,
-                bytes: bytes.to_vec(),
-            });
+            self.push(Change::Data { offset, bytes: bytes.to_vec() });
             return;
         }
         // What is needed to find these bytes again (the length) becomes durable with them; other writes do not.
@@ -249,10 +239,7 @@ impl Content {
     }
     /// As if it had always been so.
     pub(super) fn replace(&mut self, bytes: &[u8]) {
-        *self = Self {
-            next_seq: self.next_seq,
-            ..Self::default()
-        };
+        *self = Self { next_seq: self.next_seq, ..Self::default() };
         self.now.write(0, bytes);
         self.now.len = bytes.len() as u64;
         self.durable = self.now.clone();
@@ -274,9 +261,7 @@ fn trim(pending: &mut Vec<Pending>, from: u64, to: u64) {
             kept.push(p);
             continue;
         }
-        let Change::Data { offset, bytes } = p.change else {
-            unreachable!("only data is hit")
-        };
+        let Change::Data { offset, bytes } = p.change else { unreachable!("only data is hit") };
         let end = offset + bytes.len() as u64;
         let mut piece = |a: u64, b: u64| {
             if a < b {
@@ -349,19 +334,11 @@ mod tests {
         c.write(4096, &block(2), false);
         c.synced(m);
         let seen = outcomes(&c);
-        assert!(
-            seen.iter().all(|v| v[..4096] == block(1)),
-            "a synced block stays"
-        );
+        assert!(seen.iter().all(|v| v[..4096] == block(1)), "a synced block stays");
         assert!(seen.iter().any(|v| v.len() == 4096), "lost with its length");
+        assert!(seen.iter().any(|v| v.len() == 8192 && v[4096..] == block(2)), "kept");
         assert!(
-            seen.iter()
-                .any(|v| v.len() == 8192 && v[4096..] == block(2)),
-            "kept"
-        );
-        assert!(
-            seen.iter()
-                .any(|v| v.len() == 8192 && v[4096..] == block(0)),
+            seen.iter().any(|v| v.len() == 8192 && v[4096..] == block(0)),
             "length without data"
         );
         let torn =
@@ -383,10 +360,7 @@ mod tests {
         c.write(4096, &block(2), true);
         c.write(2 * 4096, &block(3), false);
         let seen = outcomes(&c);
-        assert!(
-            seen.iter()
-                .all(|v| v.len() == 3 * 4096 && v[4096..8192] == block(2))
-        );
+        assert!(seen.iter().all(|v| v.len() == 3 * 4096 && v[4096..8192] == block(2)));
         assert!(
             seen.iter().any(|v| v[..4096] == block(0)),
             "an earlier write may be lost although a later dsync was acked"

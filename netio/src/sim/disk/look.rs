@@ -13,11 +13,7 @@ impl Disk {
     fn walk(&self, dir: Inode, prefix: &str, out: &mut Vec<(String, u64)>) {
         let Ok(d) = self.dir(dir) else { return };
         for (name, &inode) in &d.now {
-            let path = if prefix.is_empty() {
-                name.clone()
-            } else {
-                format!("{prefix}/{name}")
-            };
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
             match &self.nodes[&inode].kind {
                 Kind::File(c) => out.push((path, c.len())),
                 Kind::Dir(_) => self.walk(inode, &path, out),
@@ -26,11 +22,7 @@ impl Disk {
     }
     fn find(&self, path: &Path) -> Result<Inode, Errno> {
         let inode = self.resolve(path)?;
-        if self.is_dir(inode) {
-            Err(libc::EISDIR)
-        } else {
-            Ok(inode)
-        }
+        if self.is_dir(inode) { Err(libc::EISDIR) } else { Ok(inode) }
     }
     pub(in crate::sim) fn contents(&self, path: &Path) -> Result<Vec<u8>, Errno> {
         let inode = self.find(path)?;
@@ -45,11 +37,7 @@ impl Disk {
         mask: u8,
     ) -> Result<(), Errno> {
         let inode = self.find(path)?;
-        if self.file_mut(inode).flip(position, mask) {
-            Ok(())
-        } else {
-            Err(libc::EINVAL)
-        }
+        if self.file_mut(inode).flip(position, mask) { Ok(()) } else { Err(libc::EINVAL) }
     }
     /// Puts a whole file there, durably, with its directories.
     pub(in crate::sim) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Errno> {
@@ -61,14 +49,7 @@ impl Disk {
                 Err(e) => return Err(e),
             }
         }
-        let inode = self.open(
-            path,
-            Open {
-                write: true,
-                create: true,
-                ..Open::default()
-            },
-        )?;
+        let inode = self.open(path, Open { write: true, create: true, ..Open::default() })?;
         self.charge(inode, bytes.len() as u64)?;
         self.file_mut(inode).replace(bytes);
         self.close(inode);

@@ -52,19 +52,9 @@ type Place = (Inode, String);
 
 #[derive(Clone, Debug)]
 enum NameChange {
-    Link {
-        at: Place,
-        inode: Inode,
-    },
-    Unlink {
-        at: Place,
-        inode: Inode,
-    },
-    Move {
-        from: Place,
-        to: Place,
-        inode: Inode,
-    },
+    Link { at: Place, inode: Inode },
+    Unlink { at: Place, inode: Inode },
+    Move { from: Place, to: Place, inode: Inode },
 }
 
 impl NameChange {
@@ -116,12 +106,7 @@ fn blocks(len: u64) -> u64 {
 
 impl Disk {
     pub(super) fn new(capacity: u64, rule: Names) -> Self {
-        let root = Node {
-            kind: Kind::Dir(Directory::default()),
-            links: 1,
-            opened: 0,
-            charged: 0,
-        };
+        let root = Node { kind: Kind::Dir(Directory::default()), links: 1, opened: 0, charged: 0 };
         Self {
             nodes: BTreeMap::from([(ROOT, root)]),
             next_inode: ROOT + 1,
@@ -177,9 +162,7 @@ impl Disk {
         Ok((at, last))
     }
     fn at(&self, place: &Place) -> Option<Inode> {
-        self.dir(place.0)
-            .ok()
-            .and_then(|d| d.now.get(&place.1).copied())
+        self.dir(place.0).ok().and_then(|d| d.now.get(&place.1).copied())
     }
     fn is_dir(&self, inode: Inode) -> bool {
         matches!(self.nodes[&inode].kind, Kind::Dir(_))
@@ -194,15 +177,7 @@ impl Disk {
     fn link(&mut self, at: Place, kind: Kind) -> Inode {
         let inode = self.next_inode;
         self.next_inode += 1;
-        self.nodes.insert(
-            inode,
-            Node {
-                kind,
-                links: 1,
-                opened: 0,
-                charged: 0,
-            },
-        );
+        self.nodes.insert(inode, Node { kind, links: 1, opened: 0, charged: 0 });
         self.dir_mut(at.0).now.insert(at.1.clone(), inode);
         self.note(NameChange::Link { at, inode });
         inode
@@ -219,11 +194,7 @@ impl Disk {
         if n.links == 0 && n.opened == 0 {
             let freed = blocks(n.charged);
             n.charged = 0;
-            assert!(
-                self.used >= freed,
-                "disk uses {} and frees {freed}",
-                self.used
-            );
+            assert!(self.used >= freed, "disk uses {} and frees {freed}", self.used);
             self.used -= freed;
         }
     }
@@ -318,11 +289,9 @@ impl Disk {
     }
     fn is_within(&self, inode: Inode, root: Inode) -> bool {
         inode == root
-            || self.dir(root).is_ok_and(|d| {
-                d.now
-                    .values()
-                    .any(|&c| self.is_dir(c) && self.is_within(inode, c))
-            })
+            || self
+                .dir(root)
+                .is_ok_and(|d| d.now.values().any(|&c| self.is_dir(c) && self.is_within(inode, c)))
     }
     /// Sorted by name.
     pub(super) fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, Errno> {
@@ -407,17 +376,10 @@ impl Disk {
             todo.push(change.inode());
             todo.extend(change.places().iter().map(|p| p.0));
         }
-        todo.extend(
-            self.nodes
-                .iter()
-                .filter(|(_, n)| n.opened > 0)
-                .map(|(&i, _)| i),
-        );
+        todo.extend(self.nodes.iter().filter(|(_, n)| n.opened > 0).map(|(&i, _)| i));
         while let Some(inode) = todo.pop() {
             if live.insert(inode)
-                && let Some(Node {
-                    kind: Kind::Dir(d), ..
-                }) = self.nodes.get(&inode)
+                && let Some(Node { kind: Kind::Dir(d), .. }) = self.nodes.get(&inode)
             {
                 todo.extend(d.now.values().chain(d.durable.values()));
             }
@@ -468,10 +430,7 @@ impl Disk {
         if len == 0 {
             return Err(libc::EINVAL);
         }
-        let end = offset
-            .checked_add(len)
-            .filter(|&e| e <= i64::MAX as u64)
-            .ok_or(libc::EFBIG)?;
+        let end = offset.checked_add(len).filter(|&e| e <= i64::MAX as u64).ok_or(libc::EFBIG)?;
         self.charge(inode, end)?;
         self.file_mut(inode).grow(end);
         Ok(())
@@ -518,12 +477,8 @@ impl Disk {
     // ---- the end of a process, or of the power -----------------------------------------------------------------------------
     /// The process is gone: descriptors are closed, all else is as it was.
     pub(super) fn close_all(&mut self) {
-        let opened: Vec<Inode> = self
-            .nodes
-            .iter()
-            .filter(|(_, n)| n.opened > 0)
-            .map(|(&i, _)| i)
-            .collect();
+        let opened: Vec<Inode> =
+            self.nodes.iter().filter(|(_, n)| n.opened > 0).map(|(&i, _)| i).collect();
         for inode in opened {
             self.node(inode).opened = 0;
             self.released(inode);

@@ -8,15 +8,7 @@ fn p(s: &str) -> &Path {
     Path::new(s)
 }
 fn create(d: &mut Disk, path: &str) -> Inode {
-    d.open(
-        p(path),
-        Open {
-            write: true,
-            create: true,
-            ..Open::default()
-        },
-    )
-    .unwrap()
+    d.open(p(path), Open { write: true, create: true, ..Open::default() }).unwrap()
 }
 fn synced(d: &mut Disk, inode: Inode) {
     let m = d.file_mark(inode);
@@ -60,11 +52,7 @@ fn a_name_needs_its_directory_synced() {
     let mut d = disk(Names::Journal);
     let f = create(&mut d, "a");
     synced(&mut d, f);
-    assert_eq!(
-        outcomes(&d),
-        vec![files(&[("a", 0)])],
-        "with a journal it does"
-    );
+    assert_eq!(outcomes(&d), vec![files(&[("a", 0)])], "with a journal it does");
 }
 
 #[test]
@@ -90,10 +78,8 @@ fn a_rename_is_atomic_and_replaces() {
     sync_dir(&mut d, "");
     d.rename(p("checkpoint.tmp"), p("checkpoint")).unwrap();
     assert_eq!(d.list(), files(&[("checkpoint", 2)]));
-    let (old, new) = (
-        files(&[("checkpoint", 1), ("checkpoint.tmp", 2)]),
-        files(&[("checkpoint", 2)]),
-    );
+    let (old, new) =
+        (files(&[("checkpoint", 1), ("checkpoint.tmp", 2)]), files(&[("checkpoint", 2)]));
     assert_eq!(outcomes(&d), vec![old, new.clone()]);
     sync_dir(&mut d, "");
     assert_eq!(outcomes(&d), vec![new]);
@@ -151,10 +137,7 @@ fn creations_in_one_directory_are_lost_independently_or_in_order() {
     let mut d = disk(Names::Journal);
     create(&mut d, "a");
     create(&mut d, "b");
-    assert_eq!(
-        outcomes(&d),
-        vec![files(&[]), files(&[("a", 0)]), files(&[("a", 0), ("b", 0)])]
-    );
+    assert_eq!(outcomes(&d), vec![files(&[]), files(&[("a", 0)]), files(&[("a", 0), ("b", 0)])]);
 }
 
 #[test]
@@ -189,12 +172,7 @@ fn errors_are_those_of_linux() {
     let mut d = disk(Names::Strict);
     d.create_dir(p("dir")).unwrap();
     let f = create(&mut d, "dir/f");
-    let how = |create, exclusive| Open {
-        write: true,
-        create,
-        exclusive,
-        ..Open::default()
-    };
+    let how = |create, exclusive| Open { write: true, create, exclusive, ..Open::default() };
     assert_eq!(d.open(p("none"), Open::default()), Err(libc::ENOENT));
     assert_eq!(d.open(p("none/f"), how(true, false)), Err(libc::ENOENT));
     assert_eq!(d.open(p("dir/f"), how(true, true)), Err(libc::EEXIST));
@@ -209,14 +187,7 @@ fn errors_are_those_of_linux() {
     assert_eq!(d.read_dir(p("dir/f")), Err(libc::ENOTDIR));
     assert_eq!(d.allocate(f, 0, 0), Err(libc::EINVAL));
     let list = d.read_dir(p("/")).unwrap();
-    assert_eq!(
-        list,
-        vec![DirEntry {
-            name: "dir".into(),
-            is_dir: true,
-            bytes: 0,
-        }]
-    );
+    assert_eq!(list, vec![DirEntry { name: "dir".into(), is_dir: true, bytes: 0 }]);
 }
 
 #[test]

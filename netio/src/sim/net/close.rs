@@ -39,11 +39,7 @@ impl World {
             let error = Error::new("accept", "", libc::ECANCELED);
             self.complete(
                 l.core,
-                Completion {
-                    slot,
-                    outcome: Outcome::Accepted(Err(error)),
-                    more: false,
-                },
+                Completion { slot, outcome: Outcome::Accepted(Err(error)), more: false },
             );
         }
         for (end, _) in l.backlog {
@@ -84,20 +80,10 @@ impl World {
     pub(super) fn cancelled_receive(&mut self, core: CoreKey, r: Receiving) {
         let error = Error::new("receive", "", libc::ECANCELED);
         let outcome = match r.into {
-            Some((buf, _)) => Outcome::ReceivedInto {
-                buf,
-                result: Err(error),
-            },
+            Some((buf, _)) => Outcome::ReceivedInto { buf, result: Err(error) },
             None => Outcome::Received(Err(error)),
         };
-        self.complete(
-            core,
-            Completion {
-                slot: r.slot,
-                outcome,
-                more: false,
-            },
-        );
+        self.complete(core, Completion { slot: r.slot, outcome, more: false });
     }
     pub(in crate::sim) fn cancel_net(&mut self, core: CoreKey, slot: Slot, flight: Flight) {
         match flight {
@@ -143,13 +129,8 @@ impl World {
 
     /// All sockets of a host whose process died or whose power is gone.
     pub(in crate::sim) fn abandon_net(&mut self, node: NodeId) {
-        let ports: Vec<u16> = self
-            .net
-            .listeners
-            .keys()
-            .filter(|k| k.0 == node)
-            .map(|k| k.1)
-            .collect();
+        let ports: Vec<u16> =
+            self.net.listeners.keys().filter(|k| k.0 == node).map(|k| k.1).collect();
         for port in ports {
             self.close_listener(node, port);
         }

@@ -34,13 +34,8 @@ impl World {
         }
         let handle = self.cores[core].add(Object::Listener { port });
         let local_only = addr.ip().is_loopback();
-        let listener = Listener {
-            core,
-            shares,
-            local_only,
-            accept: None,
-            backlog: VecDeque::new(),
-        };
+        let listener =
+            Listener { core, shares, local_only, accept: None, backlog: VecDeque::new() };
         self.net.listeners.insert((node, port), listener);
         let now = self.now;
         self.trace.note(&[now, core as u64, u64::from(port)], || {
@@ -76,9 +71,7 @@ impl World {
         };
         assert!(l.accept.is_none(), "two accepts on port {port}");
         l.accept = Some(slot);
-        self.cores[core]
-            .flight
-            .insert(slot, Flight::Accept { port });
+        self.cores[core].flight.insert(slot, Flight::Accept { port });
         self.accept_waiting(node, port);
     }
     pub(super) fn accept_waiting(&mut self, node: NodeId, port: u16) {
@@ -99,11 +92,7 @@ impl World {
             let handle = self.cores[core].add(Object::Socket(end));
             self.complete(
                 core,
-                Completion {
-                    slot,
-                    outcome: Outcome::Accepted(Ok((handle, peer))),
-                    more,
-                },
+                Completion { slot, outcome: Outcome::Accepted(Ok((handle, peer))), more },
             );
         }
     }
@@ -111,20 +100,12 @@ impl World {
     pub(in crate::sim) fn submit_connect(&mut self, core: CoreKey, slot: Slot, addr: SocketAddr) {
         self.cores[core].flight.insert(slot, Flight::Connect);
         let from = self.cores[core].node;
-        self.later(NetEvent::Syn {
-            caller: Caller::Core { core, slot },
-            from,
-            addr,
-        });
+        self.later(NetEvent::Syn { caller: Caller::Core { core, slot }, from, addr });
     }
     /// A test's connection; it is `connected` or `ended` later.
     pub(in crate::sim) fn connect_client(&mut self, addr: SocketAddr) -> EndId {
         let end = self.new_end(Owner::Client, NodeId::OUTSIDE, 0);
-        self.later(NetEvent::Syn {
-            caller: Caller::Client(end),
-            from: NodeId::OUTSIDE,
-            addr,
-        });
+        self.later(NetEvent::Syn { caller: Caller::Client(end), from: NodeId::OUTSIDE, addr });
         end
     }
     pub(super) fn new_end(&mut self, owner: Owner, node: NodeId, peer: EndId) -> EndId {
@@ -148,14 +129,7 @@ impl World {
         });
         let Some(to) = there else {
             let at = self.now + self.options.net.timeout_ns;
-            self.at(
-                at,
-                Event::Net(NetEvent::Refused {
-                    caller,
-                    addr,
-                    errno: libc::ETIMEDOUT,
-                }),
-            );
+            self.at(at, Event::Net(NetEvent::Refused { caller, addr, errno: libc::ETIMEDOUT }));
             return;
         };
         let room = self.options.net.backlog;
@@ -166,11 +140,7 @@ impl World {
             .get(&(to, port))
             .filter(|l| (!l.local_only || from == to) && l.backlog.len() < room);
         let Some(listening) = open.map(|l| l.core) else {
-            return self.later(NetEvent::Refused {
-                caller,
-                addr,
-                errno: libc::ECONNREFUSED,
-            });
+            return self.later(NetEvent::Refused { caller, addr, errno: libc::ECONNREFUSED });
         };
         let theirs = self.new_end(Owner::Core(listening), to, 0);
         let ours = match caller {
@@ -179,22 +149,14 @@ impl World {
         };
         self.net.end(theirs).peer = ours;
         self.net.end(ours).peer = theirs;
-        let ip = if addr.ip().is_loopback() {
-            addr.ip()
-        } else {
-            from.ip()
-        };
+        let ip = if addr.ip().is_loopback() { addr.ip() } else { from.ip() };
         let peer = SocketAddr::new(ip, self.net.port());
         if let Some(l) = self.net.listeners.get_mut(&(to, port)) {
             l.backlog.push_back((theirs, peer));
         }
         self.accept_waiting(to, port);
         match caller {
-            Caller::Core { core, slot } => self.later(NetEvent::SynAck {
-                core,
-                slot,
-                end: ours,
-            }),
+            Caller::Core { core, slot } => self.later(NetEvent::SynAck { core, slot, end: ours }),
             Caller::Client(end) => {
                 self.net.end(end).connected = true;
                 self.pump(end);
@@ -211,11 +173,7 @@ impl World {
         let handle = self.cores[core].add(Object::Socket(end));
         self.complete(
             core,
-            Completion {
-                slot,
-                outcome: Outcome::Connected(Ok(handle)),
-                more: false,
-            },
+            Completion { slot, outcome: Outcome::Connected(Ok(handle)), more: false },
         );
     }
     pub(super) fn on_refused(&mut self, caller: Caller, addr: SocketAddr, errno: i32) {
@@ -225,11 +183,7 @@ impl World {
                     let error = Error::new("connect", addr.to_string(), errno);
                     self.complete(
                         core,
-                        Completion {
-                            slot,
-                            outcome: Outcome::Connected(Err(error)),
-                            more: false,
-                        },
+                        Completion { slot, outcome: Outcome::Connected(Err(error)), more: false },
                     );
                 }
             }

@@ -174,7 +174,10 @@ pub(in crate::sim) enum NetEvent {
         errno: i32,
     },
     /// This end's wire has waited too long.
-    TimedOut { end: EndId, stall: u64 },
+    TimedOut {
+        end: EndId,
+        stall: u64,
+    },
 }
 
 impl World {
@@ -198,11 +201,7 @@ impl World {
             NetEvent::Deliver(end) => self.deliver(end),
             NetEvent::Syn { caller, from, addr } => self.on_syn(caller, from, addr),
             NetEvent::SynAck { core, slot, end } => self.on_syn_ack(core, slot, end),
-            NetEvent::Refused {
-                caller,
-                addr,
-                errno,
-            } => self.on_refused(caller, addr, errno),
+            NetEvent::Refused { caller, addr, errno } => self.on_refused(caller, addr, errno),
             NetEvent::TimedOut { end, stall } => self.on_timed_out(end, stall),
         }
     }
@@ -313,13 +312,8 @@ impl World {
     }
     /// Lets stalled wires try again; what is still cut stalls again.
     pub(in crate::sim) fn resume_wires(&mut self) {
-        let stalled: Vec<EndId> = self
-            .net
-            .ends
-            .iter()
-            .filter(|(_, e)| e.stalled.is_some())
-            .map(|(&i, _)| i)
-            .collect();
+        let stalled: Vec<EndId> =
+            self.net.ends.iter().filter(|(_, e)| e.stalled.is_some()).map(|(&i, _)| i).collect();
         for id in stalled {
             let (to, peer) = (self.net.end(id).node, self.net.end(id).peer);
             let from = self.net.ends.get(&peer).map(|p| p.node);
@@ -328,9 +322,7 @@ impl World {
             }
             // All that waited is due no earlier than now.
             let at = self.now
-                + self
-                    .rng
-                    .between(self.options.net.delay_ns.0, self.options.net.delay_ns.1);
+                + self.rng.between(self.options.net.delay_ns.0, self.options.net.delay_ns.1);
             let e = self.net.end(id);
             e.stalled = None;
             for w in &mut e.wire {

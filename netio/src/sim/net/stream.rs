@@ -41,11 +41,7 @@ impl World {
     pub(in crate::sim) fn send_client(&mut self, end: EndId, bytes: Bytes) {
         self.trace.bytes(&bytes);
         if let Some(e) = self.net.ends.get_mut(&end) {
-            e.sends.push_back(Sending {
-                slot: None,
-                slices: [bytes].into(),
-                sent: 0,
-            });
+            e.sends.push_back(Sending { slot: None, slices: [bytes].into(), sent: 0 });
             self.pump(end);
         }
     }
@@ -154,11 +150,7 @@ impl World {
             at,
             Event::Complete {
                 core,
-                completion: Completion {
-                    slot,
-                    outcome: Outcome::Sent(result),
-                    more: false,
-                },
+                completion: Completion { slot, outcome: Outcome::Sent(result), more: false },
             },
         );
         self.cores[core].flight.insert(slot, Flight::Event(key));
@@ -175,19 +167,13 @@ impl World {
         let Some(end) = self.socket(core, socket) else {
             let error = Error::new("receive", "", libc::EBADF);
             let outcome = match into {
-                Some((buf, _)) => Outcome::ReceivedInto {
-                    buf,
-                    result: Err(error),
-                },
+                Some((buf, _)) => Outcome::ReceivedInto { buf, result: Err(error) },
                 None => Outcome::Received(Err(error)),
             };
             return self.complete_in((100, 2_000), core, slot, outcome);
         };
         self.cores[core].flight.insert(slot, Flight::Receive(end));
-        self.net
-            .end(end)
-            .receives
-            .push_back(Receiving { slot, into });
+        self.net.end(end).receives.push_back(Receiving { slot, into });
         self.drain(end);
     }
     /// Hands what has arrived to the end's owner, as far as it asks for it.
@@ -278,13 +264,6 @@ impl World {
             }
             None => (Outcome::Received(got.map(Provided::from_vec)), more),
         };
-        self.complete(
-            core,
-            Completion {
-                slot,
-                outcome,
-                more,
-            },
-        );
+        self.complete(core, Completion { slot, outcome, more });
     }
 }

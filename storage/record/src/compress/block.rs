@@ -27,11 +27,7 @@ impl<'a> Block<'a> {
     }
 
     const fn of(buffer: Buffer<'a>) -> Self {
-        Self {
-            buffer,
-            read: 0,
-            end: 0,
-        }
+        Self { buffer, read: 0, end: 0 }
     }
 
     /// What was made and not read yet.

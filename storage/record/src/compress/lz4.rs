@@ -146,11 +146,7 @@ impl<'a> Reader<'a> {
         let sum_right = self.flags & FLAG_CONTENT_CHECKSUM == 0
             || take_u32(&mut self.input)? == self.content_sum.digest();
         let size_right = self.content_size.is_none_or(|size| size == self.content);
-        if sum_right && size_right && self.input.is_empty() {
-            Ok(())
-        } else {
-            Err(CORRUPT)
-        }
+        if sum_right && size_right && self.input.is_empty() { Ok(()) } else { Err(CORRUPT) }
     }
 }
 
@@ -168,9 +164,7 @@ fn take_u32(input: &mut &[u8]) -> Result<u32, Error> {
 pub(super) fn compress_into(input: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
     const FAILED: Error = Error::Failed(Compression::Lz4);
-    let info = FrameInfo::new()
-        .block_size(BlockSize::Max64KB)
-        .block_mode(BlockMode::Independent);
+    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
     let mut writer = FrameEncoder::with_frame_info(info, out);
     writer.write_all(input).map_err(|_| FAILED)?;
     writer.finish().map_err(|_| FAILED)?;

@@ -65,11 +65,7 @@ impl Scratch {
     /// With nothing made yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            zstd: None,
-            block: Vec::new(),
-            window: Vec::new(),
-        }
+        Self { zstd: None, block: Vec::new(), window: Vec::new() }
     }
 
     /// Gives back what one large batch took; others need not wait for it to be taken again.
@@ -160,11 +156,7 @@ impl<'a> Decompressor<'a> {
         cap: usize,
         scratch: &'a mut Scratch,
     ) -> Result<(Self, &'a mut [u8]), Error> {
-        let Scratch {
-            zstd,
-            block,
-            window,
-        } = scratch;
+        let Scratch { zstd, block, window } = scratch;
         if matches!(codec, Compression::Gzip | Compression::Zstd) {
             window.resize(WINDOW, 0);
         }
@@ -195,11 +187,7 @@ impl<'a> Decompressor<'a> {
                 Codec::Zstd(Box::new(decoder))
             }
         };
-        Ok(Self {
-            codec,
-            cap,
-            left: cap,
-        })
+        Ok(Self { codec, cap, left: cap })
     }
 
     /// Its codec.
@@ -280,10 +268,7 @@ impl<'a> Decompressor<'a> {
     }
 
     fn count(&mut self, out: usize) -> Result<usize, Error> {
-        self.left = self
-            .left
-            .checked_sub(out)
-            .ok_or(Error::TooLarge { cap: self.cap })?;
+        self.left = self.left.checked_sub(out).ok_or(Error::TooLarge { cap: self.cap })?;
         Ok(out)
     }
 }
@@ -296,10 +281,7 @@ impl<'a> Decompressor<'a> {
 /// 128 MiB. The memory is reserved by the decoder and touched only as output is made.
 #[must_use]
 pub fn zstd_window_log_max(cap: usize) -> u32 {
-    cap.max(1)
-        .checked_next_power_of_two()
-        .map_or(usize::BITS, usize::trailing_zeros)
-        .clamp(23, 27)
+    cap.max(1).checked_next_power_of_two().map_or(usize::BITS, usize::trailing_zeros).clamp(23, 27)
 }
 
 /// All of `input`, decompressed.
@@ -318,11 +300,8 @@ pub fn decompress(codec: Compression, input: &[u8], cap: usize) -> Result<Vec<u8
                 reader.read(&mut [0])?;
                 break;
             }
-            let size = filled
-                .saturating_mul(2)
-                .max(input.len().saturating_mul(2))
-                .max(FIRST)
-                .min(cap);
+            let size =
+                filled.saturating_mul(2).max(input.len().saturating_mul(2)).max(FIRST).min(cap);
             out.reserve_exact(size - filled);
             out.resize(size, 0);
         }

@@ -68,9 +68,7 @@ impl<'a> Reader<'a> {
             return Err(Error::TooLarge { cap });
         }
         self.block.fill_with(size, |place| {
-            snap::raw::Decoder::new()
-                .decompress(packed, place)
-                .map_err(|_| CORRUPT)
+            snap::raw::Decoder::new().decompress(packed, place).map_err(|_| CORRUPT)
         })
     }
 }

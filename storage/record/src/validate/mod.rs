@@ -187,10 +187,7 @@ pub fn refusal(
     now: Timestamp,
     first: Invalid,
 ) -> Refusal {
-    let whole = |why| Refusal {
-        why,
-        records: Vec::new(),
-    };
+    let whole = |why| Refusal { why, records: Vec::new() };
     let Ok(view) = BatchView::parse(batch) else {
         return whole(first);
     };
@@ -209,10 +206,7 @@ pub fn refusal(
     };
     match walked {
         Err(why) => whole(why),
-        Ok(()) => Refusal {
-            why: bad.first_time.unwrap_or(first),
-            records: bad.records,
-        },
+        Ok(()) => Refusal { why: bad.first_time.unwrap_or(first), records: bad.records },
     }
 }
 
@@ -268,11 +262,7 @@ fn validate_header(
         return Err(InvalidRecord::Count(records_count).into());
     }
     if last_offset_delta != records_count - 1 {
-        return Err(InvalidRecord::OffsetRange {
-            last_offset_delta,
-            records_count,
-        }
-        .into());
+        return Err(InvalidRecord::OffsetRange { last_offset_delta, records_count }.into());
     }
     let attributes = header.attributes;
     if attributes.is_control() {
@@ -405,12 +395,7 @@ impl<'o> RecordChecks<'o> {
                 if (timestamp < from || timestamp > to) && timestamp != Timestamp::NONE =>
             {
                 let now = self.now;
-                Err(InvalidTimestamp::OutOfRange {
-                    index,
-                    timestamp,
-                    now,
-                }
-                .into())
+                Err(InvalidTimestamp::OutOfRange { index, timestamp, now }.into())
             }
             _ => Ok(()),
         }
@@ -425,11 +410,7 @@ impl<'o> RecordChecks<'o> {
     fn restamp_to(&self, max: Timestamp) -> Restamp {
         let is_right = max == self.header.max_timestamp
             && self.header.attributes.timestamp_type() == TimestampType::CreateTime;
-        if is_right {
-            Restamp::Keep
-        } else {
-            Restamp::MaxTimestamp(max)
-        }
+        if is_right { Restamp::Keep } else { Restamp::MaxTimestamp(max) }
     }
 
     fn finish(self, all_seen: bool) -> Result<Validated, Invalid> {
@@ -447,12 +428,7 @@ impl<'o> RecordChecks<'o> {
                 let found = self.max_timestamp;
                 (found, self.max_timestamp_at, self.restamp_to(found))
             };
-        Ok(Validated {
-            header,
-            max_timestamp,
-            max_timestamp_offset_delta,
-            restamp,
-        })
+        Ok(Validated { header, max_timestamp, max_timestamp_offset_delta, restamp })
     }
 }
 
@@ -460,17 +436,9 @@ impl<'o> RecordChecks<'o> {
 fn walk(mut payload: &[u8], checks: &mut RecordChecks<'_>) -> Result<(), Invalid> {
     for _ in 0..checks.header.records_count {
         let record = take_record(&mut payload).map_err(|error| checks.framing(error))?;
-        checks.record(
-            record.offset_delta,
-            record.timestamp_delta,
-            record.key.is_some(),
-        )?;
+        checks.record(record.offset_delta, record.timestamp_delta, record.key.is_some())?;
     }
-    if payload.is_empty() {
-        Ok(())
-    } else {
-        Err(checks.framing(RecordError::TrailingBytes))
-    }
+    if payload.is_empty() { Ok(()) } else { Err(checks.framing(RecordError::TrailingBytes)) }
 }
 
 /// True if all records were seen.

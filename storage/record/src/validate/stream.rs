@@ -66,14 +66,7 @@ impl<'a> Stream<'a> {
         if !all {
             window = window.split_at_mut(window.len().min(FIRST)).0;
         }
-        Ok(Self {
-            source,
-            window,
-            position: 0,
-            filled: 0,
-            length: 0,
-            body: 0,
-        })
+        Ok(Self { source, window, position: 0, filled: 0, length: 0, body: 0 })
     }
 
     #[inline]
@@ -143,10 +136,7 @@ impl<'a> Stream<'a> {
     }
 
     fn in_body(&mut self, size: usize) -> Result<(), Fault> {
-        self.body = self
-            .body
-            .checked_sub(size)
-            .ok_or(RecordError::Length(self.length))?;
+        self.body = self.body.checked_sub(size).ok_or(RecordError::Length(self.length))?;
         Ok(())
     }
 }

@@ -18,20 +18,11 @@ pub struct OwnedRecord {
 
 pub fn any_record() -> impl Strategy<Value = OwnedRecord> {
     let bytes = || option::of(vec(any::<u8>(), 0..200));
-    let timestamp = prop_oneof![
-        Just(-1i64),
-        0i64..4_000_000_000_000,
-        1_700_000_000_000i64..1_700_000_001_000,
-    ];
+    let timestamp =
+        prop_oneof![Just(-1i64), 0i64..4_000_000_000_000, 1_700_000_000_000i64..1_700_000_001_000,];
     let headers = vec(("[a-c]{0,3}", option::of(vec(any::<u8>(), 0..20))), 0..4);
-    (bytes(), bytes(), timestamp, headers).prop_map(|(key, value, timestamp, headers)| {
-        OwnedRecord {
-            key,
-            value,
-            timestamp,
-            headers,
-        }
-    })
+    (bytes(), bytes(), timestamp, headers)
+        .prop_map(|(key, value, timestamp, headers)| OwnedRecord { key, value, timestamp, headers })
 }
 
 pub fn any_records() -> impl Strategy<Value = Vec<OwnedRecord>> {
@@ -44,11 +35,8 @@ pub fn any_codec() -> impl Strategy<Value = Compression> {
 
 pub fn append_all(batch: &mut BatchBuilder, records: &[OwnedRecord]) {
     for record in records {
-        let headers: Vec<_> = record
-            .headers
-            .iter()
-            .map(|(key, value)| Header::new(key, value.as_deref()))
-            .collect();
+        let headers: Vec<_> =
+            record.headers.iter().map(|(key, value)| Header::new(key, value.as_deref())).collect();
         batch
             .append(
                 record.key.as_deref(),

@@ -84,11 +84,7 @@ pub(super) fn record_map(directory: &str, modules: &Modules<'_>) -> Result<Strin
             .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
             .unwrap_or_default()
     };
-    let sets = [
-        (Kind::Metadata, "Record"),
-        (Kind::Key, "Key"),
-        (Kind::Value, "Value"),
-    ];
+    let sets = [(Kind::Metadata, "Record"), (Kind::Key, "Key"), (Kind::Value, "Value")];
     let mut used = false;
     for (kind, suffix) in sets {
         let mut members: Vec<&Message> = modules
@@ -129,13 +125,8 @@ pub(super) fn record_map(directory: &str, modules: &Modules<'_>) -> Result<Strin
 /// An enum of records that are told apart by a number.
 fn set(text: &mut String, name: &str, members: &[&Message]) -> Result<()> {
     let mut variants = String::new();
-    let (mut id, mut latest, mut decode, mut encode, mut owned) = (
-        String::new(),
-        String::new(),
-        String::new(),
-        String::new(),
-        String::new(),
-    );
+    let (mut id, mut latest, mut decode, mut encode, mut owned) =
+        (String::new(), String::new(), String::new(), String::new(), String::new());
     let mut from = String::new();
     let mut any_borrows = false;
     for member in members {
@@ -146,10 +137,7 @@ fn set(text: &mut String, name: &str, members: &[&Message]) -> Result<()> {
         writeln!(variants, "{variant}({ty}{borrowed}),")?;
         writeln!(id, "Self::{variant}(_) => {ty}::ID,")?;
         writeln!(latest, "Self::{variant}(_) => {ty}::VERSIONS.max,")?;
-        writeln!(
-            decode,
-            "{ty}::ID => Self::{variant}(Decode::decode(r, version)?),"
-        )?;
+        writeln!(decode, "{ty}::ID => Self::{variant}(Decode::decode(r, version)?),")?;
         writeln!(encode, "Self::{variant}(it) => it.encode(w, version),")?;
         let moved = if borrows { "own(it)" } else { "it" };
         writeln!(owned, "Self::{variant}(it) => {name}::{variant}({moved}),")?;
@@ -170,7 +158,7 @@ fn set(text: &mut String, name: &str, members: &[&Message]) -> Result<()> {
          fn id(&self) -> i16 {{ match self {{ {id} }} }}\n\
          fn latest_version(&self) -> i16 {{ match self {{ {latest} }} }}\n\
          fn decode_as(id: i16, r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {{\n\
-         Ok(match id {{ {decode} _ => return Err(Error::Unsupported {{ message: \"{name} of unknown type\", version: id }}), }})\n\
+         Ok(match id {{ {decode} _ => {{ return Err(Error::Unsupported {{ message: \"{name} of unknown type\", version: id }}); }} }})\n\
          }}\n}}\n\n\
          impl Encode for {name}<'_> {{\n\
          fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error> {{ match self {{ {encode} }} }}\n\

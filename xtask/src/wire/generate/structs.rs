@@ -51,22 +51,11 @@ impl<'m> Generator<'m> {
             .flat_map(struct_names)
             .filter(|name| own.contains(name))
             .collect();
-        let mut generator = Generator {
-            message,
-            parts: Vec::new(),
-            shared,
-        };
-        generator.add(
-            message.name.clone(),
-            &message.fields,
-            message.versions,
-            true,
-        )?;
+        let mut generator = Generator { message, parts: Vec::new(), shared };
+        generator.add(message.name.clone(), &message.fields, message.versions, true)?;
         for part in &message.structs {
-            let range = part
-                .versions
-                .intersect(message.versions)
-                .context("a struct of no version")?;
+            let range =
+                part.versions.intersect(message.versions).context("a struct of no version")?;
             generator.add(generator.rust_name(&part.name), &part.fields, range, false)?;
         }
         Ok(generator)
@@ -79,12 +68,7 @@ impl<'m> Generator<'m> {
         range: Versions,
         is_message: bool,
     ) -> Result<()> {
-        self.parts.push(Part {
-            name,
-            fields,
-            range,
-            is_message,
-        });
+        self.parts.push(Part { name, fields, range, is_message });
         for field in fields.iter().filter(|field| !field.fields.is_empty()) {
             let Some(range) = field.versions.intersect(range) else {
                 continue;
@@ -121,9 +105,9 @@ impl<'m> Generator<'m> {
         match ty {
             Type::String | Type::Bytes | Type::Records => true,
             Type::Array(element) => self.type_borrows(element),
-            Type::Struct(name) => self
-                .part_named(name)
-                .is_some_and(|part| self.any_borrows(part.fields)),
+            Type::Struct(name) => {
+                self.part_named(name).is_some_and(|part| self.any_borrows(part.fields))
+            }
             _ => false,
         }
     }
@@ -149,10 +133,7 @@ impl<'m> Generator<'m> {
 
     /// Least bytes on the wire in one version.
     fn min_size(&self, fields: &[Field], version: i16) -> usize {
-        let flex = self
-            .message
-            .flexible
-            .is_some_and(|flexible| flexible.contains(version));
+        let flex = self.message.flexible.is_some_and(|flexible| flexible.contains(version));
         let sizes = fields
             .iter()
             .filter(|field| field.tag.is_none() && field.versions.contains(version))
@@ -169,8 +150,7 @@ impl<'m> Generator<'m> {
                     Type::Struct(name)
                         if !field.null.is_some_and(|null| null.contains(version)) =>
                     {
-                        self.part_named(name)
-                            .map_or(0, |part| self.min_size(part.fields, version))
+                        self.part_named(name).map_or(0, |part| self.min_size(part.fields, version))
                     }
                     _ => 1,
                 }
@@ -301,10 +281,9 @@ impl<'m> Generator<'m> {
             } else {
                 let read = field.read(flex);
                 match condition(field.range, part.range) {
-                    Some(condition) => format!(
-                        "if {condition} {{ {read} }} else {{ {} }}",
-                        field.default_text()?
-                    ),
+                    Some(condition) => {
+                        format!("if {condition} {{ {read} }} else {{ {} }}", field.default_text()?)
+                    }
                     None => read,
                 }
             };
@@ -344,22 +323,15 @@ impl<'m> Generator<'m> {
             write!(body, "Ok({literal})")?;
         } else {
             let mutable = if tagged.is_empty() { "" } else { "mut " };
-            write!(
-                body,
-                "let {mutable}it = {literal};\n{}\nOk(it)",
-                tags.trim_end()
-            )?;
+            write!(body, "let {mutable}it = {literal};\n{}\nOk(it)", tags.trim_end())?;
         }
 
         let min_size = (part.range.lo..=part.range.hi)
             .map(|version| self.min_size(part.fields, version))
             .min()
             .unwrap_or(0);
-        let (generic, named, anonymous) = if borrows {
-            ("<'a>", "<'a>", "<'a>")
-        } else {
-            ("", "", "<'_>")
-        };
+        let (generic, named, anonymous) =
+            if borrows { ("<'a>", "<'a>", "<'a>") } else { ("", "", "<'_>") };
         writeln!(
             out,
             "impl{generic} Decode{anonymous} for {name}{named} {{\n\
@@ -441,11 +413,7 @@ impl<'m> Generator<'m> {
                 let tag = field.field.tag.unwrap_or_default();
                 let carried = condition(field.range, self.flexible_part(part.range)?)
                     .map_or(String::new(), |condition| format!("{condition} && "));
-                writeln!(
-                    tags,
-                    "let tag{tag} = {carried}{};",
-                    field.differs_from_default()?
-                )?;
+                writeln!(tags, "let tag{tag} = {carried}{};", field.differs_from_default()?)?;
                 count.push(format!("u32::from(tag{tag})"));
             }
             if count.is_empty() {
@@ -502,12 +470,7 @@ impl<'m> Generator<'m> {
     // What a message is.
 
     fn traits(&self, out: &mut String) -> Result<()> {
-        let Message {
-            kind,
-            name,
-            versions,
-            ..
-        } = self.message;
+        let Message { kind, name, versions, .. } = self.message;
         let anonymous = lifetime(self.any_borrows(&self.message.fields), "'_");
         let flexible = self
             .message
@@ -567,10 +530,7 @@ fn struct_names(message: &Message) -> BTreeSet<&str> {
 }
 
 fn sorted_tags<'f, 'm>(fields: &'f [RustField<'m>]) -> Vec<&'f RustField<'m>> {
-    let mut tagged: Vec<_> = fields
-        .iter()
-        .filter(|field| field.field.tag.is_some())
-        .collect();
+    let mut tagged: Vec<_> = fields.iter().filter(|field| field.field.tag.is_some()).collect();
     tagged.sort_by_key(|field| field.field.tag);
     tagged
 }
@@ -598,11 +558,7 @@ fn negated(condition: &str) -> String {
 /// A parameter's name, with an underscore if `body` does not use it.
 fn used(name: &str, body: &str) -> String {
     let mut words = body.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-    if words.any(|word| word == name) {
-        name.to_owned()
-    } else {
-        format!("_{name}")
-    }
+    if words.any(|word| word == name) { name.to_owned() } else { format!("_{name}") }
 }
 
 /// A field as Rust has it.

@@ -53,10 +53,7 @@ pub struct TopicPartition<'a> {
 impl<'a> Decode<'a> for TopicPartition<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        Ok(Self {
-            topic: r.string(false)?,
-            partitions: r.array(false, version)?,
-        })
+        Ok(Self { topic: r.string(false)?, partitions: r.array(false, version)? })
     }
 }
 
@@ -71,10 +68,7 @@ impl Encode for TopicPartition<'_> {
 impl IntoOwned for TopicPartition<'_> {
     type Owned = TopicPartition<'static>;
     fn into_owned(self) -> TopicPartition<'static> {
-        TopicPartition {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        TopicPartition { topic: own(self.topic), partitions: self.partitions }
     }
 }
 

@@ -38,17 +38,9 @@ impl<'a> Decode<'a> for ConsumerProtocolSubscription<'a> {
         Ok(Self {
             topics: r.strings(false)?,
             user_data: r.opt_bytes(false, true)?,
-            owned_partitions: if version >= 1 {
-                r.array(false, version)?
-            } else {
-                Vec::new()
-            },
+            owned_partitions: if version >= 1 { r.array(false, version)? } else { Vec::new() },
             generation_id: if version >= 2 { r.i32()? } else { -1 },
-            rack_id: if version >= 3 {
-                r.opt_string(false, true)?
-            } else {
-                None
-            },
+            rack_id: if version >= 3 { r.opt_string(false, true)? } else { None },
         })
     }
 }
@@ -94,10 +86,7 @@ pub struct TopicPartition<'a> {
 impl<'a> Decode<'a> for TopicPartition<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        Ok(Self {
-            topic: r.string(false)?,
-            partitions: r.array(false, version)?,
-        })
+        Ok(Self { topic: r.string(false)?, partitions: r.array(false, version)? })
     }
 }
 
@@ -112,10 +101,7 @@ impl Encode for TopicPartition<'_> {
 impl IntoOwned for TopicPartition<'_> {
     type Owned = TopicPartition<'static>;
     fn into_owned(self) -> TopicPartition<'static> {
-        TopicPartition {
-            topic: own(self.topic),
-            partitions: self.partitions,
-        }
+        TopicPartition { topic: own(self.topic), partitions: self.partitions }
     }
 }
 

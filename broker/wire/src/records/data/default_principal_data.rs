@@ -17,11 +17,8 @@ impl<'a> Decode<'a> for DefaultPrincipalData<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            type_: r.string(true)?,
-            name: r.string(true)?,
-            token_authenticated: r.bool()?,
-        };
+        let it =
+            Self { type_: r.string(true)?, name: r.string(true)?, token_authenticated: r.bool()? };
         r.skip_tags()?;
         Ok(it)
     }

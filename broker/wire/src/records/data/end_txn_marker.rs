@@ -14,9 +14,7 @@ impl Decode<'_> for EndTxnMarker {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            coordinator_epoch: r.i32()?,
-        })
+        Ok(Self { coordinator_epoch: r.i32()? })
     }
 }
 

@@ -15,10 +15,7 @@ impl Decode<'_> for KRaftVersionRecord {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            version: r.i16()?,
-            k_raft_version: r.i16()?,
-        };
+        let it = Self { version: r.i16()?, k_raft_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

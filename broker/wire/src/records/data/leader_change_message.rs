@@ -54,11 +54,7 @@ impl Decode<'_> for Voter {
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         let it = Self {
             voter_id: r.i32()?,
-            voter_directory_id: if version >= 1 {
-                r.uuid()?
-            } else {
-                Default::default()
-            },
+            voter_directory_id: if version >= 1 { r.uuid()? } else { Default::default() },
         };
         r.skip_tags()?;
         Ok(it)

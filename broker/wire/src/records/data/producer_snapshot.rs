@@ -15,10 +15,7 @@ impl Decode<'_> for ProducerSnapshot {
     const MIN_SIZE: usize = 8;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            crc: r.u32()?,
-            producer_entries: r.array(false, version)?,
-        })
+        Ok(Self { crc: r.u32()?, producer_entries: r.array(false, version)? })
     }
 }
 

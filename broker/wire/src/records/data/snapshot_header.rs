@@ -15,10 +15,7 @@ impl Decode<'_> for SnapshotHeaderRecord {
     const MIN_SIZE: usize = 11;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            version: r.i16()?,
-            last_contained_log_timestamp: r.i64()?,
-        };
+        let it = Self { version: r.i16()?, last_contained_log_timestamp: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for VotersRecord<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            version: r.i16()?,
-            voters: r.array(true, version)?,
-        };
+        let it = Self { version: r.i16()?, voters: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for VotersRecord<'_> {
 impl IntoOwned for VotersRecord<'_> {
     type Owned = VotersRecord<'static>;
     fn into_owned(self) -> VotersRecord<'static> {
-        VotersRecord {
-            version: self.version,
-            voters: own(self.voters),
-        }
+        VotersRecord { version: self.version, voters: own(self.voters) }
     }
 }
 
@@ -102,11 +96,7 @@ pub struct Endpoint<'a> {
 impl<'a> Decode<'a> for Endpoint<'a> {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { name: r.string(true)?, host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -125,11 +115,7 @@ impl Encode for Endpoint<'_> {
 impl IntoOwned for Endpoint<'_> {
     type Owned = Endpoint<'static>;
     fn into_owned(self) -> Endpoint<'static> {
-        Endpoint {
-            name: own(self.name),
-            host: own(self.host),
-            port: self.port,
-        }
+        Endpoint { name: own(self.name), host: own(self.host), port: self.port }
     }
 }
 
@@ -143,10 +129,7 @@ pub struct KRaftVersionFeature {
 impl Decode<'_> for KRaftVersionFeature {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'_>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            min_supported_version: r.i16()?,
-            max_supported_version: r.i16()?,
-        };
+        let it = Self { min_supported_version: r.i16()?, max_supported_version: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ConsumerGroupMemberMetadataKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            member_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, member_id: r.string(false)? })
     }
 }
 
@@ -164,10 +161,8 @@ pub struct ClassicMemberMetadata<'a> {
 impl<'a> Decode<'a> for ClassicMemberMetadata<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            session_timeout_ms: r.i32()?,
-            supported_protocols: r.array(true, version)?,
-        };
+        let it =
+            Self { session_timeout_ms: r.i32()?, supported_protocols: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -202,10 +197,7 @@ pub struct ClassicProtocol<'a> {
 impl<'a> Decode<'a> for ClassicProtocol<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            name: r.string(true)?,
-            metadata: r.bytes(true)?,
-        };
+        let it = Self { name: r.string(true)?, metadata: r.bytes(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -223,10 +215,7 @@ impl Encode for ClassicProtocol<'_> {
 impl IntoOwned for ClassicProtocol<'_> {
     type Owned = ClassicProtocol<'static>;
     fn into_owned(self) -> ClassicProtocol<'static> {
-        ClassicProtocol {
-            name: own(self.name),
-            metadata: own(self.metadata),
-        }
+        ClassicProtocol { name: own(self.name), metadata: own(self.metadata) }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for ConsumerGroupPartitionMetadataKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for ConsumerGroupPartitionMetadataKey<'_> {
 impl IntoOwned for ConsumerGroupPartitionMetadataKey<'_> {
     type Owned = ConsumerGroupPartitionMetadataKey<'static>;
     fn into_owned(self) -> ConsumerGroupPartitionMetadataKey<'static> {
-        ConsumerGroupPartitionMetadataKey {
-            group_id: own(self.group_id),
-        }
+        ConsumerGroupPartitionMetadataKey { group_id: own(self.group_id) }
     }
 }
 
@@ -58,9 +54,7 @@ impl<'a> Decode<'a> for ConsumerGroupPartitionMetadataValue<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topics: r.array(true, version)?,
-        };
+        let it = Self { topics: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -78,9 +72,7 @@ impl Encode for ConsumerGroupPartitionMetadataValue<'_> {
 impl IntoOwned for ConsumerGroupPartitionMetadataValue<'_> {
     type Owned = ConsumerGroupPartitionMetadataValue<'static>;
     fn into_owned(self) -> ConsumerGroupPartitionMetadataValue<'static> {
-        ConsumerGroupPartitionMetadataValue {
-            topics: own(self.topics),
-        }
+        ConsumerGroupPartitionMetadataValue { topics: own(self.topics) }
     }
 }
 
@@ -140,10 +132,7 @@ pub struct PartitionMetadata<'a> {
 impl<'a> Decode<'a> for PartitionMetadata<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            partition: r.i32()?,
-            racks: r.strings(true)?,
-        };
+        let it = Self { partition: r.i32()?, racks: r.strings(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -161,10 +150,7 @@ impl Encode for PartitionMetadata<'_> {
 impl IntoOwned for PartitionMetadata<'_> {
     type Owned = PartitionMetadata<'static>;
     fn into_owned(self) -> PartitionMetadata<'static> {
-        PartitionMetadata {
-            partition: self.partition,
-            racks: own(self.racks),
-        }
+        PartitionMetadata { partition: self.partition, racks: own(self.racks) }
     }
 }
 

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ConsumerGroupRegularExpressionKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            regular_expression: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, regular_expression: r.string(false)? })
     }
 }
 
@@ -64,11 +61,7 @@ impl<'a> Decode<'a> for ConsumerGroupRegularExpressionValue<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topics: r.strings(true)?,
-            version: r.i64()?,
-            timestamp: r.i64()?,
-        };
+        let it = Self { topics: r.strings(true)?, version: r.i64()?, timestamp: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for GroupMetadataKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group: r.string(false)?,
-        })
+        Ok(Self { group: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for GroupMetadataKey<'_> {
 impl IntoOwned for GroupMetadataKey<'_> {
     type Owned = GroupMetadataKey<'static>;
     fn into_owned(self) -> GroupMetadataKey<'static> {
-        GroupMetadataKey {
-            group: own(self.group),
-        }
+        GroupMetadataKey { group: own(self.group) }
     }
 }
 
@@ -162,11 +158,7 @@ impl<'a> Decode<'a> for MemberMetadata<'a> {
         let flex = version >= 4;
         let it = Self {
             member_id: r.string(flex)?,
-            group_instance_id: if version >= 3 {
-                r.opt_string(flex, true)?
-            } else {
-                None
-            },
+            group_instance_id: if version >= 3 { r.opt_string(flex, true)? } else { None },
             client_id: r.string(flex)?,
             client_host: r.string(flex)?,
             rebalance_timeout: if version >= 1 { r.i32()? } else { -1 },

@@ -17,11 +17,7 @@ impl<'a> Decode<'a> for LegacyOffsetCommitKey<'a> {
     const MIN_SIZE: usize = 8;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group: r.string(false)?,
-            topic: r.string(false)?,
-            partition: r.i32()?,
-        })
+        Ok(Self { group: r.string(false)?, topic: r.string(false)?, partition: r.i32()? })
     }
 }
 
@@ -68,11 +64,7 @@ impl<'a> Decode<'a> for LegacyOffsetCommitValue<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            offset: r.i64()?,
-            metadata: r.string(false)?,
-            commit_timestamp: r.i64()?,
-        })
+        Ok(Self { offset: r.i64()?, metadata: r.string(false)?, commit_timestamp: r.i64()? })
     }
 }
 

@@ -17,11 +17,7 @@ impl<'a> Decode<'a> for OffsetCommitKey<'a> {
     const MIN_SIZE: usize = 8;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group: r.string(false)?,
-            topic: r.string(false)?,
-            partition: r.i32()?,
-        })
+        Ok(Self { group: r.string(false)?, topic: r.string(false)?, partition: r.i32()? })
     }
 }
 

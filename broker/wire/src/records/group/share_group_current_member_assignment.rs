@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ShareGroupCurrentMemberAssignmentKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            member_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, member_id: r.string(false)? })
     }
 }
 
@@ -98,10 +95,7 @@ pub struct TopicPartitions {
 impl Decode<'_> for TopicPartitions {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }

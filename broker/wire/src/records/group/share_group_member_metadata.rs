@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ShareGroupMemberMetadataKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            member_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, member_id: r.string(false)? })
     }
 }
 
@@ -35,10 +32,7 @@ impl Encode for ShareGroupMemberMetadataKey<'_> {
 impl IntoOwned for ShareGroupMemberMetadataKey<'_> {
     type Owned = ShareGroupMemberMetadataKey<'static>;
     fn into_owned(self) -> ShareGroupMemberMetadataKey<'static> {
-        ShareGroupMemberMetadataKey {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-        }
+        ShareGroupMemberMetadataKey { group_id: own(self.group_id), member_id: own(self.member_id) }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for ShareGroupMetadataKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for ShareGroupMetadataKey<'_> {
 impl IntoOwned for ShareGroupMetadataKey<'_> {
     type Owned = ShareGroupMetadataKey<'static>;
     fn into_owned(self) -> ShareGroupMetadataKey<'static> {
-        ShareGroupMetadataKey {
-            group_id: own(self.group_id),
-        }
+        ShareGroupMetadataKey { group_id: own(self.group_id) }
     }
 }
 
@@ -59,10 +55,7 @@ impl Decode<'_> for ShareGroupMetadataValue {
     const MIN_SIZE: usize = 13;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            epoch: r.i32()?,
-            metadata_hash: r.i64()?,
-        };
+        let it = Self { epoch: r.i32()?, metadata_hash: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for ShareGroupStatePartitionMetadataKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for ShareGroupStatePartitionMetadataKey<'_> {
 impl IntoOwned for ShareGroupStatePartitionMetadataKey<'_> {
     type Owned = ShareGroupStatePartitionMetadataKey<'static>;
     fn into_owned(self) -> ShareGroupStatePartitionMetadataKey<'static> {
-        ShareGroupStatePartitionMetadataKey {
-            group_id: own(self.group_id),
-        }
+        ShareGroupStatePartitionMetadataKey { group_id: own(self.group_id) }
     }
 }
 
@@ -144,10 +140,7 @@ pub struct TopicInfo<'a> {
 impl<'a> Decode<'a> for TopicInfo<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            topic_name: r.string(true)?,
-        };
+        let it = Self { topic_id: r.uuid()?, topic_name: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -165,10 +158,7 @@ impl Encode for TopicInfo<'_> {
 impl IntoOwned for TopicInfo<'_> {
     type Owned = TopicInfo<'static>;
     fn into_owned(self) -> TopicInfo<'static> {
-        TopicInfo {
-            topic_id: self.topic_id,
-            topic_name: own(self.topic_name),
-        }
+        TopicInfo { topic_id: self.topic_id, topic_name: own(self.topic_name) }
     }
 }
 

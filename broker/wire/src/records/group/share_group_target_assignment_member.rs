@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for ShareGroupTargetAssignmentMemberKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            member_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, member_id: r.string(false)? })
     }
 }
 
@@ -62,9 +59,7 @@ impl Decode<'_> for ShareGroupTargetAssignmentMemberValue {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topic_partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -89,10 +84,7 @@ pub struct TopicPartition {
 impl Decode<'_> for TopicPartition {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            topic_id: r.uuid()?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { topic_id: r.uuid()?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for StreamsGroupMemberMetadataKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            member_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, member_id: r.string(false)? })
     }
 }
 
@@ -148,10 +145,7 @@ pub struct Endpoint<'a> {
 impl<'a> Decode<'a> for Endpoint<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            host: r.string(true)?,
-            port: r.u16()?,
-        };
+        let it = Self { host: r.string(true)?, port: r.u16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -169,10 +163,7 @@ impl Encode for Endpoint<'_> {
 impl IntoOwned for Endpoint<'_> {
     type Owned = Endpoint<'static>;
     fn into_owned(self) -> Endpoint<'static> {
-        Endpoint {
-            host: own(self.host),
-            port: self.port,
-        }
+        Endpoint { host: own(self.host), port: self.port }
     }
 }
 
@@ -186,10 +177,7 @@ pub struct KeyValue<'a> {
 impl<'a> Decode<'a> for KeyValue<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            key: r.string(true)?,
-            value: r.string(true)?,
-        };
+        let it = Self { key: r.string(true)?, value: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -207,10 +195,7 @@ impl Encode for KeyValue<'_> {
 impl IntoOwned for KeyValue<'_> {
     type Owned = KeyValue<'static>;
     fn into_owned(self) -> KeyValue<'static> {
-        KeyValue {
-            key: own(self.key),
-            value: own(self.value),
-        }
+        KeyValue { key: own(self.key), value: own(self.value) }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for StreamsGroupMetadataKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for StreamsGroupMetadataKey<'_> {
 impl IntoOwned for StreamsGroupMetadataKey<'_> {
     type Owned = StreamsGroupMetadataKey<'static>;
     fn into_owned(self) -> StreamsGroupMetadataKey<'static> {
-        StreamsGroupMetadataKey {
-            group_id: own(self.group_id),
-        }
+        StreamsGroupMetadataKey { group_id: own(self.group_id) }
     }
 }
 
@@ -144,10 +140,7 @@ pub struct LastAssignmentConfig<'a> {
 impl<'a> Decode<'a> for LastAssignmentConfig<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            key: r.string(true)?,
-            value: r.string(true)?,
-        };
+        let it = Self { key: r.string(true)?, value: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -165,10 +158,7 @@ impl Encode for LastAssignmentConfig<'_> {
 impl IntoOwned for LastAssignmentConfig<'_> {
     type Owned = LastAssignmentConfig<'static>;
     fn into_owned(self) -> LastAssignmentConfig<'static> {
-        LastAssignmentConfig {
-            key: own(self.key),
-            value: own(self.value),
-        }
+        LastAssignmentConfig { key: own(self.key), value: own(self.value) }
     }
 }
 

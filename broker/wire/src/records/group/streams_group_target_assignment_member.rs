@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for StreamsGroupTargetAssignmentMemberKey<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-            member_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)?, member_id: r.string(false)? })
     }
 }
 
@@ -106,10 +103,7 @@ pub struct TaskIds<'a> {
 impl<'a> Decode<'a> for TaskIds<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
-        let it = Self {
-            subtopology_id: r.string(true)?,
-            partitions: r.array(true, version)?,
-        };
+        let it = Self { subtopology_id: r.string(true)?, partitions: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -127,10 +121,7 @@ impl Encode for TaskIds<'_> {
 impl IntoOwned for TaskIds<'_> {
     type Owned = TaskIds<'static>;
     fn into_owned(self) -> TaskIds<'static> {
-        TaskIds {
-            subtopology_id: own(self.subtopology_id),
-            partitions: self.partitions,
-        }
+        TaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
     }
 }
 

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for StreamsGroupTargetAssignmentMetadataKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for StreamsGroupTargetAssignmentMetadataKey<'_> {
 impl IntoOwned for StreamsGroupTargetAssignmentMetadataKey<'_> {
     type Owned = StreamsGroupTargetAssignmentMetadataKey<'static>;
     fn into_owned(self) -> StreamsGroupTargetAssignmentMetadataKey<'static> {
-        StreamsGroupTargetAssignmentMetadataKey {
-            group_id: own(self.group_id),
-        }
+        StreamsGroupTargetAssignmentMetadataKey { group_id: own(self.group_id) }
     }
 }
 
@@ -60,10 +56,7 @@ impl Decode<'_> for StreamsGroupTargetAssignmentMetadataValue {
     const MIN_SIZE: usize = 5;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let mut it = Self {
-            assignment_epoch: r.i32()?,
-            assignment_timestamp: 0,
-        };
+        let mut it = Self { assignment_epoch: r.i32()?, assignment_timestamp: 0 };
         let mut tags = r.uvarint()?;
         while let Some(tag) = r.next_tag(&mut tags)? {
             let known = match tag.number {

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for StreamsGroupTopologyKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            group_id: r.string(false)?,
-        })
+        Ok(Self { group_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for StreamsGroupTopologyKey<'_> {
 impl IntoOwned for StreamsGroupTopologyKey<'_> {
     type Owned = StreamsGroupTopologyKey<'static>;
     fn into_owned(self) -> StreamsGroupTopologyKey<'static> {
-        StreamsGroupTopologyKey {
-            group_id: own(self.group_id),
-        }
+        StreamsGroupTopologyKey { group_id: own(self.group_id) }
     }
 }
 
@@ -59,10 +55,7 @@ impl<'a> Decode<'a> for StreamsGroupTopologyValue<'a> {
     const MIN_SIZE: usize = 6;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            epoch: r.i32()?,
-            subtopologies: r.array(true, version)?,
-        };
+        let it = Self { epoch: r.i32()?, subtopologies: r.array(true, version)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -81,10 +74,7 @@ impl Encode for StreamsGroupTopologyValue<'_> {
 impl IntoOwned for StreamsGroupTopologyValue<'_> {
     type Owned = StreamsGroupTopologyValue<'static>;
     fn into_owned(self) -> StreamsGroupTopologyValue<'static> {
-        StreamsGroupTopologyValue {
-            epoch: self.epoch,
-            subtopologies: own(self.subtopologies),
-        }
+        StreamsGroupTopologyValue { epoch: self.epoch, subtopologies: own(self.subtopologies) }
     }
 }
 
@@ -187,10 +177,7 @@ pub struct TopicConfig<'a> {
 impl<'a> Decode<'a> for TopicConfig<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            key: r.string(true)?,
-            value: r.string(true)?,
-        };
+        let it = Self { key: r.string(true)?, value: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -208,10 +195,7 @@ impl Encode for TopicConfig<'_> {
 impl IntoOwned for TopicConfig<'_> {
     type Owned = TopicConfig<'static>;
     fn into_owned(self) -> TopicConfig<'static> {
-        TopicConfig {
-            key: own(self.key),
-            value: own(self.value),
-        }
+        TopicConfig { key: own(self.key), value: own(self.value) }
     }
 }
 

@@ -50,9 +50,7 @@ impl Encode for AbortTransactionRecord<'_> {
 impl IntoOwned for AbortTransactionRecord<'_> {
     type Owned = AbortTransactionRecord<'static>;
     fn into_owned(self) -> AbortTransactionRecord<'static> {
-        AbortTransactionRecord {
-            reason: own(self.reason),
-        }
+        AbortTransactionRecord { reason: own(self.reason) }
     }
 }
 

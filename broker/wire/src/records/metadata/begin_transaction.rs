@@ -50,9 +50,7 @@ impl Encode for BeginTransactionRecord<'_> {
 impl IntoOwned for BeginTransactionRecord<'_> {
     type Owned = BeginTransactionRecord<'static>;
     fn into_owned(self) -> BeginTransactionRecord<'static> {
-        BeginTransactionRecord {
-            name: own(self.name),
-        }
+        BeginTransactionRecord { name: own(self.name) }
     }
 }
 

@@ -71,10 +71,7 @@ impl Encode for BrokerRegistrationChangeRecord {
             ));
         }
         if version < 2 && !self.log_dirs.is_empty() {
-            return Err(Error::not_carried(
-                "BrokerRegistrationChangeRecord.log_dirs",
-                version,
-            ));
+            return Err(Error::not_carried("BrokerRegistrationChangeRecord.log_dirs", version));
         }
         if version < 3 && self.cordoned_log_dirs.is_some() {
             return Err(Error::not_carried(

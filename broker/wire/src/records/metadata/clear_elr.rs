@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for ClearElrRecord<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topic_name: r.string(true)?,
-        };
+        let it = Self { topic_name: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for ClearElrRecord<'_> {
 impl IntoOwned for ClearElrRecord<'_> {
     type Owned = ClearElrRecord<'static>;
     fn into_owned(self) -> ClearElrRecord<'static> {
-        ClearElrRecord {
-            topic_name: own(self.topic_name),
-        }
+        ClearElrRecord { topic_name: own(self.topic_name) }
     }
 }
 

@@ -62,20 +62,14 @@ pub struct EntityData<'a> {
 
 impl Default for EntityData<'_> {
     fn default() -> Self {
-        Self {
-            entity_type: Default::default(),
-            entity_name: Some(Default::default()),
-        }
+        Self { entity_type: Default::default(), entity_name: Some(Default::default()) }
     }
 }
 
 impl<'a> Decode<'a> for EntityData<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, _version: i16) -> Result<Self, Error> {
-        let it = Self {
-            entity_type: r.string(true)?,
-            entity_name: r.opt_string(true, true)?,
-        };
+        let it = Self { entity_type: r.string(true)?, entity_name: r.opt_string(true, true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -93,10 +87,7 @@ impl Encode for EntityData<'_> {
 impl IntoOwned for EntityData<'_> {
     type Owned = EntityData<'static>;
     fn into_owned(self) -> EntityData<'static> {
-        EntityData {
-            entity_type: own(self.entity_type),
-            entity_name: own(self.entity_name),
-        }
+        EntityData { entity_type: own(self.entity_type), entity_name: own(self.entity_name) }
     }
 }
 

@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for FeatureLevelRecord<'a> {
     const MIN_SIZE: usize = 4;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            name: r.string(true)?,
-            feature_level: r.i16()?,
-        };
+        let it = Self { name: r.string(true)?, feature_level: r.i16()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for FeatureLevelRecord<'_> {
 impl IntoOwned for FeatureLevelRecord<'_> {
     type Owned = FeatureLevelRecord<'static>;
     fn into_owned(self) -> FeatureLevelRecord<'static> {
-        FeatureLevelRecord {
-            name: own(self.name),
-            feature_level: self.feature_level,
-        }
+        FeatureLevelRecord { name: own(self.name), feature_level: self.feature_level }
     }
 }
 

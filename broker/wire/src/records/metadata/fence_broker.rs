@@ -15,10 +15,7 @@ impl Decode<'_> for FenceBrokerRecord {
     const MIN_SIZE: usize = 13;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            id: r.i32()?,
-            epoch: r.i64()?,
-        };
+        let it = Self { id: r.i32()?, epoch: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

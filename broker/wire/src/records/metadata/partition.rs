@@ -66,11 +66,7 @@ impl Decode<'_> for PartitionRecord {
             leader_recovery_state: 0,
             leader_epoch: r.i32()?,
             partition_epoch: r.i32()?,
-            directories: if version >= 1 {
-                r.array(true, version)?
-            } else {
-                Vec::new()
-            },
+            directories: if version >= 1 { r.array(true, version)? } else { Vec::new() },
             eligible_leader_replicas: None,
             last_known_elr: None,
         };
@@ -115,16 +111,10 @@ impl Encode for PartitionRecord {
             return Err(Error::not_carried("PartitionRecord.directories", version));
         }
         if version < 2 && self.eligible_leader_replicas.is_some() {
-            return Err(Error::not_carried(
-                "PartitionRecord.eligible_leader_replicas",
-                version,
-            ));
+            return Err(Error::not_carried("PartitionRecord.eligible_leader_replicas", version));
         }
         if version < 2 && self.last_known_elr.is_some() {
-            return Err(Error::not_carried(
-                "PartitionRecord.last_known_elr",
-                version,
-            ));
+            return Err(Error::not_carried("PartitionRecord.last_known_elr", version));
         }
         let tag0 = self.leader_recovery_state != 0;
         let tag1 = version >= 2 && self.eligible_leader_replicas.is_some();
@@ -137,12 +127,7 @@ impl Encode for PartitionRecord {
         }
         if tag1 {
             let start = w.begin_tag(1);
-            w.opt_array(
-                self.eligible_leader_replicas.as_deref(),
-                true,
-                true,
-                version,
-            )?;
+            w.opt_array(self.eligible_leader_replicas.as_deref(), true, true, version)?;
             w.end_tag(start)?;
         }
         if tag2 {

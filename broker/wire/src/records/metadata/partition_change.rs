@@ -119,10 +119,7 @@ impl Encode for PartitionChangeRecord {
         w.i32(self.partition_id);
         w.uuid(self.topic_id);
         if version < 1 && self.directories.is_some() {
-            return Err(Error::not_carried(
-                "PartitionChangeRecord.directories",
-                version,
-            ));
+            return Err(Error::not_carried("PartitionChangeRecord.directories", version));
         }
         if version < 2 && self.eligible_leader_replicas.is_some() {
             return Err(Error::not_carried(
@@ -131,10 +128,7 @@ impl Encode for PartitionChangeRecord {
             ));
         }
         if version < 2 && self.last_known_elr.is_some() {
-            return Err(Error::not_carried(
-                "PartitionChangeRecord.last_known_elr",
-                version,
-            ));
+            return Err(Error::not_carried("PartitionChangeRecord.last_known_elr", version));
         }
         let tag0 = self.isr.is_some();
         let tag1 = self.leader != -2;
@@ -188,12 +182,7 @@ impl Encode for PartitionChangeRecord {
         }
         if tag6 {
             let start = w.begin_tag(6);
-            w.opt_array(
-                self.eligible_leader_replicas.as_deref(),
-                true,
-                true,
-                version,
-            )?;
+            w.opt_array(self.eligible_leader_replicas.as_deref(), true, true, version)?;
             w.end_tag(start)?;
         }
         if tag7 {

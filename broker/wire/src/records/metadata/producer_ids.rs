@@ -15,11 +15,7 @@ pub struct ProducerIdsRecord {
 
 impl Default for ProducerIdsRecord {
     fn default() -> Self {
-        Self {
-            broker_id: 0,
-            broker_epoch: -1,
-            next_producer_id: 0,
-        }
+        Self { broker_id: 0, broker_epoch: -1, next_producer_id: 0 }
     }
 }
 
@@ -27,11 +23,7 @@ impl Decode<'_> for ProducerIdsRecord {
     const MIN_SIZE: usize = 21;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            broker_id: r.i32()?,
-            broker_epoch: r.i64()?,
-            next_producer_id: r.i64()?,
-        };
+        let it = Self { broker_id: r.i32()?, broker_epoch: r.i64()?, next_producer_id: r.i64()? };
         r.skip_tags()?;
         Ok(it)
     }

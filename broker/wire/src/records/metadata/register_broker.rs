@@ -87,10 +87,7 @@ impl Encode for RegisterBrokerRecord<'_> {
         if version >= 2 {
             w.bool(self.is_migrating_zk_broker);
         } else if self.is_migrating_zk_broker {
-            return Err(Error::not_carried(
-                "RegisterBrokerRecord.is_migrating_zk_broker",
-                version,
-            ));
+            return Err(Error::not_carried("RegisterBrokerRecord.is_migrating_zk_broker", version));
         }
         w.uuid(self.incarnation_id);
         w.i64(self.broker_epoch);
@@ -101,19 +98,13 @@ impl Encode for RegisterBrokerRecord<'_> {
         if version >= 1 {
             w.bool(self.in_controlled_shutdown);
         } else if self.in_controlled_shutdown {
-            return Err(Error::not_carried(
-                "RegisterBrokerRecord.in_controlled_shutdown",
-                version,
-            ));
+            return Err(Error::not_carried("RegisterBrokerRecord.in_controlled_shutdown", version));
         }
         if version < 3 && !self.log_dirs.is_empty() {
             return Err(Error::not_carried("RegisterBrokerRecord.log_dirs", version));
         }
         if version < 4 && self.cordoned_log_dirs.is_some() {
-            return Err(Error::not_carried(
-                "RegisterBrokerRecord.cordoned_log_dirs",
-                version,
-            ));
+            return Err(Error::not_carried("RegisterBrokerRecord.cordoned_log_dirs", version));
         }
         let tag0 = version >= 3 && !self.log_dirs.is_empty();
         let tag1 = version >= 4 && self.cordoned_log_dirs.is_some();

@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for RemoveDelegationTokenRecord<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            token_id: r.string(true)?,
-        };
+        let it = Self { token_id: r.string(true)? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -35,9 +33,7 @@ impl Encode for RemoveDelegationTokenRecord<'_> {
 impl IntoOwned for RemoveDelegationTokenRecord<'_> {
     type Owned = RemoveDelegationTokenRecord<'static>;
     fn into_owned(self) -> RemoveDelegationTokenRecord<'static> {
-        RemoveDelegationTokenRecord {
-            token_id: own(self.token_id),
-        }
+        RemoveDelegationTokenRecord { token_id: own(self.token_id) }
     }
 }
 

@@ -15,9 +15,7 @@ impl Decode<'_> for RemoveTopicRecord {
     const MIN_SIZE: usize = 17;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            topic_id: r.uuid()?,
-        };
+        let it = Self { topic_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }

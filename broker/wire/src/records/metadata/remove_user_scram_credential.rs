@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for RemoveUserScramCredentialRecord<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            name: r.string(true)?,
-            mechanism: r.i8()?,
-        };
+        let it = Self { name: r.string(true)?, mechanism: r.i8()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for RemoveUserScramCredentialRecord<'_> {
 impl IntoOwned for RemoveUserScramCredentialRecord<'_> {
     type Owned = RemoveUserScramCredentialRecord<'static>;
     fn into_owned(self) -> RemoveUserScramCredentialRecord<'static> {
-        RemoveUserScramCredentialRecord {
-            name: own(self.name),
-            mechanism: self.mechanism,
-        }
+        RemoveUserScramCredentialRecord { name: own(self.name), mechanism: self.mechanism }
     }
 }
 

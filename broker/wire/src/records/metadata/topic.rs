@@ -16,10 +16,7 @@ impl<'a> Decode<'a> for TopicRecord<'a> {
     const MIN_SIZE: usize = 18;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            name: r.string(true)?,
-            topic_id: r.uuid()?,
-        };
+        let it = Self { name: r.string(true)?, topic_id: r.uuid()? };
         r.skip_tags()?;
         Ok(it)
     }
@@ -38,10 +35,7 @@ impl Encode for TopicRecord<'_> {
 impl IntoOwned for TopicRecord<'_> {
     type Owned = TopicRecord<'static>;
     fn into_owned(self) -> TopicRecord<'static> {
-        TopicRecord {
-            name: own(self.name),
-            topic_id: self.topic_id,
-        }
+        TopicRecord { name: own(self.name), topic_id: self.topic_id }
     }
 }
 

@@ -14,9 +14,7 @@ impl Decode<'_> for ZkMigrationStateRecord {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'_>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        let it = Self {
-            zk_migration_state: r.i8()?,
-        };
+        let it = Self { zk_migration_state: r.i8()? };
         r.skip_tags()?;
         Ok(it)
     }

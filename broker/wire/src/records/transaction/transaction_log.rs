@@ -15,9 +15,7 @@ impl<'a> Decode<'a> for TransactionLogKey<'a> {
     const MIN_SIZE: usize = 2;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         Self::check_version(version)?;
-        Ok(Self {
-            transactional_id: r.string(false)?,
-        })
+        Ok(Self { transactional_id: r.string(false)? })
     }
 }
 
@@ -32,9 +30,7 @@ impl Encode for TransactionLogKey<'_> {
 impl IntoOwned for TransactionLogKey<'_> {
     type Owned = TransactionLogKey<'static>;
     fn into_owned(self) -> TransactionLogKey<'static> {
-        TransactionLogKey {
-            transactional_id: own(self.transactional_id),
-        }
+        TransactionLogKey { transactional_id: own(self.transactional_id) }
     }
 }
 
@@ -139,23 +135,14 @@ impl Encode for TransactionLogValue<'_> {
         let flex = version >= 1;
         w.i64(self.producer_id);
         if version < 1 && self.previous_producer_id != -1 {
-            return Err(Error::not_carried(
-                "TransactionLogValue.previous_producer_id",
-                version,
-            ));
+            return Err(Error::not_carried("TransactionLogValue.previous_producer_id", version));
         }
         if version < 1 && self.next_producer_id != -1 {
-            return Err(Error::not_carried(
-                "TransactionLogValue.next_producer_id",
-                version,
-            ));
+            return Err(Error::not_carried("TransactionLogValue.next_producer_id", version));
         }
         w.i16(self.producer_epoch);
         if version < 1 && self.next_producer_epoch != -1 {
-            return Err(Error::not_carried(
-                "TransactionLogValue.next_producer_epoch",
-                version,
-            ));
+            return Err(Error::not_carried("TransactionLogValue.next_producer_epoch", version));
         }
         w.i32(self.transaction_timeout_ms);
         w.i8(self.transaction_status);
@@ -229,10 +216,7 @@ impl<'a> Decode<'a> for PartitionsSchema<'a> {
     const MIN_SIZE: usize = 3;
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error> {
         let flex = version >= 1;
-        let it = Self {
-            topic: r.string(flex)?,
-            partition_ids: r.array(flex, version)?,
-        };
+        let it = Self { topic: r.string(flex)?, partition_ids: r.array(flex, version)? };
         if flex {
             r.skip_tags()?;
         }
@@ -255,10 +239,7 @@ impl Encode for PartitionsSchema<'_> {
 impl IntoOwned for PartitionsSchema<'_> {
     type Owned = PartitionsSchema<'static>;
     fn into_owned(self) -> PartitionsSchema<'static> {
-        PartitionsSchema {
-            topic: own(self.topic),
-            partition_ids: self.partition_ids,
-        }
+        PartitionsSchema { topic: own(self.topic), partition_ids: self.partition_ids }
     }
 }
 
