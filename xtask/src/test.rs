@@ -85,15 +85,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "seeds",
         about: "1,000 storage runs with crashes in the simulation, each twice",
-        command: &[
-            "cargo",
-            "test",
-            "--release",
-            "-p",
-            "storage",
-            "--test",
-            "conformance",
-        ],
+        command: &["cargo", "test", "--release", "-p", "storage", "--test", "conformance"],
         environment: &[("MILLRACE_SEEDS", "1000")],
     },
     Stage {
@@ -118,36 +110,20 @@ const STAGES: &[Stage] = &[
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let chosen = STAGES.iter().filter(|stage| {
-        arguments
-            .only
-            .as_ref()
-            .is_none_or(|only| stage.name.contains(only.as_str()))
-            && !arguments
-                .skip
-                .iter()
-                .any(|skip| stage.name.contains(skip.as_str()))
+        arguments.only.as_ref().is_none_or(|only| stage.name.contains(only.as_str()))
+            && !arguments.skip.iter().any(|skip| stage.name.contains(skip.as_str()))
     });
     if arguments.list {
         chosen.for_each(|stage| println!("{:12} {}", stage.name, stage.about));
         return Ok(());
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or_else(|| Path::new("."));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."));
     let mut times: Vec<(&str, Duration, bool)> = Vec::new();
     for stage in chosen {
-        println!(
-            "\n==> {}: {} ({})",
-            stage.name,
-            stage.about,
-            stage.command.join(" ")
-        );
+        println!("\n==> {}: {} ({})", stage.name, stage.about, stage.command.join(" "));
         let began = Instant::now();
         let mut command = Command::new(stage.command[0]);
-        command
-            .args(&stage.command[1..])
-            .envs(stage.environment.iter().copied())
-            .current_dir(root);
+        command.args(&stage.command[1..]).envs(stage.environment.iter().copied()).current_dir(root);
         let passed = command.status()?.success();
         times.push((stage.name, began.elapsed(), passed));
     }
