@@ -2,7 +2,7 @@
 
 //! [`AddOffsetsToTxnRequest`] and [`AddOffsetsToTxnResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AddOffsetsToTxnRequest`, versions 0-4, flexible 3+.
@@ -44,18 +44,6 @@ impl Encode for AddOffsetsToTxnRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AddOffsetsToTxnRequest<'_> {
-    type Owned = AddOffsetsToTxnRequest<'static>;
-    fn into_owned(self) -> AddOffsetsToTxnRequest<'static> {
-        AddOffsetsToTxnRequest {
-            transactional_id: own(self.transactional_id),
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            group_id: own(self.group_id),
-        }
     }
 }
 

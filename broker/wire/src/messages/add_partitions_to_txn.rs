@@ -2,7 +2,7 @@
 
 //! [`AddPartitionsToTxnRequest`] and [`AddPartitionsToTxnResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AddPartitionsToTxnRequest`, versions 0-5, flexible 3+.
@@ -91,19 +91,6 @@ impl Encode for AddPartitionsToTxnRequest<'_> {
     }
 }
 
-impl IntoOwned for AddPartitionsToTxnRequest<'_> {
-    type Owned = AddPartitionsToTxnRequest<'static>;
-    fn into_owned(self) -> AddPartitionsToTxnRequest<'static> {
-        AddPartitionsToTxnRequest {
-            transactions: own(self.transactions),
-            v3_and_below_transactional_id: own(self.v3_and_below_transactional_id),
-            v3_and_below_producer_id: self.v3_and_below_producer_id,
-            v3_and_below_producer_epoch: self.v3_and_below_producer_epoch,
-            v3_and_below_topics: own(self.v3_and_below_topics),
-        }
-    }
-}
-
 /// Part of [`AddPartitionsToTxnRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AddPartitionsToTxnTransaction<'a> {
@@ -141,19 +128,6 @@ impl Encode for AddPartitionsToTxnTransaction<'_> {
     }
 }
 
-impl IntoOwned for AddPartitionsToTxnTransaction<'_> {
-    type Owned = AddPartitionsToTxnTransaction<'static>;
-    fn into_owned(self) -> AddPartitionsToTxnTransaction<'static> {
-        AddPartitionsToTxnTransaction {
-            transactional_id: own(self.transactional_id),
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            verify_only: self.verify_only,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`AddPartitionsToTxnRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AddPartitionsToTxnTopic<'a> {
@@ -182,13 +156,6 @@ impl Encode for AddPartitionsToTxnTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AddPartitionsToTxnTopic<'_> {
-    type Owned = AddPartitionsToTxnTopic<'static>;
-    fn into_owned(self) -> AddPartitionsToTxnTopic<'static> {
-        AddPartitionsToTxnTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -271,18 +238,6 @@ impl Encode for AddPartitionsToTxnResponse<'_> {
     }
 }
 
-impl IntoOwned for AddPartitionsToTxnResponse<'_> {
-    type Owned = AddPartitionsToTxnResponse<'static>;
-    fn into_owned(self) -> AddPartitionsToTxnResponse<'static> {
-        AddPartitionsToTxnResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            results_by_transaction: own(self.results_by_transaction),
-            results_by_topic_v3_and_below: own(self.results_by_topic_v3_and_below),
-        }
-    }
-}
-
 /// Part of [`AddPartitionsToTxnResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AddPartitionsToTxnResult<'a> {
@@ -305,16 +260,6 @@ impl Encode for AddPartitionsToTxnResult<'_> {
         w.array(&self.topic_results, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for AddPartitionsToTxnResult<'_> {
-    type Owned = AddPartitionsToTxnResult<'static>;
-    fn into_owned(self) -> AddPartitionsToTxnResult<'static> {
-        AddPartitionsToTxnResult {
-            transactional_id: own(self.transactional_id),
-            topic_results: own(self.topic_results),
-        }
     }
 }
 
@@ -346,16 +291,6 @@ impl Encode for AddPartitionsToTxnTopicResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AddPartitionsToTxnTopicResult<'_> {
-    type Owned = AddPartitionsToTxnTopicResult<'static>;
-    fn into_owned(self) -> AddPartitionsToTxnTopicResult<'static> {
-        AddPartitionsToTxnTopicResult {
-            name: own(self.name),
-            results_by_partition: self.results_by_partition,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`AddRaftVoterRequest`] and [`AddRaftVoterResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AddRaftVoterRequest`, versions 0-1, flexible 0+.
@@ -65,20 +65,6 @@ impl Encode for AddRaftVoterRequest<'_> {
     }
 }
 
-impl IntoOwned for AddRaftVoterRequest<'_> {
-    type Owned = AddRaftVoterRequest<'static>;
-    fn into_owned(self) -> AddRaftVoterRequest<'static> {
-        AddRaftVoterRequest {
-            cluster_id: own(self.cluster_id),
-            timeout_ms: self.timeout_ms,
-            voter_id: self.voter_id,
-            voter_directory_id: self.voter_directory_id,
-            listeners: own(self.listeners),
-            ack_when_committed: self.ack_when_committed,
-        }
-    }
-}
-
 /// Part of [`AddRaftVoterRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Listener<'a> {
@@ -103,13 +89,6 @@ impl Encode for Listener<'_> {
         w.u16(self.port);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Listener<'_> {
-    type Owned = Listener<'static>;
-    fn into_owned(self) -> Listener<'static> {
-        Listener { name: own(self.name), host: own(self.host), port: self.port }
     }
 }
 
@@ -163,17 +142,6 @@ impl Encode for AddRaftVoterResponse<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for AddRaftVoterResponse<'_> {
-    type Owned = AddRaftVoterResponse<'static>;
-    fn into_owned(self) -> AddRaftVoterResponse<'static> {
-        AddRaftVoterResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`AlterClientQuotasRequest`] and [`AlterClientQuotasResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AlterClientQuotasRequest`, versions 0-1, flexible 1+.
@@ -38,13 +38,6 @@ impl Encode for AlterClientQuotasRequest<'_> {
     }
 }
 
-impl IntoOwned for AlterClientQuotasRequest<'_> {
-    type Owned = AlterClientQuotasRequest<'static>;
-    fn into_owned(self) -> AlterClientQuotasRequest<'static> {
-        AlterClientQuotasRequest { entries: own(self.entries), validate_only: self.validate_only }
-    }
-}
-
 /// Part of [`AlterClientQuotasRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestEntryData<'a> {
@@ -73,13 +66,6 @@ impl Encode for RequestEntryData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for RequestEntryData<'_> {
-    type Owned = RequestEntryData<'static>;
-    fn into_owned(self) -> RequestEntryData<'static> {
-        RequestEntryData { entity: own(self.entity), ops: own(self.ops) }
     }
 }
 
@@ -120,13 +106,6 @@ impl Encode for RequestEntityData<'_> {
     }
 }
 
-impl IntoOwned for RequestEntityData<'_> {
-    type Owned = RequestEntityData<'static>;
-    fn into_owned(self) -> RequestEntityData<'static> {
-        RequestEntityData { entity_type: own(self.entity_type), entity_name: own(self.entity_name) }
-    }
-}
-
 /// Part of [`AlterClientQuotasRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OpData<'a> {
@@ -157,13 +136,6 @@ impl Encode for OpData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for OpData<'_> {
-    type Owned = OpData<'static>;
-    fn into_owned(self) -> OpData<'static> {
-        OpData { key: own(self.key), value: self.value, remove: self.remove }
     }
 }
 
@@ -214,16 +186,6 @@ impl Encode for AlterClientQuotasResponse<'_> {
     }
 }
 
-impl IntoOwned for AlterClientQuotasResponse<'_> {
-    type Owned = AlterClientQuotasResponse<'static>;
-    fn into_owned(self) -> AlterClientQuotasResponse<'static> {
-        AlterClientQuotasResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            entries: own(self.entries),
-        }
-    }
-}
-
 /// Part of [`AlterClientQuotasResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResponseEntryData<'a> {
@@ -267,17 +229,6 @@ impl Encode for ResponseEntryData<'_> {
     }
 }
 
-impl IntoOwned for ResponseEntryData<'_> {
-    type Owned = ResponseEntryData<'static>;
-    fn into_owned(self) -> ResponseEntryData<'static> {
-        ResponseEntryData {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            entity: own(self.entity),
-        }
-    }
-}
-
 /// Part of [`AlterClientQuotasResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResponseEntityData<'a> {
@@ -312,16 +263,6 @@ impl Encode for ResponseEntityData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ResponseEntityData<'_> {
-    type Owned = ResponseEntityData<'static>;
-    fn into_owned(self) -> ResponseEntityData<'static> {
-        ResponseEntityData {
-            entity_type: own(self.entity_type),
-            entity_name: own(self.entity_name),
-        }
     }
 }
 

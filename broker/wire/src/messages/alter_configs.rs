@@ -2,7 +2,7 @@
 
 //! [`AlterConfigsRequest`] and [`AlterConfigsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AlterConfigsRequest`, versions 0-2, flexible 2+.
@@ -35,13 +35,6 @@ impl Encode for AlterConfigsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterConfigsRequest<'_> {
-    type Owned = AlterConfigsRequest<'static>;
-    fn into_owned(self) -> AlterConfigsRequest<'static> {
-        AlterConfigsRequest { resources: own(self.resources), validate_only: self.validate_only }
     }
 }
 
@@ -82,17 +75,6 @@ impl Encode for AlterConfigsResource<'_> {
     }
 }
 
-impl IntoOwned for AlterConfigsResource<'_> {
-    type Owned = AlterConfigsResource<'static>;
-    fn into_owned(self) -> AlterConfigsResource<'static> {
-        AlterConfigsResource {
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            configs: own(self.configs),
-        }
-    }
-}
-
 /// Part of [`AlterConfigsRequest`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlterableConfig<'a> {
@@ -127,13 +109,6 @@ impl Encode for AlterableConfig<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterableConfig<'_> {
-    type Owned = AlterableConfig<'static>;
-    fn into_owned(self) -> AlterableConfig<'static> {
-        AlterableConfig { name: own(self.name), value: own(self.value) }
     }
 }
 
@@ -181,16 +156,6 @@ impl Encode for AlterConfigsResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterConfigsResponse<'_> {
-    type Owned = AlterConfigsResponse<'static>;
-    fn into_owned(self) -> AlterConfigsResponse<'static> {
-        AlterConfigsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            responses: own(self.responses),
-        }
     }
 }
 
@@ -242,18 +207,6 @@ impl Encode for AlterConfigsResourceResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterConfigsResourceResponse<'_> {
-    type Owned = AlterConfigsResourceResponse<'static>;
-    fn into_owned(self) -> AlterConfigsResourceResponse<'static> {
-        AlterConfigsResourceResponse {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`AlterPartitionReassignmentsRequest`] and [`AlterPartitionReassignmentsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AlterPartitionReassignmentsRequest`, versions 0-1, flexible 0+.
@@ -53,17 +53,6 @@ impl Encode for AlterPartitionReassignmentsRequest<'_> {
     }
 }
 
-impl IntoOwned for AlterPartitionReassignmentsRequest<'_> {
-    type Owned = AlterPartitionReassignmentsRequest<'static>;
-    fn into_owned(self) -> AlterPartitionReassignmentsRequest<'static> {
-        AlterPartitionReassignmentsRequest {
-            timeout_ms: self.timeout_ms,
-            allow_replication_factor_change: self.allow_replication_factor_change,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`AlterPartitionReassignmentsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReassignableTopic<'a> {
@@ -86,13 +75,6 @@ impl Encode for ReassignableTopic<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReassignableTopic<'_> {
-    type Owned = ReassignableTopic<'static>;
-    fn into_owned(self) -> ReassignableTopic<'static> {
-        ReassignableTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -190,19 +172,6 @@ impl Encode for AlterPartitionReassignmentsResponse<'_> {
     }
 }
 
-impl IntoOwned for AlterPartitionReassignmentsResponse<'_> {
-    type Owned = AlterPartitionReassignmentsResponse<'static>;
-    fn into_owned(self) -> AlterPartitionReassignmentsResponse<'static> {
-        AlterPartitionReassignmentsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            allow_replication_factor_change: self.allow_replication_factor_change,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            responses: own(self.responses),
-        }
-    }
-}
-
 /// Part of [`AlterPartitionReassignmentsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReassignableTopicResponse<'a> {
@@ -225,13 +194,6 @@ impl Encode for ReassignableTopicResponse<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReassignableTopicResponse<'_> {
-    type Owned = ReassignableTopicResponse<'static>;
-    fn into_owned(self) -> ReassignableTopicResponse<'static> {
-        ReassignableTopicResponse { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 
@@ -269,17 +231,6 @@ impl Encode for ReassignablePartitionResponse<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReassignablePartitionResponse<'_> {
-    type Owned = ReassignablePartitionResponse<'static>;
-    fn into_owned(self) -> ReassignablePartitionResponse<'static> {
-        ReassignablePartitionResponse {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

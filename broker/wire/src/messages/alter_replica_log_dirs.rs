@@ -2,7 +2,7 @@
 
 //! [`AlterReplicaLogDirsRequest`] and [`AlterReplicaLogDirsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AlterReplicaLogDirsRequest`, versions 1-2, flexible 2+.
@@ -33,13 +33,6 @@ impl Encode for AlterReplicaLogDirsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterReplicaLogDirsRequest<'_> {
-    type Owned = AlterReplicaLogDirsRequest<'static>;
-    fn into_owned(self) -> AlterReplicaLogDirsRequest<'static> {
-        AlterReplicaLogDirsRequest { dirs: own(self.dirs) }
     }
 }
 
@@ -74,13 +67,6 @@ impl Encode for AlterReplicaLogDir<'_> {
     }
 }
 
-impl IntoOwned for AlterReplicaLogDir<'_> {
-    type Owned = AlterReplicaLogDir<'static>;
-    fn into_owned(self) -> AlterReplicaLogDir<'static> {
-        AlterReplicaLogDir { path: own(self.path), topics: own(self.topics) }
-    }
-}
-
 /// Part of [`AlterReplicaLogDirsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlterReplicaLogDirTopic<'a> {
@@ -109,13 +95,6 @@ impl Encode for AlterReplicaLogDirTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterReplicaLogDirTopic<'_> {
-    type Owned = AlterReplicaLogDirTopic<'static>;
-    fn into_owned(self) -> AlterReplicaLogDirTopic<'static> {
-        AlterReplicaLogDirTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -166,16 +145,6 @@ impl Encode for AlterReplicaLogDirsResponse<'_> {
     }
 }
 
-impl IntoOwned for AlterReplicaLogDirsResponse<'_> {
-    type Owned = AlterReplicaLogDirsResponse<'static>;
-    fn into_owned(self) -> AlterReplicaLogDirsResponse<'static> {
-        AlterReplicaLogDirsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            results: own(self.results),
-        }
-    }
-}
-
 /// Part of [`AlterReplicaLogDirsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlterReplicaLogDirTopicResult<'a> {
@@ -204,16 +173,6 @@ impl Encode for AlterReplicaLogDirTopicResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterReplicaLogDirTopicResult<'_> {
-    type Owned = AlterReplicaLogDirTopicResult<'static>;
-    fn into_owned(self) -> AlterReplicaLogDirTopicResult<'static> {
-        AlterReplicaLogDirTopicResult {
-            topic_name: own(self.topic_name),
-            partitions: self.partitions,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`AlterShareGroupOffsetsRequest`] and [`AlterShareGroupOffsetsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AlterShareGroupOffsetsRequest`, versions 0, flexible 0+.
@@ -32,13 +32,6 @@ impl Encode for AlterShareGroupOffsetsRequest<'_> {
     }
 }
 
-impl IntoOwned for AlterShareGroupOffsetsRequest<'_> {
-    type Owned = AlterShareGroupOffsetsRequest<'static>;
-    fn into_owned(self) -> AlterShareGroupOffsetsRequest<'static> {
-        AlterShareGroupOffsetsRequest { group_id: own(self.group_id), topics: own(self.topics) }
-    }
-}
-
 /// Part of [`AlterShareGroupOffsetsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsRequestTopic<'a> {
@@ -61,16 +54,6 @@ impl Encode for AlterShareGroupOffsetsRequestTopic<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterShareGroupOffsetsRequestTopic<'_> {
-    type Owned = AlterShareGroupOffsetsRequestTopic<'static>;
-    fn into_owned(self) -> AlterShareGroupOffsetsRequestTopic<'static> {
-        AlterShareGroupOffsetsRequestTopic {
-            topic_name: own(self.topic_name),
-            partitions: self.partitions,
-        }
     }
 }
 
@@ -150,18 +133,6 @@ impl Encode for AlterShareGroupOffsetsResponse<'_> {
     }
 }
 
-impl IntoOwned for AlterShareGroupOffsetsResponse<'_> {
-    type Owned = AlterShareGroupOffsetsResponse<'static>;
-    fn into_owned(self) -> AlterShareGroupOffsetsResponse<'static> {
-        AlterShareGroupOffsetsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            responses: own(self.responses),
-        }
-    }
-}
-
 /// Part of [`AlterShareGroupOffsetsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsResponseTopic<'a> {
@@ -190,17 +161,6 @@ impl Encode for AlterShareGroupOffsetsResponseTopic<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterShareGroupOffsetsResponseTopic<'_> {
-    type Owned = AlterShareGroupOffsetsResponseTopic<'static>;
-    fn into_owned(self) -> AlterShareGroupOffsetsResponseTopic<'static> {
-        AlterShareGroupOffsetsResponseTopic {
-            topic_name: own(self.topic_name),
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
     }
 }
 
@@ -233,17 +193,6 @@ impl Encode for AlterShareGroupOffsetsResponsePartition<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterShareGroupOffsetsResponsePartition<'_> {
-    type Owned = AlterShareGroupOffsetsResponsePartition<'static>;
-    fn into_owned(self) -> AlterShareGroupOffsetsResponsePartition<'static> {
-        AlterShareGroupOffsetsResponsePartition {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

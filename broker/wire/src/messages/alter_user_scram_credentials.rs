@@ -2,7 +2,7 @@
 
 //! [`AlterUserScramCredentialsRequest`] and [`AlterUserScramCredentialsResponse`].
 
-use crate::types::{Blob, IntoOwned, Str, own};
+use crate::types::{Blob, Str};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `AlterUserScramCredentialsRequest`, versions 0, flexible 0+.
@@ -32,16 +32,6 @@ impl Encode for AlterUserScramCredentialsRequest<'_> {
     }
 }
 
-impl IntoOwned for AlterUserScramCredentialsRequest<'_> {
-    type Owned = AlterUserScramCredentialsRequest<'static>;
-    fn into_owned(self) -> AlterUserScramCredentialsRequest<'static> {
-        AlterUserScramCredentialsRequest {
-            deletions: own(self.deletions),
-            upsertions: own(self.upsertions),
-        }
-    }
-}
-
 /// Part of [`AlterUserScramCredentialsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ScramCredentialDeletion<'a> {
@@ -64,13 +54,6 @@ impl Encode for ScramCredentialDeletion<'_> {
         w.i8(self.mechanism);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ScramCredentialDeletion<'_> {
-    type Owned = ScramCredentialDeletion<'static>;
-    fn into_owned(self) -> ScramCredentialDeletion<'static> {
-        ScramCredentialDeletion { name: own(self.name), mechanism: self.mechanism }
     }
 }
 
@@ -108,19 +91,6 @@ impl Encode for ScramCredentialUpsertion<'_> {
         w.bytes(&self.salted_password, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ScramCredentialUpsertion<'_> {
-    type Owned = ScramCredentialUpsertion<'static>;
-    fn into_owned(self) -> ScramCredentialUpsertion<'static> {
-        ScramCredentialUpsertion {
-            name: own(self.name),
-            mechanism: self.mechanism,
-            iterations: self.iterations,
-            salt: own(self.salt),
-            salted_password: own(self.salted_password),
-        }
     }
 }
 
@@ -165,16 +135,6 @@ impl Encode for AlterUserScramCredentialsResponse<'_> {
     }
 }
 
-impl IntoOwned for AlterUserScramCredentialsResponse<'_> {
-    type Owned = AlterUserScramCredentialsResponse<'static>;
-    fn into_owned(self) -> AlterUserScramCredentialsResponse<'static> {
-        AlterUserScramCredentialsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            results: own(self.results),
-        }
-    }
-}
-
 /// Part of [`AlterUserScramCredentialsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlterUserScramCredentialsResult<'a> {
@@ -209,17 +169,6 @@ impl Encode for AlterUserScramCredentialsResult<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterUserScramCredentialsResult<'_> {
-    type Owned = AlterUserScramCredentialsResult<'static>;
-    fn into_owned(self) -> AlterUserScramCredentialsResult<'static> {
-        AlterUserScramCredentialsResult {
-            user: own(self.user),
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

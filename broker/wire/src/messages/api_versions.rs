@@ -2,7 +2,7 @@
 
 //! [`ApiVersionsRequest`] and [`ApiVersionsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ApiVersionsRequest`, versions 0-4, flexible 3+.
@@ -48,16 +48,6 @@ impl Encode for ApiVersionsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ApiVersionsRequest<'_> {
-    type Owned = ApiVersionsRequest<'static>;
-    fn into_owned(self) -> ApiVersionsRequest<'static> {
-        ApiVersionsRequest {
-            client_software_name: own(self.client_software_name),
-            client_software_version: own(self.client_software_version),
-        }
     }
 }
 
@@ -189,21 +179,6 @@ impl Encode for ApiVersionsResponse<'_> {
     }
 }
 
-impl IntoOwned for ApiVersionsResponse<'_> {
-    type Owned = ApiVersionsResponse<'static>;
-    fn into_owned(self) -> ApiVersionsResponse<'static> {
-        ApiVersionsResponse {
-            error_code: self.error_code,
-            api_keys: self.api_keys,
-            throttle_time_ms: self.throttle_time_ms,
-            supported_features: own(self.supported_features),
-            finalized_features_epoch: self.finalized_features_epoch,
-            finalized_features: own(self.finalized_features),
-            zk_migration_ready: self.zk_migration_ready,
-        }
-    }
-}
-
 /// Part of [`ApiVersionsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ApiVersion {
@@ -264,17 +239,6 @@ impl Encode for SupportedFeatureKey<'_> {
     }
 }
 
-impl IntoOwned for SupportedFeatureKey<'_> {
-    type Owned = SupportedFeatureKey<'static>;
-    fn into_owned(self) -> SupportedFeatureKey<'static> {
-        SupportedFeatureKey {
-            name: own(self.name),
-            min_version: self.min_version,
-            max_version: self.max_version,
-        }
-    }
-}
-
 /// Part of [`ApiVersionsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FinalizedFeatureKey<'a> {
@@ -303,17 +267,6 @@ impl Encode for FinalizedFeatureKey<'_> {
         w.i16(self.min_version_level);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for FinalizedFeatureKey<'_> {
-    type Owned = FinalizedFeatureKey<'static>;
-    fn into_owned(self) -> FinalizedFeatureKey<'static> {
-        FinalizedFeatureKey {
-            name: own(self.name),
-            max_version_level: self.max_version_level,
-            min_version_level: self.min_version_level,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`ConsumerGroupDescribeRequest`] and [`ConsumerGroupDescribeResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ConsumerGroupDescribeRequest`, versions 0-1, flexible 0+.
@@ -29,16 +29,6 @@ impl Encode for ConsumerGroupDescribeRequest<'_> {
         w.bool(self.include_authorized_operations);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ConsumerGroupDescribeRequest<'_> {
-    type Owned = ConsumerGroupDescribeRequest<'static>;
-    fn into_owned(self) -> ConsumerGroupDescribeRequest<'static> {
-        ConsumerGroupDescribeRequest {
-            group_ids: own(self.group_ids),
-            include_authorized_operations: self.include_authorized_operations,
-        }
     }
 }
 
@@ -80,16 +70,6 @@ impl Encode for ConsumerGroupDescribeResponse<'_> {
         w.array(&self.groups, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ConsumerGroupDescribeResponse<'_> {
-    type Owned = ConsumerGroupDescribeResponse<'static>;
-    fn into_owned(self) -> ConsumerGroupDescribeResponse<'static> {
-        ConsumerGroupDescribeResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            groups: own(self.groups),
-        }
     }
 }
 
@@ -157,23 +137,6 @@ impl Encode for DescribedGroup<'_> {
         w.i32(self.authorized_operations);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribedGroup<'_> {
-    type Owned = DescribedGroup<'static>;
-    fn into_owned(self) -> DescribedGroup<'static> {
-        DescribedGroup {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            group_id: own(self.group_id),
-            group_state: own(self.group_state),
-            group_epoch: self.group_epoch,
-            assignment_epoch: self.assignment_epoch,
-            assignor_name: own(self.assignor_name),
-            members: own(self.members),
-            authorized_operations: self.authorized_operations,
-        }
     }
 }
 
@@ -256,25 +219,6 @@ impl Encode for Member<'_> {
     }
 }
 
-impl IntoOwned for Member<'_> {
-    type Owned = Member<'static>;
-    fn into_owned(self) -> Member<'static> {
-        Member {
-            member_id: own(self.member_id),
-            instance_id: own(self.instance_id),
-            rack_id: own(self.rack_id),
-            member_epoch: self.member_epoch,
-            client_id: own(self.client_id),
-            client_host: own(self.client_host),
-            subscribed_topic_names: own(self.subscribed_topic_names),
-            subscribed_topic_regex: own(self.subscribed_topic_regex),
-            assignment: own(self.assignment),
-            target_assignment: own(self.target_assignment),
-            member_type: self.member_type,
-        }
-    }
-}
-
 /// Part of [`ConsumerGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicPartitions<'a> {
@@ -306,17 +250,6 @@ impl Encode for TopicPartitions<'_> {
     }
 }
 
-impl IntoOwned for TopicPartitions<'_> {
-    type Owned = TopicPartitions<'static>;
-    fn into_owned(self) -> TopicPartitions<'static> {
-        TopicPartitions {
-            topic_id: self.topic_id,
-            topic_name: own(self.topic_name),
-            partitions: self.partitions,
-        }
-    }
-}
-
 /// Part of [`ConsumerGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Assignment<'a> {
@@ -337,13 +270,6 @@ impl Encode for Assignment<'_> {
         w.array(&self.topic_partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Assignment<'_> {
-    type Owned = Assignment<'static>;
-    fn into_owned(self) -> Assignment<'static> {
-        Assignment { topic_partitions: own(self.topic_partitions) }
     }
 }
 

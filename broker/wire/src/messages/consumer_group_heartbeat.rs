@@ -2,7 +2,7 @@
 
 //! [`ConsumerGroupHeartbeatRequest`] and [`ConsumerGroupHeartbeatResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ConsumerGroupHeartbeatRequest`, versions 0-1, flexible 0+.
@@ -90,24 +90,6 @@ impl Encode for ConsumerGroupHeartbeatRequest<'_> {
     }
 }
 
-impl IntoOwned for ConsumerGroupHeartbeatRequest<'_> {
-    type Owned = ConsumerGroupHeartbeatRequest<'static>;
-    fn into_owned(self) -> ConsumerGroupHeartbeatRequest<'static> {
-        ConsumerGroupHeartbeatRequest {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            instance_id: own(self.instance_id),
-            rack_id: own(self.rack_id),
-            rebalance_timeout_ms: self.rebalance_timeout_ms,
-            subscribed_topic_names: own(self.subscribed_topic_names),
-            subscribed_topic_regex: own(self.subscribed_topic_regex),
-            server_assignor: own(self.server_assignor),
-            topic_partitions: self.topic_partitions,
-        }
-    }
-}
-
 /// Part of [`ConsumerGroupHeartbeatRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestTopicPartitions {
@@ -192,21 +174,6 @@ impl Encode for ConsumerGroupHeartbeatResponse<'_> {
         w.opt_struct(self.assignment.as_ref(), true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ConsumerGroupHeartbeatResponse<'_> {
-    type Owned = ConsumerGroupHeartbeatResponse<'static>;
-    fn into_owned(self) -> ConsumerGroupHeartbeatResponse<'static> {
-        ConsumerGroupHeartbeatResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            assignment: self.assignment,
-        }
     }
 }
 

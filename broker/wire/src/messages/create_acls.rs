@@ -2,7 +2,7 @@
 
 //! [`CreateAclsRequest`] and [`CreateAclsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `CreateAclsRequest`, versions 1-3, flexible 2+.
@@ -33,13 +33,6 @@ impl Encode for CreateAclsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreateAclsRequest<'_> {
-    type Owned = CreateAclsRequest<'static>;
-    fn into_owned(self) -> CreateAclsRequest<'static> {
-        CreateAclsRequest { creations: own(self.creations) }
     }
 }
 
@@ -107,21 +100,6 @@ impl Encode for AclCreation<'_> {
     }
 }
 
-impl IntoOwned for AclCreation<'_> {
-    type Owned = AclCreation<'static>;
-    fn into_owned(self) -> AclCreation<'static> {
-        AclCreation {
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            resource_pattern_type: self.resource_pattern_type,
-            principal: own(self.principal),
-            host: own(self.host),
-            operation: self.operation,
-            permission_type: self.permission_type,
-        }
-    }
-}
-
 impl Message for CreateAclsRequest<'_> {
     const NAME: &'static str = "CreateAclsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 1, max: 3 };
@@ -169,13 +147,6 @@ impl Encode for CreateAclsResponse<'_> {
     }
 }
 
-impl IntoOwned for CreateAclsResponse<'_> {
-    type Owned = CreateAclsResponse<'static>;
-    fn into_owned(self) -> CreateAclsResponse<'static> {
-        CreateAclsResponse { throttle_time_ms: self.throttle_time_ms, results: own(self.results) }
-    }
-}
-
 /// Part of [`CreateAclsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct AclCreationResult<'a> {
@@ -210,13 +181,6 @@ impl Encode for AclCreationResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AclCreationResult<'_> {
-    type Owned = AclCreationResult<'static>;
-    fn into_owned(self) -> AclCreationResult<'static> {
-        AclCreationResult { error_code: self.error_code, error_message: own(self.error_message) }
     }
 }
 

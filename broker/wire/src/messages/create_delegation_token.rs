@@ -2,7 +2,7 @@
 
 //! [`CreateDelegationTokenRequest`] and [`CreateDelegationTokenResponse`].
 
-use crate::types::{Blob, IntoOwned, Str, own};
+use crate::types::{Blob, Str};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `CreateDelegationTokenRequest`, versions 1-3, flexible 2+.
@@ -82,18 +82,6 @@ impl Encode for CreateDelegationTokenRequest<'_> {
     }
 }
 
-impl IntoOwned for CreateDelegationTokenRequest<'_> {
-    type Owned = CreateDelegationTokenRequest<'static>;
-    fn into_owned(self) -> CreateDelegationTokenRequest<'static> {
-        CreateDelegationTokenRequest {
-            owner_principal_type: own(self.owner_principal_type),
-            owner_principal_name: own(self.owner_principal_name),
-            renewers: own(self.renewers),
-            max_lifetime_ms: self.max_lifetime_ms,
-        }
-    }
-}
-
 /// Part of [`CreateDelegationTokenRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CreatableRenewers<'a> {
@@ -122,16 +110,6 @@ impl Encode for CreatableRenewers<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreatableRenewers<'_> {
-    type Owned = CreatableRenewers<'static>;
-    fn into_owned(self) -> CreatableRenewers<'static> {
-        CreatableRenewers {
-            principal_type: own(self.principal_type),
-            principal_name: own(self.principal_name),
-        }
     }
 }
 
@@ -233,25 +211,6 @@ impl Encode for CreateDelegationTokenResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreateDelegationTokenResponse<'_> {
-    type Owned = CreateDelegationTokenResponse<'static>;
-    fn into_owned(self) -> CreateDelegationTokenResponse<'static> {
-        CreateDelegationTokenResponse {
-            error_code: self.error_code,
-            principal_type: own(self.principal_type),
-            principal_name: own(self.principal_name),
-            token_requester_principal_type: own(self.token_requester_principal_type),
-            token_requester_principal_name: own(self.token_requester_principal_name),
-            issue_timestamp_ms: self.issue_timestamp_ms,
-            expiry_timestamp_ms: self.expiry_timestamp_ms,
-            max_timestamp_ms: self.max_timestamp_ms,
-            token_id: own(self.token_id),
-            hmac: own(self.hmac),
-            throttle_time_ms: self.throttle_time_ms,
-        }
     }
 }
 

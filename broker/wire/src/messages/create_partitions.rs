@@ -2,7 +2,7 @@
 
 //! [`CreatePartitionsRequest`] and [`CreatePartitionsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `CreatePartitionsRequest`, versions 0-3, flexible 2+.
@@ -41,17 +41,6 @@ impl Encode for CreatePartitionsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreatePartitionsRequest<'_> {
-    type Owned = CreatePartitionsRequest<'static>;
-    fn into_owned(self) -> CreatePartitionsRequest<'static> {
-        CreatePartitionsRequest {
-            topics: own(self.topics),
-            timeout_ms: self.timeout_ms,
-            validate_only: self.validate_only,
-        }
     }
 }
 
@@ -95,17 +84,6 @@ impl Encode for CreatePartitionsTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreatePartitionsTopic<'_> {
-    type Owned = CreatePartitionsTopic<'static>;
-    fn into_owned(self) -> CreatePartitionsTopic<'static> {
-        CreatePartitionsTopic {
-            name: own(self.name),
-            count: self.count,
-            assignments: self.assignments,
-        }
     }
 }
 
@@ -185,16 +163,6 @@ impl Encode for CreatePartitionsResponse<'_> {
     }
 }
 
-impl IntoOwned for CreatePartitionsResponse<'_> {
-    type Owned = CreatePartitionsResponse<'static>;
-    fn into_owned(self) -> CreatePartitionsResponse<'static> {
-        CreatePartitionsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            results: own(self.results),
-        }
-    }
-}
-
 /// Part of [`CreatePartitionsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CreatePartitionsTopicResult<'a> {
@@ -230,17 +198,6 @@ impl Encode for CreatePartitionsTopicResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreatePartitionsTopicResult<'_> {
-    type Owned = CreatePartitionsTopicResult<'static>;
-    fn into_owned(self) -> CreatePartitionsTopicResult<'static> {
-        CreatePartitionsTopicResult {
-            name: own(self.name),
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

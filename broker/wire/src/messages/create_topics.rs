@@ -2,7 +2,7 @@
 
 //! [`CreateTopicsRequest`] and [`CreateTopicsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `CreateTopicsRequest`, versions 2-7, flexible 5+.
@@ -51,17 +51,6 @@ impl Encode for CreateTopicsRequest<'_> {
     }
 }
 
-impl IntoOwned for CreateTopicsRequest<'_> {
-    type Owned = CreateTopicsRequest<'static>;
-    fn into_owned(self) -> CreateTopicsRequest<'static> {
-        CreateTopicsRequest {
-            topics: own(self.topics),
-            timeout_ms: self.timeout_ms,
-            validate_only: self.validate_only,
-        }
-    }
-}
-
 /// Part of [`CreateTopicsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CreatableTopic<'a> {
@@ -102,19 +91,6 @@ impl Encode for CreatableTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreatableTopic<'_> {
-    type Owned = CreatableTopic<'static>;
-    fn into_owned(self) -> CreatableTopic<'static> {
-        CreatableTopic {
-            name: own(self.name),
-            num_partitions: self.num_partitions,
-            replication_factor: self.replication_factor,
-            assignments: self.assignments,
-            configs: own(self.configs),
-        }
     }
 }
 
@@ -186,13 +162,6 @@ impl Encode for CreatableTopicConfig<'_> {
     }
 }
 
-impl IntoOwned for CreatableTopicConfig<'_> {
-    type Owned = CreatableTopicConfig<'static>;
-    fn into_owned(self) -> CreatableTopicConfig<'static> {
-        CreatableTopicConfig { name: own(self.name), value: own(self.value) }
-    }
-}
-
 impl Message for CreateTopicsRequest<'_> {
     const NAME: &'static str = "CreateTopicsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 2, max: 7 };
@@ -237,13 +206,6 @@ impl Encode for CreateTopicsResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for CreateTopicsResponse<'_> {
-    type Owned = CreateTopicsResponse<'static>;
-    fn into_owned(self) -> CreateTopicsResponse<'static> {
-        CreateTopicsResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
     }
 }
 
@@ -346,22 +308,6 @@ impl Encode for CreatableTopicResult<'_> {
     }
 }
 
-impl IntoOwned for CreatableTopicResult<'_> {
-    type Owned = CreatableTopicResult<'static>;
-    fn into_owned(self) -> CreatableTopicResult<'static> {
-        CreatableTopicResult {
-            name: own(self.name),
-            topic_id: self.topic_id,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            topic_config_error_code: self.topic_config_error_code,
-            num_partitions: self.num_partitions,
-            replication_factor: self.replication_factor,
-            configs: own(self.configs),
-        }
-    }
-}
-
 /// Part of [`CreateTopicsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreatableTopicConfigs<'a> {
@@ -409,19 +355,6 @@ impl Encode for CreatableTopicConfigs<'_> {
         w.bool(self.is_sensitive);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for CreatableTopicConfigs<'_> {
-    type Owned = CreatableTopicConfigs<'static>;
-    fn into_owned(self) -> CreatableTopicConfigs<'static> {
-        CreatableTopicConfigs {
-            name: own(self.name),
-            value: own(self.value),
-            read_only: self.read_only,
-            config_source: self.config_source,
-            is_sensitive: self.is_sensitive,
-        }
     }
 }
 

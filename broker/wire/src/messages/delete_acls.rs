@@ -2,7 +2,7 @@
 
 //! [`DeleteAclsRequest`] and [`DeleteAclsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DeleteAclsRequest`, versions 1-3, flexible 2+.
@@ -33,13 +33,6 @@ impl Encode for DeleteAclsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteAclsRequest<'_> {
-    type Owned = DeleteAclsRequest<'static>;
-    fn into_owned(self) -> DeleteAclsRequest<'static> {
-        DeleteAclsRequest { filters: own(self.filters) }
     }
 }
 
@@ -107,21 +100,6 @@ impl Encode for DeleteAclsFilter<'_> {
     }
 }
 
-impl IntoOwned for DeleteAclsFilter<'_> {
-    type Owned = DeleteAclsFilter<'static>;
-    fn into_owned(self) -> DeleteAclsFilter<'static> {
-        DeleteAclsFilter {
-            resource_type_filter: self.resource_type_filter,
-            resource_name_filter: own(self.resource_name_filter),
-            pattern_type_filter: self.pattern_type_filter,
-            principal_filter: own(self.principal_filter),
-            host_filter: own(self.host_filter),
-            operation: self.operation,
-            permission_type: self.permission_type,
-        }
-    }
-}
-
 impl Message for DeleteAclsRequest<'_> {
     const NAME: &'static str = "DeleteAclsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 1, max: 3 };
@@ -169,16 +147,6 @@ impl Encode for DeleteAclsResponse<'_> {
     }
 }
 
-impl IntoOwned for DeleteAclsResponse<'_> {
-    type Owned = DeleteAclsResponse<'static>;
-    fn into_owned(self) -> DeleteAclsResponse<'static> {
-        DeleteAclsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            filter_results: own(self.filter_results),
-        }
-    }
-}
-
 /// Part of [`DeleteAclsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeleteAclsFilterResult<'a> {
@@ -219,17 +187,6 @@ impl Encode for DeleteAclsFilterResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteAclsFilterResult<'_> {
-    type Owned = DeleteAclsFilterResult<'static>;
-    fn into_owned(self) -> DeleteAclsFilterResult<'static> {
-        DeleteAclsFilterResult {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            matching_acls: own(self.matching_acls),
-        }
     }
 }
 
@@ -302,23 +259,6 @@ impl Encode for DeleteAclsMatchingAcl<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteAclsMatchingAcl<'_> {
-    type Owned = DeleteAclsMatchingAcl<'static>;
-    fn into_owned(self) -> DeleteAclsMatchingAcl<'static> {
-        DeleteAclsMatchingAcl {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            pattern_type: self.pattern_type,
-            principal: own(self.principal),
-            host: own(self.host),
-            operation: self.operation,
-            permission_type: self.permission_type,
-        }
     }
 }
 

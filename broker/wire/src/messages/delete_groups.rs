@@ -2,7 +2,7 @@
 
 //! [`DeleteGroupsRequest`] and [`DeleteGroupsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DeleteGroupsRequest`, versions 0-2, flexible 2+.
@@ -33,13 +33,6 @@ impl Encode for DeleteGroupsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteGroupsRequest<'_> {
-    type Owned = DeleteGroupsRequest<'static>;
-    fn into_owned(self) -> DeleteGroupsRequest<'static> {
-        DeleteGroupsRequest { groups_names: own(self.groups_names) }
     }
 }
 
@@ -90,13 +83,6 @@ impl Encode for DeleteGroupsResponse<'_> {
     }
 }
 
-impl IntoOwned for DeleteGroupsResponse<'_> {
-    type Owned = DeleteGroupsResponse<'static>;
-    fn into_owned(self) -> DeleteGroupsResponse<'static> {
-        DeleteGroupsResponse { throttle_time_ms: self.throttle_time_ms, results: own(self.results) }
-    }
-}
-
 /// Part of [`DeleteGroupsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeletableGroupResult<'a> {
@@ -125,13 +111,6 @@ impl Encode for DeletableGroupResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeletableGroupResult<'_> {
-    type Owned = DeletableGroupResult<'static>;
-    fn into_owned(self) -> DeletableGroupResult<'static> {
-        DeletableGroupResult { group_id: own(self.group_id), error_code: self.error_code }
     }
 }
 

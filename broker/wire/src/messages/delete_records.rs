@@ -2,7 +2,7 @@
 
 //! [`DeleteRecordsRequest`] and [`DeleteRecordsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DeleteRecordsRequest`, versions 0-2, flexible 2+.
@@ -38,13 +38,6 @@ impl Encode for DeleteRecordsRequest<'_> {
     }
 }
 
-impl IntoOwned for DeleteRecordsRequest<'_> {
-    type Owned = DeleteRecordsRequest<'static>;
-    fn into_owned(self) -> DeleteRecordsRequest<'static> {
-        DeleteRecordsRequest { topics: own(self.topics), timeout_ms: self.timeout_ms }
-    }
-}
-
 /// Part of [`DeleteRecordsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteRecordsTopic<'a> {
@@ -73,13 +66,6 @@ impl Encode for DeleteRecordsTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteRecordsTopic<'_> {
-    type Owned = DeleteRecordsTopic<'static>;
-    fn into_owned(self) -> DeleteRecordsTopic<'static> {
-        DeleteRecordsTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -161,13 +147,6 @@ impl Encode for DeleteRecordsResponse<'_> {
     }
 }
 
-impl IntoOwned for DeleteRecordsResponse<'_> {
-    type Owned = DeleteRecordsResponse<'static>;
-    fn into_owned(self) -> DeleteRecordsResponse<'static> {
-        DeleteRecordsResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
-    }
-}
-
 /// Part of [`DeleteRecordsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteRecordsTopicResult<'a> {
@@ -196,13 +175,6 @@ impl Encode for DeleteRecordsTopicResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteRecordsTopicResult<'_> {
-    type Owned = DeleteRecordsTopicResult<'static>;
-    fn into_owned(self) -> DeleteRecordsTopicResult<'static> {
-        DeleteRecordsTopicResult { name: own(self.name), partitions: self.partitions }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`DeleteShareGroupOffsetsRequest`] and [`DeleteShareGroupOffsetsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DeleteShareGroupOffsetsRequest`, versions 0, flexible 0+.
@@ -32,13 +32,6 @@ impl Encode for DeleteShareGroupOffsetsRequest<'_> {
     }
 }
 
-impl IntoOwned for DeleteShareGroupOffsetsRequest<'_> {
-    type Owned = DeleteShareGroupOffsetsRequest<'static>;
-    fn into_owned(self) -> DeleteShareGroupOffsetsRequest<'static> {
-        DeleteShareGroupOffsetsRequest { group_id: own(self.group_id), topics: own(self.topics) }
-    }
-}
-
 /// Part of [`DeleteShareGroupOffsetsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteShareGroupOffsetsRequestTopic<'a> {
@@ -59,13 +52,6 @@ impl Encode for DeleteShareGroupOffsetsRequestTopic<'_> {
         w.string(&self.topic_name, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteShareGroupOffsetsRequestTopic<'_> {
-    type Owned = DeleteShareGroupOffsetsRequestTopic<'static>;
-    fn into_owned(self) -> DeleteShareGroupOffsetsRequestTopic<'static> {
-        DeleteShareGroupOffsetsRequestTopic { topic_name: own(self.topic_name) }
     }
 }
 
@@ -120,18 +106,6 @@ impl Encode for DeleteShareGroupOffsetsResponse<'_> {
     }
 }
 
-impl IntoOwned for DeleteShareGroupOffsetsResponse<'_> {
-    type Owned = DeleteShareGroupOffsetsResponse<'static>;
-    fn into_owned(self) -> DeleteShareGroupOffsetsResponse<'static> {
-        DeleteShareGroupOffsetsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            responses: own(self.responses),
-        }
-    }
-}
-
 /// Part of [`DeleteShareGroupOffsetsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteShareGroupOffsetsResponseTopic<'a> {
@@ -164,18 +138,6 @@ impl Encode for DeleteShareGroupOffsetsResponseTopic<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteShareGroupOffsetsResponseTopic<'_> {
-    type Owned = DeleteShareGroupOffsetsResponseTopic<'static>;
-    fn into_owned(self) -> DeleteShareGroupOffsetsResponseTopic<'static> {
-        DeleteShareGroupOffsetsResponseTopic {
-            topic_name: own(self.topic_name),
-            topic_id: self.topic_id,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

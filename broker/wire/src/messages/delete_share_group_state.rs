@@ -2,7 +2,7 @@
 
 //! [`DeleteShareGroupStateRequest`] and [`DeleteShareGroupStateResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DeleteShareGroupStateRequest`, versions 0, flexible 0+.
@@ -29,13 +29,6 @@ impl Encode for DeleteShareGroupStateRequest<'_> {
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteShareGroupStateRequest<'_> {
-    type Owned = DeleteShareGroupStateRequest<'static>;
-    fn into_owned(self) -> DeleteShareGroupStateRequest<'static> {
-        DeleteShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -126,13 +119,6 @@ impl Encode for DeleteShareGroupStateResponse<'_> {
     }
 }
 
-impl IntoOwned for DeleteShareGroupStateResponse<'_> {
-    type Owned = DeleteShareGroupStateResponse<'static>;
-    fn into_owned(self) -> DeleteShareGroupStateResponse<'static> {
-        DeleteShareGroupStateResponse { results: own(self.results) }
-    }
-}
-
 /// Part of [`DeleteShareGroupStateResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteStateResult<'a> {
@@ -155,13 +141,6 @@ impl Encode for DeleteStateResult<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteStateResult<'_> {
-    type Owned = DeleteStateResult<'static>;
-    fn into_owned(self) -> DeleteStateResult<'static> {
-        DeleteStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -194,17 +173,6 @@ impl Encode for PartitionResult<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResult<'_> {
-    type Owned = PartitionResult<'static>;
-    fn into_owned(self) -> PartitionResult<'static> {
-        PartitionResult {
-            partition: self.partition,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`DeleteTopicsRequest`] and [`DeleteTopicsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DeleteTopicsRequest`, versions 1-6, flexible 4+.
@@ -52,17 +52,6 @@ impl Encode for DeleteTopicsRequest<'_> {
     }
 }
 
-impl IntoOwned for DeleteTopicsRequest<'_> {
-    type Owned = DeleteTopicsRequest<'static>;
-    fn into_owned(self) -> DeleteTopicsRequest<'static> {
-        DeleteTopicsRequest {
-            topics: own(self.topics),
-            topic_names: own(self.topic_names),
-            timeout_ms: self.timeout_ms,
-        }
-    }
-}
-
 /// Part of [`DeleteTopicsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteTopicState<'a> {
@@ -86,13 +75,6 @@ impl Encode for DeleteTopicState<'_> {
         w.uuid(self.topic_id);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteTopicState<'_> {
-    type Owned = DeleteTopicState<'static>;
-    fn into_owned(self) -> DeleteTopicState<'static> {
-        DeleteTopicState { name: own(self.name), topic_id: self.topic_id }
     }
 }
 
@@ -140,16 +122,6 @@ impl Encode for DeleteTopicsResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeleteTopicsResponse<'_> {
-    type Owned = DeleteTopicsResponse<'static>;
-    fn into_owned(self) -> DeleteTopicsResponse<'static> {
-        DeleteTopicsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            responses: own(self.responses),
-        }
     }
 }
 
@@ -208,18 +180,6 @@ impl Encode for DeletableTopicResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DeletableTopicResult<'_> {
-    type Owned = DeletableTopicResult<'static>;
-    fn into_owned(self) -> DeletableTopicResult<'static> {
-        DeletableTopicResult {
-            name: own(self.name),
-            topic_id: self.topic_id,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`DescribeAclsRequest`] and [`DescribeAclsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeAclsRequest`, versions 1-3, flexible 2+.
@@ -68,21 +68,6 @@ impl Encode for DescribeAclsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeAclsRequest<'_> {
-    type Owned = DescribeAclsRequest<'static>;
-    fn into_owned(self) -> DescribeAclsRequest<'static> {
-        DescribeAclsRequest {
-            resource_type_filter: self.resource_type_filter,
-            resource_name_filter: own(self.resource_name_filter),
-            pattern_type_filter: self.pattern_type_filter,
-            principal_filter: own(self.principal_filter),
-            host_filter: own(self.host_filter),
-            operation: self.operation,
-            permission_type: self.permission_type,
-        }
     }
 }
 
@@ -153,18 +138,6 @@ impl Encode for DescribeAclsResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeAclsResponse<'_> {
-    type Owned = DescribeAclsResponse<'static>;
-    fn into_owned(self) -> DescribeAclsResponse<'static> {
-        DescribeAclsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            resources: own(self.resources),
-        }
-    }
-}
-
 /// Part of [`DescribeAclsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribeAclsResource<'a> {
@@ -217,18 +190,6 @@ impl Encode for DescribeAclsResource<'_> {
     }
 }
 
-impl IntoOwned for DescribeAclsResource<'_> {
-    type Owned = DescribeAclsResource<'static>;
-    fn into_owned(self) -> DescribeAclsResource<'static> {
-        DescribeAclsResource {
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            pattern_type: self.pattern_type,
-            acls: own(self.acls),
-        }
-    }
-}
-
 /// Part of [`DescribeAclsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AclDescription<'a> {
@@ -266,18 +227,6 @@ impl Encode for AclDescription<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AclDescription<'_> {
-    type Owned = AclDescription<'static>;
-    fn into_owned(self) -> AclDescription<'static> {
-        AclDescription {
-            principal: own(self.principal),
-            host: own(self.host),
-            operation: self.operation,
-            permission_type: self.permission_type,
-        }
     }
 }
 

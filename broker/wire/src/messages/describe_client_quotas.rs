@@ -2,7 +2,7 @@
 
 //! [`DescribeClientQuotasRequest`] and [`DescribeClientQuotasResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeClientQuotasRequest`, versions 0-1, flexible 1+.
@@ -35,13 +35,6 @@ impl Encode for DescribeClientQuotasRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeClientQuotasRequest<'_> {
-    type Owned = DescribeClientQuotasRequest<'static>;
-    fn into_owned(self) -> DescribeClientQuotasRequest<'static> {
-        DescribeClientQuotasRequest { components: own(self.components), strict: self.strict }
     }
 }
 
@@ -85,17 +78,6 @@ impl Encode for ComponentData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ComponentData<'_> {
-    type Owned = ComponentData<'static>;
-    fn into_owned(self) -> ComponentData<'static> {
-        ComponentData {
-            entity_type: own(self.entity_type),
-            match_type: self.match_type,
-            match_: own(self.match_),
-        }
     }
 }
 
@@ -166,18 +148,6 @@ impl Encode for DescribeClientQuotasResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeClientQuotasResponse<'_> {
-    type Owned = DescribeClientQuotasResponse<'static>;
-    fn into_owned(self) -> DescribeClientQuotasResponse<'static> {
-        DescribeClientQuotasResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            entries: own(self.entries),
-        }
-    }
-}
-
 /// Part of [`DescribeClientQuotasResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EntryData<'a> {
@@ -206,13 +176,6 @@ impl Encode for EntryData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for EntryData<'_> {
-    type Owned = EntryData<'static>;
-    fn into_owned(self) -> EntryData<'static> {
-        EntryData { entity: own(self.entity), values: own(self.values) }
     }
 }
 
@@ -253,13 +216,6 @@ impl Encode for EntityData<'_> {
     }
 }
 
-impl IntoOwned for EntityData<'_> {
-    type Owned = EntityData<'static>;
-    fn into_owned(self) -> EntityData<'static> {
-        EntityData { entity_type: own(self.entity_type), entity_name: own(self.entity_name) }
-    }
-}
-
 /// Part of [`DescribeClientQuotasResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ValueData<'a> {
@@ -288,13 +244,6 @@ impl Encode for ValueData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ValueData<'_> {
-    type Owned = ValueData<'static>;
-    fn into_owned(self) -> ValueData<'static> {
-        ValueData { key: own(self.key), value: self.value }
     }
 }
 

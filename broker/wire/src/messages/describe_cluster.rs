@@ -2,7 +2,7 @@
 
 //! [`DescribeClusterRequest`] and [`DescribeClusterResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeClusterRequest`, versions 0-2, flexible 0+.
@@ -146,22 +146,6 @@ impl Encode for DescribeClusterResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeClusterResponse<'_> {
-    type Owned = DescribeClusterResponse<'static>;
-    fn into_owned(self) -> DescribeClusterResponse<'static> {
-        DescribeClusterResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            endpoint_type: self.endpoint_type,
-            cluster_id: own(self.cluster_id),
-            controller_id: self.controller_id,
-            brokers: own(self.brokers),
-            cluster_authorized_operations: self.cluster_authorized_operations,
-        }
-    }
-}
-
 /// Part of [`DescribeClusterResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeClusterBroker<'a> {
@@ -202,19 +186,6 @@ impl Encode for DescribeClusterBroker<'_> {
         }
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeClusterBroker<'_> {
-    type Owned = DescribeClusterBroker<'static>;
-    fn into_owned(self) -> DescribeClusterBroker<'static> {
-        DescribeClusterBroker {
-            broker_id: self.broker_id,
-            host: own(self.host),
-            port: self.port,
-            rack: own(self.rack),
-            is_fenced: self.is_fenced,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`DescribeConfigsRequest`] and [`DescribeConfigsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeConfigsRequest`, versions 1-4, flexible 4+.
@@ -49,17 +49,6 @@ impl Encode for DescribeConfigsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeConfigsRequest<'_> {
-    type Owned = DescribeConfigsRequest<'static>;
-    fn into_owned(self) -> DescribeConfigsRequest<'static> {
-        DescribeConfigsRequest {
-            resources: own(self.resources),
-            include_synonyms: self.include_synonyms,
-            include_documentation: self.include_documentation,
-        }
     }
 }
 
@@ -110,17 +99,6 @@ impl Encode for DescribeConfigsResource<'_> {
     }
 }
 
-impl IntoOwned for DescribeConfigsResource<'_> {
-    type Owned = DescribeConfigsResource<'static>;
-    fn into_owned(self) -> DescribeConfigsResource<'static> {
-        DescribeConfigsResource {
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            configuration_keys: own(self.configuration_keys),
-        }
-    }
-}
-
 impl Message for DescribeConfigsRequest<'_> {
     const NAME: &'static str = "DescribeConfigsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 1, max: 4 };
@@ -165,16 +143,6 @@ impl Encode for DescribeConfigsResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeConfigsResponse<'_> {
-    type Owned = DescribeConfigsResponse<'static>;
-    fn into_owned(self) -> DescribeConfigsResponse<'static> {
-        DescribeConfigsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            results: own(self.results),
-        }
     }
 }
 
@@ -230,19 +198,6 @@ impl Encode for DescribeConfigsResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeConfigsResult<'_> {
-    type Owned = DescribeConfigsResult<'static>;
-    fn into_owned(self) -> DescribeConfigsResult<'static> {
-        DescribeConfigsResult {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            configs: own(self.configs),
-        }
     }
 }
 
@@ -324,22 +279,6 @@ impl Encode for DescribeConfigsResourceResult<'_> {
     }
 }
 
-impl IntoOwned for DescribeConfigsResourceResult<'_> {
-    type Owned = DescribeConfigsResourceResult<'static>;
-    fn into_owned(self) -> DescribeConfigsResourceResult<'static> {
-        DescribeConfigsResourceResult {
-            name: own(self.name),
-            value: own(self.value),
-            read_only: self.read_only,
-            config_source: self.config_source,
-            is_sensitive: self.is_sensitive,
-            synonyms: own(self.synonyms),
-            config_type: self.config_type,
-            documentation: own(self.documentation),
-        }
-    }
-}
-
 /// Part of [`DescribeConfigsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribeConfigsSynonym<'a> {
@@ -376,13 +315,6 @@ impl Encode for DescribeConfigsSynonym<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeConfigsSynonym<'_> {
-    type Owned = DescribeConfigsSynonym<'static>;
-    fn into_owned(self) -> DescribeConfigsSynonym<'static> {
-        DescribeConfigsSynonym { name: own(self.name), value: own(self.value), source: self.source }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`DescribeDelegationTokenRequest`] and [`DescribeDelegationTokenResponse`].
 
-use crate::types::{Blob, IntoOwned, Str, own};
+use crate::types::{Blob, Str};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeDelegationTokenRequest`, versions 1-3, flexible 2+.
@@ -42,13 +42,6 @@ impl Encode for DescribeDelegationTokenRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeDelegationTokenRequest<'_> {
-    type Owned = DescribeDelegationTokenRequest<'static>;
-    fn into_owned(self) -> DescribeDelegationTokenRequest<'static> {
-        DescribeDelegationTokenRequest { owners: own(self.owners) }
-    }
-}
-
 /// Part of [`DescribeDelegationTokenRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeDelegationTokenOwner<'a> {
@@ -77,16 +70,6 @@ impl Encode for DescribeDelegationTokenOwner<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeDelegationTokenOwner<'_> {
-    type Owned = DescribeDelegationTokenOwner<'static>;
-    fn into_owned(self) -> DescribeDelegationTokenOwner<'static> {
-        DescribeDelegationTokenOwner {
-            principal_type: own(self.principal_type),
-            principal_name: own(self.principal_name),
-        }
     }
 }
 
@@ -140,17 +123,6 @@ impl Encode for DescribeDelegationTokenResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeDelegationTokenResponse<'_> {
-    type Owned = DescribeDelegationTokenResponse<'static>;
-    fn into_owned(self) -> DescribeDelegationTokenResponse<'static> {
-        DescribeDelegationTokenResponse {
-            error_code: self.error_code,
-            tokens: own(self.tokens),
-            throttle_time_ms: self.throttle_time_ms,
-        }
     }
 }
 
@@ -236,24 +208,6 @@ impl Encode for DescribedDelegationToken<'_> {
     }
 }
 
-impl IntoOwned for DescribedDelegationToken<'_> {
-    type Owned = DescribedDelegationToken<'static>;
-    fn into_owned(self) -> DescribedDelegationToken<'static> {
-        DescribedDelegationToken {
-            principal_type: own(self.principal_type),
-            principal_name: own(self.principal_name),
-            token_requester_principal_type: own(self.token_requester_principal_type),
-            token_requester_principal_name: own(self.token_requester_principal_name),
-            issue_timestamp: self.issue_timestamp,
-            expiry_timestamp: self.expiry_timestamp,
-            max_timestamp: self.max_timestamp,
-            token_id: own(self.token_id),
-            hmac: own(self.hmac),
-            renewers: own(self.renewers),
-        }
-    }
-}
-
 /// Part of [`DescribeDelegationTokenResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribedDelegationTokenRenewer<'a> {
@@ -282,16 +236,6 @@ impl Encode for DescribedDelegationTokenRenewer<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribedDelegationTokenRenewer<'_> {
-    type Owned = DescribedDelegationTokenRenewer<'static>;
-    fn into_owned(self) -> DescribedDelegationTokenRenewer<'static> {
-        DescribedDelegationTokenRenewer {
-            principal_type: own(self.principal_type),
-            principal_name: own(self.principal_name),
-        }
     }
 }
 

@@ -49,16 +49,6 @@ impl Encode for DescribeGroupsRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeGroupsRequest<'_> {
-    type Owned = DescribeGroupsRequest<'static>;
-    fn into_owned(self) -> DescribeGroupsRequest<'static> {
-        DescribeGroupsRequest {
-            groups: own(self.groups),
-            include_authorized_operations: self.include_authorized_operations,
-        }
-    }
-}
-
 impl Message for DescribeGroupsRequest<'_> {
     const NAME: &'static str = "DescribeGroupsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };

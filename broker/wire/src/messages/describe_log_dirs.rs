@@ -2,7 +2,7 @@
 
 //! [`DescribeLogDirsRequest`] and [`DescribeLogDirsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeLogDirsRequest`, versions 1-5, flexible 2+.
@@ -42,13 +42,6 @@ impl Encode for DescribeLogDirsRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeLogDirsRequest<'_> {
-    type Owned = DescribeLogDirsRequest<'static>;
-    fn into_owned(self) -> DescribeLogDirsRequest<'static> {
-        DescribeLogDirsRequest { topics: own(self.topics) }
-    }
-}
-
 /// Part of [`DescribeLogDirsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribableLogDirTopic<'a> {
@@ -77,13 +70,6 @@ impl Encode for DescribableLogDirTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribableLogDirTopic<'_> {
-    type Owned = DescribableLogDirTopic<'static>;
-    fn into_owned(self) -> DescribableLogDirTopic<'static> {
-        DescribableLogDirTopic { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -140,17 +126,6 @@ impl Encode for DescribeLogDirsResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeLogDirsResponse<'_> {
-    type Owned = DescribeLogDirsResponse<'static>;
-    fn into_owned(self) -> DescribeLogDirsResponse<'static> {
-        DescribeLogDirsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            results: own(self.results),
-        }
     }
 }
 
@@ -222,20 +197,6 @@ impl Encode for DescribeLogDirsResult<'_> {
     }
 }
 
-impl IntoOwned for DescribeLogDirsResult<'_> {
-    type Owned = DescribeLogDirsResult<'static>;
-    fn into_owned(self) -> DescribeLogDirsResult<'static> {
-        DescribeLogDirsResult {
-            error_code: self.error_code,
-            log_dir: own(self.log_dir),
-            topics: own(self.topics),
-            total_bytes: self.total_bytes,
-            usable_bytes: self.usable_bytes,
-            is_cordoned: self.is_cordoned,
-        }
-    }
-}
-
 /// Part of [`DescribeLogDirsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeLogDirsTopic<'a> {
@@ -264,13 +225,6 @@ impl Encode for DescribeLogDirsTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeLogDirsTopic<'_> {
-    type Owned = DescribeLogDirsTopic<'static>;
-    fn into_owned(self) -> DescribeLogDirsTopic<'static> {
-        DescribeLogDirsTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 

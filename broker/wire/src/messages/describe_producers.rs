@@ -2,7 +2,7 @@
 
 //! [`DescribeProducersRequest`] and [`DescribeProducersResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeProducersRequest`, versions 0, flexible 0+.
@@ -30,13 +30,6 @@ impl Encode for DescribeProducersRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeProducersRequest<'_> {
-    type Owned = DescribeProducersRequest<'static>;
-    fn into_owned(self) -> DescribeProducersRequest<'static> {
-        DescribeProducersRequest { topics: own(self.topics) }
-    }
-}
-
 /// Part of [`DescribeProducersRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicRequest<'a> {
@@ -59,13 +52,6 @@ impl Encode for TopicRequest<'_> {
         w.array(&self.partition_indexes, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicRequest<'_> {
-    type Owned = TopicRequest<'static>;
-    fn into_owned(self) -> TopicRequest<'static> {
-        TopicRequest { name: own(self.name), partition_indexes: self.partition_indexes }
     }
 }
 
@@ -110,16 +96,6 @@ impl Encode for DescribeProducersResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeProducersResponse<'_> {
-    type Owned = DescribeProducersResponse<'static>;
-    fn into_owned(self) -> DescribeProducersResponse<'static> {
-        DescribeProducersResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`DescribeProducersResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicResponse<'a> {
@@ -142,13 +118,6 @@ impl Encode for TopicResponse<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicResponse<'_> {
-    type Owned = TopicResponse<'static>;
-    fn into_owned(self) -> TopicResponse<'static> {
-        TopicResponse { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 
@@ -184,18 +153,6 @@ impl Encode for PartitionResponse<'_> {
         w.array(&self.active_producers, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResponse<'_> {
-    type Owned = PartitionResponse<'static>;
-    fn into_owned(self) -> PartitionResponse<'static> {
-        PartitionResponse {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            active_producers: self.active_producers,
-        }
     }
 }
 

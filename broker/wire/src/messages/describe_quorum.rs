@@ -2,7 +2,7 @@
 
 //! [`DescribeQuorumRequest`] and [`DescribeQuorumResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeQuorumRequest`, versions 0-2, flexible 0+.
@@ -30,13 +30,6 @@ impl Encode for DescribeQuorumRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeQuorumRequest<'_> {
-    type Owned = DescribeQuorumRequest<'static>;
-    fn into_owned(self) -> DescribeQuorumRequest<'static> {
-        DescribeQuorumRequest { topics: own(self.topics) }
-    }
-}
-
 /// Part of [`DescribeQuorumRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestTopicData<'a> {
@@ -59,13 +52,6 @@ impl Encode for RequestTopicData<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for RequestTopicData<'_> {
-    type Owned = RequestTopicData<'static>;
-    fn into_owned(self) -> RequestTopicData<'static> {
-        RequestTopicData { topic_name: own(self.topic_name), partitions: self.partitions }
     }
 }
 
@@ -165,18 +151,6 @@ impl Encode for DescribeQuorumResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeQuorumResponse<'_> {
-    type Owned = DescribeQuorumResponse<'static>;
-    fn into_owned(self) -> DescribeQuorumResponse<'static> {
-        DescribeQuorumResponse {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            topics: own(self.topics),
-            nodes: own(self.nodes),
-        }
-    }
-}
-
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResponseTopicData<'a> {
@@ -199,13 +173,6 @@ impl Encode for ResponseTopicData<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ResponseTopicData<'_> {
-    type Owned = ResponseTopicData<'static>;
-    fn into_owned(self) -> ResponseTopicData<'static> {
-        ResponseTopicData { topic_name: own(self.topic_name), partitions: own(self.partitions) }
     }
 }
 
@@ -277,22 +244,6 @@ impl Encode for ResponsePartitionData<'_> {
     }
 }
 
-impl IntoOwned for ResponsePartitionData<'_> {
-    type Owned = ResponsePartitionData<'static>;
-    fn into_owned(self) -> ResponsePartitionData<'static> {
-        ResponsePartitionData {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            leader_id: self.leader_id,
-            leader_epoch: self.leader_epoch,
-            high_watermark: self.high_watermark,
-            current_voters: self.current_voters,
-            observers: self.observers,
-        }
-    }
-}
-
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Node<'a> {
@@ -315,13 +266,6 @@ impl Encode for Node<'_> {
         w.array(&self.listeners, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Node<'_> {
-    type Owned = Node<'static>;
-    fn into_owned(self) -> Node<'static> {
-        Node { node_id: self.node_id, listeners: own(self.listeners) }
     }
 }
 
@@ -349,13 +293,6 @@ impl Encode for Listener<'_> {
         w.u16(self.port);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Listener<'_> {
-    type Owned = Listener<'static>;
-    fn into_owned(self) -> Listener<'static> {
-        Listener { name: own(self.name), host: own(self.host), port: self.port }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`DescribeShareGroupOffsetsRequest`] and [`DescribeShareGroupOffsetsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeShareGroupOffsetsRequest`, versions 0-1, flexible 0+.
@@ -27,13 +27,6 @@ impl Encode for DescribeShareGroupOffsetsRequest<'_> {
         w.array(&self.groups, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeShareGroupOffsetsRequest<'_> {
-    type Owned = DescribeShareGroupOffsetsRequest<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsRequest<'static> {
-        DescribeShareGroupOffsetsRequest { groups: own(self.groups) }
     }
 }
 
@@ -68,16 +61,6 @@ impl Encode for DescribeShareGroupOffsetsRequestGroup<'_> {
     }
 }
 
-impl IntoOwned for DescribeShareGroupOffsetsRequestGroup<'_> {
-    type Owned = DescribeShareGroupOffsetsRequestGroup<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsRequestGroup<'static> {
-        DescribeShareGroupOffsetsRequestGroup {
-            group_id: own(self.group_id),
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`DescribeShareGroupOffsetsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsRequestTopic<'a> {
@@ -100,16 +83,6 @@ impl Encode for DescribeShareGroupOffsetsRequestTopic<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeShareGroupOffsetsRequestTopic<'_> {
-    type Owned = DescribeShareGroupOffsetsRequestTopic<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsRequestTopic<'static> {
-        DescribeShareGroupOffsetsRequestTopic {
-            topic_name: own(self.topic_name),
-            partitions: self.partitions,
-        }
     }
 }
 
@@ -154,16 +127,6 @@ impl Encode for DescribeShareGroupOffsetsResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeShareGroupOffsetsResponse<'_> {
-    type Owned = DescribeShareGroupOffsetsResponse<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsResponse<'static> {
-        DescribeShareGroupOffsetsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            groups: own(self.groups),
-        }
-    }
-}
-
 /// Part of [`DescribeShareGroupOffsetsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsResponseGroup<'a> {
@@ -199,18 +162,6 @@ impl Encode for DescribeShareGroupOffsetsResponseGroup<'_> {
     }
 }
 
-impl IntoOwned for DescribeShareGroupOffsetsResponseGroup<'_> {
-    type Owned = DescribeShareGroupOffsetsResponseGroup<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsResponseGroup<'static> {
-        DescribeShareGroupOffsetsResponseGroup {
-            group_id: own(self.group_id),
-            topics: own(self.topics),
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
-    }
-}
-
 /// Part of [`DescribeShareGroupOffsetsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsResponseTopic<'a> {
@@ -239,17 +190,6 @@ impl Encode for DescribeShareGroupOffsetsResponseTopic<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeShareGroupOffsetsResponseTopic<'_> {
-    type Owned = DescribeShareGroupOffsetsResponseTopic<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsResponseTopic<'static> {
-        DescribeShareGroupOffsetsResponseTopic {
-            topic_name: own(self.topic_name),
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
     }
 }
 
@@ -307,20 +247,6 @@ impl Encode for DescribeShareGroupOffsetsResponsePartition<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeShareGroupOffsetsResponsePartition<'_> {
-    type Owned = DescribeShareGroupOffsetsResponsePartition<'static>;
-    fn into_owned(self) -> DescribeShareGroupOffsetsResponsePartition<'static> {
-        DescribeShareGroupOffsetsResponsePartition {
-            partition_index: self.partition_index,
-            start_offset: self.start_offset,
-            leader_epoch: self.leader_epoch,
-            lag: self.lag,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

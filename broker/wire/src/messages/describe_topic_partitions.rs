@@ -2,7 +2,7 @@
 
 //! [`DescribeTopicPartitionsRequest`] and [`DescribeTopicPartitionsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeTopicPartitionsRequest`, versions 0, flexible 0+.
@@ -46,17 +46,6 @@ impl Encode for DescribeTopicPartitionsRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeTopicPartitionsRequest<'_> {
-    type Owned = DescribeTopicPartitionsRequest<'static>;
-    fn into_owned(self) -> DescribeTopicPartitionsRequest<'static> {
-        DescribeTopicPartitionsRequest {
-            topics: own(self.topics),
-            response_partition_limit: self.response_partition_limit,
-            cursor: own(self.cursor),
-        }
-    }
-}
-
 /// Part of [`DescribeTopicPartitionsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicRequest<'a> {
@@ -77,13 +66,6 @@ impl Encode for TopicRequest<'_> {
         w.string(&self.name, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicRequest<'_> {
-    type Owned = TopicRequest<'static>;
-    fn into_owned(self) -> TopicRequest<'static> {
-        TopicRequest { name: own(self.name) }
     }
 }
 
@@ -109,13 +91,6 @@ impl Encode for RequestCursor<'_> {
         w.i32(self.partition_index);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for RequestCursor<'_> {
-    type Owned = RequestCursor<'static>;
-    fn into_owned(self) -> RequestCursor<'static> {
-        RequestCursor { topic_name: own(self.topic_name), partition_index: self.partition_index }
     }
 }
 
@@ -164,17 +139,6 @@ impl Encode for DescribeTopicPartitionsResponse<'_> {
         w.opt_struct(self.next_cursor.as_ref(), true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeTopicPartitionsResponse<'_> {
-    type Owned = DescribeTopicPartitionsResponse<'static>;
-    fn into_owned(self) -> DescribeTopicPartitionsResponse<'static> {
-        DescribeTopicPartitionsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-            next_cursor: own(self.next_cursor),
-        }
     }
 }
 
@@ -229,20 +193,6 @@ impl Encode for DescribeTopicPartitionsResponseTopic<'_> {
         w.i32(self.topic_authorized_operations);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeTopicPartitionsResponseTopic<'_> {
-    type Owned = DescribeTopicPartitionsResponseTopic<'static>;
-    fn into_owned(self) -> DescribeTopicPartitionsResponseTopic<'static> {
-        DescribeTopicPartitionsResponseTopic {
-            error_code: self.error_code,
-            name: own(self.name),
-            topic_id: self.topic_id,
-            is_internal: self.is_internal,
-            partitions: self.partitions,
-            topic_authorized_operations: self.topic_authorized_operations,
-        }
     }
 }
 
@@ -336,13 +286,6 @@ impl Encode for ResponseCursor<'_> {
         w.i32(self.partition_index);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ResponseCursor<'_> {
-    type Owned = ResponseCursor<'static>;
-    fn into_owned(self) -> ResponseCursor<'static> {
-        ResponseCursor { topic_name: own(self.topic_name), partition_index: self.partition_index }
     }
 }
 

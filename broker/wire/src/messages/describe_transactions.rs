@@ -2,7 +2,7 @@
 
 //! [`DescribeTransactionsRequest`] and [`DescribeTransactionsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeTransactionsRequest`, versions 0, flexible 0+.
@@ -27,13 +27,6 @@ impl Encode for DescribeTransactionsRequest<'_> {
         w.strings(&self.transactional_ids, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeTransactionsRequest<'_> {
-    type Owned = DescribeTransactionsRequest<'static>;
-    fn into_owned(self) -> DescribeTransactionsRequest<'static> {
-        DescribeTransactionsRequest { transactional_ids: own(self.transactional_ids) }
     }
 }
 
@@ -75,16 +68,6 @@ impl Encode for DescribeTransactionsResponse<'_> {
         w.array(&self.transaction_states, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeTransactionsResponse<'_> {
-    type Owned = DescribeTransactionsResponse<'static>;
-    fn into_owned(self) -> DescribeTransactionsResponse<'static> {
-        DescribeTransactionsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            transaction_states: own(self.transaction_states),
-        }
     }
 }
 
@@ -134,22 +117,6 @@ impl Encode for TransactionState<'_> {
     }
 }
 
-impl IntoOwned for TransactionState<'_> {
-    type Owned = TransactionState<'static>;
-    fn into_owned(self) -> TransactionState<'static> {
-        TransactionState {
-            error_code: self.error_code,
-            transactional_id: own(self.transactional_id),
-            transaction_state: own(self.transaction_state),
-            transaction_timeout_ms: self.transaction_timeout_ms,
-            transaction_start_time_ms: self.transaction_start_time_ms,
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`DescribeTransactionsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicData<'a> {
@@ -172,13 +139,6 @@ impl Encode for TopicData<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicData<'_> {
-    type Owned = TopicData<'static>;
-    fn into_owned(self) -> TopicData<'static> {
-        TopicData { topic: own(self.topic), partitions: self.partitions }
     }
 }
 

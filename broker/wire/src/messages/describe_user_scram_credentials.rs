@@ -2,7 +2,7 @@
 
 //! [`DescribeUserScramCredentialsRequest`] and [`DescribeUserScramCredentialsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `DescribeUserScramCredentialsRequest`, versions 0, flexible 0+.
@@ -36,13 +36,6 @@ impl Encode for DescribeUserScramCredentialsRequest<'_> {
     }
 }
 
-impl IntoOwned for DescribeUserScramCredentialsRequest<'_> {
-    type Owned = DescribeUserScramCredentialsRequest<'static>;
-    fn into_owned(self) -> DescribeUserScramCredentialsRequest<'static> {
-        DescribeUserScramCredentialsRequest { users: own(self.users) }
-    }
-}
-
 /// Part of [`DescribeUserScramCredentialsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UserName<'a> {
@@ -63,13 +56,6 @@ impl Encode for UserName<'_> {
         w.string(&self.name, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for UserName<'_> {
-    type Owned = UserName<'static>;
-    fn into_owned(self) -> UserName<'static> {
-        UserName { name: own(self.name) }
     }
 }
 
@@ -134,18 +120,6 @@ impl Encode for DescribeUserScramCredentialsResponse<'_> {
     }
 }
 
-impl IntoOwned for DescribeUserScramCredentialsResponse<'_> {
-    type Owned = DescribeUserScramCredentialsResponse<'static>;
-    fn into_owned(self) -> DescribeUserScramCredentialsResponse<'static> {
-        DescribeUserScramCredentialsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            results: own(self.results),
-        }
-    }
-}
-
 /// Part of [`DescribeUserScramCredentialsResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribeUserScramCredentialsResult<'a> {
@@ -188,18 +162,6 @@ impl Encode for DescribeUserScramCredentialsResult<'_> {
         w.array(&self.credential_infos, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for DescribeUserScramCredentialsResult<'_> {
-    type Owned = DescribeUserScramCredentialsResult<'static>;
-    fn into_owned(self) -> DescribeUserScramCredentialsResult<'static> {
-        DescribeUserScramCredentialsResult {
-            user: own(self.user),
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            credential_infos: self.credential_infos,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`ElectLeadersRequest`] and [`ElectLeadersResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ElectLeadersRequest`, versions 0-2, flexible 2+.
@@ -56,17 +56,6 @@ impl Encode for ElectLeadersRequest<'_> {
     }
 }
 
-impl IntoOwned for ElectLeadersRequest<'_> {
-    type Owned = ElectLeadersRequest<'static>;
-    fn into_owned(self) -> ElectLeadersRequest<'static> {
-        ElectLeadersRequest {
-            election_type: self.election_type,
-            topic_partitions: own(self.topic_partitions),
-            timeout_ms: self.timeout_ms,
-        }
-    }
-}
-
 /// Part of [`ElectLeadersRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicPartitions<'a> {
@@ -95,13 +84,6 @@ impl Encode for TopicPartitions<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicPartitions<'_> {
-    type Owned = TopicPartitions<'static>;
-    fn into_owned(self) -> TopicPartitions<'static> {
-        TopicPartitions { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -163,17 +145,6 @@ impl Encode for ElectLeadersResponse<'_> {
     }
 }
 
-impl IntoOwned for ElectLeadersResponse<'_> {
-    type Owned = ElectLeadersResponse<'static>;
-    fn into_owned(self) -> ElectLeadersResponse<'static> {
-        ElectLeadersResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            replica_election_results: own(self.replica_election_results),
-        }
-    }
-}
-
 /// Part of [`ElectLeadersResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReplicaElectionResult<'a> {
@@ -202,16 +173,6 @@ impl Encode for ReplicaElectionResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ReplicaElectionResult<'_> {
-    type Owned = ReplicaElectionResult<'static>;
-    fn into_owned(self) -> ReplicaElectionResult<'static> {
-        ReplicaElectionResult {
-            topic: own(self.topic),
-            partition_result: own(self.partition_result),
-        }
     }
 }
 
@@ -255,17 +216,6 @@ impl Encode for PartitionResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResult<'_> {
-    type Owned = PartitionResult<'static>;
-    fn into_owned(self) -> PartitionResult<'static> {
-        PartitionResult {
-            partition_id: self.partition_id,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`EndTxnRequest`] and [`EndTxnResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `EndTxnRequest`, versions 0-5, flexible 3+.
@@ -44,18 +44,6 @@ impl Encode for EndTxnRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for EndTxnRequest<'_> {
-    type Owned = EndTxnRequest<'static>;
-    fn into_owned(self) -> EndTxnRequest<'static> {
-        EndTxnRequest {
-            transactional_id: own(self.transactional_id),
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            committed: self.committed,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`ExpireDelegationTokenRequest`] and [`ExpireDelegationTokenResponse`].
 
-use crate::types::{Blob, IntoOwned, own};
+use crate::types::Blob;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ExpireDelegationTokenRequest`, versions 1-2, flexible 2+.
@@ -35,16 +35,6 @@ impl Encode for ExpireDelegationTokenRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ExpireDelegationTokenRequest<'_> {
-    type Owned = ExpireDelegationTokenRequest<'static>;
-    fn into_owned(self) -> ExpireDelegationTokenRequest<'static> {
-        ExpireDelegationTokenRequest {
-            hmac: own(self.hmac),
-            expiry_time_period_ms: self.expiry_time_period_ms,
-        }
     }
 }
 

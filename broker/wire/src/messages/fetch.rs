@@ -2,7 +2,7 @@
 
 //! [`FetchRequest`] and [`FetchResponse`].
 
-use crate::types::{IntoOwned, Records, Str, Uuid, own};
+use crate::types::{Records, Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `FetchRequest`, versions 4-18, flexible 12+.
@@ -139,26 +139,6 @@ impl Encode for FetchRequest<'_> {
     }
 }
 
-impl IntoOwned for FetchRequest<'_> {
-    type Owned = FetchRequest<'static>;
-    fn into_owned(self) -> FetchRequest<'static> {
-        FetchRequest {
-            cluster_id: own(self.cluster_id),
-            replica_id: self.replica_id,
-            replica_state: self.replica_state,
-            max_wait_ms: self.max_wait_ms,
-            min_bytes: self.min_bytes,
-            max_bytes: self.max_bytes,
-            isolation_level: self.isolation_level,
-            session_id: self.session_id,
-            session_epoch: self.session_epoch,
-            topics: own(self.topics),
-            forgotten_topics_data: own(self.forgotten_topics_data),
-            rack_id: own(self.rack_id),
-        }
-    }
-}
-
 /// Part of [`FetchRequest`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplicaState {
@@ -232,13 +212,6 @@ impl Encode for FetchTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for FetchTopic<'_> {
-    type Owned = FetchTopic<'static>;
-    fn into_owned(self) -> FetchTopic<'static> {
-        FetchTopic { topic: own(self.topic), topic_id: self.topic_id, partitions: self.partitions }
     }
 }
 
@@ -389,17 +362,6 @@ impl Encode for ForgottenTopic<'_> {
     }
 }
 
-impl IntoOwned for ForgottenTopic<'_> {
-    type Owned = ForgottenTopic<'static>;
-    fn into_owned(self) -> ForgottenTopic<'static> {
-        ForgottenTopic {
-            topic: own(self.topic),
-            topic_id: self.topic_id,
-            partitions: self.partitions,
-        }
-    }
-}
-
 impl Message for FetchRequest<'_> {
     const NAME: &'static str = "FetchRequest";
     const VERSIONS: VersionRange = VersionRange { min: 4, max: 18 };
@@ -486,19 +448,6 @@ impl Encode for FetchResponse<'_> {
     }
 }
 
-impl IntoOwned for FetchResponse<'_> {
-    type Owned = FetchResponse<'static>;
-    fn into_owned(self) -> FetchResponse<'static> {
-        FetchResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            session_id: self.session_id,
-            responses: own(self.responses),
-            node_endpoints: own(self.node_endpoints),
-        }
-    }
-}
-
 /// Part of [`FetchResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FetchableTopicResponse<'a> {
@@ -539,17 +488,6 @@ impl Encode for FetchableTopicResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for FetchableTopicResponse<'_> {
-    type Owned = FetchableTopicResponse<'static>;
-    fn into_owned(self) -> FetchableTopicResponse<'static> {
-        FetchableTopicResponse {
-            topic: own(self.topic),
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
     }
 }
 
@@ -683,25 +621,6 @@ impl Encode for PartitionData<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionData<'_> {
-    type Owned = PartitionData<'static>;
-    fn into_owned(self) -> PartitionData<'static> {
-        PartitionData {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            high_watermark: self.high_watermark,
-            last_stable_offset: self.last_stable_offset,
-            log_start_offset: self.log_start_offset,
-            diverging_epoch: self.diverging_epoch,
-            current_leader: self.current_leader,
-            snapshot_id: self.snapshot_id,
-            aborted_transactions: self.aborted_transactions,
-            preferred_read_replica: self.preferred_read_replica,
-            records: own(self.records),
-        }
     }
 }
 
@@ -867,18 +786,6 @@ impl Encode for NodeEndpoint<'_> {
         w.opt_string(self.rack.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for NodeEndpoint<'_> {
-    type Owned = NodeEndpoint<'static>;
-    fn into_owned(self) -> NodeEndpoint<'static> {
-        NodeEndpoint {
-            node_id: self.node_id,
-            host: own(self.host),
-            port: self.port,
-            rack: own(self.rack),
-        }
     }
 }
 

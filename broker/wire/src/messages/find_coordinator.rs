@@ -59,17 +59,6 @@ impl Encode for FindCoordinatorRequest<'_> {
     }
 }
 
-impl IntoOwned for FindCoordinatorRequest<'_> {
-    type Owned = FindCoordinatorRequest<'static>;
-    fn into_owned(self) -> FindCoordinatorRequest<'static> {
-        FindCoordinatorRequest {
-            key: own(self.key),
-            key_type: self.key_type,
-            coordinator_keys: own(self.coordinator_keys),
-        }
-    }
-}
-
 impl Message for FindCoordinatorRequest<'_> {
     const NAME: &'static str = "FindCoordinatorRequest";
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };

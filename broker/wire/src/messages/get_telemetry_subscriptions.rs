@@ -2,7 +2,7 @@
 
 //! [`GetTelemetrySubscriptionsRequest`] and [`GetTelemetrySubscriptionsResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `GetTelemetrySubscriptionsRequest`, versions 0, flexible 0+.
@@ -92,23 +92,6 @@ impl Encode for GetTelemetrySubscriptionsResponse<'_> {
         w.strings(&self.requested_metrics, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for GetTelemetrySubscriptionsResponse<'_> {
-    type Owned = GetTelemetrySubscriptionsResponse<'static>;
-    fn into_owned(self) -> GetTelemetrySubscriptionsResponse<'static> {
-        GetTelemetrySubscriptionsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            client_instance_id: self.client_instance_id,
-            subscription_id: self.subscription_id,
-            accepted_compression_types: self.accepted_compression_types,
-            push_interval_ms: self.push_interval_ms,
-            telemetry_max_bytes: self.telemetry_max_bytes,
-            delta_temporality: self.delta_temporality,
-            requested_metrics: own(self.requested_metrics),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`HeartbeatRequest`] and [`HeartbeatResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `HeartbeatRequest`, versions 0-4, flexible 4+.
@@ -49,18 +49,6 @@ impl Encode for HeartbeatRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for HeartbeatRequest<'_> {
-    type Owned = HeartbeatRequest<'static>;
-    fn into_owned(self) -> HeartbeatRequest<'static> {
-        HeartbeatRequest {
-            group_id: own(self.group_id),
-            generation_id: self.generation_id,
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-        }
     }
 }
 

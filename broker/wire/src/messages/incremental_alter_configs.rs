@@ -2,7 +2,7 @@
 
 //! [`IncrementalAlterConfigsRequest`] and [`IncrementalAlterConfigsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `IncrementalAlterConfigsRequest`, versions 0-1, flexible 1+.
@@ -35,16 +35,6 @@ impl Encode for IncrementalAlterConfigsRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for IncrementalAlterConfigsRequest<'_> {
-    type Owned = IncrementalAlterConfigsRequest<'static>;
-    fn into_owned(self) -> IncrementalAlterConfigsRequest<'static> {
-        IncrementalAlterConfigsRequest {
-            resources: own(self.resources),
-            validate_only: self.validate_only,
-        }
     }
 }
 
@@ -82,17 +72,6 @@ impl Encode for AlterConfigsResource<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterConfigsResource<'_> {
-    type Owned = AlterConfigsResource<'static>;
-    fn into_owned(self) -> AlterConfigsResource<'static> {
-        AlterConfigsResource {
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-            configs: own(self.configs),
-        }
     }
 }
 
@@ -136,17 +115,6 @@ impl Encode for AlterableConfig<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterableConfig<'_> {
-    type Owned = AlterableConfig<'static>;
-    fn into_owned(self) -> AlterableConfig<'static> {
-        AlterableConfig {
-            name: own(self.name),
-            config_operation: self.config_operation,
-            value: own(self.value),
-        }
     }
 }
 
@@ -194,16 +162,6 @@ impl Encode for IncrementalAlterConfigsResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for IncrementalAlterConfigsResponse<'_> {
-    type Owned = IncrementalAlterConfigsResponse<'static>;
-    fn into_owned(self) -> IncrementalAlterConfigsResponse<'static> {
-        IncrementalAlterConfigsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            responses: own(self.responses),
-        }
     }
 }
 
@@ -255,18 +213,6 @@ impl Encode for AlterConfigsResourceResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for AlterConfigsResourceResponse<'_> {
-    type Owned = AlterConfigsResourceResponse<'static>;
-    fn into_owned(self) -> AlterConfigsResourceResponse<'static> {
-        AlterConfigsResourceResponse {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            resource_type: self.resource_type,
-            resource_name: own(self.resource_name),
-        }
     }
 }
 

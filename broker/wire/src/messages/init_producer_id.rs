@@ -2,7 +2,7 @@
 
 //! [`InitProducerIdRequest`] and [`InitProducerIdResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `InitProducerIdRequest`, versions 0-6, flexible 2+.
@@ -83,20 +83,6 @@ impl Encode for InitProducerIdRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for InitProducerIdRequest<'_> {
-    type Owned = InitProducerIdRequest<'static>;
-    fn into_owned(self) -> InitProducerIdRequest<'static> {
-        InitProducerIdRequest {
-            transactional_id: own(self.transactional_id),
-            transaction_timeout_ms: self.transaction_timeout_ms,
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            enable2_pc: self.enable2_pc,
-            keep_prepared_txn: self.keep_prepared_txn,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`InitializeShareGroupStateRequest`] and [`InitializeShareGroupStateResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `InitializeShareGroupStateRequest`, versions 0, flexible 0+.
@@ -29,13 +29,6 @@ impl Encode for InitializeShareGroupStateRequest<'_> {
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for InitializeShareGroupStateRequest<'_> {
-    type Owned = InitializeShareGroupStateRequest<'static>;
-    fn into_owned(self) -> InitializeShareGroupStateRequest<'static> {
-        InitializeShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -130,13 +123,6 @@ impl Encode for InitializeShareGroupStateResponse<'_> {
     }
 }
 
-impl IntoOwned for InitializeShareGroupStateResponse<'_> {
-    type Owned = InitializeShareGroupStateResponse<'static>;
-    fn into_owned(self) -> InitializeShareGroupStateResponse<'static> {
-        InitializeShareGroupStateResponse { results: own(self.results) }
-    }
-}
-
 /// Part of [`InitializeShareGroupStateResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct InitializeStateResult<'a> {
@@ -159,13 +145,6 @@ impl Encode for InitializeStateResult<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for InitializeStateResult<'_> {
-    type Owned = InitializeStateResult<'static>;
-    fn into_owned(self) -> InitializeStateResult<'static> {
-        InitializeStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -198,17 +177,6 @@ impl Encode for PartitionResult<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResult<'_> {
-    type Owned = PartitionResult<'static>;
-    fn into_owned(self) -> PartitionResult<'static> {
-        PartitionResult {
-            partition: self.partition,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

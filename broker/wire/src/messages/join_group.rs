@@ -2,7 +2,7 @@
 
 //! [`JoinGroupRequest`] and [`JoinGroupResponse`].
 
-use crate::types::{Blob, IntoOwned, Str, own};
+use crate::types::{Blob, Str};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `JoinGroupRequest`, versions 0-9, flexible 6+.
@@ -85,22 +85,6 @@ impl Encode for JoinGroupRequest<'_> {
     }
 }
 
-impl IntoOwned for JoinGroupRequest<'_> {
-    type Owned = JoinGroupRequest<'static>;
-    fn into_owned(self) -> JoinGroupRequest<'static> {
-        JoinGroupRequest {
-            group_id: own(self.group_id),
-            session_timeout_ms: self.session_timeout_ms,
-            rebalance_timeout_ms: self.rebalance_timeout_ms,
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            protocol_type: own(self.protocol_type),
-            protocols: own(self.protocols),
-            reason: own(self.reason),
-        }
-    }
-}
-
 /// Part of [`JoinGroupRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JoinGroupRequestProtocol<'a> {
@@ -129,13 +113,6 @@ impl Encode for JoinGroupRequestProtocol<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for JoinGroupRequestProtocol<'_> {
-    type Owned = JoinGroupRequestProtocol<'static>;
-    fn into_owned(self) -> JoinGroupRequestProtocol<'static> {
-        JoinGroupRequestProtocol { name: own(self.name), metadata: own(self.metadata) }
     }
 }
 
@@ -239,23 +216,6 @@ impl Encode for JoinGroupResponse<'_> {
     }
 }
 
-impl IntoOwned for JoinGroupResponse<'_> {
-    type Owned = JoinGroupResponse<'static>;
-    fn into_owned(self) -> JoinGroupResponse<'static> {
-        JoinGroupResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            generation_id: self.generation_id,
-            protocol_type: own(self.protocol_type),
-            protocol_name: own(self.protocol_name),
-            leader: own(self.leader),
-            skip_assignment: self.skip_assignment,
-            member_id: own(self.member_id),
-            members: own(self.members),
-        }
-    }
-}
-
 /// Part of [`JoinGroupResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct JoinGroupResponseMember<'a> {
@@ -293,17 +253,6 @@ impl Encode for JoinGroupResponseMember<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for JoinGroupResponseMember<'_> {
-    type Owned = JoinGroupResponseMember<'static>;
-    fn into_owned(self) -> JoinGroupResponseMember<'static> {
-        JoinGroupResponseMember {
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            metadata: own(self.metadata),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`LeaveGroupRequest`] and [`LeaveGroupResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `LeaveGroupRequest`, versions 0-5, flexible 4+.
@@ -54,17 +54,6 @@ impl Encode for LeaveGroupRequest<'_> {
     }
 }
 
-impl IntoOwned for LeaveGroupRequest<'_> {
-    type Owned = LeaveGroupRequest<'static>;
-    fn into_owned(self) -> LeaveGroupRequest<'static> {
-        LeaveGroupRequest {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-            members: own(self.members),
-        }
-    }
-}
-
 /// Part of [`LeaveGroupRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MemberIdentity<'a> {
@@ -103,17 +92,6 @@ impl Encode for MemberIdentity<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for MemberIdentity<'_> {
-    type Owned = MemberIdentity<'static>;
-    fn into_owned(self) -> MemberIdentity<'static> {
-        MemberIdentity {
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            reason: own(self.reason),
-        }
     }
 }
 
@@ -178,17 +156,6 @@ impl Encode for LeaveGroupResponse<'_> {
     }
 }
 
-impl IntoOwned for LeaveGroupResponse<'_> {
-    type Owned = LeaveGroupResponse<'static>;
-    fn into_owned(self) -> LeaveGroupResponse<'static> {
-        LeaveGroupResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            members: own(self.members),
-        }
-    }
-}
-
 /// Part of [`LeaveGroupResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberResponse<'a> {
@@ -233,17 +200,6 @@ impl Encode for MemberResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for MemberResponse<'_> {
-    type Owned = MemberResponse<'static>;
-    fn into_owned(self) -> MemberResponse<'static> {
-        MemberResponse {
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            error_code: self.error_code,
-        }
     }
 }
 

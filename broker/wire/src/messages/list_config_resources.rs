@@ -2,7 +2,7 @@
 
 //! [`ListConfigResourcesRequest`] and [`ListConfigResourcesResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ListConfigResourcesRequest`, versions 0-1, flexible 0+.
@@ -84,17 +84,6 @@ impl Encode for ListConfigResourcesResponse<'_> {
     }
 }
 
-impl IntoOwned for ListConfigResourcesResponse<'_> {
-    type Owned = ListConfigResourcesResponse<'static>;
-    fn into_owned(self) -> ListConfigResourcesResponse<'static> {
-        ListConfigResourcesResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            config_resources: own(self.config_resources),
-        }
-    }
-}
-
 /// Part of [`ListConfigResourcesResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigResource<'a> {
@@ -129,13 +118,6 @@ impl Encode for ConfigResource<'_> {
         }
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ConfigResource<'_> {
-    type Owned = ConfigResource<'static>;
-    fn into_owned(self) -> ConfigResource<'static> {
-        ConfigResource { resource_name: own(self.resource_name), resource_type: self.resource_type }
     }
 }
 

@@ -51,16 +51,6 @@ impl Encode for ListGroupsRequest<'_> {
     }
 }
 
-impl IntoOwned for ListGroupsRequest<'_> {
-    type Owned = ListGroupsRequest<'static>;
-    fn into_owned(self) -> ListGroupsRequest<'static> {
-        ListGroupsRequest {
-            states_filter: own(self.states_filter),
-            types_filter: own(self.types_filter),
-        }
-    }
-}
-
 impl Message for ListGroupsRequest<'_> {
     const NAME: &'static str = "ListGroupsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 5 };

@@ -2,7 +2,7 @@
 
 //! [`ListOffsetsRequest`] and [`ListOffsetsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ListOffsetsRequest`, versions 1-11, flexible 6+.
@@ -55,18 +55,6 @@ impl Encode for ListOffsetsRequest<'_> {
     }
 }
 
-impl IntoOwned for ListOffsetsRequest<'_> {
-    type Owned = ListOffsetsRequest<'static>;
-    fn into_owned(self) -> ListOffsetsRequest<'static> {
-        ListOffsetsRequest {
-            replica_id: self.replica_id,
-            isolation_level: self.isolation_level,
-            topics: own(self.topics),
-            timeout_ms: self.timeout_ms,
-        }
-    }
-}
-
 /// Part of [`ListOffsetsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListOffsetsTopic<'a> {
@@ -95,13 +83,6 @@ impl Encode for ListOffsetsTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ListOffsetsTopic<'_> {
-    type Owned = ListOffsetsTopic<'static>;
-    fn into_owned(self) -> ListOffsetsTopic<'static> {
-        ListOffsetsTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -204,13 +185,6 @@ impl Encode for ListOffsetsResponse<'_> {
     }
 }
 
-impl IntoOwned for ListOffsetsResponse<'_> {
-    type Owned = ListOffsetsResponse<'static>;
-    fn into_owned(self) -> ListOffsetsResponse<'static> {
-        ListOffsetsResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
-    }
-}
-
 /// Part of [`ListOffsetsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListOffsetsTopicResponse<'a> {
@@ -239,13 +213,6 @@ impl Encode for ListOffsetsTopicResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ListOffsetsTopicResponse<'_> {
-    type Owned = ListOffsetsTopicResponse<'static>;
-    fn into_owned(self) -> ListOffsetsTopicResponse<'static> {
-        ListOffsetsTopicResponse { name: own(self.name), partitions: self.partitions }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`ListPartitionReassignmentsRequest`] and [`ListPartitionReassignmentsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ListPartitionReassignmentsRequest`, versions 0, flexible 0+.
@@ -40,13 +40,6 @@ impl Encode for ListPartitionReassignmentsRequest<'_> {
     }
 }
 
-impl IntoOwned for ListPartitionReassignmentsRequest<'_> {
-    type Owned = ListPartitionReassignmentsRequest<'static>;
-    fn into_owned(self) -> ListPartitionReassignmentsRequest<'static> {
-        ListPartitionReassignmentsRequest { timeout_ms: self.timeout_ms, topics: own(self.topics) }
-    }
-}
-
 /// Part of [`ListPartitionReassignmentsRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListPartitionReassignmentsTopics<'a> {
@@ -69,16 +62,6 @@ impl Encode for ListPartitionReassignmentsTopics<'_> {
         w.array(&self.partition_indexes, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ListPartitionReassignmentsTopics<'_> {
-    type Owned = ListPartitionReassignmentsTopics<'static>;
-    fn into_owned(self) -> ListPartitionReassignmentsTopics<'static> {
-        ListPartitionReassignmentsTopics {
-            name: own(self.name),
-            partition_indexes: self.partition_indexes,
-        }
     }
 }
 
@@ -143,18 +126,6 @@ impl Encode for ListPartitionReassignmentsResponse<'_> {
     }
 }
 
-impl IntoOwned for ListPartitionReassignmentsResponse<'_> {
-    type Owned = ListPartitionReassignmentsResponse<'static>;
-    fn into_owned(self) -> ListPartitionReassignmentsResponse<'static> {
-        ListPartitionReassignmentsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`ListPartitionReassignmentsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OngoingTopicReassignment<'a> {
@@ -177,13 +148,6 @@ impl Encode for OngoingTopicReassignment<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for OngoingTopicReassignment<'_> {
-    type Owned = OngoingTopicReassignment<'static>;
-    fn into_owned(self) -> OngoingTopicReassignment<'static> {
-        OngoingTopicReassignment { name: own(self.name), partitions: self.partitions }
     }
 }
 

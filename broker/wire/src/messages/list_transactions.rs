@@ -2,7 +2,7 @@
 
 //! [`ListTransactionsRequest`] and [`ListTransactionsResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ListTransactionsRequest`, versions 0-2, flexible 0+.
@@ -65,18 +65,6 @@ impl Encode for ListTransactionsRequest<'_> {
     }
 }
 
-impl IntoOwned for ListTransactionsRequest<'_> {
-    type Owned = ListTransactionsRequest<'static>;
-    fn into_owned(self) -> ListTransactionsRequest<'static> {
-        ListTransactionsRequest {
-            state_filters: own(self.state_filters),
-            producer_id_filters: self.producer_id_filters,
-            duration_filter: self.duration_filter,
-            transactional_id_pattern: own(self.transactional_id_pattern),
-        }
-    }
-}
-
 impl Message for ListTransactionsRequest<'_> {
     const NAME: &'static str = "ListTransactionsRequest";
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
@@ -127,18 +115,6 @@ impl Encode for ListTransactionsResponse<'_> {
     }
 }
 
-impl IntoOwned for ListTransactionsResponse<'_> {
-    type Owned = ListTransactionsResponse<'static>;
-    fn into_owned(self) -> ListTransactionsResponse<'static> {
-        ListTransactionsResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            unknown_state_filters: own(self.unknown_state_filters),
-            transaction_states: own(self.transaction_states),
-        }
-    }
-}
-
 /// Part of [`ListTransactionsResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TransactionState<'a> {
@@ -167,17 +143,6 @@ impl Encode for TransactionState<'_> {
         w.string(&self.transaction_state, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TransactionState<'_> {
-    type Owned = TransactionState<'static>;
-    fn into_owned(self) -> TransactionState<'static> {
-        TransactionState {
-            transactional_id: own(self.transactional_id),
-            producer_id: self.producer_id,
-            transaction_state: own(self.transaction_state),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`MetadataRequest`] and [`MetadataResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `MetadataRequest`, versions 0-13, flexible 9+.
@@ -84,18 +84,6 @@ impl Encode for MetadataRequest<'_> {
     }
 }
 
-impl IntoOwned for MetadataRequest<'_> {
-    type Owned = MetadataRequest<'static>;
-    fn into_owned(self) -> MetadataRequest<'static> {
-        MetadataRequest {
-            topics: own(self.topics),
-            allow_auto_topic_creation: self.allow_auto_topic_creation,
-            include_cluster_authorized_operations: self.include_cluster_authorized_operations,
-            include_topic_authorized_operations: self.include_topic_authorized_operations,
-        }
-    }
-}
-
 /// Part of [`MetadataRequest`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetadataRequestTopic<'a> {
@@ -137,13 +125,6 @@ impl Encode for MetadataRequestTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for MetadataRequestTopic<'_> {
-    type Owned = MetadataRequestTopic<'static>;
-    fn into_owned(self) -> MetadataRequestTopic<'static> {
-        MetadataRequestTopic { topic_id: self.topic_id, name: own(self.name) }
     }
 }
 
@@ -250,21 +231,6 @@ impl Encode for MetadataResponse<'_> {
     }
 }
 
-impl IntoOwned for MetadataResponse<'_> {
-    type Owned = MetadataResponse<'static>;
-    fn into_owned(self) -> MetadataResponse<'static> {
-        MetadataResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            brokers: own(self.brokers),
-            cluster_id: own(self.cluster_id),
-            controller_id: self.controller_id,
-            topics: own(self.topics),
-            cluster_authorized_operations: self.cluster_authorized_operations,
-            error_code: self.error_code,
-        }
-    }
-}
-
 /// Part of [`MetadataResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetadataResponseBroker<'a> {
@@ -305,18 +271,6 @@ impl Encode for MetadataResponseBroker<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for MetadataResponseBroker<'_> {
-    type Owned = MetadataResponseBroker<'static>;
-    fn into_owned(self) -> MetadataResponseBroker<'static> {
-        MetadataResponseBroker {
-            node_id: self.node_id,
-            host: own(self.host),
-            port: self.port,
-            rack: own(self.rack),
-        }
     }
 }
 
@@ -391,20 +345,6 @@ impl Encode for MetadataResponseTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for MetadataResponseTopic<'_> {
-    type Owned = MetadataResponseTopic<'static>;
-    fn into_owned(self) -> MetadataResponseTopic<'static> {
-        MetadataResponseTopic {
-            error_code: self.error_code,
-            name: own(self.name),
-            topic_id: self.topic_id,
-            is_internal: self.is_internal,
-            partitions: self.partitions,
-            topic_authorized_operations: self.topic_authorized_operations,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`OffsetCommitRequest`] and [`OffsetCommitResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `OffsetCommitRequest`, versions 2-10, flexible 8+.
@@ -75,20 +75,6 @@ impl Encode for OffsetCommitRequest<'_> {
     }
 }
 
-impl IntoOwned for OffsetCommitRequest<'_> {
-    type Owned = OffsetCommitRequest<'static>;
-    fn into_owned(self) -> OffsetCommitRequest<'static> {
-        OffsetCommitRequest {
-            group_id: own(self.group_id),
-            generation_id_or_member_epoch: self.generation_id_or_member_epoch,
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            retention_time_ms: self.retention_time_ms,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`OffsetCommitRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetCommitRequestTopic<'a> {
@@ -129,17 +115,6 @@ impl Encode for OffsetCommitRequestTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for OffsetCommitRequestTopic<'_> {
-    type Owned = OffsetCommitRequestTopic<'static>;
-    fn into_owned(self) -> OffsetCommitRequestTopic<'static> {
-        OffsetCommitRequestTopic {
-            name: own(self.name),
-            topic_id: self.topic_id,
-            partitions: own(self.partitions),
-        }
     }
 }
 
@@ -197,18 +172,6 @@ impl Encode for OffsetCommitRequestPartition<'_> {
     }
 }
 
-impl IntoOwned for OffsetCommitRequestPartition<'_> {
-    type Owned = OffsetCommitRequestPartition<'static>;
-    fn into_owned(self) -> OffsetCommitRequestPartition<'static> {
-        OffsetCommitRequestPartition {
-            partition_index: self.partition_index,
-            committed_offset: self.committed_offset,
-            committed_leader_epoch: self.committed_leader_epoch,
-            committed_metadata: own(self.committed_metadata),
-        }
-    }
-}
-
 impl Message for OffsetCommitRequest<'_> {
     const NAME: &'static str = "OffsetCommitRequest";
     const VERSIONS: VersionRange = VersionRange { min: 2, max: 10 };
@@ -262,13 +225,6 @@ impl Encode for OffsetCommitResponse<'_> {
     }
 }
 
-impl IntoOwned for OffsetCommitResponse<'_> {
-    type Owned = OffsetCommitResponse<'static>;
-    fn into_owned(self) -> OffsetCommitResponse<'static> {
-        OffsetCommitResponse { throttle_time_ms: self.throttle_time_ms, topics: own(self.topics) }
-    }
-}
-
 /// Part of [`OffsetCommitResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetCommitResponseTopic<'a> {
@@ -309,17 +265,6 @@ impl Encode for OffsetCommitResponseTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for OffsetCommitResponseTopic<'_> {
-    type Owned = OffsetCommitResponseTopic<'static>;
-    fn into_owned(self) -> OffsetCommitResponseTopic<'static> {
-        OffsetCommitResponseTopic {
-            name: own(self.name),
-            topic_id: self.topic_id,
-            partitions: self.partitions,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`OffsetDeleteRequest`] and [`OffsetDeleteResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `OffsetDeleteRequest`, versions 0, flexible none.
@@ -29,13 +29,6 @@ impl Encode for OffsetDeleteRequest<'_> {
     }
 }
 
-impl IntoOwned for OffsetDeleteRequest<'_> {
-    type Owned = OffsetDeleteRequest<'static>;
-    fn into_owned(self) -> OffsetDeleteRequest<'static> {
-        OffsetDeleteRequest { group_id: own(self.group_id), topics: own(self.topics) }
-    }
-}
-
 /// Part of [`OffsetDeleteRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetDeleteRequestTopic<'a> {
@@ -55,13 +48,6 @@ impl Encode for OffsetDeleteRequestTopic<'_> {
         w.string(&self.name, false)?;
         w.array(&self.partitions, false, version)?;
         Ok(())
-    }
-}
-
-impl IntoOwned for OffsetDeleteRequestTopic<'_> {
-    type Owned = OffsetDeleteRequestTopic<'static>;
-    fn into_owned(self) -> OffsetDeleteRequestTopic<'static> {
-        OffsetDeleteRequestTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 
@@ -129,17 +115,6 @@ impl Encode for OffsetDeleteResponse<'_> {
     }
 }
 
-impl IntoOwned for OffsetDeleteResponse<'_> {
-    type Owned = OffsetDeleteResponse<'static>;
-    fn into_owned(self) -> OffsetDeleteResponse<'static> {
-        OffsetDeleteResponse {
-            error_code: self.error_code,
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`OffsetDeleteResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetDeleteResponseTopic<'a> {
@@ -159,13 +134,6 @@ impl Encode for OffsetDeleteResponseTopic<'_> {
         w.string(&self.name, false)?;
         w.array(&self.partitions, false, version)?;
         Ok(())
-    }
-}
-
-impl IntoOwned for OffsetDeleteResponseTopic<'_> {
-    type Owned = OffsetDeleteResponseTopic<'static>;
-    fn into_owned(self) -> OffsetDeleteResponseTopic<'static> {
-        OffsetDeleteResponseTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 

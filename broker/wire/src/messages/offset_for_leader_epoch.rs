@@ -2,7 +2,7 @@
 
 //! [`OffsetForLeaderEpochRequest`] and [`OffsetForLeaderEpochResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `OffsetForLeaderEpochRequest`, versions 2-4, flexible 4+.
@@ -50,13 +50,6 @@ impl Encode for OffsetForLeaderEpochRequest<'_> {
     }
 }
 
-impl IntoOwned for OffsetForLeaderEpochRequest<'_> {
-    type Owned = OffsetForLeaderEpochRequest<'static>;
-    fn into_owned(self) -> OffsetForLeaderEpochRequest<'static> {
-        OffsetForLeaderEpochRequest { replica_id: self.replica_id, topics: own(self.topics) }
-    }
-}
-
 /// Part of [`OffsetForLeaderEpochRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetForLeaderTopic<'a> {
@@ -85,13 +78,6 @@ impl Encode for OffsetForLeaderTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for OffsetForLeaderTopic<'_> {
-    type Owned = OffsetForLeaderTopic<'static>;
-    fn into_owned(self) -> OffsetForLeaderTopic<'static> {
-        OffsetForLeaderTopic { topic: own(self.topic), partitions: self.partitions }
     }
 }
 
@@ -183,16 +169,6 @@ impl Encode for OffsetForLeaderEpochResponse<'_> {
     }
 }
 
-impl IntoOwned for OffsetForLeaderEpochResponse<'_> {
-    type Owned = OffsetForLeaderEpochResponse<'static>;
-    fn into_owned(self) -> OffsetForLeaderEpochResponse<'static> {
-        OffsetForLeaderEpochResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`OffsetForLeaderEpochResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetForLeaderTopicResult<'a> {
@@ -221,13 +197,6 @@ impl Encode for OffsetForLeaderTopicResult<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for OffsetForLeaderTopicResult<'_> {
-    type Owned = OffsetForLeaderTopicResult<'static>;
-    fn into_owned(self) -> OffsetForLeaderTopicResult<'static> {
-        OffsetForLeaderTopicResult { topic: own(self.topic), partitions: self.partitions }
     }
 }
 

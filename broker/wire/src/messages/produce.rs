@@ -2,7 +2,7 @@
 
 //! [`ProduceRequest`] and [`ProduceResponse`].
 
-use crate::types::{IntoOwned, Records, Str, Uuid, own};
+use crate::types::{Records, Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ProduceRequest`, versions 3-13, flexible 9+.
@@ -45,18 +45,6 @@ impl Encode for ProduceRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for ProduceRequest<'_> {
-    type Owned = ProduceRequest<'static>;
-    fn into_owned(self) -> ProduceRequest<'static> {
-        ProduceRequest {
-            transactional_id: own(self.transactional_id),
-            acks: self.acks,
-            timeout_ms: self.timeout_ms,
-            topic_data: own(self.topic_data),
-        }
     }
 }
 
@@ -103,17 +91,6 @@ impl Encode for TopicProduceData<'_> {
     }
 }
 
-impl IntoOwned for TopicProduceData<'_> {
-    type Owned = TopicProduceData<'static>;
-    fn into_owned(self) -> TopicProduceData<'static> {
-        TopicProduceData {
-            name: own(self.name),
-            topic_id: self.topic_id,
-            partition_data: own(self.partition_data),
-        }
-    }
-}
-
 /// Part of [`ProduceRequest`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionProduceData<'a> {
@@ -148,13 +125,6 @@ impl Encode for PartitionProduceData<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionProduceData<'_> {
-    type Owned = PartitionProduceData<'static>;
-    fn into_owned(self) -> PartitionProduceData<'static> {
-        PartitionProduceData { index: self.index, records: own(self.records) }
     }
 }
 
@@ -230,17 +200,6 @@ impl Encode for ProduceResponse<'_> {
     }
 }
 
-impl IntoOwned for ProduceResponse<'_> {
-    type Owned = ProduceResponse<'static>;
-    fn into_owned(self) -> ProduceResponse<'static> {
-        ProduceResponse {
-            responses: own(self.responses),
-            throttle_time_ms: self.throttle_time_ms,
-            node_endpoints: own(self.node_endpoints),
-        }
-    }
-}
-
 /// Part of [`ProduceResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicProduceResponse<'a> {
@@ -281,17 +240,6 @@ impl Encode for TopicProduceResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicProduceResponse<'_> {
-    type Owned = TopicProduceResponse<'static>;
-    fn into_owned(self) -> TopicProduceResponse<'static> {
-        TopicProduceResponse {
-            name: own(self.name),
-            topic_id: self.topic_id,
-            partition_responses: own(self.partition_responses),
-        }
     }
 }
 
@@ -391,22 +339,6 @@ impl Encode for PartitionProduceResponse<'_> {
     }
 }
 
-impl IntoOwned for PartitionProduceResponse<'_> {
-    type Owned = PartitionProduceResponse<'static>;
-    fn into_owned(self) -> PartitionProduceResponse<'static> {
-        PartitionProduceResponse {
-            index: self.index,
-            error_code: self.error_code,
-            base_offset: self.base_offset,
-            log_append_time_ms: self.log_append_time_ms,
-            log_start_offset: self.log_start_offset,
-            record_errors: own(self.record_errors),
-            error_message: own(self.error_message),
-            current_leader: self.current_leader,
-        }
-    }
-}
-
 /// Part of [`ProduceResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BatchIndexAndErrorMessage<'a> {
@@ -437,16 +369,6 @@ impl Encode for BatchIndexAndErrorMessage<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for BatchIndexAndErrorMessage<'_> {
-    type Owned = BatchIndexAndErrorMessage<'static>;
-    fn into_owned(self) -> BatchIndexAndErrorMessage<'static> {
-        BatchIndexAndErrorMessage {
-            batch_index: self.batch_index,
-            batch_index_error_message: own(self.batch_index_error_message),
-        }
     }
 }
 
@@ -515,18 +437,6 @@ impl Encode for NodeEndpoint<'_> {
         w.opt_string(self.rack.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for NodeEndpoint<'_> {
-    type Owned = NodeEndpoint<'static>;
-    fn into_owned(self) -> NodeEndpoint<'static> {
-        NodeEndpoint {
-            node_id: self.node_id,
-            host: own(self.host),
-            port: self.port,
-            rack: own(self.rack),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`PushTelemetryRequest`] and [`PushTelemetryResponse`].
 
-use crate::types::{Blob, IntoOwned, Uuid, own};
+use crate::types::{Blob, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `PushTelemetryRequest`, versions 0, flexible 0+.
@@ -41,19 +41,6 @@ impl Encode for PushTelemetryRequest<'_> {
         w.bytes(&self.metrics, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PushTelemetryRequest<'_> {
-    type Owned = PushTelemetryRequest<'static>;
-    fn into_owned(self) -> PushTelemetryRequest<'static> {
-        PushTelemetryRequest {
-            client_instance_id: self.client_instance_id,
-            subscription_id: self.subscription_id,
-            terminating: self.terminating,
-            compression_type: self.compression_type,
-            metrics: own(self.metrics),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`ReadShareGroupStateRequest`] and [`ReadShareGroupStateResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ReadShareGroupStateRequest`, versions 0, flexible 0+.
@@ -29,13 +29,6 @@ impl Encode for ReadShareGroupStateRequest<'_> {
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReadShareGroupStateRequest<'_> {
-    type Owned = ReadShareGroupStateRequest<'static>;
-    fn into_owned(self) -> ReadShareGroupStateRequest<'static> {
-        ReadShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -128,13 +121,6 @@ impl Encode for ReadShareGroupStateResponse<'_> {
     }
 }
 
-impl IntoOwned for ReadShareGroupStateResponse<'_> {
-    type Owned = ReadShareGroupStateResponse<'static>;
-    fn into_owned(self) -> ReadShareGroupStateResponse<'static> {
-        ReadShareGroupStateResponse { results: own(self.results) }
-    }
-}
-
 /// Part of [`ReadShareGroupStateResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReadStateResult<'a> {
@@ -157,13 +143,6 @@ impl Encode for ReadStateResult<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReadStateResult<'_> {
-    type Owned = ReadStateResult<'static>;
-    fn into_owned(self) -> ReadStateResult<'static> {
-        ReadStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -205,20 +184,6 @@ impl Encode for PartitionResult<'_> {
         w.array(&self.state_batches, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResult<'_> {
-    type Owned = PartitionResult<'static>;
-    fn into_owned(self) -> PartitionResult<'static> {
-        PartitionResult {
-            partition: self.partition,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            state_epoch: self.state_epoch,
-            start_offset: self.start_offset,
-            state_batches: self.state_batches,
-        }
     }
 }
 

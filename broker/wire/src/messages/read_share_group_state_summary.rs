@@ -2,7 +2,7 @@
 
 //! [`ReadShareGroupStateSummaryRequest`] and [`ReadShareGroupStateSummaryResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ReadShareGroupStateSummaryRequest`, versions 0-1, flexible 0+.
@@ -29,13 +29,6 @@ impl Encode for ReadShareGroupStateSummaryRequest<'_> {
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReadShareGroupStateSummaryRequest<'_> {
-    type Owned = ReadShareGroupStateSummaryRequest<'static>;
-    fn into_owned(self) -> ReadShareGroupStateSummaryRequest<'static> {
-        ReadShareGroupStateSummaryRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -128,13 +121,6 @@ impl Encode for ReadShareGroupStateSummaryResponse<'_> {
     }
 }
 
-impl IntoOwned for ReadShareGroupStateSummaryResponse<'_> {
-    type Owned = ReadShareGroupStateSummaryResponse<'static>;
-    fn into_owned(self) -> ReadShareGroupStateSummaryResponse<'static> {
-        ReadShareGroupStateSummaryResponse { results: own(self.results) }
-    }
-}
-
 /// Part of [`ReadShareGroupStateSummaryResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReadStateSummaryResult<'a> {
@@ -157,13 +143,6 @@ impl Encode for ReadStateSummaryResult<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ReadStateSummaryResult<'_> {
-    type Owned = ReadStateSummaryResult<'static>;
-    fn into_owned(self) -> ReadStateSummaryResult<'static> {
-        ReadStateSummaryResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -225,21 +204,6 @@ impl Encode for PartitionResult<'_> {
         }
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResult<'_> {
-    type Owned = PartitionResult<'static>;
-    fn into_owned(self) -> PartitionResult<'static> {
-        PartitionResult {
-            partition: self.partition,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            state_epoch: self.state_epoch,
-            leader_epoch: self.leader_epoch,
-            start_offset: self.start_offset,
-            delivery_complete_count: self.delivery_complete_count,
-        }
     }
 }
 

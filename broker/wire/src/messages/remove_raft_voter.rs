@@ -2,7 +2,7 @@
 
 //! [`RemoveRaftVoterRequest`] and [`RemoveRaftVoterResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `RemoveRaftVoterRequest`, versions 0, flexible 0+.
@@ -45,17 +45,6 @@ impl Encode for RemoveRaftVoterRequest<'_> {
         w.uuid(self.voter_directory_id);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for RemoveRaftVoterRequest<'_> {
-    type Owned = RemoveRaftVoterRequest<'static>;
-    fn into_owned(self) -> RemoveRaftVoterRequest<'static> {
-        RemoveRaftVoterRequest {
-            cluster_id: own(self.cluster_id),
-            voter_id: self.voter_id,
-            voter_directory_id: self.voter_directory_id,
-        }
     }
 }
 
@@ -109,17 +98,6 @@ impl Encode for RemoveRaftVoterResponse<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for RemoveRaftVoterResponse<'_> {
-    type Owned = RemoveRaftVoterResponse<'static>;
-    fn into_owned(self) -> RemoveRaftVoterResponse<'static> {
-        RemoveRaftVoterResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`RenewDelegationTokenRequest`] and [`RenewDelegationTokenResponse`].
 
-use crate::types::{Blob, IntoOwned, own};
+use crate::types::Blob;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `RenewDelegationTokenRequest`, versions 1-2, flexible 2+.
@@ -35,13 +35,6 @@ impl Encode for RenewDelegationTokenRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for RenewDelegationTokenRequest<'_> {
-    type Owned = RenewDelegationTokenRequest<'static>;
-    fn into_owned(self) -> RenewDelegationTokenRequest<'static> {
-        RenewDelegationTokenRequest { hmac: own(self.hmac), renew_period_ms: self.renew_period_ms }
     }
 }
 

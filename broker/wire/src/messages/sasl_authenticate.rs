@@ -2,7 +2,7 @@
 
 //! [`SaslAuthenticateRequest`] and [`SaslAuthenticateResponse`].
 
-use crate::types::{Blob, IntoOwned, Str, own};
+use crate::types::{Blob, Str};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `SaslAuthenticateRequest`, versions 0-2, flexible 2+.
@@ -33,13 +33,6 @@ impl Encode for SaslAuthenticateRequest<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for SaslAuthenticateRequest<'_> {
-    type Owned = SaslAuthenticateRequest<'static>;
-    fn into_owned(self) -> SaslAuthenticateRequest<'static> {
-        SaslAuthenticateRequest { auth_bytes: own(self.auth_bytes) }
     }
 }
 
@@ -110,18 +103,6 @@ impl Encode for SaslAuthenticateResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for SaslAuthenticateResponse<'_> {
-    type Owned = SaslAuthenticateResponse<'static>;
-    fn into_owned(self) -> SaslAuthenticateResponse<'static> {
-        SaslAuthenticateResponse {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            auth_bytes: own(self.auth_bytes),
-            session_lifetime_ms: self.session_lifetime_ms,
-        }
     }
 }
 

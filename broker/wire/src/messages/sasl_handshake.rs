@@ -2,7 +2,7 @@
 
 //! [`SaslHandshakeRequest`] and [`SaslHandshakeResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `SaslHandshakeRequest`, versions 0-1, flexible none.
@@ -24,13 +24,6 @@ impl Encode for SaslHandshakeRequest<'_> {
         Self::check_version(version)?;
         w.string(&self.mechanism, false)?;
         Ok(())
-    }
-}
-
-impl IntoOwned for SaslHandshakeRequest<'_> {
-    type Owned = SaslHandshakeRequest<'static>;
-    fn into_owned(self) -> SaslHandshakeRequest<'static> {
-        SaslHandshakeRequest { mechanism: own(self.mechanism) }
     }
 }
 
@@ -69,13 +62,6 @@ impl Encode for SaslHandshakeResponse<'_> {
         w.error_code(self.error_code);
         w.strings(&self.mechanisms, false)?;
         Ok(())
-    }
-}
-
-impl IntoOwned for SaslHandshakeResponse<'_> {
-    type Owned = SaslHandshakeResponse<'static>;
-    fn into_owned(self) -> SaslHandshakeResponse<'static> {
-        SaslHandshakeResponse { error_code: self.error_code, mechanisms: own(self.mechanisms) }
     }
 }
 

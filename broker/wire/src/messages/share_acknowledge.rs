@@ -2,7 +2,7 @@
 
 //! [`ShareAcknowledgeRequest`] and [`ShareAcknowledgeResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ShareAcknowledgeRequest`, versions 1-2, flexible 0+.
@@ -59,19 +59,6 @@ impl Encode for ShareAcknowledgeRequest<'_> {
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareAcknowledgeRequest<'_> {
-    type Owned = ShareAcknowledgeRequest<'static>;
-    fn into_owned(self) -> ShareAcknowledgeRequest<'static> {
-        ShareAcknowledgeRequest {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-            share_session_epoch: self.share_session_epoch,
-            is_renew_ack: self.is_renew_ack,
-            topics: self.topics,
-        }
     }
 }
 
@@ -217,20 +204,6 @@ impl Encode for ShareAcknowledgeResponse<'_> {
     }
 }
 
-impl IntoOwned for ShareAcknowledgeResponse<'_> {
-    type Owned = ShareAcknowledgeResponse<'static>;
-    fn into_owned(self) -> ShareAcknowledgeResponse<'static> {
-        ShareAcknowledgeResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            acquisition_lock_timeout_ms: self.acquisition_lock_timeout_ms,
-            responses: own(self.responses),
-            node_endpoints: own(self.node_endpoints),
-        }
-    }
-}
-
 /// Part of [`ShareAcknowledgeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ShareAcknowledgeTopicResponse<'a> {
@@ -253,13 +226,6 @@ impl Encode for ShareAcknowledgeTopicResponse<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareAcknowledgeTopicResponse<'_> {
-    type Owned = ShareAcknowledgeTopicResponse<'static>;
-    fn into_owned(self) -> ShareAcknowledgeTopicResponse<'static> {
-        ShareAcknowledgeTopicResponse { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -295,18 +261,6 @@ impl Encode for PartitionData<'_> {
         self.current_leader.encode(w, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionData<'_> {
-    type Owned = PartitionData<'static>;
-    fn into_owned(self) -> PartitionData<'static> {
-        PartitionData {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            current_leader: self.current_leader,
-        }
     }
 }
 
@@ -367,18 +321,6 @@ impl Encode for NodeEndpoint<'_> {
         w.opt_string(self.rack.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for NodeEndpoint<'_> {
-    type Owned = NodeEndpoint<'static>;
-    fn into_owned(self) -> NodeEndpoint<'static> {
-        NodeEndpoint {
-            node_id: self.node_id,
-            host: own(self.host),
-            port: self.port,
-            rack: own(self.rack),
-        }
     }
 }
 

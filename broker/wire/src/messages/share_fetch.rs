@@ -2,7 +2,7 @@
 
 //! [`ShareFetchRequest`] and [`ShareFetchResponse`].
 
-use crate::types::{IntoOwned, Records, Str, Uuid, own};
+use crate::types::{Records, Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ShareFetchRequest`, versions 1-2, flexible 0+.
@@ -91,26 +91,6 @@ impl Encode for ShareFetchRequest<'_> {
         w.array(&self.forgotten_topics_data, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareFetchRequest<'_> {
-    type Owned = ShareFetchRequest<'static>;
-    fn into_owned(self) -> ShareFetchRequest<'static> {
-        ShareFetchRequest {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-            share_session_epoch: self.share_session_epoch,
-            max_wait_ms: self.max_wait_ms,
-            min_bytes: self.min_bytes,
-            max_bytes: self.max_bytes,
-            max_records: self.max_records,
-            batch_size: self.batch_size,
-            share_acquire_mode: self.share_acquire_mode,
-            is_renew_ack: self.is_renew_ack,
-            topics: self.topics,
-            forgotten_topics_data: self.forgotten_topics_data,
-        }
     }
 }
 
@@ -278,20 +258,6 @@ impl Encode for ShareFetchResponse<'_> {
     }
 }
 
-impl IntoOwned for ShareFetchResponse<'_> {
-    type Owned = ShareFetchResponse<'static>;
-    fn into_owned(self) -> ShareFetchResponse<'static> {
-        ShareFetchResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            acquisition_lock_timeout_ms: self.acquisition_lock_timeout_ms,
-            responses: own(self.responses),
-            node_endpoints: own(self.node_endpoints),
-        }
-    }
-}
-
 /// Part of [`ShareFetchResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ShareFetchableTopicResponse<'a> {
@@ -314,13 +280,6 @@ impl Encode for ShareFetchableTopicResponse<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareFetchableTopicResponse<'_> {
-    type Owned = ShareFetchableTopicResponse<'static>;
-    fn into_owned(self) -> ShareFetchableTopicResponse<'static> {
-        ShareFetchableTopicResponse { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -369,22 +328,6 @@ impl Encode for PartitionData<'_> {
         w.array(&self.acquired_records, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionData<'_> {
-    type Owned = PartitionData<'static>;
-    fn into_owned(self) -> PartitionData<'static> {
-        PartitionData {
-            partition_index: self.partition_index,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            acknowledge_error_code: self.acknowledge_error_code,
-            acknowledge_error_message: own(self.acknowledge_error_message),
-            current_leader: self.current_leader,
-            records: own(self.records),
-            acquired_records: self.acquired_records,
-        }
     }
 }
 
@@ -472,18 +415,6 @@ impl Encode for NodeEndpoint<'_> {
         w.opt_string(self.rack.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for NodeEndpoint<'_> {
-    type Owned = NodeEndpoint<'static>;
-    fn into_owned(self) -> NodeEndpoint<'static> {
-        NodeEndpoint {
-            node_id: self.node_id,
-            host: own(self.host),
-            port: self.port,
-            rack: own(self.rack),
-        }
     }
 }
 

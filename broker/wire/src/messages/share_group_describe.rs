@@ -2,7 +2,7 @@
 
 //! [`ShareGroupDescribeRequest`] and [`ShareGroupDescribeResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ShareGroupDescribeRequest`, versions 1, flexible 0+.
@@ -29,16 +29,6 @@ impl Encode for ShareGroupDescribeRequest<'_> {
         w.bool(self.include_authorized_operations);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareGroupDescribeRequest<'_> {
-    type Owned = ShareGroupDescribeRequest<'static>;
-    fn into_owned(self) -> ShareGroupDescribeRequest<'static> {
-        ShareGroupDescribeRequest {
-            group_ids: own(self.group_ids),
-            include_authorized_operations: self.include_authorized_operations,
-        }
     }
 }
 
@@ -80,16 +70,6 @@ impl Encode for ShareGroupDescribeResponse<'_> {
         w.array(&self.groups, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareGroupDescribeResponse<'_> {
-    type Owned = ShareGroupDescribeResponse<'static>;
-    fn into_owned(self) -> ShareGroupDescribeResponse<'static> {
-        ShareGroupDescribeResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            groups: own(self.groups),
-        }
     }
 }
 
@@ -160,23 +140,6 @@ impl Encode for DescribedGroup<'_> {
     }
 }
 
-impl IntoOwned for DescribedGroup<'_> {
-    type Owned = DescribedGroup<'static>;
-    fn into_owned(self) -> DescribedGroup<'static> {
-        DescribedGroup {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            group_id: own(self.group_id),
-            group_state: own(self.group_state),
-            group_epoch: self.group_epoch,
-            assignment_epoch: self.assignment_epoch,
-            assignor_name: own(self.assignor_name),
-            members: own(self.members),
-            authorized_operations: self.authorized_operations,
-        }
-    }
-}
-
 /// Part of [`ShareGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Member<'a> {
@@ -221,21 +184,6 @@ impl Encode for Member<'_> {
     }
 }
 
-impl IntoOwned for Member<'_> {
-    type Owned = Member<'static>;
-    fn into_owned(self) -> Member<'static> {
-        Member {
-            member_id: own(self.member_id),
-            rack_id: own(self.rack_id),
-            member_epoch: self.member_epoch,
-            client_id: own(self.client_id),
-            client_host: own(self.client_host),
-            subscribed_topic_names: own(self.subscribed_topic_names),
-            assignment: own(self.assignment),
-        }
-    }
-}
-
 /// Part of [`ShareGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicPartitions<'a> {
@@ -267,17 +215,6 @@ impl Encode for TopicPartitions<'_> {
     }
 }
 
-impl IntoOwned for TopicPartitions<'_> {
-    type Owned = TopicPartitions<'static>;
-    fn into_owned(self) -> TopicPartitions<'static> {
-        TopicPartitions {
-            topic_id: self.topic_id,
-            topic_name: own(self.topic_name),
-            partitions: self.partitions,
-        }
-    }
-}
-
 /// Part of [`ShareGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Assignment<'a> {
@@ -298,13 +235,6 @@ impl Encode for Assignment<'_> {
         w.array(&self.topic_partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Assignment<'_> {
-    type Owned = Assignment<'static>;
-    fn into_owned(self) -> Assignment<'static> {
-        Assignment { topic_partitions: own(self.topic_partitions) }
     }
 }
 

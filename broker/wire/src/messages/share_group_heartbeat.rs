@@ -2,7 +2,7 @@
 
 //! [`ShareGroupHeartbeatRequest`] and [`ShareGroupHeartbeatResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `ShareGroupHeartbeatRequest`, versions 1, flexible 0+.
@@ -43,19 +43,6 @@ impl Encode for ShareGroupHeartbeatRequest<'_> {
         w.opt_strings(self.subscribed_topic_names.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareGroupHeartbeatRequest<'_> {
-    type Owned = ShareGroupHeartbeatRequest<'static>;
-    fn into_owned(self) -> ShareGroupHeartbeatRequest<'static> {
-        ShareGroupHeartbeatRequest {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            rack_id: own(self.rack_id),
-            subscribed_topic_names: own(self.subscribed_topic_names),
-        }
     }
 }
 
@@ -118,21 +105,6 @@ impl Encode for ShareGroupHeartbeatResponse<'_> {
         w.opt_struct(self.assignment.as_ref(), true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ShareGroupHeartbeatResponse<'_> {
-    type Owned = ShareGroupHeartbeatResponse<'static>;
-    fn into_owned(self) -> ShareGroupHeartbeatResponse<'static> {
-        ShareGroupHeartbeatResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            assignment: self.assignment,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`StreamsGroupDescribeRequest`] and [`StreamsGroupDescribeResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `StreamsGroupDescribeRequest`, versions 0, flexible 0+.
@@ -29,16 +29,6 @@ impl Encode for StreamsGroupDescribeRequest<'_> {
         w.bool(self.include_authorized_operations);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for StreamsGroupDescribeRequest<'_> {
-    type Owned = StreamsGroupDescribeRequest<'static>;
-    fn into_owned(self) -> StreamsGroupDescribeRequest<'static> {
-        StreamsGroupDescribeRequest {
-            group_ids: own(self.group_ids),
-            include_authorized_operations: self.include_authorized_operations,
-        }
     }
 }
 
@@ -80,16 +70,6 @@ impl Encode for StreamsGroupDescribeResponse<'_> {
         w.array(&self.groups, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for StreamsGroupDescribeResponse<'_> {
-    type Owned = StreamsGroupDescribeResponse<'static>;
-    fn into_owned(self) -> StreamsGroupDescribeResponse<'static> {
-        StreamsGroupDescribeResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            groups: own(self.groups),
-        }
     }
 }
 
@@ -161,23 +141,6 @@ impl Encode for DescribedGroup<'_> {
     }
 }
 
-impl IntoOwned for DescribedGroup<'_> {
-    type Owned = DescribedGroup<'static>;
-    fn into_owned(self) -> DescribedGroup<'static> {
-        DescribedGroup {
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            group_id: own(self.group_id),
-            group_state: own(self.group_state),
-            group_epoch: self.group_epoch,
-            assignment_epoch: self.assignment_epoch,
-            topology: own(self.topology),
-            members: own(self.members),
-            authorized_operations: self.authorized_operations,
-        }
-    }
-}
-
 /// Part of [`StreamsGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Topology<'a> {
@@ -201,13 +164,6 @@ impl Encode for Topology<'_> {
         w.opt_array(self.subtopologies.as_deref(), true, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Topology<'_> {
-    type Owned = Topology<'static>;
-    fn into_owned(self) -> Topology<'static> {
-        Topology { epoch: self.epoch, subtopologies: own(self.subtopologies) }
     }
 }
 
@@ -245,19 +201,6 @@ impl Encode for Subtopology<'_> {
         w.array(&self.repartition_source_topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Subtopology<'_> {
-    type Owned = Subtopology<'static>;
-    fn into_owned(self) -> Subtopology<'static> {
-        Subtopology {
-            subtopology_id: own(self.subtopology_id),
-            source_topics: own(self.source_topics),
-            repartition_sink_topics: own(self.repartition_sink_topics),
-            state_changelog_topics: own(self.state_changelog_topics),
-            repartition_source_topics: own(self.repartition_source_topics),
-        }
     }
 }
 
@@ -331,29 +274,6 @@ impl Encode for Member<'_> {
     }
 }
 
-impl IntoOwned for Member<'_> {
-    type Owned = Member<'static>;
-    fn into_owned(self) -> Member<'static> {
-        Member {
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            instance_id: own(self.instance_id),
-            rack_id: own(self.rack_id),
-            client_id: own(self.client_id),
-            client_host: own(self.client_host),
-            topology_epoch: self.topology_epoch,
-            process_id: own(self.process_id),
-            user_endpoint: own(self.user_endpoint),
-            client_tags: own(self.client_tags),
-            task_offsets: own(self.task_offsets),
-            task_end_offsets: own(self.task_end_offsets),
-            assignment: own(self.assignment),
-            target_assignment: own(self.target_assignment),
-            is_classic: self.is_classic,
-        }
-    }
-}
-
 /// Part of [`StreamsGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Endpoint<'a> {
@@ -376,13 +296,6 @@ impl Encode for Endpoint<'_> {
         w.u16(self.port);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Endpoint<'_> {
-    type Owned = Endpoint<'static>;
-    fn into_owned(self) -> Endpoint<'static> {
-        Endpoint { host: own(self.host), port: self.port }
     }
 }
 
@@ -410,17 +323,6 @@ impl Encode for TaskOffset<'_> {
         w.i64(self.offset);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TaskOffset<'_> {
-    type Owned = TaskOffset<'static>;
-    fn into_owned(self) -> TaskOffset<'static> {
-        TaskOffset {
-            subtopology_id: own(self.subtopology_id),
-            partition: self.partition,
-            offset: self.offset,
-        }
     }
 }
 
@@ -455,17 +357,6 @@ impl Encode for Assignment<'_> {
     }
 }
 
-impl IntoOwned for Assignment<'_> {
-    type Owned = Assignment<'static>;
-    fn into_owned(self) -> Assignment<'static> {
-        Assignment {
-            active_tasks: own(self.active_tasks),
-            standby_tasks: own(self.standby_tasks),
-            warmup_tasks: own(self.warmup_tasks),
-        }
-    }
-}
-
 /// Part of [`StreamsGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TaskIds<'a> {
@@ -491,13 +382,6 @@ impl Encode for TaskIds<'_> {
     }
 }
 
-impl IntoOwned for TaskIds<'_> {
-    type Owned = TaskIds<'static>;
-    fn into_owned(self) -> TaskIds<'static> {
-        TaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
-    }
-}
-
 /// Part of [`StreamsGroupDescribeResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct KeyValue<'a> {
@@ -520,13 +404,6 @@ impl Encode for KeyValue<'_> {
         w.string(&self.value, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for KeyValue<'_> {
-    type Owned = KeyValue<'static>;
-    fn into_owned(self) -> KeyValue<'static> {
-        KeyValue { key: own(self.key), value: own(self.value) }
     }
 }
 
@@ -561,18 +438,6 @@ impl Encode for TopicInfo<'_> {
         w.array(&self.topic_configs, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for TopicInfo<'_> {
-    type Owned = TopicInfo<'static>;
-    fn into_owned(self) -> TopicInfo<'static> {
-        TopicInfo {
-            name: own(self.name),
-            partitions: self.partitions,
-            replication_factor: self.replication_factor,
-            topic_configs: own(self.topic_configs),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`StreamsGroupHeartbeatRequest`] and [`StreamsGroupHeartbeatResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `StreamsGroupHeartbeatRequest`, versions 0, flexible 0+.
@@ -116,31 +116,6 @@ impl Encode for StreamsGroupHeartbeatRequest<'_> {
     }
 }
 
-impl IntoOwned for StreamsGroupHeartbeatRequest<'_> {
-    type Owned = StreamsGroupHeartbeatRequest<'static>;
-    fn into_owned(self) -> StreamsGroupHeartbeatRequest<'static> {
-        StreamsGroupHeartbeatRequest {
-            group_id: own(self.group_id),
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            endpoint_information_epoch: self.endpoint_information_epoch,
-            instance_id: own(self.instance_id),
-            rack_id: own(self.rack_id),
-            rebalance_timeout_ms: self.rebalance_timeout_ms,
-            topology: own(self.topology),
-            active_tasks: own(self.active_tasks),
-            standby_tasks: own(self.standby_tasks),
-            warmup_tasks: own(self.warmup_tasks),
-            process_id: own(self.process_id),
-            user_endpoint: own(self.user_endpoint),
-            client_tags: own(self.client_tags),
-            task_offsets: own(self.task_offsets),
-            task_end_offsets: own(self.task_end_offsets),
-            shutdown_application: self.shutdown_application,
-        }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Topology<'a> {
@@ -163,13 +138,6 @@ impl Encode for Topology<'_> {
         w.array(&self.subtopologies, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Topology<'_> {
-    type Owned = Topology<'static>;
-    fn into_owned(self) -> Topology<'static> {
-        Topology { epoch: self.epoch, subtopologies: own(self.subtopologies) }
     }
 }
 
@@ -213,21 +181,6 @@ impl Encode for Subtopology<'_> {
         w.array(&self.copartition_groups, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Subtopology<'_> {
-    type Owned = Subtopology<'static>;
-    fn into_owned(self) -> Subtopology<'static> {
-        Subtopology {
-            subtopology_id: own(self.subtopology_id),
-            source_topics: own(self.source_topics),
-            source_topic_regex: own(self.source_topic_regex),
-            state_changelog_topics: own(self.state_changelog_topics),
-            repartition_sink_topics: own(self.repartition_sink_topics),
-            repartition_source_topics: own(self.repartition_source_topics),
-            copartition_groups: self.copartition_groups,
-        }
     }
 }
 
@@ -287,13 +240,6 @@ impl Encode for KeyValue<'_> {
     }
 }
 
-impl IntoOwned for KeyValue<'_> {
-    type Owned = KeyValue<'static>;
-    fn into_owned(self) -> KeyValue<'static> {
-        KeyValue { key: own(self.key), value: own(self.value) }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicInfo<'a> {
@@ -328,18 +274,6 @@ impl Encode for TopicInfo<'_> {
     }
 }
 
-impl IntoOwned for TopicInfo<'_> {
-    type Owned = TopicInfo<'static>;
-    fn into_owned(self) -> TopicInfo<'static> {
-        TopicInfo {
-            name: own(self.name),
-            partitions: self.partitions,
-            replication_factor: self.replication_factor,
-            topic_configs: own(self.topic_configs),
-        }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestEndpoint<'a> {
@@ -362,13 +296,6 @@ impl Encode for RequestEndpoint<'_> {
         w.u16(self.port);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for RequestEndpoint<'_> {
-    type Owned = RequestEndpoint<'static>;
-    fn into_owned(self) -> RequestEndpoint<'static> {
-        RequestEndpoint { host: own(self.host), port: self.port }
     }
 }
 
@@ -399,17 +326,6 @@ impl Encode for TaskOffset<'_> {
     }
 }
 
-impl IntoOwned for TaskOffset<'_> {
-    type Owned = TaskOffset<'static>;
-    fn into_owned(self) -> TaskOffset<'static> {
-        TaskOffset {
-            subtopology_id: own(self.subtopology_id),
-            partition: self.partition,
-            offset: self.offset,
-        }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestTaskIds<'a> {
@@ -432,13 +348,6 @@ impl Encode for RequestTaskIds<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for RequestTaskIds<'_> {
-    type Owned = RequestTaskIds<'static>;
-    fn into_owned(self) -> RequestTaskIds<'static> {
-        RequestTaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
     }
 }
 
@@ -548,28 +457,6 @@ impl Encode for StreamsGroupHeartbeatResponse<'_> {
     }
 }
 
-impl IntoOwned for StreamsGroupHeartbeatResponse<'_> {
-    type Owned = StreamsGroupHeartbeatResponse<'static>;
-    fn into_owned(self) -> StreamsGroupHeartbeatResponse<'static> {
-        StreamsGroupHeartbeatResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            member_id: own(self.member_id),
-            member_epoch: self.member_epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms,
-            acceptable_recovery_lag: self.acceptable_recovery_lag,
-            task_offset_interval_ms: self.task_offset_interval_ms,
-            status: own(self.status),
-            active_tasks: own(self.active_tasks),
-            standby_tasks: own(self.standby_tasks),
-            warmup_tasks: own(self.warmup_tasks),
-            endpoint_information_epoch: self.endpoint_information_epoch,
-            partitions_by_user_endpoint: own(self.partitions_by_user_endpoint),
-        }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EndpointToPartitions<'a> {
@@ -601,17 +488,6 @@ impl Encode for EndpointToPartitions<'_> {
     }
 }
 
-impl IntoOwned for EndpointToPartitions<'_> {
-    type Owned = EndpointToPartitions<'static>;
-    fn into_owned(self) -> EndpointToPartitions<'static> {
-        EndpointToPartitions {
-            user_endpoint: own(self.user_endpoint),
-            active_partitions: own(self.active_partitions),
-            standby_partitions: own(self.standby_partitions),
-        }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status<'a> {
@@ -634,13 +510,6 @@ impl Encode for Status<'_> {
         w.string(&self.status_detail, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for Status<'_> {
-    type Owned = Status<'static>;
-    fn into_owned(self) -> Status<'static> {
-        Status { status_code: self.status_code, status_detail: own(self.status_detail) }
     }
 }
 
@@ -669,13 +538,6 @@ impl Encode for TopicPartition<'_> {
     }
 }
 
-impl IntoOwned for TopicPartition<'_> {
-    type Owned = TopicPartition<'static>;
-    fn into_owned(self) -> TopicPartition<'static> {
-        TopicPartition { topic: own(self.topic), partitions: self.partitions }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResponseTaskIds<'a> {
@@ -701,13 +563,6 @@ impl Encode for ResponseTaskIds<'_> {
     }
 }
 
-impl IntoOwned for ResponseTaskIds<'_> {
-    type Owned = ResponseTaskIds<'static>;
-    fn into_owned(self) -> ResponseTaskIds<'static> {
-        ResponseTaskIds { subtopology_id: own(self.subtopology_id), partitions: self.partitions }
-    }
-}
-
 /// Part of [`StreamsGroupHeartbeatResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResponseEndpoint<'a> {
@@ -730,13 +585,6 @@ impl Encode for ResponseEndpoint<'_> {
         w.u16(self.port);
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for ResponseEndpoint<'_> {
-    type Owned = ResponseEndpoint<'static>;
-    fn into_owned(self) -> ResponseEndpoint<'static> {
-        ResponseEndpoint { host: own(self.host), port: self.port }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`SyncGroupRequest`] and [`SyncGroupResponse`].
 
-use crate::types::{Blob, IntoOwned, Str, own};
+use crate::types::{Blob, Str};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `SyncGroupRequest`, versions 0-5, flexible 4+.
@@ -67,21 +67,6 @@ impl Encode for SyncGroupRequest<'_> {
     }
 }
 
-impl IntoOwned for SyncGroupRequest<'_> {
-    type Owned = SyncGroupRequest<'static>;
-    fn into_owned(self) -> SyncGroupRequest<'static> {
-        SyncGroupRequest {
-            group_id: own(self.group_id),
-            generation_id: self.generation_id,
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            protocol_type: own(self.protocol_type),
-            protocol_name: own(self.protocol_name),
-            assignments: own(self.assignments),
-        }
-    }
-}
-
 /// Part of [`SyncGroupRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SyncGroupRequestAssignment<'a> {
@@ -110,16 +95,6 @@ impl Encode for SyncGroupRequestAssignment<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for SyncGroupRequestAssignment<'_> {
-    type Owned = SyncGroupRequestAssignment<'static>;
-    fn into_owned(self) -> SyncGroupRequestAssignment<'static> {
-        SyncGroupRequestAssignment {
-            member_id: own(self.member_id),
-            assignment: own(self.assignment),
-        }
     }
 }
 
@@ -188,19 +163,6 @@ impl Encode for SyncGroupResponse<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for SyncGroupResponse<'_> {
-    type Owned = SyncGroupResponse<'static>;
-    fn into_owned(self) -> SyncGroupResponse<'static> {
-        SyncGroupResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            protocol_type: own(self.protocol_type),
-            protocol_name: own(self.protocol_name),
-            assignment: own(self.assignment),
-        }
     }
 }
 

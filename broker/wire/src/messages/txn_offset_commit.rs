@@ -2,7 +2,7 @@
 
 //! [`TxnOffsetCommitRequest`] and [`TxnOffsetCommitResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `TxnOffsetCommitRequest`, versions 0-5, flexible 3+.
@@ -89,22 +89,6 @@ impl Encode for TxnOffsetCommitRequest<'_> {
     }
 }
 
-impl IntoOwned for TxnOffsetCommitRequest<'_> {
-    type Owned = TxnOffsetCommitRequest<'static>;
-    fn into_owned(self) -> TxnOffsetCommitRequest<'static> {
-        TxnOffsetCommitRequest {
-            transactional_id: own(self.transactional_id),
-            group_id: own(self.group_id),
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            generation_id: self.generation_id,
-            member_id: own(self.member_id),
-            group_instance_id: own(self.group_instance_id),
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`TxnOffsetCommitRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TxnOffsetCommitRequestTopic<'a> {
@@ -133,13 +117,6 @@ impl Encode for TxnOffsetCommitRequestTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for TxnOffsetCommitRequestTopic<'_> {
-    type Owned = TxnOffsetCommitRequestTopic<'static>;
-    fn into_owned(self) -> TxnOffsetCommitRequestTopic<'static> {
-        TxnOffsetCommitRequestTopic { name: own(self.name), partitions: own(self.partitions) }
     }
 }
 
@@ -197,18 +174,6 @@ impl Encode for TxnOffsetCommitRequestPartition<'_> {
     }
 }
 
-impl IntoOwned for TxnOffsetCommitRequestPartition<'_> {
-    type Owned = TxnOffsetCommitRequestPartition<'static>;
-    fn into_owned(self) -> TxnOffsetCommitRequestPartition<'static> {
-        TxnOffsetCommitRequestPartition {
-            partition_index: self.partition_index,
-            committed_offset: self.committed_offset,
-            committed_leader_epoch: self.committed_leader_epoch,
-            committed_metadata: own(self.committed_metadata),
-        }
-    }
-}
-
 impl Message for TxnOffsetCommitRequest<'_> {
     const NAME: &'static str = "TxnOffsetCommitRequest";
     const VERSIONS: VersionRange = VersionRange { min: 0, max: 5 };
@@ -256,16 +221,6 @@ impl Encode for TxnOffsetCommitResponse<'_> {
     }
 }
 
-impl IntoOwned for TxnOffsetCommitResponse<'_> {
-    type Owned = TxnOffsetCommitResponse<'static>;
-    fn into_owned(self) -> TxnOffsetCommitResponse<'static> {
-        TxnOffsetCommitResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            topics: own(self.topics),
-        }
-    }
-}
-
 /// Part of [`TxnOffsetCommitResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TxnOffsetCommitResponseTopic<'a> {
@@ -294,13 +249,6 @@ impl Encode for TxnOffsetCommitResponseTopic<'_> {
             w.uvarint(0);
         }
         Ok(())
-    }
-}
-
-impl IntoOwned for TxnOffsetCommitResponseTopic<'_> {
-    type Owned = TxnOffsetCommitResponseTopic<'static>;
-    fn into_owned(self) -> TxnOffsetCommitResponseTopic<'static> {
-        TxnOffsetCommitResponseTopic { name: own(self.name), partitions: self.partitions }
     }
 }
 

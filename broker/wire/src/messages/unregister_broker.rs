@@ -2,7 +2,7 @@
 
 //! [`UnregisterBrokerRequest`] and [`UnregisterBrokerResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `UnregisterBrokerRequest`, versions 0, flexible 0+.
@@ -80,17 +80,6 @@ impl Encode for UnregisterBrokerResponse<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for UnregisterBrokerResponse<'_> {
-    type Owned = UnregisterBrokerResponse<'static>;
-    fn into_owned(self) -> UnregisterBrokerResponse<'static> {
-        UnregisterBrokerResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`UpdateFeaturesRequest`] and [`UpdateFeaturesResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `UpdateFeaturesRequest`, versions 0-2, flexible 0+.
@@ -47,17 +47,6 @@ impl Encode for UpdateFeaturesRequest<'_> {
         }
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for UpdateFeaturesRequest<'_> {
-    type Owned = UpdateFeaturesRequest<'static>;
-    fn into_owned(self) -> UpdateFeaturesRequest<'static> {
-        UpdateFeaturesRequest {
-            timeout_ms: self.timeout_ms,
-            feature_updates: own(self.feature_updates),
-            validate_only: self.validate_only,
-        }
     }
 }
 
@@ -113,18 +102,6 @@ impl Encode for FeatureUpdateKey<'_> {
         }
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for FeatureUpdateKey<'_> {
-    type Owned = FeatureUpdateKey<'static>;
-    fn into_owned(self) -> FeatureUpdateKey<'static> {
-        FeatureUpdateKey {
-            feature: own(self.feature),
-            max_version_level: self.max_version_level,
-            allow_downgrade: self.allow_downgrade,
-            upgrade_type: self.upgrade_type,
-        }
     }
 }
 
@@ -192,18 +169,6 @@ impl Encode for UpdateFeaturesResponse<'_> {
     }
 }
 
-impl IntoOwned for UpdateFeaturesResponse<'_> {
-    type Owned = UpdateFeaturesResponse<'static>;
-    fn into_owned(self) -> UpdateFeaturesResponse<'static> {
-        UpdateFeaturesResponse {
-            throttle_time_ms: self.throttle_time_ms,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-            results: own(self.results),
-        }
-    }
-}
-
 /// Part of [`UpdateFeaturesResponse`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdatableFeatureResult<'a> {
@@ -238,17 +203,6 @@ impl Encode for UpdatableFeatureResult<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for UpdatableFeatureResult<'_> {
-    type Owned = UpdatableFeatureResult<'static>;
-    fn into_owned(self) -> UpdatableFeatureResult<'static> {
-        UpdatableFeatureResult {
-            feature: own(self.feature),
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

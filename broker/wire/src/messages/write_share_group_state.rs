@@ -2,7 +2,7 @@
 
 //! [`WriteShareGroupStateRequest`] and [`WriteShareGroupStateResponse`].
 
-use crate::types::{IntoOwned, Str, Uuid, own};
+use crate::types::{Str, Uuid};
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `WriteShareGroupStateRequest`, versions 0-1, flexible 0+.
@@ -29,13 +29,6 @@ impl Encode for WriteShareGroupStateRequest<'_> {
         w.array(&self.topics, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for WriteShareGroupStateRequest<'_> {
-    type Owned = WriteShareGroupStateRequest<'static>;
-    fn into_owned(self) -> WriteShareGroupStateRequest<'static> {
-        WriteShareGroupStateRequest { group_id: own(self.group_id), topics: self.topics }
     }
 }
 
@@ -193,13 +186,6 @@ impl Encode for WriteShareGroupStateResponse<'_> {
     }
 }
 
-impl IntoOwned for WriteShareGroupStateResponse<'_> {
-    type Owned = WriteShareGroupStateResponse<'static>;
-    fn into_owned(self) -> WriteShareGroupStateResponse<'static> {
-        WriteShareGroupStateResponse { results: own(self.results) }
-    }
-}
-
 /// Part of [`WriteShareGroupStateResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WriteStateResult<'a> {
@@ -222,13 +208,6 @@ impl Encode for WriteStateResult<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for WriteStateResult<'_> {
-    type Owned = WriteStateResult<'static>;
-    fn into_owned(self) -> WriteStateResult<'static> {
-        WriteStateResult { topic_id: self.topic_id, partitions: own(self.partitions) }
     }
 }
 
@@ -261,17 +240,6 @@ impl Encode for PartitionResult<'_> {
         w.opt_string(self.error_message.as_deref(), true, true)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for PartitionResult<'_> {
-    type Owned = PartitionResult<'static>;
-    fn into_owned(self) -> PartitionResult<'static> {
-        PartitionResult {
-            partition: self.partition,
-            error_code: self.error_code,
-            error_message: own(self.error_message),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! [`WriteTxnMarkersRequest`] and [`WriteTxnMarkersResponse`].
 
-use crate::types::{IntoOwned, Str, own};
+use crate::types::Str;
 use crate::{ApiKey, ApiMessage, Decode, Encode, Error, Message, Reader, VersionRange, Writer};
 
 /// Request `WriteTxnMarkersRequest`, versions 1-2, flexible 1+.
@@ -27,13 +27,6 @@ impl Encode for WriteTxnMarkersRequest<'_> {
         w.array(&self.markers, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for WriteTxnMarkersRequest<'_> {
-    type Owned = WriteTxnMarkersRequest<'static>;
-    fn into_owned(self) -> WriteTxnMarkersRequest<'static> {
-        WriteTxnMarkersRequest { markers: own(self.markers) }
     }
 }
 
@@ -80,20 +73,6 @@ impl Encode for WritableTxnMarker<'_> {
     }
 }
 
-impl IntoOwned for WritableTxnMarker<'_> {
-    type Owned = WritableTxnMarker<'static>;
-    fn into_owned(self) -> WritableTxnMarker<'static> {
-        WritableTxnMarker {
-            producer_id: self.producer_id,
-            producer_epoch: self.producer_epoch,
-            transaction_result: self.transaction_result,
-            topics: own(self.topics),
-            coordinator_epoch: self.coordinator_epoch,
-            transaction_version: self.transaction_version,
-        }
-    }
-}
-
 /// Part of [`WriteTxnMarkersRequest`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WritableTxnMarkerTopic<'a> {
@@ -116,13 +95,6 @@ impl Encode for WritableTxnMarkerTopic<'_> {
         w.array(&self.partition_indexes, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for WritableTxnMarkerTopic<'_> {
-    type Owned = WritableTxnMarkerTopic<'static>;
-    fn into_owned(self) -> WritableTxnMarkerTopic<'static> {
-        WritableTxnMarkerTopic { name: own(self.name), partition_indexes: self.partition_indexes }
     }
 }
 
@@ -165,13 +137,6 @@ impl Encode for WriteTxnMarkersResponse<'_> {
     }
 }
 
-impl IntoOwned for WriteTxnMarkersResponse<'_> {
-    type Owned = WriteTxnMarkersResponse<'static>;
-    fn into_owned(self) -> WriteTxnMarkersResponse<'static> {
-        WriteTxnMarkersResponse { markers: own(self.markers) }
-    }
-}
-
 /// Part of [`WriteTxnMarkersResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WritableTxnMarkerResult<'a> {
@@ -197,13 +162,6 @@ impl Encode for WritableTxnMarkerResult<'_> {
     }
 }
 
-impl IntoOwned for WritableTxnMarkerResult<'_> {
-    type Owned = WritableTxnMarkerResult<'static>;
-    fn into_owned(self) -> WritableTxnMarkerResult<'static> {
-        WritableTxnMarkerResult { producer_id: self.producer_id, topics: own(self.topics) }
-    }
-}
-
 /// Part of [`WriteTxnMarkersResponse`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WritableTxnMarkerTopicResult<'a> {
@@ -226,13 +184,6 @@ impl Encode for WritableTxnMarkerTopicResult<'_> {
         w.array(&self.partitions, true, version)?;
         w.uvarint(0);
         Ok(())
-    }
-}
-
-impl IntoOwned for WritableTxnMarkerTopicResult<'_> {
-    type Owned = WritableTxnMarkerTopicResult<'static>;
-    fn into_owned(self) -> WritableTxnMarkerTopicResult<'static> {
-        WritableTxnMarkerTopicResult { name: own(self.name), partitions: self.partitions }
     }
 }
 

@@ -89,12 +89,12 @@ fn every_schema_has_its_type() {
 #[test]
 fn an_owned_copy_is_equal_and_outlives_its_bytes() {
     let owned = {
-        let bytes = b"\xff\xff\xff\xff\0\0\x03\xe8\0\0\0\x01\0\x05topic\0\0\0\0".to_vec();
-        let request: wire::produce::ProduceRequest<'_> =
-            wire::decode(&bytes, 3).expect("a produce request");
-        let owned = request.clone().into_owned();
-        assert_eq!(owned, request);
+        let bytes = b"\0\0\0\0\0\x01\0\x05group\0\x08consumer".to_vec();
+        let response: wire::list_groups::ListGroupsResponse<'_> =
+            wire::decode(&bytes, 0).expect("a list of groups");
+        let owned = response.clone().into_owned();
+        assert_eq!(owned, response);
         owned
     };
-    assert_eq!(owned.topic_data[0].name, "topic");
+    assert_eq!(owned.groups[0].group_id, "group");
 }

@@ -25,6 +25,20 @@ pub(super) fn borrows(message: &Message) -> Result<bool> {
     Ok(generator.any_borrows(&message.fields))
 }
 
+/// Messages of APIs that outlive the frame they were read from.
+const KEPT: &[&str] = &[
+    "DescribeGroupsResponse",
+    "FindCoordinatorResponse",
+    "ListGroupsResponse",
+    "OffsetFetchRequest",
+    "OffsetFetchResponse",
+];
+
+/// Whether a message can be detached from the bytes it was read from, as every record can.
+fn is_kept(message: &Message) -> bool {
+    !is_api(message.kind) || KEPT.contains(&message.name.as_str())
+}
+
 /// One struct to be written.
 struct Part<'m> {
     /// Rust's name.
@@ -214,7 +228,7 @@ impl<'m> Generator<'m> {
         }
         self.decode(out, part, &fields, borrows)?;
         self.encode(out, part, &fields, &anonymous)?;
-        if borrows {
+        if borrows && is_kept(self.message) {
             self.detach(out, part, &fields)?;
         }
         Ok(())
