@@ -9,7 +9,7 @@
 //! fast device is not full before anybody has looked. Above all stands what the device itself says: an allocation that fails is
 //! the same state, and no fault.
 use crate::{Error, Event, Store, turn::Outcome};
-use netio::{Class, file::Space};
+use netio::{Class, Space};
 
 /// Most of the reserve that nothing takes: so much a start needs.
 const FLOOR_MAX: u64 = 64 << 20;

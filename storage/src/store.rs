@@ -513,7 +513,7 @@ impl Store {
         self.log(slot).failed.as_deref().or(self.wal.failed.as_deref())
     }
     /// Space of the data directory's file system, as it was when last looked at.
-    pub fn space(&self) -> Option<netio::file::Space> {
+    pub fn space(&self) -> Option<netio::Space> {
         self.turn.ledger.space()
     }
 
@@ -675,7 +675,7 @@ pub struct Stats {
     pub producer_ids_evicted: u64,
     pub failed: Option<String>,
     /// Of the data directory's device, as last looked at.
-    pub space: Option<netio::file::Space>,
+    pub space: Option<netio::Space>,
     pub reserve_bytes: u64,
     /// Clients' appends are refused for want of space.
     pub refusing: bool,

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use netio::{Class, file::Space};
+use netio::{Class, Space};
 use record::{BatchHeader, Offset};
 use std::collections::VecDeque;
 

@@ -51,7 +51,7 @@ main!(
             // before the counted requests is thrown away.
             "--collect-atstart=no",
             "--toggle-collect=*netio::core::turn::Core::step*",
-            "--toggle-collect=*netio::sim::driver::SimDriver*",
+            "--toggle-collect=*netio::world::driver::SimDriver*",
             "--zero-before=*Load::counted_requests*",
             "--cache-sim=no",
         ])

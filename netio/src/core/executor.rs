@@ -2,8 +2,8 @@
 //!
 //! A future is polled, dropped and woken with no borrow held, so it may do with [`crate::Io`] what it likes. Wakers may be
 //! used from any thread.
-use super::mesh::Wake as WakeCore;
-use crate::Class;
+use crate::core::tasks::Class;
+use crate::seam::Wake as WakeCore;
 use slab::Slab;
 use std::{
     cell::RefCell,

@@ -5,7 +5,7 @@
 //! The wake-up protocol, which loses none: a core that wants to park sets its `parked` flag and then looks at its lanes once
 //! more; a sender pushes and then looks at the flag. With sequentially consistent order between the two steps on both sides,
 //! at least one of them sees the other.
-use crate::CoreId;
+use crate::{core::program::CoreId, seam::Wake};
 use crossbeam_queue::ArrayQueue;
 use std::{
     cell::Cell,
@@ -15,14 +15,6 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
-
-/// How a core is woken from its park by another thread.
-pub trait Wake: Send + Sync + fmt::Debug {
-    /// Ends the core's wait if it is parked; cheap when it is not. What is to be seen must have been published before.
-    fn wake(&self);
-    /// Said by the core itself, before its last look at its lanes (`true`) and after its wait (`false`).
-    fn set_parked(&self, parked: bool);
-}
 
 /// A core that never parks: the simulation looks at [`crate::core::turn::Core::has_work`] instead.
 #[derive(Debug, Default)]

@@ -1,5 +1,12 @@
 //! What runs on a core, and all that can wake it.
-use crate::{CloseReason, ConnId, Io, ListenerId, Mesh, Result};
+use crate::{
+    core::{
+        io::Io,
+        mesh::Mesh,
+        net::{CloseReason, ConnId, ListenerId},
+    },
+    error::Result,
+};
 use std::{future::Future, net::SocketAddr, pin::Pin};
 
 /// A core of this process, 0-based.

@@ -6,9 +6,15 @@ use super::{
     timers::{Due, Timers},
 };
 use crate::{
-    ConnId, CoreId, Error, Event, Instant, Options,
-    driver::{Completion, Driver, Handle, Op, Outcome, Slot, Wait},
-    net::Net,
+    clock::Instant,
+    core::{
+        net::{ConnId, Net},
+        program::{CoreId, Event},
+    },
+    driver::Driver,
+    error::Error,
+    options::Options,
+    seam::{Completion, Handle, Op, Outcome, Slot, Wait, index_of},
     stats::Stats,
 };
 use slab::Slab;
@@ -188,8 +194,4 @@ impl State {
             }
         }
     }
-}
-
-pub(crate) fn index_of(slot: Slot) -> usize {
-    (slot & u64::from(u32::MAX)) as usize
 }

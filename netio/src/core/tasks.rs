@@ -1,6 +1,6 @@
 //! Background tasks of a core: futures in scheduling classes with shares, whose outcomes come back as values.
 use super::executor::TaskId;
-use crate::Io;
+use crate::core::io::Io;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,

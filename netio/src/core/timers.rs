@@ -1,5 +1,8 @@
 //! Timers of one core: one-shot, cancellable, in order of time and then of creation.
-use crate::{ConnId, Instant, ListenerId};
+use crate::{
+    clock::Instant,
+    core::net::{ConnId, ListenerId},
+};
 use slab::Slab;
 use std::{collections::BTreeMap, task::Waker};
 

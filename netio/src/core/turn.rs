@@ -9,12 +9,19 @@
 //! is due. Nothing here asks which of the two it is.
 use super::{
     executor::Executor,
-    mesh::{Inbox, Mesh, Wake},
+    mesh::{Inbox, Mesh},
     state::{Shared, State},
 };
 use crate::{
-    Boot, Class, Event, Instant, Io, Options, Program, Turn,
-    driver::{Driver, Wait},
+    clock::Instant,
+    core::{
+        io::Io,
+        program::{Boot, Event, Program, Turn},
+        tasks::Class,
+    },
+    driver::Driver,
+    options::Options,
+    seam::{Wait, Wake},
     stats::Stats,
 };
 use std::{cell::RefCell, fmt, mem, rc::Rc, sync::Arc};

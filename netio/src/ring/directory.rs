@@ -1,7 +1,7 @@
 //! Whether a directory can hold the data: asked once at the start, so that a file system that cannot is a sentence with a cure and
 //! not a failure of the first write.
 use super::sys;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use std::{
     fs::OpenOptions,
     os::{

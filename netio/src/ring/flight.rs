@@ -1,10 +1,9 @@
 //! Operations in flight: the memory that the kernel uses, the entries that are queued, and what a completion means.
 use super::{IGNORE, Ring, SPARE, helper, sys, vectored::Vectored};
 use crate::{
-    AlignedBuf, Error, Open,
-    buffer::BLOCK,
-    core::state::index_of,
-    driver::{Completion, Handle, Op, Outcome, Provided, Slot},
+    buffer::{AlignedBuf, BLOCK, Provided, provided::GROUP},
+    error::Error,
+    seam::{Completion, Handle, Op, Open, Outcome, Slot, index_of},
 };
 use io_uring::{cqueue, opcode, squeue, types};
 use std::{
@@ -311,7 +310,7 @@ impl Ring {
     }
 
     fn receive_entry(&self, socket: Handle) -> squeue::Entry {
-        opcode::RecvMulti::new(self.fd(socket), super::buffers::GROUP).build()
+        opcode::RecvMulti::new(self.fd(socket), GROUP).build()
     }
 
     fn vectored(&mut self, slices: Vec<bytes::Bytes>) -> Box<Vectored> {

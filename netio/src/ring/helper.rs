@@ -3,11 +3,9 @@
 //! come back through the ring's wake-up.
 use super::{sys, wake::RingWake};
 use crate::{
-    DirEntry, Error, Result,
     buffer::Arena,
-    core::mesh::Wake,
-    driver::{Outcome, Slot},
-    file::Space,
+    error::{Error, Result},
+    seam::{DirEntry, Outcome, Slot, Space, Wake},
 };
 use std::{
     ffi::CString,

@@ -5,38 +5,34 @@
 //! that spins makes no system calls.
 //!
 //! * `flight`    operations in flight: their memory, their entries, what their completions mean.
-//! * `buffers`   the provided receive buffers.
 //! * `vectored`  slices of a send or write, continued when the kernel took a part.
 //! * `wake`      ends the wait of a parked ring from other threads.
 //! * `helper`    a thread for what the ring cannot do (listing, statvfs).
 //! * [`probe`]   what this kernel allows.
-//! * [`start`]   one thread per core; spinning and parking.
 //! * `directory` whether a data directory will do.
 //! * `sys`       the plain system calls around it.
 //!
 //! A descriptor is closed only when no operation on it is in flight, so a late continuation cannot hit the next file with the
 //! same number. Memory of operations in flight is never freed: if the kernel does not give it back in time at the end of a
 //! ring, it is leaked.
-mod buffers;
-mod directory;
+pub(crate) mod directory;
 mod flight;
 mod helper;
 pub mod probe;
-pub mod start;
-mod sys;
+pub(crate) mod sys;
 mod vectored;
 mod wake;
 
-pub use buffers::Lease;
 pub(crate) use wake::RingWake;
 
+use crate::buffer::provided::Pool;
 use crate::{
-    Error, Instant, Options, Result, Sharing, WallTime,
     buffer::Arena,
-    core::state::index_of,
-    driver::{Completion, Counters, Handle, Op, Outcome, Slot, Wait},
+    clock::{Instant, WallTime},
+    error::{Error, Result},
+    options::Options,
+    seam::{Completion, Counters, Handle, Op, Outcome, Sharing, Slot, Wait, index_of},
 };
-use buffers::Pool;
 use flight::Flight;
 use helper::Answers;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};

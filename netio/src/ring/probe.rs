@@ -1,6 +1,6 @@
 //! What this kernel allows: asked once at start, so that a missing feature is a sentence with a cure and not a late failure.
 use super::sys;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use io_uring::{IoUring, Probe, opcode};
 use std::fmt;
 

@@ -1,5 +1,8 @@
 //! The plain system calls around a ring: sockets, addresses, limits, CPUs, the lock file.
-use crate::{Error, Result, Sharing};
+use crate::{
+    error::{Error, Result},
+    seam::Sharing,
+};
 use std::{
     io, mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},

@@ -1,7 +1,7 @@
 //! Waking a parked ring from another thread: an eventfd whose read is always armed on the ring.
 //!
 //! The eventfd is written only when the core is parked, and once per park, so a busy core costs its senders no system call.
-use crate::core::mesh::Wake;
+use crate::seam::Wake;
 use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},

@@ -75,26 +75,15 @@
 //!
 //! Not modelled: a read that sees half of a concurrent write; hard and symbolic links; a full submission queue; datagrams; the
 //! lock file of [`crate::Options`] (a kill decides at once about what was in flight, so nothing late can land).
-mod client;
-mod disk;
-mod driver;
-mod files;
-mod image;
-mod net;
-mod options;
-mod rng;
 mod scheduler;
-mod trace;
-mod world;
 
-pub use client::Client;
-pub use driver::SimDriver;
-pub use files::FileOp;
-pub use image::DiskImage;
-pub use options::{DiskOptions, Names, NetOptions, NodeOptions, SimOptions};
-pub use rng::Rng;
+pub use crate::world::{
+    client::Client,
+    driver::SimDriver,
+    files::FileOp,
+    image::DiskImage,
+    options::{DiskOptions, Names, NetOptions, NodeOptions, SimOptions},
+    rng::Rng,
+    world::NodeId,
+};
 pub use scheduler::Sim;
-pub use world::NodeId;
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,5 @@
 //! [`Sim`]: the world with its processes, and the choice of who runs next.
-use super::{
+use crate::world::{
     client::Client,
     driver::{SimDriver, Waker},
     files::{Fault, FileOp},
@@ -8,12 +8,14 @@ use super::{
     world::{CoreKey, NodeId, Power, World},
 };
 use crate::{
-    Boot, Event, Io, Program, Sender, Turn,
     core::{
-        mesh::{self, Wake},
+        io::Io,
+        mesh::{self, Sender},
+        program::{Boot, Event, Program, Turn},
         turn::{Core, Step},
     },
-    driver::{Driver, Wait},
+    driver::Driver,
+    seam::{Wait, Wake},
     stats::Stats,
 };
 use std::{
@@ -170,7 +172,7 @@ impl Sim {
     }
     fn end_life(&mut self, node: NodeId, power: Power) {
         let process = self.processes[index(node)].take();
-        end_life(&mut self.world.borrow_mut(), node, power);
+        self.world.borrow_mut().end_life(node, power);
         // Dropped after the world stopped listening to it: a killed process says nothing.
         drop(process);
     }
@@ -388,28 +390,4 @@ impl Drop for Sim {
 
 fn index(node: NodeId) -> usize {
     usize::from(node.0)
-}
-
-/// The process on `node` ends (`Killed`), or its power does (`Off`): what it had in flight is decided, then forgotten.
-pub(super) fn end_life(world: &mut World, node: NodeId, power: Power) {
-    let host = world.host(node);
-    host.power = power;
-    let cores = std::mem::take(&mut host.cores);
-    for &core in &cores {
-        world.cores[core].alive = false;
-        world.cores[core].completions.clear();
-        world.cores[core].flight.clear();
-    }
-    world.abandon_disk(node);
-    world.abandon_net(node);
-    let mut rng = world.rng.fork();
-    let disk = &mut world.host(node).disk;
-    disk.close_all();
-    if power == Power::Off {
-        disk.crash(&mut rng);
-    }
-    let now = world.now;
-    world
-        .trace
-        .note(&[now, u64::from(node.0), power as u64], || format!("{now:>12} {node:?} {power:?}"));
 }

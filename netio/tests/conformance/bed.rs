@@ -55,7 +55,7 @@ pub(crate) fn on_ring(name: &str, scenario: Scenario) {
     std::fs::create_dir_all(&root).unwrap();
     let boots = scenario(&Place { dir: root.clone() });
     let cores = boots.len();
-    let running = netio::ring::start::start(options(cores), boots).expect("io_uring is there");
+    let running = netio::start(options(cores), boots).expect("io_uring is there");
     // A core that fails leaves others waiting for it: so the wait has an end.
     let (over, wait) = mpsc::channel();
     std::thread::spawn(move || over.send(running.join()));

@@ -46,10 +46,8 @@ pub(crate) fn on_ring(name: &str, scenario: Scenario) {
     std::fs::create_dir_all(&dir).unwrap();
     let place = dir.clone();
     let boot = task(move |io| scenario(io, place, 1));
-    let running = netio::ring::start::start(
-        netio::Options { cpus: vec![None], ..netio::Options::default() },
-        vec![boot],
-    );
+    let running =
+        netio::start(netio::Options { cpus: vec![None], ..netio::Options::default() }, vec![boot]);
     let running = running.expect("io_uring is there");
     let (over, wait) = mpsc::channel();
     std::thread::spawn(move || over.send(running.join()));

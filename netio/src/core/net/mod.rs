@@ -16,7 +16,7 @@ mod listen;
 pub mod output;
 mod spare;
 
-use crate::{Instant, Options, stats::Stats};
+use crate::{clock::Instant, options::Options, stats::Stats};
 pub use input::Received;
 use std::{cell::Cell, net::SocketAddr, rc::Rc};
 
@@ -30,18 +30,6 @@ pub struct ConnId {
 /// A listening socket of this core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub u32);
-
-/// Whether an address is this listener's alone, or that of several cores of this process (SO_REUSEPORT: the kernel spreads the
-/// connections).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sharing {
-    #[default]
-    Alone,
-    /// The first of the cores: makes sure that no other process has the address.
-    First,
-    /// After the first.
-    Also,
-}
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use super::{
     EndId, Item, Owner, Receiving,
 };
 use crate::{
-    Error,
-    driver::{Completion, Handle, Outcome, Slot},
+    error::Error,
+    seam::{Completion, Handle, Outcome, Slot},
 };
 use bytes::Bytes;
 
 impl World {
-    pub(in crate::sim) fn submit_close(&mut self, core: CoreKey, slot: Slot, socket: Handle) {
+    pub(crate) fn submit_close(&mut self, core: CoreKey, slot: Slot, socket: Handle) {
         let node = self.cores[core].node;
         let result = match self.cores[core].handles.remove(&socket.0) {
             Some(Object::Socket(end)) => {
@@ -47,7 +47,7 @@ impl World {
         }
     }
     /// The owner gives up an end: in order (FIN after what was sent), or by a reset when bytes were left unread or `hard`.
-    pub(in crate::sim) fn drop_end(&mut self, id: EndId, hard: bool) {
+    pub(crate) fn drop_end(&mut self, id: EndId, hard: bool) {
         let Some(e) = self.net.ends.get_mut(&id) else {
             return;
         };
@@ -85,7 +85,7 @@ impl World {
         };
         self.complete(core, Completion { slot: r.slot, outcome, more: false });
     }
-    pub(in crate::sim) fn cancel_net(&mut self, core: CoreKey, slot: Slot, flight: Flight) {
+    pub(crate) fn cancel_net(&mut self, core: CoreKey, slot: Slot, flight: Flight) {
         match flight {
             Flight::Event(_) => {}
             Flight::Connect => {
@@ -128,7 +128,7 @@ impl World {
     }
 
     /// All sockets of a host whose process died or whose power is gone.
-    pub(in crate::sim) fn abandon_net(&mut self, node: NodeId) {
+    pub(crate) fn abandon_net(&mut self, node: NodeId) {
         let ports: Vec<u16> =
             self.net.listeners.keys().filter(|k| k.0 == node).map(|k| k.1).collect();
         for port in ports {

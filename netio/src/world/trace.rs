@@ -3,7 +3,7 @@ use std::{collections::VecDeque, fmt};
 
 /// The hash, and optionally the last lines that went into it.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     hash: u64,
     keep: usize,
     lines: VecDeque<String>,
@@ -15,17 +15,17 @@ fn mix(hash: u64, word: u64) -> u64 {
 }
 
 impl Trace {
-    pub(super) fn new(keep: usize) -> Self {
+    pub(crate) fn new(keep: usize) -> Self {
         Self { hash: 0x6d69_6c6c_7261_6365, keep, lines: VecDeque::new() }
     }
-    pub(super) fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(String::as_str)
     }
     /// `words` go into the hash; `line` is only made when lines are kept.
-    pub(super) fn note(&mut self, words: &[u64], line: impl FnOnce() -> String) {
+    pub(crate) fn note(&mut self, words: &[u64], line: impl FnOnce() -> String) {
         for &w in words {
             self.hash = mix(self.hash, w);
         }
@@ -36,7 +36,7 @@ impl Trace {
             self.lines.push_back(line());
         }
     }
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.hash = mix(self.hash, digest(bytes));
     }
 }
@@ -51,7 +51,7 @@ impl fmt::Display for Trace {
 }
 
 /// A quick digest of bytes, for the trace only.
-pub(super) fn digest(bytes: &[u8]) -> u64 {
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
     let mut h = bytes.len() as u64;
     let (words, rest) = bytes.as_chunks::<8>();
     for w in words {

@@ -4,9 +4,9 @@
 //! sync covers is fixed when it is submitted.
 use super::world::{CoreKey, Event, EventKey, Flight, NodeId, Object, OpenFile, Power, World};
 use crate::{
-    Error, Result,
     buffer::BLOCK,
-    driver::{Completion, Op, Outcome, Slot},
+    error::{Error, Result},
+    seam::{Completion, Op, Outcome, Slot},
 };
 use bytes::Bytes;
 use std::path::Path;
@@ -29,19 +29,19 @@ pub enum FileOp {
 
 /// An order that operations shall fail.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
-    pub(super) op: FileOp,
+pub(crate) struct Fault {
+    pub(crate) op: FileOp,
     /// Part of the path.
-    pub(super) path: String,
-    pub(super) errno: i32,
+    pub(crate) path: String,
+    pub(crate) errno: i32,
     /// How many go well before.
-    pub(super) skip: u64,
+    pub(crate) skip: u64,
     /// How many times still; `u64::MAX` = until cleared.
-    pub(super) times: u64,
+    pub(crate) times: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct DiskEvent {
+pub(crate) struct DiskEvent {
     core: CoreKey,
     slot: Slot,
     op: Op,
@@ -123,7 +123,7 @@ fn failed(op: Op, error: Error) -> Outcome {
 }
 
 impl World {
-    pub(super) fn submit_disk(&mut self, core: CoreKey, slot: Slot, op: Op) {
+    pub(crate) fn submit_disk(&mut self, core: CoreKey, slot: Slot, op: Op) {
         let handle = match &op {
             Op::Read { file, .. }
             | Op::ReadVec { file, .. }
@@ -180,7 +180,7 @@ impl World {
 
     /// A disk operation that has not taken effect may be cancelled; whether the kernel still can is chance. One that was
     /// submitted to the device usually cannot.
-    pub(super) fn cancel_disk(&mut self, core: CoreKey, slot: Slot, key: EventKey) {
+    pub(crate) fn cancel_disk(&mut self, core: CoreKey, slot: Slot, key: EventKey) {
         let may = match self.events.get(&key) {
             Some(Event::Disk(e)) => !matches!(e.op, Op::CloseFile { .. }),
             _ => false,
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    pub(super) fn on_disk(&mut self, e: DiskEvent) {
+    pub(crate) fn on_disk(&mut self, e: DiskEvent) {
         let DiskEvent { core, slot, op, file, mark } = e;
         let node = self.cores[core].node;
         let held = file.as_ref().map(|f| f.inode);
@@ -356,7 +356,7 @@ impl World {
 
     /// The process dies: each of its disk operations in flight lands whole, in part (a write), or not at all. With the power
     /// gone too, what landed is as much at risk as any unsynced write.
-    pub(super) fn abandon_disk(&mut self, node: NodeId) {
+    pub(crate) fn abandon_disk(&mut self, node: NodeId) {
         let mine =
             |w: &World, e: &Event| matches!(e, Event::Disk(d) if w.cores[d.core].node == node);
         let keys: Vec<EventKey> =
@@ -399,6 +399,6 @@ impl World {
 }
 
 /// A result for a test's own look at a disk.
-pub(super) fn named<T>(op: &'static str, path: &str, r: std::result::Result<T, i32>) -> Result<T> {
+pub(crate) fn named<T>(op: &'static str, path: &str, r: std::result::Result<T, i32>) -> Result<T> {
     r.map_err(|errno| Error::new(op, path, errno))
 }

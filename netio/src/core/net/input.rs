@@ -6,7 +6,7 @@
 //! ```
 //! All of `buf` is initialized memory: the kernel writes into `buf[end..]`, and no uninitialized byte is ever visible.
 use super::spare::{LARGE_BUFFER_BYTES, Spare};
-use crate::driver::Provided;
+use crate::buffer::Provided;
 
 /// Receive buffers grow at least to this.
 const OWN_BYTES_MIN: usize = 1 << 10;

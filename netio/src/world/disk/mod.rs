@@ -14,7 +14,10 @@ mod content;
 mod look;
 
 use super::{options::Names, rng::Rng};
-use crate::{DirEntry, Open, buffer::BLOCK, file::Space};
+use crate::{
+    buffer::BLOCK,
+    seam::{DirEntry, Open, Space},
+};
 use content::Content;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +25,7 @@ use std::{
 };
 
 type Errno = i32;
-pub(super) type Inode = u64;
+pub(crate) type Inode = u64;
 const ROOT: Inode = 1;
 
 #[derive(Clone, Debug, Default)]
@@ -75,7 +78,7 @@ impl NameChange {
 
 /// One disk.
 #[derive(Clone, Debug)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     nodes: BTreeMap<Inode, Node>,
     next_inode: Inode,
     /// Changes of names that are not durable, oldest first.
@@ -105,7 +108,7 @@ fn blocks(len: u64) -> u64 {
 }
 
 impl Disk {
-    pub(super) fn new(capacity: u64, rule: Names) -> Self {
+    pub(crate) fn new(capacity: u64, rule: Names) -> Self {
         let root = Node { kind: Kind::Dir(Directory::default()), links: 1, opened: 0, charged: 0 };
         Self {
             nodes: BTreeMap::from([(ROOT, root)]),
@@ -204,7 +207,7 @@ impl Disk {
     }
 
     /// Opens (and counts the descriptor: [`Self::close`] takes it back).
-    pub(super) fn open(&mut self, path: &Path, how: Open) -> Result<Inode, Errno> {
+    pub(crate) fn open(&mut self, path: &Path, how: Open) -> Result<Inode, Errno> {
         let place = self.place(path)?;
         let inode = match self.at(&place) {
             Some(_) if how.create && how.exclusive => return Err(libc::EEXIST),
@@ -222,14 +225,14 @@ impl Disk {
         Ok(inode)
     }
     /// One more user of an open file; [`Self::close`] ends it.
-    pub(super) fn hold(&mut self, inode: Inode) {
+    pub(crate) fn hold(&mut self, inode: Inode) {
         self.node(inode).opened += 1;
     }
-    pub(super) fn close(&mut self, inode: Inode) {
+    pub(crate) fn close(&mut self, inode: Inode) {
         self.node(inode).opened -= 1;
         self.released(inode);
     }
-    pub(super) fn create_dir(&mut self, path: &Path) -> Result<(), Errno> {
+    pub(crate) fn create_dir(&mut self, path: &Path) -> Result<(), Errno> {
         if parts(path)?.is_empty() {
             return Err(libc::EEXIST);
         }
@@ -247,7 +250,7 @@ impl Disk {
         self.note(NameChange::Unlink { at: place, inode });
         self.unname(inode);
     }
-    pub(super) fn remove_file(&mut self, path: &Path) -> Result<(), Errno> {
+    pub(crate) fn remove_file(&mut self, path: &Path) -> Result<(), Errno> {
         let place = self.place(path)?;
         let inode = self.at(&place).ok_or(libc::ENOENT)?;
         if self.is_dir(inode) {
@@ -256,7 +259,7 @@ impl Disk {
         self.remove(place, inode);
         Ok(())
     }
-    pub(super) fn remove_dir(&mut self, path: &Path) -> Result<(), Errno> {
+    pub(crate) fn remove_dir(&mut self, path: &Path) -> Result<(), Errno> {
         let place = self.place(path)?;
         let inode = self.at(&place).ok_or(libc::ENOENT)?;
         if !self.dir(inode)?.now.is_empty() {
@@ -265,7 +268,7 @@ impl Disk {
         self.remove(place, inode);
         Ok(())
     }
-    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> Result<(), Errno> {
+    pub(crate) fn rename(&mut self, from: &Path, to: &Path) -> Result<(), Errno> {
         let (from, to) = (self.place(from)?, self.place(to)?);
         let inode = self.at(&from).ok_or(libc::ENOENT)?;
         if from == to {
@@ -294,7 +297,7 @@ impl Disk {
                 .is_ok_and(|d| d.now.values().any(|&c| self.is_dir(c) && self.is_within(inode, c)))
     }
     /// Sorted by name.
-    pub(super) fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, Errno> {
+    pub(crate) fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, Errno> {
         let dir = self.dir(self.resolve(path)?)?;
         Ok(dir
             .now
@@ -306,14 +309,14 @@ impl Disk {
             })
             .collect())
     }
-    pub(super) fn exists(&self, path: &Path) -> bool {
+    pub(crate) fn exists(&self, path: &Path) -> bool {
         self.resolve(path).is_ok()
     }
-    pub(super) fn names_mark(&self) -> u64 {
+    pub(crate) fn names_mark(&self) -> u64 {
         self.next_seq
     }
     /// Makes the changes of names in this directory durable that were complete at `mark`.
-    pub(super) fn sync_dir(&mut self, path: &Path, mark: u64) -> Result<(), Errno> {
+    pub(crate) fn sync_dir(&mut self, path: &Path, mark: u64) -> Result<(), Errno> {
         let inode = self.resolve(path)?;
         self.dir(inode)?;
         match self.rule {
@@ -388,10 +391,10 @@ impl Disk {
     }
 
     // ---- files -----------------------------------------------------------------------------------------------------------
-    pub(super) fn len(&self, inode: Inode) -> u64 {
+    pub(crate) fn len(&self, inode: Inode) -> u64 {
         self.file(inode).len()
     }
-    pub(super) fn read(&self, inode: Inode, offset: u64, into: &mut [u8]) -> usize {
+    pub(crate) fn read(&self, inode: Inode, offset: u64, into: &mut [u8]) -> usize {
         self.file(inode).read(offset, into)
     }
     /// Reserves space up to `end`.
@@ -408,7 +411,7 @@ impl Disk {
         self.node(inode).charged = end;
         Ok(())
     }
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         inode: Inode,
         offset: u64,
@@ -426,7 +429,7 @@ impl Disk {
         }
         Ok(())
     }
-    pub(super) fn allocate(&mut self, inode: Inode, offset: u64, len: u64) -> Result<(), Errno> {
+    pub(crate) fn allocate(&mut self, inode: Inode, offset: u64, len: u64) -> Result<(), Errno> {
         if len == 0 {
             return Err(libc::EINVAL);
         }
@@ -435,7 +438,7 @@ impl Disk {
         self.file_mut(inode).grow(end);
         Ok(())
     }
-    pub(super) fn truncate(&mut self, inode: Inode, len: u64) -> Result<(), Errno> {
+    pub(crate) fn truncate(&mut self, inode: Inode, len: u64) -> Result<(), Errno> {
         if len > i64::MAX as u64 {
             return Err(libc::EFBIG);
         }
@@ -446,16 +449,16 @@ impl Disk {
         self.file_mut(inode).truncate(len);
         Ok(())
     }
-    pub(super) fn file_mark(&self, inode: Inode) -> u64 {
+    pub(crate) fn file_mark(&self, inode: Inode) -> u64 {
         self.file(inode).mark()
     }
-    pub(super) fn synced(&mut self, inode: Inode, mark: u64) {
+    pub(crate) fn synced(&mut self, inode: Inode, mark: u64) {
         self.file_mut(inode).synced(mark);
         if self.rule == Names::Journal {
             self.journal_name(inode);
         }
     }
-    pub(super) fn sync_failed(&mut self, inode: Inode, mark: u64) {
+    pub(crate) fn sync_failed(&mut self, inode: Inode, mark: u64) {
         self.file_mut(inode).sync_failed(mark);
     }
     /// A journal commits in order: the file's name, and all before it.
@@ -464,19 +467,19 @@ impl Disk {
             self.keep_names(|seq, _| seq <= last);
         }
     }
-    pub(super) fn space(&self) -> Space {
+    pub(crate) fn space(&self) -> Space {
         Space {
             total_bytes: self.capacity,
             available_bytes: self.capacity.saturating_sub(self.used),
         }
     }
-    pub(super) fn set_capacity(&mut self, bytes: u64) {
+    pub(crate) fn set_capacity(&mut self, bytes: u64) {
         self.capacity = bytes;
     }
 
     // ---- the end of a process, or of the power -----------------------------------------------------------------------------
     /// The process is gone: descriptors are closed, all else is as it was.
-    pub(super) fn close_all(&mut self) {
+    pub(crate) fn close_all(&mut self) {
         let opened: Vec<Inode> =
             self.nodes.iter().filter(|(_, n)| n.opened > 0).map(|(&i, _)| i).collect();
         for inode in opened {
@@ -486,7 +489,7 @@ impl Disk {
         self.collect();
     }
     /// The power is cut: what was not durable is decided by `rng`.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
         match self.rule {
             Names::Strict => self.keep_names(|_, _| rng.chance(0.5)),
             Names::Journal => {
@@ -530,7 +533,7 @@ impl Disk {
         }
     }
     /// Everything so far becomes durable (a disk prepared before the first start).
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.keep_names(|_, _| true);
         for n in self.nodes.values_mut() {
             if let Kind::File(c) = &mut n.kind {

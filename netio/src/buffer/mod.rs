@@ -2,6 +2,10 @@
 //!
 //! [`AlignedBuf`] is a plain owned buffer. [`ArenaBuf`] is the writable tail of a large chunk: what has been written is
 //! split off as immutable [`Bytes`] without a copy, so that a WAL group is at once the disk's input and the tail cache.
+pub(crate) mod provided;
+
+pub use provided::Provided;
+
 use bytes::Bytes;
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},

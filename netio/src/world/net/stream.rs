@@ -4,8 +4,9 @@ use super::{
     EndId, Item, NetEvent, Owner, Receiving, Sending,
 };
 use crate::{
-    Error, Result,
-    driver::{Completion, Handle, Outcome, Provided, Slot},
+    buffer::Provided,
+    error::{Error, Result},
+    seam::{Completion, Handle, Outcome, Slot},
 };
 use bytes::Bytes;
 
@@ -16,7 +17,7 @@ impl World {
             _ => None,
         }
     }
-    pub(in crate::sim) fn submit_send(
+    pub(crate) fn submit_send(
         &mut self,
         core: CoreKey,
         slot: Slot,
@@ -38,7 +39,7 @@ impl World {
         });
         self.pump(end);
     }
-    pub(in crate::sim) fn send_client(&mut self, end: EndId, bytes: Bytes) {
+    pub(crate) fn send_client(&mut self, end: EndId, bytes: Bytes) {
         self.trace.bytes(&bytes);
         if let Some(e) = self.net.ends.get_mut(&end) {
             e.sends.push_back(Sending { slot: None, slices: [bytes].into(), sent: 0 });
@@ -46,13 +47,13 @@ impl World {
         }
     }
     /// A core closes a socket for writing.
-    pub(in crate::sim) fn finish_core(&mut self, core: CoreKey, socket: Handle) {
+    pub(crate) fn finish_core(&mut self, core: CoreKey, socket: Handle) {
         if let Some(end) = self.socket(core, socket) {
             self.finish(end);
         }
     }
     /// An end is closed for writing.
-    pub(in crate::sim) fn finish(&mut self, end: EndId) {
+    pub(crate) fn finish(&mut self, end: EndId) {
         if let Some(e) = self.net.ends.get_mut(&end) {
             e.finishing = true;
             self.pump(end);
@@ -157,7 +158,7 @@ impl World {
     }
 
     // ---- receiving ---------------------------------------------------------------------------------------------------------
-    pub(in crate::sim) fn submit_receive(
+    pub(crate) fn submit_receive(
         &mut self,
         core: CoreKey,
         slot: Slot,

@@ -11,8 +11,8 @@ use super::{
     trace::Trace,
 };
 use crate::{
-    Instant,
-    driver::{Completion, Handle, Op, Outcome, Slot, Wait},
+    clock::Instant,
+    seam::{Completion, Handle, Op, Outcome, Slot, Wait},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,14 +29,14 @@ pub struct NodeId(pub u16);
 
 impl NodeId {
     /// The host from which [`super::Client`]s connect.
-    pub(super) const OUTSIDE: NodeId = NodeId(u16::MAX);
+    pub(crate) const OUTSIDE: NodeId = NodeId(u16::MAX);
 
     /// The address of this host: 10.x.y.1.
     pub fn ip(self) -> IpAddr {
         let [high, low] = self.0.to_be_bytes();
         IpAddr::V4(Ipv4Addr::new(10, high, low, 1))
     }
-    pub(super) fn of_ip(ip: IpAddr, from: NodeId) -> Option<NodeId> {
+    pub(crate) fn of_ip(ip: IpAddr, from: NodeId) -> Option<NodeId> {
         match ip {
             ip if ip.is_loopback() || ip.is_unspecified() => Some(from),
             IpAddr::V4(v4) => match v4.octets() {
@@ -49,12 +49,12 @@ impl NodeId {
 }
 
 /// A core of one life of a process.
-pub(super) type CoreKey = usize;
+pub(crate) type CoreKey = usize;
 /// An event's place in the queue.
-pub(super) type EventKey = (u64, u64);
+pub(crate) type EventKey = (u64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Power {
+pub(crate) enum Power {
     Running,
     /// The process is dead, the host answers.
     Killed,
@@ -62,34 +62,34 @@ pub(super) enum Power {
 }
 
 #[derive(Debug)]
-pub(super) struct Host {
-    pub(super) power: Power,
-    pub(super) disk: Disk,
-    pub(super) disk_options: DiskOptions,
-    pub(super) faults: Vec<Fault>,
-    pub(super) wall_offset_ms: i64,
-    pub(super) cores: Vec<CoreKey>,
+pub(crate) struct Host {
+    pub(crate) power: Power,
+    pub(crate) disk: Disk,
+    pub(crate) disk_options: DiskOptions,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) wall_offset_ms: i64,
+    pub(crate) cores: Vec<CoreKey>,
 }
 
 /// What a handle names.
 #[derive(Clone, Debug)]
-pub(super) enum Object {
+pub(crate) enum Object {
     File(OpenFile),
     Socket(EndId),
     Listener { port: u16 },
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct OpenFile {
-    pub(super) inode: Inode,
-    pub(super) direct: bool,
-    pub(super) write: bool,
-    pub(super) path: String,
+pub(crate) struct OpenFile {
+    pub(crate) inode: Inode,
+    pub(crate) direct: bool,
+    pub(crate) write: bool,
+    pub(crate) path: String,
 }
 
 /// Where an operation in flight waits, so that it can be cancelled.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Flight {
+pub(crate) enum Flight {
     Event(EventKey),
     Accept { port: u16 },
     Connect,
@@ -98,23 +98,23 @@ pub(super) enum Flight {
 }
 
 #[derive(Debug)]
-pub(super) struct CoreState {
-    pub(super) node: NodeId,
-    pub(super) alive: bool,
-    pub(super) handles: BTreeMap<u32, Object>,
-    pub(super) completions: VecDeque<Completion>,
-    pub(super) flight: BTreeMap<Slot, Flight>,
-    pub(super) rng: Rng,
-    pub(super) woken: Arc<AtomicBool>,
+pub(crate) struct CoreState {
+    pub(crate) node: NodeId,
+    pub(crate) alive: bool,
+    pub(crate) handles: BTreeMap<u32, Object>,
+    pub(crate) completions: VecDeque<Completion>,
+    pub(crate) flight: BTreeMap<Slot, Flight>,
+    pub(crate) rng: Rng,
+    pub(crate) woken: Arc<AtomicBool>,
     /// How long the last `reap` was willing to wait.
-    pub(super) wait: Wait,
+    pub(crate) wait: Wait,
     /// End of the step that it is in.
-    pub(super) busy_until: u64,
+    pub(crate) busy_until: u64,
 }
 
 impl CoreState {
     /// The lowest free number, as descriptors are given out: re-use shows what confuses an old with a new one.
-    pub(super) fn add(&mut self, object: Object) -> Handle {
+    pub(crate) fn add(&mut self, object: Object) -> Handle {
         let mut free = 0;
         for &used in self.handles.keys() {
             if used != free {
@@ -126,7 +126,7 @@ impl CoreState {
         Handle(free)
     }
     /// When it wants to run next; `None`: not before something happens.
-    pub(super) fn wants(&self) -> Option<u64> {
+    pub(crate) fn wants(&self) -> Option<u64> {
         if !self.completions.is_empty() || self.woken.load(Ordering::Acquire) {
             return Some(self.busy_until);
         }
@@ -139,27 +139,27 @@ impl CoreState {
 }
 
 #[derive(Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
     Disk(DiskEvent),
     Net(NetEvent),
     Complete { core: CoreKey, completion: Completion },
 }
 
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) options: SimOptions,
-    pub(super) rng: Rng,
-    pub(super) now: u64,
+pub(crate) struct World {
+    pub(crate) options: SimOptions,
+    pub(crate) rng: Rng,
+    pub(crate) now: u64,
     next_seq: u64,
-    pub(super) events: BTreeMap<EventKey, Event>,
-    pub(super) hosts: Vec<Host>,
-    pub(super) cores: Vec<CoreState>,
-    pub(super) net: Net,
-    pub(super) trace: Trace,
+    pub(crate) events: BTreeMap<EventKey, Event>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) cores: Vec<CoreState>,
+    pub(crate) net: Net,
+    pub(crate) trace: Trace,
 }
 
 impl World {
-    pub(super) fn new(options: SimOptions) -> Self {
+    pub(crate) fn new(options: SimOptions) -> Self {
         Self {
             rng: Rng::new(options.seed),
             now: 0,
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    pub(super) fn add_host(&mut self, disk_options: DiskOptions, wall_offset_ms: i64) -> NodeId {
+    pub(crate) fn add_host(&mut self, disk_options: DiskOptions, wall_offset_ms: i64) -> NodeId {
         let node = NodeId(self.hosts.len() as u16);
         assert!(node != NodeId::OUTSIDE, "too many nodes");
         self.hosts.push(Host {
@@ -186,15 +186,15 @@ impl World {
         });
         node
     }
-    pub(super) fn host(&mut self, node: NodeId) -> &mut Host {
+    pub(crate) fn host(&mut self, node: NodeId) -> &mut Host {
         &mut self.hosts[usize::from(node.0)]
     }
     /// Whether a host is there to answer.
-    pub(super) fn has_power(&self, node: NodeId) -> bool {
+    pub(crate) fn has_power(&self, node: NodeId) -> bool {
         node == NodeId::OUTSIDE
             || self.hosts.get(usize::from(node.0)).is_some_and(|h| h.power != Power::Off)
     }
-    pub(super) fn add_core(&mut self, node: NodeId) -> CoreKey {
+    pub(crate) fn add_core(&mut self, node: NodeId) -> CoreKey {
         let key = self.cores.len();
         let rng = self.rng.fork();
         let host = self.host(node);
@@ -215,17 +215,17 @@ impl World {
     }
 
     // ---- events ----------------------------------------------------------------------------------------------------------
-    pub(super) fn at(&mut self, time: u64, event: Event) -> EventKey {
+    pub(crate) fn at(&mut self, time: u64, event: Event) -> EventKey {
         let key = (time.max(self.now), self.next_seq);
         self.next_seq += 1;
         self.events.insert(key, event);
         key
     }
-    pub(super) fn next_event(&self) -> Option<u64> {
+    pub(crate) fn next_event(&self) -> Option<u64> {
         self.events.first_key_value().map(|(k, _)| k.0)
     }
     /// Runs all events that are due.
-    pub(super) fn run_due(&mut self) {
+    pub(crate) fn run_due(&mut self) {
         while let Some(entry) = self.events.first_entry() {
             if entry.key().0 > self.now {
                 break;
@@ -239,7 +239,7 @@ impl World {
     }
 
     /// Hands a completion to its core. What comes for a dead core goes nowhere.
-    pub(super) fn complete(&mut self, core: CoreKey, completion: Completion) {
+    pub(crate) fn complete(&mut self, core: CoreKey, completion: Completion) {
         if !self.cores[core].alive {
             return;
         }
@@ -272,7 +272,7 @@ impl World {
         self.cores[core].completions.push_back(completion);
     }
     /// A completion somewhat later.
-    pub(super) fn complete_in(
+    pub(crate) fn complete_in(
         &mut self,
         ns: (u64, u64),
         core: CoreKey,
@@ -288,7 +288,7 @@ impl World {
     }
 
     // ---- the driver ------------------------------------------------------------------------------------------------------
-    pub(super) fn submit(&mut self, core: CoreKey, slot: Slot, op: Op) {
+    pub(crate) fn submit(&mut self, core: CoreKey, slot: Slot, op: Op) {
         // What the memory of a dead process does as it is dropped reaches nobody.
         if !self.cores[core].alive {
             return;
@@ -314,7 +314,7 @@ impl World {
             op => self.submit_disk(core, slot, op),
         }
     }
-    pub(super) fn cancel(&mut self, core: CoreKey, slot: Slot) {
+    pub(crate) fn cancel(&mut self, core: CoreKey, slot: Slot) {
         if !self.cores[core].alive {
             return;
         }
@@ -332,15 +332,39 @@ impl World {
             }
         }
     }
-    pub(super) fn object(&self, core: CoreKey, handle: Handle) -> Option<&Object> {
+    pub(crate) fn object(&self, core: CoreKey, handle: Handle) -> Option<&Object> {
         self.cores[core].handles.get(&handle.0)
     }
-    pub(super) fn wall(&self, core: CoreKey) -> i64 {
+    pub(crate) fn wall(&self, core: CoreKey) -> i64 {
         let offset = self.hosts[usize::from(self.cores[core].node.0)].wall_offset_ms;
         self.options.wall_start_ms + offset + (self.now / 1_000_000) as i64
     }
-    pub(super) fn instant(&self) -> Instant {
+    pub(crate) fn instant(&self) -> Instant {
         Instant(self.now)
+    }
+
+    /// The process on `node` ends (`Killed`), or its power does (`Off`): what it had in flight is decided, then forgotten.
+    pub(crate) fn end_life(&mut self, node: NodeId, power: Power) {
+        let host = self.host(node);
+        host.power = power;
+        let cores = std::mem::take(&mut host.cores);
+        for &core in &cores {
+            self.cores[core].alive = false;
+            self.cores[core].completions.clear();
+            self.cores[core].flight.clear();
+        }
+        self.abandon_disk(node);
+        self.abandon_net(node);
+        let mut rng = self.rng.fork();
+        let disk = &mut self.host(node).disk;
+        disk.close_all();
+        if power == Power::Off {
+            disk.crash(&mut rng);
+        }
+        let now = self.now;
+        self.trace.note(&[now, u64::from(node.0), power as u64], || {
+            format!("{now:>12} {node:?} {power:?}")
+        });
     }
 }
 

@@ -90,7 +90,7 @@ struct Pending {
 
 /// One file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Content {
+pub(crate) struct Content {
     now: Pages,
     durable: Pages,
     pending: Vec<Pending>,
@@ -98,13 +98,13 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.now.len
     }
-    pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> usize {
+    pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> usize {
         self.now.read(offset, into)
     }
-    pub(super) fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
@@ -114,7 +114,7 @@ impl Content {
         self.pending.push(Pending { seq, change, orphaned: false });
     }
 
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], dsync: bool) {
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8], dsync: bool) {
         if bytes.is_empty() {
             return;
         }
@@ -138,11 +138,11 @@ impl Content {
         trim(&mut self.pending, offset, end);
         self.durable.write(offset, bytes);
     }
-    pub(super) fn truncate(&mut self, len: u64) {
+    pub(crate) fn truncate(&mut self, len: u64) {
         self.now.set_len(len);
         self.push(Change::SetLen(len));
     }
-    pub(super) fn grow(&mut self, len: u64) {
+    pub(crate) fn grow(&mut self, len: u64) {
         if len > self.now.len {
             self.now.set_len(len);
             self.push(Change::Grow(len));
@@ -150,13 +150,13 @@ impl Content {
     }
 
     /// What a sync asked for now will cover: changes with a lower number.
-    pub(super) fn mark(&self) -> u64 {
+    pub(crate) fn mark(&self) -> u64 {
         self.next_seq
     }
-    pub(super) fn synced(&mut self, mark: u64) {
+    pub(crate) fn synced(&mut self, mark: u64) {
         self.retire(|p| p.seq < mark && !p.orphaned);
     }
-    pub(super) fn sync_failed(&mut self, mark: u64) {
+    pub(crate) fn sync_failed(&mut self, mark: u64) {
         for p in self.pending.iter_mut().filter(|p| p.seq < mark) {
             p.orphaned = true;
         }
@@ -186,7 +186,7 @@ impl Content {
     }
 
     /// The power is cut: each pending change is kept, lost, or (data) torn at sectors.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, rng: &mut Rng) {
         for p in std::mem::take(&mut self.pending) {
             let fate = rng.below(10);
             match p.change {
@@ -225,7 +225,7 @@ impl Content {
     }
 
     /// Turns bits of one byte in both images: damage that nothing of ours caused. False beyond the end.
-    pub(super) fn flip(&mut self, position: u64, mask: u8) -> bool {
+    pub(crate) fn flip(&mut self, position: u64, mask: u8) -> bool {
         let mut byte = [0];
         if self.now.read(position, &mut byte) == 0 {
             return false;
@@ -238,7 +238,7 @@ impl Content {
         true
     }
     /// As if it had always been so.
-    pub(super) fn replace(&mut self, bytes: &[u8]) {
+    pub(crate) fn replace(&mut self, bytes: &[u8]) {
         *self = Self { next_seq: self.next_seq, ..Self::default() };
         self.now.write(0, bytes);
         self.now.len = bytes.len() as u64;

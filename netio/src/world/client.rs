@@ -11,7 +11,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub(super) fn connect(world: Rc<RefCell<World>>, addr: SocketAddr) -> Self {
+    pub(crate) fn connect(world: Rc<RefCell<World>>, addr: SocketAddr) -> Self {
         let end = world.borrow_mut().connect_client(addr);
         Self { world, end }
     }

@@ -1,9 +1,10 @@
 //! The driver at the seam, without the core above it: operations in, completions out.
 use super::{driver::SimDriver, options::*, world::*};
-use crate::Sharing;
+use crate::seam::Sharing;
 use crate::{
-    AlignedBuf, Open, Result,
-    driver::{Completion, Handle, Op, Outcome, Slot, Wait},
+    buffer::AlignedBuf,
+    error::Result,
+    seam::{Completion, Handle, Op, Open, Outcome, Slot, Wait},
 };
 use bytes::Bytes;
 use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, path::PathBuf, rc::Rc};
@@ -132,7 +133,7 @@ impl Bed {
         }
     }
     fn end_life(&mut self, node: NodeId, power: Power) {
-        super::scheduler::end_life(&mut self.world.borrow_mut(), node, power);
+        self.world.borrow_mut().end_life(node, power);
     }
     fn hash(&self) -> u64 {
         self.world.borrow().trace.hash()
@@ -278,7 +279,7 @@ fn ordered_and_chance_faults() {
     let mut t = Bed::new(3, 1);
     let f = t.create(0, "topic-0/x".replace('/', "-").as_str(), false);
     t.world.borrow_mut().host(NodeId(0)).faults.push(super::files::Fault {
-        op: super::FileOp::Write,
+        op: super::files::FileOp::Write,
         path: "topic".into(),
         errno: libc::ENOSPC,
         skip: 0,

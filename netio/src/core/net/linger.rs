@@ -11,8 +11,8 @@
 //! waits for no lingering socket.
 use super::{CloseReason, ConnId, conn::Receiving};
 use crate::{
-    Event, Result,
-    core::{state::State, timers::Due},
+    core::{program::Event, state::State, timers::Due},
+    error::Result,
 };
 
 /// How long a peer has to take the end and to close its side. A client that reads does so within a round trip; one that does

@@ -4,13 +4,13 @@ use super::{
     Caller, End, EndId, Listener, NetEvent, Owner,
 };
 use crate::{
-    Error, Result, Sharing,
-    driver::{Completion, Handle, Outcome, Slot},
+    error::{Error, Result},
+    seam::{Completion, Handle, Outcome, Sharing, Slot},
 };
 use std::{collections::VecDeque, net::SocketAddr};
 
 impl World {
-    pub(in crate::sim) fn listen(
+    pub(crate) fn listen(
         &mut self,
         core: CoreKey,
         addr: SocketAddr,
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    pub(in crate::sim) fn submit_accept(&mut self, core: CoreKey, slot: Slot, listener: Handle) {
+    pub(crate) fn submit_accept(&mut self, core: CoreKey, slot: Slot, listener: Handle) {
         let node = self.cores[core].node;
         let port = match self.object(core, listener) {
             Some(Object::Listener { port }) => *port,
@@ -97,13 +97,13 @@ impl World {
         }
     }
 
-    pub(in crate::sim) fn submit_connect(&mut self, core: CoreKey, slot: Slot, addr: SocketAddr) {
+    pub(crate) fn submit_connect(&mut self, core: CoreKey, slot: Slot, addr: SocketAddr) {
         self.cores[core].flight.insert(slot, Flight::Connect);
         let from = self.cores[core].node;
         self.later(NetEvent::Syn { caller: Caller::Core { core, slot }, from, addr });
     }
     /// A test's connection; it is `connected` or `ended` later.
-    pub(in crate::sim) fn connect_client(&mut self, addr: SocketAddr) -> EndId {
+    pub(crate) fn connect_client(&mut self, addr: SocketAddr) -> EndId {
         let end = self.new_end(Owner::Client, NodeId::OUTSIDE, 0);
         self.later(NetEvent::Syn { caller: Caller::Client(end), from: NodeId::OUTSIDE, addr });
         end

@@ -3,14 +3,14 @@ use super::{
     files::named,
     world::{NodeId, World},
 };
-use crate::{Result, file::Space};
+use crate::{error::Result, seam::Space};
 use std::{cell::RefCell, path::Path, rc::Rc};
 
 /// The disk of one node. Paths as programs use them; changes made here take effect at once and are durable.
 #[derive(Clone, Debug)]
 pub struct DiskImage {
-    pub(super) world: Rc<RefCell<World>>,
-    pub(super) node: NodeId,
+    pub(crate) world: Rc<RefCell<World>>,
+    pub(crate) node: NodeId,
 }
 
 impl DiskImage {

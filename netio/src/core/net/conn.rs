@@ -12,12 +12,13 @@ use super::{
     spare::{LARGE_BUFFER_BYTES, Spare},
 };
 use crate::{
-    Event, Instant,
+    clock::Instant,
     core::{
+        program::Event,
         state::{Pending, State},
         timers::Due,
     },
-    driver::{Handle, Op, Outcome, Slot},
+    seam::{Handle, Op, Outcome, Slot},
 };
 use bytes::Bytes;
 use std::{cell::Cell, net::SocketAddr, rc::Rc};

@@ -3,9 +3,10 @@
 //! An operation that is dropped before it ends is cancelled if the kernel still can; its buffer stays with the driver until
 //! the kernel has given it back.
 use crate::{
-    AlignedBuf, Error, Io, Result,
-    core::state::{Pending, index_of},
-    driver::{Handle, Op, Outcome, Slot},
+    buffer::AlignedBuf,
+    core::{io::Io, state::Pending},
+    error::{Error, Result},
+    seam::{Handle, Op, Outcome, Slot, index_of},
 };
 use bytes::Bytes;
 use std::{
@@ -15,34 +16,6 @@ use std::{
     rc::Rc,
     task::{Context, Poll},
 };
-
-/// How a file is opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Open {
-    pub write: bool,
-    pub create: bool,
-    /// Fail if it exists (with `create`).
-    pub exclusive: bool,
-    pub truncate: bool,
-    /// O_DIRECT: memory, length and offset of reads and writes are multiples of [`crate::buffer::BLOCK`].
-    pub direct: bool,
-}
-
-/// An entry of a directory listing; listings are sorted by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DirEntry {
-    pub name: String,
-    pub is_dir: bool,
-    /// Of a file.
-    pub bytes: u64,
-}
-
-/// Space of a file system, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    pub total_bytes: u64,
-    pub available_bytes: u64,
-}
 
 /// An open file of this core. Clones share the descriptor; it is closed when the last is dropped (after the operations that
 /// are still in flight).

@@ -1,9 +1,9 @@
 //! The simulation's side of the seam: a core's window on the world.
 use super::world::{CoreKey, World};
 use crate::{
-    Instant, Result, Sharing, WallTime,
-    core::mesh::Wake,
-    driver::{Completion, Handle, Op, Slot, Wait},
+    clock::{Instant, WallTime},
+    error::Result,
+    seam::{Completion, Handle, Op, Sharing, Slot, Wait, Wake},
 };
 use std::{
     cell::RefCell,
@@ -25,7 +25,7 @@ pub struct SimDriver {
 }
 
 impl SimDriver {
-    pub(super) fn new(world: Rc<RefCell<World>>, core: CoreKey) -> Self {
+    pub(crate) fn new(world: Rc<RefCell<World>>, core: CoreKey) -> Self {
         Self { world, core }
     }
     #[inline(never)]
@@ -69,7 +69,7 @@ impl SimDriver {
 
 /// Makes a core of the simulation runnable.
 #[derive(Debug)]
-pub(super) struct Waker(pub(super) Arc<AtomicBool>);
+pub(crate) struct Waker(pub(crate) Arc<AtomicBool>);
 
 impl Wake for Waker {
     fn wake(&self) {

@@ -1,15 +1,18 @@
 //! [`Io`]: a core, as its program and tasks see it. Cheap to clone; never leaves its core.
 use crate::{
-    Class, ConnId, CoreId, DirEntry, Error, File, Instant, ListenerId, Open, Received, Result,
-    Sharing, WallTime,
     buffer::Arena,
+    clock::{Instant, WallTime},
     core::{
         executor::{TaskId, YieldNow},
+        file::{File, Operation, done},
+        net::{ConnId, ListenerId, Received},
+        program::CoreId,
         state::{Pending, Shared},
+        tasks::Class,
         timers::Due,
     },
-    driver::{Op, Outcome},
-    file::{Operation, Space, done},
+    error::{Error, Result},
+    seam::{DirEntry, Op, Open, Outcome, Sharing, Space},
     stats::Stats,
 };
 use bytes::Bytes;

@@ -134,7 +134,7 @@ impl Pool {
 
 /// A received piece in a provided buffer.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     pool: Rc<Pool>,
     id: u16,
     len: u32,
@@ -151,5 +151,36 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.give_back(self.id);
+    }
+}
+
+/// A received buffer of the driver; dropping it gives the memory back.
+#[derive(Debug)]
+pub struct Provided(Memory);
+
+#[derive(Debug)]
+enum Memory {
+    Owned(Vec<u8>),
+    Lease(Lease),
+}
+
+impl Provided {
+    /// A buffer of ordinary memory.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        Provided(Memory::Owned(bytes))
+    }
+    /// A buffer of a ring's pool.
+    pub(crate) fn from_lease(lease: Lease) -> Self {
+        Provided(Memory::Lease(lease))
+    }
+}
+
+impl std::ops::Deref for Provided {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Memory::Owned(bytes) => bytes,
+            Memory::Lease(lease) => lease.bytes(),
+        }
     }
 }

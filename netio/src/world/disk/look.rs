@@ -1,11 +1,11 @@
 //! For tests to look at a disk and to damage it, past all rules.
 use super::{Disk, Errno, Inode, Kind, NameChange, ROOT, parts};
-use crate::Open;
+use crate::seam::Open;
 use std::path::Path;
 
 impl Disk {
     /// All files with their lengths, sorted by path.
-    pub(in crate::sim) fn list(&self) -> Vec<(String, u64)> {
+    pub(crate) fn list(&self) -> Vec<(String, u64)> {
         let mut out = Vec::new();
         self.walk(ROOT, "", &mut out);
         out
@@ -24,23 +24,18 @@ impl Disk {
         let inode = self.resolve(path)?;
         if self.is_dir(inode) { Err(libc::EISDIR) } else { Ok(inode) }
     }
-    pub(in crate::sim) fn contents(&self, path: &Path) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn contents(&self, path: &Path) -> Result<Vec<u8>, Errno> {
         let inode = self.find(path)?;
         let mut out = vec![0; self.len(inode) as usize];
         self.read(inode, 0, &mut out);
         Ok(out)
     }
-    pub(in crate::sim) fn flip(
-        &mut self,
-        path: &Path,
-        position: u64,
-        mask: u8,
-    ) -> Result<(), Errno> {
+    pub(crate) fn flip(&mut self, path: &Path, position: u64, mask: u8) -> Result<(), Errno> {
         let inode = self.find(path)?;
         if self.file_mut(inode).flip(position, mask) { Ok(()) } else { Err(libc::EINVAL) }
     }
     /// Puts a whole file there, durably, with its directories.
-    pub(in crate::sim) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Errno> {
         let names = parts(path)?;
         for n in 1..names.len() {
             let dir: std::path::PathBuf = names[..n].iter().collect();
@@ -58,14 +53,14 @@ impl Disk {
         Ok(())
     }
     /// Removes a file for good.
-    pub(in crate::sim) fn discard(&mut self, path: &Path) -> Result<(), Errno> {
+    pub(crate) fn discard(&mut self, path: &Path) -> Result<(), Errno> {
         let inode = self.find(path)?;
         self.remove_file(path)?;
         self.keep_names(|_, c| c.inode() == inode);
         Ok(())
     }
     /// Pending changes of data of a file: 0 when all of it is durable.
-    pub(in crate::sim) fn at_risk(&self, path: &Path) -> Result<usize, Errno> {
+    pub(crate) fn at_risk(&self, path: &Path) -> Result<usize, Errno> {
         Ok(self.file(self.find(path)?).pending())
     }
 }

@@ -1,14 +1,20 @@
 //! One thread per core: start, the loop that spins and parks, and the end.
-use super::{Ring, RingWake, directory, probe, sys};
+use crate::ring::{
+    Ring, RingWake, directory,
+    probe::{self, Features},
+    sys,
+};
 use crate::{
-    Boot, Error, Options, Result,
     core::{
-        mesh::{self, Sender, Wake},
+        mesh::{self, Sender},
+        program::Boot,
         turn::{Core, Step},
     },
     driver::Driver,
+    error::{Error, Result},
+    options::Options,
+    seam::Wake,
 };
-use probe::Features;
 use std::{path::Path, sync::Arc, sync::mpsc, thread::JoinHandle, time::Duration};
 
 /// A core spins no longer than this at first, until it has learned what pays.

@@ -15,17 +15,17 @@ mod connect;
 mod stream;
 
 use super::world::{CoreKey, Event, NodeId, World};
-use crate::driver::Slot;
+use crate::seam::Slot;
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
 };
 
-pub(in crate::sim) type EndId = u64;
+pub(crate) type EndId = u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) enum Owner {
+pub(crate) enum Owner {
     Core(CoreKey),
     /// A test outside of all nodes; its bytes are taken at once.
     Client,
@@ -54,7 +54,7 @@ struct Sending {
 }
 
 #[derive(Debug)]
-pub(in crate::sim) struct End {
+pub(crate) struct End {
     owner: Owner,
     node: NodeId,
     peer: EndId,
@@ -75,10 +75,10 @@ pub(in crate::sim) struct End {
     /// The time of the last completed send, so that those of one end stay in order.
     sent_at: u64,
     /// Its wire waits for a link or a host; the number tells one wait from the next.
-    pub(in crate::sim) stalled: Option<u64>,
+    pub(crate) stalled: Option<u64>,
     /// Client only: what has arrived.
-    pub(in crate::sim) arrived: Vec<u8>,
-    pub(in crate::sim) connected: bool,
+    pub(crate) arrived: Vec<u8>,
+    pub(crate) connected: bool,
 }
 
 impl End {
@@ -102,7 +102,7 @@ impl End {
             connected: false,
         }
     }
-    pub(in crate::sim) fn ended(&self) -> Option<Option<i32>> {
+    pub(crate) fn ended(&self) -> Option<Option<i32>> {
         match self.error {
             Some(errno) => Some(Some(errno)),
             None if self.fin || self.closed => Some(None),
@@ -122,8 +122,8 @@ struct Listener {
 }
 
 #[derive(Debug, Default)]
-pub(in crate::sim) struct Net {
-    pub(in crate::sim) ends: BTreeMap<EndId, End>,
+pub(crate) struct Net {
+    pub(crate) ends: BTreeMap<EndId, End>,
     next_end: EndId,
     listeners: BTreeMap<(NodeId, u16), Listener>,
     /// Links that carry nothing, from, to.
@@ -147,13 +147,13 @@ impl Net {
 
 /// Who connects.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::sim) enum Caller {
+pub(crate) enum Caller {
     Core { core: CoreKey, slot: Slot },
     Client(EndId),
 }
 
 #[derive(Debug)]
-pub(in crate::sim) enum NetEvent {
+pub(crate) enum NetEvent {
     /// Something on this end's wire is due.
     Deliver(EndId),
     /// A connection request arrives.
@@ -196,7 +196,7 @@ impl World {
     }
 
     // ---- the wire ----------------------------------------------------------------------------------------------------------
-    pub(in crate::sim) fn on_net(&mut self, event: NetEvent) {
+    pub(crate) fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Deliver(end) => self.deliver(end),
             NetEvent::Syn { caller, from, addr } => self.on_syn(caller, from, addr),
@@ -303,15 +303,15 @@ impl World {
     }
 
     // ---- links -------------------------------------------------------------------------------------------------------------
-    pub(in crate::sim) fn cut(&mut self, from: NodeId, to: NodeId) {
+    pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) {
         self.net.cut.insert((from, to));
     }
-    pub(in crate::sim) fn heal(&mut self, from: NodeId, to: NodeId) {
+    pub(crate) fn heal(&mut self, from: NodeId, to: NodeId) {
         self.net.cut.remove(&(from, to));
         self.resume_wires();
     }
     /// Lets stalled wires try again; what is still cut stalls again.
-    pub(in crate::sim) fn resume_wires(&mut self) {
+    pub(crate) fn resume_wires(&mut self) {
         let stalled: Vec<EndId> =
             self.net.ends.iter().filter(|(_, e)| e.stalled.is_some()).map(|(&i, _)| i).collect();
         for id in stalled {

@@ -1,11 +1,13 @@
 //! Listeners: accepting, and the limit of connections.
 use crate::{
-    Event, ListenerId, Result, Sharing,
     core::{
+        net::ListenerId,
+        program::Event,
         state::{Pending, State},
         timers::Due,
     },
-    driver::{Handle, Op, Outcome, Slot},
+    error::Result,
+    seam::{Handle, Op, Outcome, Sharing, Slot},
 };
 use std::net::SocketAddr;
 
