@@ -73,7 +73,7 @@ const KEPT_BYTES_MAX: u64 = 1024;
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let places = Places::new(arguments.address)?;
     let began = Instant::now();
-    build(&places, arguments)?;
+    build(&places, arguments.address)?;
     println!("built in {:.0} s", began.elapsed().as_secs_f64());
     let chosen: Vec<&Target> = TARGETS
         .iter()
@@ -103,6 +103,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Builds the targets.
+pub(crate) fn prepare() -> Result<()> {
+    build(&Places::new(false)?, false)
 }
 
 fn processors() -> usize {
@@ -159,9 +164,9 @@ const COVERAGE: &[&str] = &[
     "--cfg=fuzzing",
 ];
 
-fn build(places: &Places, arguments: &Arguments) -> Result<()> {
+fn build(places: &Places, address: bool) -> Result<()> {
     let mut flags = COVERAGE.join(" ");
-    if arguments.address {
+    if address {
         flags.push_str(" -Zsanitizer=address");
     }
     let mut command = Command::new("cargo");

@@ -3,17 +3,22 @@
 //! One module per command. What a command prints is for people; what it proves is in its exit code.
 #![forbid(unsafe_code)]
 
+mod check;
 mod clients;
+mod commits;
 mod configs;
 mod demo;
+mod format;
 mod fuzz;
 mod instructions;
 mod monitoring;
 mod peers;
+mod prepare;
 mod provision;
 mod screenshots;
 mod test;
 mod tidy;
+mod tools;
 mod wire;
 
 use clap::{Parser, Subcommand};
@@ -29,8 +34,26 @@ struct Arguments {
 enum Command {
     /// Everything that is tested, stage by stage.
     Test(test::Arguments),
-    /// Import graph, banned calls, homes of unsafe code.
-    Tidy,
+    /// Fetches and builds what later stages of `test` need; `test` runs it beside the first ones.
+    Prepare,
+    /// The inner loop, below a minute: format, tidy, clippy and unit tests of what was changed.
+    Check(check::Arguments),
+    /// rustfmt over all three workspaces.
+    Format(format::Arguments),
+    /// clippy over all three workspaces; warnings are errors.
+    Lint,
+    /// Import graph, banned calls, homes of unsafe code, sizes of files, columns of comments.
+    Tidy(tidy::Arguments),
+    /// Words that are spelled wrong, as typos knows them.
+    Spelling,
+    /// Dependencies that no source uses.
+    Unused,
+    /// Licences, banned crates, sources; advisories where their database is in reach.
+    Deny,
+    /// Messages of commits, in the history or in a file.
+    Commits(commits::Arguments),
+    /// Makes git ask `commits` before it takes a message.
+    Hooks,
     /// Kafka's messages: schema files and the Rust made from them.
     Wire(wire::Arguments),
     /// Facts about Kafka's configuration keys, imported from its classes.
@@ -52,7 +75,16 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
-        Command::Tidy => tidy::run(),
+        Command::Prepare => prepare::run(),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Format(arguments) => format::run(&arguments),
+        Command::Lint => format::lint(),
+        Command::Tidy(arguments) => tidy::run(&arguments),
+        Command::Spelling => tools::spelling(),
+        Command::Unused => tools::unused(),
+        Command::Deny => tools::deny(),
+        Command::Commits(arguments) => commits::run(&arguments),
+        Command::Hooks => commits::install(),
         Command::Wire(arguments) => wire::run(&arguments),
         Command::Configs(arguments) => configs::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),

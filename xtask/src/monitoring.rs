@@ -56,7 +56,7 @@ fn check(command: &mut Command) -> Result<()> {
 }
 
 /// The one on the PATH, or that of Debian's package, unpacked: installed, it would start a server.
-fn promtool(dirs: &Dirs) -> Result<PathBuf> {
+pub(crate) fn promtool(dirs: &Dirs) -> Result<PathBuf> {
     if provision::on_path("promtool") {
         return Ok("promtool".into());
     }

@@ -122,6 +122,11 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Client>> {
     Ok(CLIENTS.iter().copied().filter(wanted).collect())
 }
 
+/// Fetches and builds the programs of all clients.
+pub(crate) fn prepare(dirs: &Dirs) -> Result<()> {
+    CLIENTS.iter().try_for_each(|client| (client.provision)(dirs).map(drop))
+}
+
 /// A program per client, in the same order; `None` where the tool chain is absent.
 fn provision(dirs: &Dirs, clients: &[&Client]) -> Result<Vec<Option<Program>>> {
     let must = crate::provision::must();

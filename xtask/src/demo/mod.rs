@@ -73,6 +73,11 @@ enum Mode {
     Single,
 }
 
+/// Fetches and builds its programs and its input.
+pub(crate) fn prepare(dirs: &Dirs) -> Result<()> {
+    programs::provision(dirs).map(drop)
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let dirs = Dirs::find()?;
     let begun = Instant::now();

@@ -1,13 +1,20 @@
 //! `cargo xtask test`: everything that is tested, stage by stage, with the time that each took.
 //!
-//! It installs what the tests need from the package registries. A tool chain that is absent is skipped with a line that says
-//! so, or is an error when CI=true.
-use anyhow::{Result, bail};
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+//! It installs what the tests need from the package registries. A tool chain that is absent is
+//! skipped with a line that says so, or is an error when CI=true.
+
+mod stages;
+mod times;
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::prepare::Background;
+use crate::provision::Dirs;
+use stages::{STAGES, Stage};
+use times::{StageTime, Times};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -20,125 +27,71 @@ pub(crate) struct Arguments {
     /// Shows the stages and ends.
     #[arg(long)]
     list: bool,
+    /// Ends at the first stage that fails; without it the other stages are run all the same.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Writes the times of the last run into docs/ci.md, and ends.
+    #[arg(long)]
+    docs: bool,
 }
-
-/// A stage: its name, what it is for, and the command line.
-struct Stage {
-    name: &'static str,
-    about: &'static str,
-    command: &'static [&'static str],
-    environment: &'static [(&'static str, &'static str)],
-}
-
-const STAGES: &[Stage] = &[
-    Stage {
-        name: "format",
-        about: "rustfmt",
-        command: &["cargo", "fmt", "--all", "--check"],
-        environment: &[],
-    },
-    Stage {
-        name: "lint",
-        about: "clippy, warnings are errors",
-        command: &[
-            "cargo",
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        environment: &[],
-    },
-    Stage {
-        name: "tidy",
-        about: "import graph, bans, unsafe code",
-        command: &["cargo", "xtask", "tidy"],
-        environment: &[],
-    },
-    Stage {
-        name: "rust",
-        about: "tests of every crate, on the ring and in the simulation",
-        command: &["cargo", "test", "--workspace", "--no-fail-fast"],
-        environment: &[],
-    },
-    Stage {
-        name: "instructions",
-        about: "instructions of a request, counted by callgrind, against what is recorded",
-        command: &["cargo", "xtask", "instructions"],
-        environment: &[],
-    },
-    Stage {
-        name: "monitoring",
-        about: "metrics, alert rules and dashboard, as promtool judges them",
-        command: &["cargo", "xtask", "monitoring"],
-        environment: &[],
-    },
-    Stage {
-        name: "release",
-        about: "the binary that the next stages run",
-        command: &["cargo", "build", "--release"],
-        environment: &[],
-    },
-    Stage {
-        name: "seeds",
-        about: "1,000 storage runs with crashes in the simulation, each twice",
-        command: &["cargo", "test", "--release", "-p", "storage", "--test", "conformance"],
-        environment: &[("MILLRACE_SEEDS", "1000")],
-    },
-    Stage {
-        name: "fuzz",
-        about: "corpora replayed, every target for 15 s",
-        command: &["cargo", "xtask", "fuzz", "--seconds", "15"],
-        environment: &[],
-    },
-    Stage {
-        name: "clients",
-        about: "foreign clients, both listener modes",
-        command: &["cargo", "xtask", "clients"],
-        environment: &[],
-    },
-    Stage {
-        name: "demo",
-        about: "a year of flights through two languages, with kills",
-        command: &["cargo", "xtask", "demo"],
-        environment: &[],
-    },
-];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let chosen = STAGES.iter().filter(|stage| {
-        arguments.only.as_ref().is_none_or(|only| stage.name.contains(only.as_str()))
-            && !arguments.skip.iter().any(|skip| stage.name.contains(skip.as_str()))
-    });
+    let dirs = Dirs::find()?;
+    if arguments.docs {
+        return times::write_document(&dirs);
+    }
+    let chosen: Vec<&Stage> = STAGES.iter().filter(|stage| arguments.wants(stage)).collect();
     if arguments.list {
-        chosen.for_each(|stage| println!("{:12} {}", stage.name, stage.about));
+        chosen.iter().for_each(|stage| println!("{:12} {}", stage.name, stage.about));
         return Ok(());
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."));
-    let mut times: Vec<(&str, Duration, bool)> = Vec::new();
-    for stage in chosen {
-        println!("\n==> {}: {} ({})", stage.name, stage.about, stage.command.join(" "));
-        let began = Instant::now();
-        let mut command = Command::new(stage.command[0]);
-        command.args(&stage.command[1..]).envs(stage.environment.iter().copied()).current_dir(root);
-        let passed = command.status()?.success();
-        times.push((stage.name, began.elapsed(), passed));
+    let mut background = None;
+    if chosen.iter().any(|stage| stage.prepared) {
+        background = Some(Background::start(&dirs.cache.join("prepare.log"))?);
     }
-    println!("\n{:12} {:>8}", "stage", "seconds");
-    for (name, time, passed) in &times {
-        println!(
-            "{name:12} {:>8.1}  {}",
-            time.as_secs_f64(),
-            if *passed { "ok" } else { "FAILED" }
-        );
+    let mut times = Times::begin();
+    for stage in &chosen {
+        if stage.prepared
+            && let Some(background) = &mut background
+        {
+            background.wait()?;
+        }
+        let passed = stage.run(&dirs, &mut times)?;
+        if !passed && arguments.fail_fast {
+            break;
+        }
     }
-    let failed = times.iter().filter(|t| !t.2).count();
-    println!("{} passed, {failed} failed", times.len() - failed);
+    times.end();
+    print!("\n{}", times.table());
+    times.write(&dirs)?;
+    let failed = times.stages.iter().filter(|stage| !stage.passed).count();
+    println!("{} passed, {failed} failed", times.stages.len() - failed);
     if failed > 0 {
-        bail!("{failed} of {} stages failed", times.len());
+        bail!("{failed} of {} stages failed", times.stages.len());
     }
     Ok(())
+}
+
+impl Arguments {
+    fn wants(&self, stage: &Stage) -> bool {
+        self.only.as_ref().is_none_or(|only| stage.name.contains(only.as_str()))
+            && !self.skip.iter().any(|skip| stage.name.contains(skip.as_str()))
+    }
+}
+
+impl Stage {
+    fn run(&self, dirs: &Dirs, times: &mut Times) -> Result<bool> {
+        println!("\n==> {}: {} ({})", self.name, self.about, self.command.join(" "));
+        let began = Instant::now();
+        let status = Command::new(self.command[0])
+            .args(&self.command[1..])
+            .envs(self.environment.iter().copied())
+            .current_dir(&dirs.root)
+            .status()
+            .with_context(|| format!("cannot start {}", self.command[0]))?;
+        let passed = status.success();
+        let seconds = began.elapsed().as_secs_f64();
+        times.stages.push(StageTime { name: self.name.to_owned(), seconds, passed });
+        Ok(passed)
+    }
 }
