@@ -32,11 +32,22 @@ pub fn allowed() -> Vec<usize> {
     (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
 }
 
+/// Keeps the calling thread on one CPU.
+///
+/// # Errors
+/// The kernel does not have it for us.
+pub fn pin_to(cpu: usize) -> Result<()> {
+    let in_a_set = cpu < CpuSet::MAX_CPU;
+    let pinned = in_a_set && core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    ensure!(pinned, "cannot run on CPU {cpu}");
+    Ok(())
+}
+
 /// Keeps the calling thread, and what it starts from now on, on these CPUs.
 ///
 /// # Errors
 /// The kernel has none of them for us.
-pub fn pin_thread(cpus: &[usize]) -> Result<()> {
+fn pin_thread(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     for &cpu in cpus {
         set.set(cpu);

@@ -52,7 +52,7 @@ pub(crate) fn carry(
             let cpu = (!target.cpus.is_empty()).then(|| target.cpus[n % target.cpus.len()]);
             thread::Builder::new().name(format!("loop-{n}")).spawn(move || -> Result<Finished> {
                 if let Some(cpu) = cpu {
-                    cpus::pin_thread(&[cpu])?;
+                    cpus::pin_to(cpu)?;
                 }
                 cpus::precise_timers();
                 // Where it may not, the manifest says so.

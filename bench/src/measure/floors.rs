@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::{Latencies, Latency};
 use crate::clock::{Clock, Nanos, SECOND};
-use crate::cpus::pin_thread;
+use crate::cpus::pin_to;
 use crate::workload::rng::Rng;
 
 const BLOCK: usize = 4096;
@@ -115,7 +115,7 @@ pub fn measure(
 fn on_cpu<T: Send>(cpu: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let done = scope.spawn(|| -> Result<T> {
-            pin_thread(&[cpu])?;
+            pin_to(cpu)?;
             Ok(work())
         });
         done.join().map_err(|_| anyhow::anyhow!("a measuring thread has panicked"))?
@@ -167,7 +167,7 @@ fn round_trip(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<Latency> {
     let (mut near, mut far) = pair()?;
     thread::scope(|scope| {
         let echo = scope.spawn(move || -> Result<()> {
-            pin_thread(&[far_cpu])?;
+            pin_to(far_cpu)?;
             let mut bytes = [0; 64];
             // Ends when the near side closes.
             while far.read_exact(&mut bytes).is_ok() {
@@ -176,7 +176,7 @@ fn round_trip(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<Latency> {
             Ok(())
         });
         let ask = scope.spawn(move || -> Result<Latency> {
-            pin_thread(&[near_cpu])?;
+            pin_to(near_cpu)?;
             ping(&mut near, each)
         });
         let result = ask.join().map_err(|_| anyhow::anyhow!("the asking thread has panicked"))?;
@@ -230,7 +230,7 @@ fn loopback(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<f64> {
     let (mut near, mut far) = pair()?;
     thread::scope(|scope| {
         let sender = scope.spawn(move || -> Result<()> {
-            pin_thread(&[near_cpu])?;
+            pin_to(near_cpu)?;
             let (clock, bytes) = (Clock::default(), vec![7; 256 << 10]);
             while clock.now() < each {
                 near.write_all(&bytes)?;
@@ -238,7 +238,7 @@ fn loopback(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<f64> {
             Ok(())
         });
         let receiver = scope.spawn(move || -> Result<f64> {
-            pin_thread(&[far_cpu])?;
+            pin_to(far_cpu)?;
             let (clock, mut bytes, mut total) = (Clock::default(), vec![0; 256 << 10], 0);
             loop {
                 let n = far.read(&mut bytes)?;

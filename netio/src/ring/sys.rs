@@ -182,9 +182,8 @@ pub(crate) fn close(fd: RawFd) {
 
 /// Runs this thread on one CPU.
 pub(crate) fn pin_to(cpu: usize) -> Result<()> {
-    let set = cpu_set(&[cpu]);
-    // SAFETY: a valid set of the given size.
-    if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } != 0 {
+    let in_a_set = cpu < libc::CPU_SETSIZE as usize;
+    if !(in_a_set && core_affinity::set_for_current(core_affinity::CoreId { id: cpu })) {
         return Err(Error::new(
             "sched_setaffinity",
             format!("CPU {cpu}; choose CPUs this process may run on"),
