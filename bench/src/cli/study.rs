@@ -23,7 +23,7 @@ use crate::workload::Workload;
 /// Whom to study, under which load.
 #[derive(Debug, Args)]
 pub(super) struct StudyFlags {
-    /// Peers, as for `compare`; a broker that runs already is NAME=HOST:PORT[@PID]
+    /// Peers, as for `compare`; a broker that runs already is `NAME=HOST:PORT[@PID]`
     #[arg(long, value_delimiter = ',', default_value = "millrace")]
     peers: Vec<String>,
     /// Name of the standard set, or a TOML file

@@ -10,7 +10,7 @@
 //! ```
 //! In reading order:
 //! * [`portion`]   where elements are written to.
-//! * [`concat`]    answers of several cores.
+//! * [`mod@concat`] answers of several cores.
 //! * [`distinct`]  names that a request repeats.
 //! * [`job`]       one answer on its way.
 //! * [`memory`]    what all of them may hold.

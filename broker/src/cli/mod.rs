@@ -4,7 +4,7 @@
 //! clients, what a file may hold, and what `millrace config` prints.
 //!
 //! * [`args`]     flags and environment.
-//! * [`file`]     TOML, and Kafka's `server.properties`.
+//! * [`mod@file`] TOML, and Kafka's `server.properties`.
 //! * [`layers`]   values with their origins.
 //! * [`variables`] variables of the environment that begin as ours.
 //! * [`listener`] `listeners` and `advertised.listeners`.

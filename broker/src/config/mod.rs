@@ -1,6 +1,6 @@
 //! Configuration: every key that Kafka 4.3 or Millrace knows, and what is in force.
 //!
-//! * [`catalogue`]  the keys: types, defaults, what is allowed, what a key does here.
+//! * [`mod@catalogue`] the keys: types, defaults, what is allowed, what a key does here.
 //! * [`value`]      reading and showing values.
 //! * [`defaults`]   values of broker keys by layer; the ground under every topic.
 //! * [`gone`]       keys that Kafka no longer has, and what to do about them.

@@ -23,12 +23,12 @@ use std::{
     },
 };
 
-/// A host of the simulation, in order of [`super::Sim::add_node`].
+/// A host of the simulation, in order of [`crate::sim::Sim::add_node`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
 
 impl NodeId {
-    /// The host from which [`super::Client`]s connect.
+    /// The host from which [`Client`](super::client::Client)s connect.
     pub(crate) const OUTSIDE: NodeId = NodeId(u16::MAX);
 
     /// The address of this host: 10.x.y.1.

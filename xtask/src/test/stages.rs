@@ -68,7 +68,8 @@ pub(super) const STAGES: &[Stage] = &[
             "--no-deps",
             "--document-private-items",
         ],
-        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+        // Private items are documented, so links to them are good.
+        environment: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")],
         ..PLAIN
     },
     Stage {
