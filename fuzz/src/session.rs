@@ -101,11 +101,7 @@ fn talk(seed: u64, how: u8, rest: &[u8]) {
 
     let mut other = Talker::new(connect(&sim, node));
     let (client_software_name, client_software_version) = ("fuzz".into(), "1".into());
-    other.ask(&ApiVersionsRequest {
-        client_software_name,
-        client_software_version,
-        ..ApiVersionsRequest::default()
-    });
+    other.ask(&ApiVersionsRequest { client_software_name, client_software_version });
     other.ask(&MetadataRequest { topics: None, ..MetadataRequest::default() });
     assert!(other.wait(&mut sim), "others are not served any more");
     drop(talker);
