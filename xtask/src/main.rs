@@ -35,7 +35,7 @@ enum Command {
     /// Everything that is tested, stage by stage.
     Test(test::Arguments),
     /// Fetches and builds what later stages of `test` need; `test` runs it beside the first ones.
-    Prepare,
+    Prepare(prepare::Arguments),
     /// The inner loop, below a minute: format, tidy, clippy and unit tests of what was changed.
     Check(check::Arguments),
     /// rustfmt over all three workspaces.
@@ -75,7 +75,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
-        Command::Prepare => prepare::run(),
+        Command::Prepare(arguments) => prepare::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Format(arguments) => format::run(&arguments),
         Command::Lint => format::lint(),

@@ -5,17 +5,29 @@
 //! This fills the gaps: it runs with the lowest priority and only makes earlier what a stage would
 //! make itself. So it judges nothing: what fails here fails again in its stage, which says why.
 
-use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::provision::Dirs;
 use crate::{clients, demo, fuzz, monitoring, provision};
 
-pub(crate) fn run() -> Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Ends when its input ends: with the program that has started it, however that ends.
+    #[arg(long, hide = true)]
+    watched: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let dirs = Dirs::find()?;
+    if arguments.watched {
+        std::thread::spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            std::process::exit(1);
+        });
+    }
     let failed = std::thread::scope(|scope| {
         // Packages wait for the network, crates for the compiler.
         let packages = scope.spawn(|| steps(&packages(&dirs)));
@@ -71,55 +83,4 @@ fn steps(steps: &[Step<'_>]) -> usize {
         }
     }
     failed
-}
-
-/// `cargo xtask prepare` as a process beside this one. Dropped before its end, it is killed; the
-/// compiler that it has started ends by itself.
-#[derive(Debug)]
-pub(crate) struct Background {
-    child: Child,
-    began: Instant,
-    ended: bool,
-}
-
-impl Background {
-    pub(crate) fn start(log: &Path) -> Result<Self> {
-        let own = std::env::current_exe()?;
-        let mut command = match provision::on_path("nice") {
-            true => Command::new("nice"),
-            false => Command::new(&own),
-        };
-        if provision::on_path("nice") {
-            command.args(["-n", "19"]).arg(&own);
-        }
-        let out = std::fs::File::create(log).with_context(|| log.display().to_string())?;
-        command.arg("prepare").stdin(std::process::Stdio::null());
-        command.stdout(out.try_clone()?).stderr(out);
-        let child = command.spawn().context("cannot start `cargo xtask prepare`")?;
-        Ok(Self { child, began: Instant::now(), ended: false })
-    }
-
-    /// Returns when it has ended, however it has.
-    pub(crate) fn wait(&mut self) -> Result<()> {
-        if !self.ended {
-            let from = Instant::now();
-            let status = self.child.wait()?;
-            self.ended = true;
-            println!(
-                "prepared beside the stages: {status}, {:.1} s, the last {:.1} s of which waited for",
-                self.began.elapsed().as_secs_f64(),
-                from.elapsed().as_secs_f64()
-            );
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if !self.ended {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! It installs what the tests need from the package registries. A tool chain that is absent is
 //! skipped with a line that says so, or is an error when CI=true.
 
+mod beside;
 mod stages;
 mod times;
 
@@ -11,8 +12,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::prepare::Background;
 use crate::provision::Dirs;
+use beside::Beside;
 use stages::{STAGES, Stage};
 use times::{StageTime, Times};
 
@@ -40,26 +41,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.docs {
         return times::write_document(&dirs);
     }
-    let chosen: Vec<&Stage> = STAGES.iter().filter(|stage| arguments.wants(stage)).collect();
+    let chosen: Vec<&'static Stage> =
+        STAGES.iter().filter(|stage| arguments.wants(stage)).collect();
     if arguments.list {
         chosen.iter().for_each(|stage| println!("{:12} {}", stage.name, stage.about));
         return Ok(());
     }
-    let mut background = None;
-    if chosen.iter().any(|stage| stage.prepared) {
-        background = Some(Background::start(&dirs.cache.join("prepare.log"))?);
-    }
+    // Stages that were asked for by name are few: they run in front, and fetch what they need.
+    let whole = arguments.only.is_none();
+    let (beside, in_front): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|stage| whole && stage.beside);
     let mut times = Times::begin();
-    for stage in &chosen {
+    let mut background = whole.then(|| Beside::start(&dirs, beside)).transpose()?;
+    for stage in &in_front {
         if stage.prepared
             && let Some(background) = &mut background
         {
-            background.wait()?;
+            background.wait_for_packages()?;
         }
-        let passed = stage.run(&dirs, &mut times)?;
-        if !passed && arguments.fail_fast {
+        stage.run(&dirs, &mut times)?;
+        if times.failed() && arguments.fail_fast {
             break;
         }
+    }
+    while !(times.failed() && arguments.fail_fast)
+        && let Some((time, log)) = background.as_mut().and_then(Beside::next).transpose()?
+    {
+        println!("\n==> {}, which ran beside the others:", time.name);
+        print!("{}", String::from_utf8_lossy(&std::fs::read(log)?));
+        times.stages.push(time);
     }
     times.end();
     print!("\n{}", times.table());
@@ -80,7 +90,7 @@ impl Arguments {
 }
 
 impl Stage {
-    fn run(&self, dirs: &Dirs, times: &mut Times) -> Result<bool> {
+    fn run(&self, dirs: &Dirs, times: &mut Times) -> Result<()> {
         println!("\n==> {}: {} ({})", self.name, self.about, self.command.join(" "));
         let began = Instant::now();
         let status = Command::new(self.command[0])
@@ -91,7 +101,8 @@ impl Stage {
             .with_context(|| format!("cannot start {}", self.command[0]))?;
         let passed = status.success();
         let seconds = began.elapsed().as_secs_f64();
-        times.stages.push(StageTime { name: self.name.to_owned(), seconds, passed });
-        Ok(passed)
+        let name = self.name.to_owned();
+        times.stages.push(StageTime { name, seconds, passed, beside: false });
+        Ok(())
     }
 }

@@ -9,10 +9,14 @@ pub(super) struct Stage {
     pub(super) environment: &'static [(&'static str, &'static str)],
     /// What `cargo xtask prepare` fetches for it must not be fetched twice at a time.
     pub(super) prepared: bool,
+    /// Its outcome does not depend on how long it takes, so it runs with the lowest priority beside
+    /// stages that mostly wait.
+    pub(super) beside: bool,
 }
 
 /// A stage that needs nothing special.
-const PLAIN: Stage = Stage { name: "", about: "", command: &[], environment: &[], prepared: false };
+const PLAIN: Stage =
+    Stage { name: "", about: "", command: &[], environment: &[], prepared: false, beside: false };
 
 pub(super) const STAGES: &[Stage] = &[
     Stage {
@@ -89,7 +93,8 @@ pub(super) const STAGES: &[Stage] = &[
         about: "1,000 storage runs with crashes in the simulation, each twice",
         command: &["cargo", "test", "--release", "-p", "storage", "--test", "conformance"],
         environment: &[("MILLRACE_SEEDS", "1000")],
-        ..PLAIN
+        beside: true,
+        prepared: false,
     },
     Stage {
         name: "fuzz",
@@ -108,7 +113,7 @@ pub(super) const STAGES: &[Stage] = &[
         name: "instructions",
         about: "instructions of a request, counted by callgrind, against what is recorded",
         command: &["cargo", "xtask", "instructions"],
-        prepared: true,
+        beside: true,
         ..PLAIN
     },
     Stage {

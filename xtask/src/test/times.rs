@@ -1,5 +1,6 @@
 //! How long the stages took: `target/ci-times.json` after each run, and the page `docs/ci.md`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
@@ -20,6 +21,8 @@ pub(super) struct StageTime {
     pub(super) name: String,
     pub(super) seconds: f64,
     pub(super) passed: bool,
+    /// It ran with the lowest priority while others ran.
+    pub(super) beside: bool,
 }
 
 /// A run.
@@ -58,6 +61,11 @@ impl Times {
         }
     }
 
+    /// Whether a stage has failed.
+    pub(super) fn failed(&self) -> bool {
+        self.stages.iter().any(|stage| !stage.passed)
+    }
+
     pub(super) fn end(&mut self) {
         self.seconds = self.began.elapsed().as_secs_f64();
     }
@@ -65,9 +73,10 @@ impl Times {
     /// For the terminal.
     pub(super) fn table(&self) -> String {
         let mut text = format!("{:12} {:>8}\n", "stage", "seconds");
-        for StageTime { name, seconds, passed } in &self.stages {
+        for StageTime { name, seconds, passed, beside } in &self.stages {
             let end = if *passed { "ok" } else { "FAILED" };
-            let _ = writeln!(text, "{name:12} {seconds:>8.1}  {end}");
+            let beside = if *beside { ", beside the others" } else { "" };
+            let _ = writeln!(text, "{name:12} {seconds:>8.1}  {end}{beside}");
         }
         let _ = writeln!(text, "{:12} {:>8.1}", "in all", self.seconds);
         text
@@ -86,9 +95,10 @@ impl Times {
              | stage | seconds | what it is |\n|---|---|---|\n",
             self.date, self.commit, self.cores, self.memory_gib, self.seconds
         );
-        for StageTime { name, seconds, .. } in &self.stages {
+        for StageTime { name, seconds, beside, .. } in &self.stages {
             let about = STAGES.iter().find(|s| s.name == name).map_or("", |s| s.about);
-            let _ = writeln!(text, "| {name} | {seconds:.0} | {about} |");
+            let beside = if *beside { ", beside the others" } else { "" };
+            let _ = writeln!(text, "| {name} | {seconds:.0}{beside} | {about} |");
         }
         text
     }
@@ -100,11 +110,11 @@ pub(super) fn write_document(dirs: &Dirs) -> Result<()> {
     let text = fs::read_to_string(&path)
         .with_context(|| format!("{}: `cargo xtask test` writes it", path.display()))?;
     let times: Times = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    let names: Vec<&str> = times.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let names: BTreeSet<&str> = times.stages.iter().map(|stage| stage.name.as_str()).collect();
     ensure!(
-        names == STAGES.iter().map(|stage| stage.name).collect::<Vec<_>>(),
+        names == STAGES.iter().map(|stage| stage.name).collect::<BTreeSet<_>>(),
         "the last run was not of all stages: {}",
-        names.join(", ")
+        names.into_iter().collect::<Vec<_>>().join(", ")
     );
     ensure!(times.stages.iter().all(|stage| stage.passed), "a stage of the last run failed");
     let page = fs::read_to_string(dirs.root.join(DOCUMENT)).context(DOCUMENT)?;
