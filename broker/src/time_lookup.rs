@@ -4,7 +4,7 @@ use crate::shard::{
     reply::{Pending, Stage},
 };
 use hashbrown::HashMap;
-use storage::store::TimeOffset;
+use storage::TimeOffset;
 use wire::list_offsets::{ListOffsetsResponse, ListOffsetsTopicResponse};
 
 type Hasher = foldhash::fast::FixedState;

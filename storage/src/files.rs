@@ -3,7 +3,7 @@
 //! Kafka names a partition's files by the base offset of their segment, 20 digits, and tells them by suffix. Files that are
 //! small and replaced as a whole (`leader-epoch-checkpoint`, `partition.metadata`, `meta.properties`, `.snapshot`) go through
 //! [`Disk::replace`]: a temporary file, synced, renamed over the old one, directory synced; a crash leaves the old or the new.
-use crate::{Error, segment::tail::WRITE_BYTES};
+use crate::{error::Error, segment::tail::WRITE_BYTES};
 use bytes::Bytes;
 use netio::{File, Io, Open, buffer::Arena};
 use record::{Offset, TopicId};
@@ -385,6 +385,29 @@ impl Disk {
 /// A [`Error::Damaged`].
 pub(crate) fn damaged(path: &Path, position: u64, what: impl Into<String>) -> Error {
     Error::Damaged { file: path.display().to_string(), position, what: what.into() }
+}
+
+/// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then file by file.
+pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
+    let io = disk.io();
+    let away = aside(path, u128::from(io.random()), DELETE_DIR);
+    match io.rename(path, &away).await {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    }
+    if let Some(parent) = path.parent() {
+        io.sync_dir(parent).await?;
+    }
+    disk.purge(away).await
+}
+
+/// As [`remove_dir`]; where a directory cannot be moved, its files go in their place. For recovery, which nobody looks on: what
+/// is deleted stays recorded until it is gone.
+pub(crate) async fn clear_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
+    match remove_dir(disk, path).await {
+        Err(Error::Io(_)) => disk.purge(path.to_path_buf()).await,
+        other => other,
+    }
 }
 
 #[cfg(test)]

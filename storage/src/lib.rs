@@ -5,50 +5,44 @@
 //! a damaged byte is found, never served. This crate knows nothing of connections, API keys or groups.
 //!
 //! In reading order:
-//! * [`options`]  plain settings of the store and of one log; [`error`] errors by blame.
-//! * [`store`]    [`Store`], the owner of everything: what the broker calls; `turn` carries it forward, `reads` answers from
-//!   memory and disk (`ahead`: what a reader will ask for next), `dirs` works on the logs' files,
+//! * [`options`]  plain settings of the store and of one log; [`error`] errors by blame; [`ids`] names of logs.
+//! * [`store`]    [`Store`], the owner of everything: what the broker calls. Its rooms: `turn` carries it forward, `reads` answers
+//!   from memory and disk (`ahead`: what a reader will ask for next), `flush` plans how the write-ahead log's content gets into
+//!   segments, `work` works on the logs' files, `space` keeps the reserve, `producer_budget` bounds the producers of all logs,
 //!   `stop` ends it.
 //! * [`log`]      one partition: its offsets ([`watermarks`]), producers, epochs, tail cache and segments.
-//! * [`producer_state`]  a log's idempotent producers; `producer_budget` bounds those of all logs.
+//! * [`producer_state`]  a log's idempotent producers.
 //! * `wal`        frames, the open group, writer, recycling.
-//! * [`disk_log`], `segment`, `index`  Kafka's files; `flush` plans how the WAL's content gets there.
+//! * [`disk_log`], `segment`, `index`  Kafka's files.
 //! * `checkpoint`, [`recover`]  what a start reads.
-//! * `retention`  plans as pure functions.
+//! * [`retention`]  a plan as a pure function.
+//!
+//! Modules import only from those that stand below them: nothing but the broker knows the store, and the store knows all.
 #![forbid(unsafe_code)]
-mod ahead;
 mod checkpoint;
-mod dirs;
 pub mod disk_log;
 pub mod error;
 pub mod files;
-mod flush;
+pub mod ids;
 mod index;
 mod join;
 pub mod leader_epoch;
 mod lock;
 pub mod log;
 pub mod options;
-mod producer_budget;
 pub mod producer_state;
-mod reads;
 pub mod recover;
 pub mod retention;
 mod seal;
 pub mod segment;
-mod space;
-mod stop;
 pub mod store;
-mod turn;
 mod wal;
 pub mod watermarks;
 
 pub use error::{AppendError, Error, ReadError};
+pub use ids::{LogId, LogSlot, ProducerView, TimeOffset};
 pub use options::{Durability, LogConfig, Options};
-pub use recover::{Recovery, RecoveryReport, mark_clean};
-pub use stop::Left;
-pub use store::{
-    Appended, Event, LogId, LogSlot, ProducerView, Read, RecoveredLog, Stats, Store, TimeOffset,
-};
+pub use recover::{RecoveredLog, Recovery, RecoveryReport, mark_clean};
+pub use store::{Appended, Event, Read, Stats, Store, stop::Left};
 pub use wal::writer::{GROUP_BOUNDS, GroupSizes};
 pub use watermarks::Offsets;

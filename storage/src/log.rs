@@ -7,11 +7,13 @@
 //! ```
 //! Plain state with small moves; what waits or touches the disk is in `store`.
 use crate::{
-    Durability, LogConfig, LogId, Offsets,
     checkpoint::LogState,
     disk_log::{DiskLog, FlushedState},
+    ids::LogId,
     leader_epoch::EpochHistory,
+    options::{Durability, LogConfig},
     producer_state::ProducerStates,
+    watermarks::Offsets,
 };
 use bytes::Bytes;
 use netio::Instant;

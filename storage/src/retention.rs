@@ -3,8 +3,23 @@
 //! Kafka's rules (`UnifiedLog.deleteOldSegments`), in its order: segments below the log start, then by size, then by time, each
 //! from the front and only whole segments that lie below the high watermark. When the last segment goes too, a new one is begun
 //! first, so that there is always one.
-use crate::{LogConfig, disk_log::SegmentView};
+use crate::options::LogConfig;
 use record::Offset;
+
+/// A segment, for retention and descriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentView {
+    pub base: Offset,
+    /// Where the next one begins; of the last one, `flushed`.
+    pub end: Offset,
+    /// Bytes of the `.log`.
+    pub size_bytes: u64,
+    /// -1: no record has one.
+    pub max_timestamp: i64,
+    /// Wall time of the last write, ms.
+    pub modified_ms: i64,
+    pub active: bool,
+}
 
 /// What a plan is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]

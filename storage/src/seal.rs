@@ -8,7 +8,7 @@
 //! magic 8 B, format u16, reserved u16, index CRC u32, time index CRC u32, facts 100 B, CRC-32C of all before u32
 //! ```
 use crate::{
-    Error,
+    error::Error,
     files::Disk,
     segment::facts::{FACTS_BYTES, Facts},
 };

@@ -37,7 +37,7 @@ use std::{
     rc::Rc,
     sync::Arc,
 };
-use storage::{LogConfig, LogId, Store, recover::Recovery, store::RecoveredLog};
+use storage::{LogConfig, LogId, RecoveredLog, Recovery, Store};
 use tokio::sync::watch;
 
 /// Everything a core needs to start.

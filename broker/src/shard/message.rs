@@ -8,7 +8,7 @@ use crate::metadata::MetadataRecord;
 use bytes::Bytes;
 use netio::{CoreId, Instant};
 use std::{net::IpAddr, sync::Arc};
-use storage::{LogId, store::RecoveredLog};
+use storage::{LogId, RecoveredLog};
 
 /// A message to a core.
 #[derive(Debug)]

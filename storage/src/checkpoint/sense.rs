@@ -9,13 +9,12 @@
 use super::{Checkpoint, LogState};
 use crate::{
     disk_log::FlushedState,
+    ids::OFFSET_MAX,
     segment::facts::{FactsDoubt, OFFSETS_MAX, POSITION_MAX},
 };
 use record::{Offset, header::HEADER_SIZE};
 use std::collections::BTreeSet;
 
-/// No log gets this far: a billion records a second for 146 years. Sums of offsets stay in range below it.
-pub(crate) const OFFSET_MAX: Offset = Offset(1 << 62);
 /// The same for numbers that count starts, frames and files.
 const NUMBER_MAX: u64 = 1 << 62;
 

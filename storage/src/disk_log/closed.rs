@@ -4,7 +4,7 @@ use super::{
     scan::{Bounds, OnDamage},
 };
 use crate::{
-    Error,
+    error::Error,
     files::{FileKey, INDEX, LOG, SEAL, TIME_INDEX, name},
     index::{self, Entry},
     seal::Seal,

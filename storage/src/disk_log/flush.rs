@@ -1,7 +1,7 @@
 //! Writing: batches to the active segment, and beginning a new one.
 use super::{Active, Closed, DiskLog, FlushedState, PENDING_MAX, scan::DIRECT};
 use crate::{
-    Error,
+    error::Error,
     files::{LEADER_EPOCHS, LOG, SNAPSHOT, name},
     segment::{
         facts::{Entries, Facts},

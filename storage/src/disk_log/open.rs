@@ -4,16 +4,17 @@ use super::{
     scan::{Bounds, DIRECT, OnDamage},
 };
 use crate::{
-    Error, LogConfig,
+    error::Error,
     files::{
         DELETED, Disk, INDEX, LEADER_EPOCHS, LOG, PARTITION_METADATA, SEAL, SNAPSHOT, TIME_INDEX,
         damaged, name, parse_name, parse_partition_metadata, partition_metadata,
     },
+    ids::LogId,
     leader_epoch::EpochHistory,
     lock::Lock,
+    options::LogConfig,
     producer_state::{ProducerStates, StateError},
     segment::{facts::Facts, tail::Tail},
-    store::LogId,
 };
 use record::Offset;
 use std::{

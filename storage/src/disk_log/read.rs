@@ -1,7 +1,7 @@
 //! Cold reads: index look-up, direct reads with bounded read-ahead, every batch checked.
 use super::{CURSORS, Cursor, DiskLog, Fence, Place, scan};
 use crate::{
-    Error, ReadError,
+    error::{Error, ReadError},
     files::{INDEX, TIME_INDEX},
     index::{self, Entry, OffsetEntry, TimeEntry, lookup},
     leader_epoch::EpochHistory,

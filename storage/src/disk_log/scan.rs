@@ -1,9 +1,10 @@
 //! Walking a segment batch by batch: to rebuild indexes, to find the end of a log, to catch up behind the index files.
 use super::{DiskLog, Fence};
 use crate::{
-    Error, LogConfig,
+    error::Error,
     index::{OffsetEntry, lookup},
     leader_epoch::EpochHistory,
+    options::LogConfig,
     segment::{
         facts::{Entries, Facts},
         reader::{At, Expected, Reader, SCAN_BYTES},

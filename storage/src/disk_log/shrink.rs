@@ -5,7 +5,7 @@ use super::{
     scan::{Bounds, DIRECT, OnDamage},
 };
 use crate::{
-    Error,
+    error::Error,
     files::{
         DELETE_DIR, DELETED, INDEX, LEADER_EPOCHS, LOG, SEAL, SNAPSHOT, TIME_INDEX, aside, name,
         parse_name,

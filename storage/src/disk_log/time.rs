@@ -3,7 +3,11 @@ use super::{
     DiskLog, Place,
     read::{Start, Step, Walk},
 };
-use crate::{Error, segment::facts::Facts, segment::reader::READ_BYTES_MIN, store::TimeOffset};
+use crate::{
+    error::Error,
+    ids::TimeOffset,
+    segment::{facts::Facts, reader::READ_BYTES_MIN},
+};
 use record::{BatchView, Offset, Records};
 
 /// Most bytes that a batch may decompress to here.

@@ -3,7 +3,7 @@
 //! The largest index of a default segment has 2 MiB; a search reads about ten blocks, which the page cache holds when it is
 //! used often. Entries are believed only so far that the batch they name is looked at before use.
 use super::Entry;
-use crate::Error;
+use crate::error::Error;
 use netio::File;
 use record::Offset;
 

@@ -9,10 +9,12 @@
 //! is back; then it is served again. No offset of it is given a second time.
 use super::{Damage, replay::LogFound};
 use crate::{
-    Error, LogConfig, LogId,
     checkpoint::LogState,
     disk_log::{Chain, DiskLog, FlushedState},
+    error::Error,
     files::{self, Disk, INDEX, LOG, SEAL, TIME_INDEX},
+    ids::LogId,
+    options::LogConfig,
     seal::Seal,
     segment::facts::Facts,
 };

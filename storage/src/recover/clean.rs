@@ -4,9 +4,10 @@
 //! them. Formats: Kafka's `OffsetCheckpointFile` (version, count, `topic partition offset` a line) and
 //! `CleanShutdownFileHandler`.
 use crate::{
-    Error, Options,
     checkpoint::{self, LogState, RECOVERED},
+    error::Error,
     files::Disk,
+    options::Options,
 };
 use netio::Io;
 use record::Offset;
@@ -80,7 +81,7 @@ fn offsets<K>(logs: &BTreeMap<K, LogState>, of: impl Fn(&LogState) -> Offset) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LogId, disk_log::FlushedState};
+    use crate::{disk_log::FlushedState, ids::LogId};
     use record::{LeaderEpoch, TopicId};
 
     #[test]

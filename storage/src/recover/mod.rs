@@ -15,14 +15,16 @@ pub(crate) mod replay;
 pub(crate) mod scan;
 
 use crate::{
-    Error, LogConfig, LogId, Offsets, Options, ReadError, RecoveredLog,
     checkpoint::{self, Checkpoint, Head, LogState, RECOVERED},
-    dirs::clear_dir,
     disk_log::DiskLog,
-    files::{self, DELETE_DIR, Disk, DiskOptions, LOG, STRAY_DIR},
+    error::{Error, ReadError},
+    files::{self, DELETE_DIR, Disk, DiskOptions, LOG, STRAY_DIR, clear_dir},
+    ids::LogId,
     join::join_bounded,
     log::dir_name,
+    options::{LogConfig, Options},
     wal::{Kind, recycle},
+    watermarks::Offsets,
 };
 use bytes::Bytes;
 pub use clean::mark_clean;
@@ -403,7 +405,7 @@ impl Recovery {
                 let disk =
                     Box::pin(DiskLog::open(&self.disk, dir, id, config, Some(known))).await?.0;
                 if !replayed.state.producers.is_empty() {
-                    disk.set_producers(crate::dirs::parse_producers(
+                    disk.set_producers(crate::producer_state::parse_producers(
                         &replayed.state.producers,
                         id,
                         max,
@@ -673,4 +675,13 @@ async fn list(io: &Io, wal: &Path) -> Result<(BTreeMap<u32, Vec<u64>>, Vec<u32>)
         numbers.sort_unstable();
     }
     Ok((files, checkpoints))
+}
+
+/// A log found by recovery, ready to be opened on any core.
+#[derive(Debug)]
+pub struct RecoveredLog {
+    pub id: LogId,
+    pub name: String,
+    pub config: LogConfig,
+    pub(crate) state: LogState,
 }

@@ -4,12 +4,15 @@
 //! log, what was behind the cut is gone; everything after is in order of (leader epoch, offset).
 use super::Damage;
 use crate::{
-    Error, LogConfig, LogId, Offsets,
     checkpoint::LogState,
-    dirs::parse_producers,
     disk_log::DiskLog,
+    error::Error,
     files::Disk,
+    ids::LogId,
+    options::LogConfig,
+    producer_state::parse_producers,
     wal::{Entry, Kind},
+    watermarks::Offsets,
 };
 use bytes::Bytes;
 use record::{LeaderEpoch, Offset};
@@ -143,7 +146,7 @@ pub(crate) async fn replay(
     // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
     let from = cut.or_else(|| state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
     if all_deleted(&state) {
-        crate::dirs::remove_dir(disk, &dir).await?;
+        crate::files::remove_dir(disk, &dir).await?;
         state.disk = None;
         result.state.disk = None;
     }

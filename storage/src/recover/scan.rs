@@ -6,8 +6,8 @@
 //! fenced.
 use super::RecoveryReport;
 use crate::{
-    Error,
     checkpoint::Head,
+    error::Error,
     recover::Damage,
     wal::{
         Entry,

@@ -4,8 +4,8 @@
 //! [`Facts::add`], so they all make the same index entries, and a scan that ends with other facts has found damage. The rules
 //! are those of Kafka's `LogSegment.append` and `LogSegment.shouldRoll`.
 use crate::{
-    LogConfig,
     index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry},
+    options::LogConfig,
 };
 use record::{BatchHeader, LeaderEpoch, Offset, checksum, checksum::extend, header::HEADER_SIZE};
 

@@ -3,7 +3,7 @@
 //! Two checks. [`Reader::batch_at`] looks at the bytes of one batch: header, length, CRC. [`Expected::judge`] looks at its
 //! place: the CRC covers neither base offset, length nor leader epoch, so those are compared with the neighbours, the end of
 //! the segment and the epoch history.
-use crate::{Error, leader_epoch::EpochHistory};
+use crate::{error::Error, leader_epoch::EpochHistory};
 use bytes::Bytes;
 use netio::{AlignedBuf, File, buffer::BLOCK};
 use record::{BatchHeader, BatchView, Offset, header::HEADER_SIZE};

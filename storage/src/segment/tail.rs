@@ -7,7 +7,7 @@
 //! A direct write covers whole blocks, so the last block is written again when more comes. Its flushed bytes are the same
 //! again, sector by sector: whichever sectors of a torn write arrive, what was flushed stays readable. Space is taken by
 //! allocation before a byte is written, so that a full disk is not a failed write.
-use crate::Error;
+use crate::error::Error;
 use bytes::Bytes;
 use netio::{
     AlignedBuf, File,

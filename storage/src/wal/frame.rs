@@ -14,7 +14,7 @@
 //! A frame belongs to a *run* (one open of a core's store) and to a *generation* of its file (a recycled file gets the next
 //! one, which is also the number in its name); it names its predecessor by sequence and checksum. So no byte of an earlier use
 //! of the file can be taken for a frame of this run.
-use crate::{LogId, checkpoint::sense::OFFSET_MAX};
+use crate::ids::{LogId, OFFSET_MAX};
 use record::{LeaderEpoch, Offset, TopicId, checksum};
 
 /// Alignment of frames.

@@ -1,6 +1,6 @@
 //! The open group: what the next frame will hold, in the memory that goes to the disk and stays as tail cache.
 use super::frame::{BLOCK, ENTRY_BYTES, Entry, FrameHeader, HEADER_BYTES};
-use crate::LogSlot;
+use crate::ids::LogSlot;
 use bytes::Bytes;
 use netio::{Instant, buffer::ArenaBuf};
 use record::{Offset, checksum};

@@ -13,7 +13,7 @@ use super::{
     group::{Group, Reach},
     recycle::Files,
 };
-use crate::LogSlot;
+use crate::ids::LogSlot;
 use bytes::Bytes;
 use netio::{
     File, Instant, Io,

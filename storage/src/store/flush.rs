@@ -4,7 +4,7 @@
 //! flush is what the write-ahead log is there to avoid. What stands in the oldest file goes when space runs short: to its
 //! segment if it fills a block, else once more into the open group (*carry*), so that ten thousand idle partitions with a few
 //! bytes each do not cost ten thousand writes. Old remainders go to their segments in the end.
-use crate::LogSlot;
+use crate::ids::LogSlot;
 
 /// Bytes below which a log is not worth a write of its own.
 pub(crate) const SMALL: u64 = 4096;

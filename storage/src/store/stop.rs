@@ -8,7 +8,7 @@
 //!
 //! A stop ends when everything is done, when nothing can go on any more, or when its owner has no more time
 //! ([`Store::leave_rest`]). What is left then is replayed by the next start, as after a kill.
-use crate::{LogSlot, Store, log::Dir};
+use crate::{ids::LogSlot, log::Dir, store::Store};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,34 +6,38 @@
 //!
 //! Here are the types, what an append does, and what is answered from memory; `turn` carries the store forward, `dirs` works on
 //! the logs' files, `reads` answers from memory and disk.
+mod ahead;
+mod flush;
+mod producer_budget;
+mod reads;
+mod space;
+pub(crate) mod stop;
+mod turn;
+mod work;
+
 use crate::{
-    AppendError, Durability, Error, LogConfig, Offsets, Options, ReadError,
     checkpoint::{self, LogState},
-    dirs::Dirs,
+    error::{AppendError, Error, ReadError},
+    ids::{LogId, LogSlot, ProducerView, TimeOffset},
     log::{Cached, Log, dir_name},
-    producer_budget::ProducerBudget,
+    options::{Durability, LogConfig, Options},
     producer_state::{Checked, ProducerStates},
-    reads::Reads,
-    space::{Ledger, Whose},
-    stop::Ending,
-    turn::{Control, Outcome, Turn},
+    recover::RecoveredLog,
+    store::{
+        producer_budget::ProducerBudget,
+        reads::Reads,
+        space::{Ledger, Whose},
+        stop::Ending,
+        turn::{Control, Outcome, Turn},
+        work::Dirs,
+    },
     wal::{Chain, Entry, Kind, Wal, recycle, writer::GroupSizes},
+    watermarks::Offsets,
 };
 use bytes::Bytes;
 use netio::{Io, TaskSet};
-use record::{BatchHeader, LeaderEpoch, Offset, Timestamp, TopicId, checksum};
+use record::{BatchHeader, LeaderEpoch, Offset, Timestamp, checksum};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// A log's identity: never the topic's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogId {
-    pub topic: TopicId,
-    pub partition: i32,
-}
-
-/// A log of this store, for fast access; valid until the log is deleted or leaves the core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogSlot(pub u32);
 
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,14 +97,6 @@ pub enum Event {
     Deleted(LogId),
     /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or [`Store::left`] says what is not.
     Stopped,
-}
-
-/// An offset found by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeOffset {
-    pub offset: Offset,
-    pub timestamp: i64,
-    pub leader_epoch: LeaderEpoch,
 }
 
 /// All logs of a core.
@@ -633,17 +629,6 @@ pub(crate) fn batch_entry(kind: Kind, id: LogId, header: &BatchHeader) -> Entry 
     }
 }
 
-/// A producer's state, as DescribeProducers shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProducerView {
-    pub producer_id: i64,
-    pub producer_epoch: i16,
-    pub last_sequence: i32,
-    pub last_timestamp: i64,
-    pub coordinator_epoch: i32,
-    pub current_txn_start: Option<Offset>,
-}
-
 /// Gauges and totals of a store.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
@@ -679,13 +664,4 @@ pub struct Stats {
     pub reserve_bytes: u64,
     /// Clients' appends are refused for want of space.
     pub refusing: bool,
-}
-
-/// A log found by recovery, ready to be opened on any core.
-#[derive(Debug)]
-pub struct RecoveredLog {
-    pub id: LogId,
-    pub name: String,
-    pub config: LogConfig,
-    pub(crate) state: LogState,
 }

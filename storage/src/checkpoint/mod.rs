@@ -17,8 +17,9 @@
 pub(crate) mod sense;
 
 use crate::{
-    Error, LogId,
     disk_log::{Chain, FlushedState},
+    error::Error,
+    ids::LogId,
     leader_epoch::EpochHistory,
     producer_state,
     wal::frame::BLOCK,

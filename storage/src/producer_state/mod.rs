@@ -15,7 +15,10 @@
 //!
 //! Not here: transactions. Their fields are carried (coordinator epoch, first offset of the open transaction) so that the file
 //! format need not change; nothing judges by them yet.
-use crate::{AppendError, store::ProducerView};
+use crate::{
+    error::{AppendError, Error},
+    ids::{LogId, ProducerView},
+};
 use record::{BatchHeader, Offset, checksum, header::next_sequence};
 use std::collections::BTreeMap;
 
@@ -623,6 +626,18 @@ fn take<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
     Some(field)
 }
 
+/// The producers of a checkpoint.
+pub(crate) fn parse_producers(
+    bytes: &[u8],
+    id: LogId,
+    max: usize,
+) -> Result<ProducerStates, Error> {
+    ProducerStates::from_bytes(bytes, max).map_err(|error| Error::Damaged {
+        file: "checkpoint".into(),
+        position: 0,
+        what: format!("producers of {id:?}: {error}"),
+    })
+}
+
 #[cfg(test)]
-#[path = "producer_state_tests.rs"]
 mod tests;

@@ -3,14 +3,19 @@
 //! The order that recovery relies on is here: segment data and index entries synced (a flush has ended) -> the checkpoint
 //! durable -> a WAL file used again.
 use crate::{
-    AppendError, Durability, Error, Event, LogId, LogSlot, ReadError, Store,
-    ahead::IDLE_MS,
     checkpoint::{self, Head},
     disk_log::{DiskLog, FlushedState},
-    flush::{self, Move},
+    error::{AppendError, Error, ReadError},
+    ids::{LogId, LogSlot, TimeOffset},
     log::Busy,
-    space::{Ledger, Whose},
-    store::{TimeOffset, batch_entry},
+    options::Durability,
+    store::{
+        Event, Store,
+        ahead::IDLE_MS,
+        batch_entry,
+        flush::{self, Move},
+        space::{Ledger, Whose},
+    },
     wal::{
         Kind,
         group::{Group, Reach},

@@ -13,7 +13,7 @@
 //! Every batch has been checked once, by the read that brought it.
 //!
 //! Here is the bookkeeping; `reads` starts the reads and gives the answers.
-use crate::LogSlot;
+use crate::ids::LogSlot;
 use bytes::Bytes;
 use netio::Instant;
 use record::{BatchHeader, Offset};

@@ -2,14 +2,16 @@
 //!
 //! A start with ten thousand logs opens none of them; a log is made on disk when its first batches are flushed.
 use crate::{
-    Error, Event, LogId, LogSlot, Offsets, Store,
     disk_log::{DiskLog, FlushedState},
-    files::{self, Disk, DiskOptions},
+    error::Error,
+    files::{self, Disk, DiskOptions, remove_dir},
+    ids::{LogId, LogSlot},
     log::{Busy, Dir, dir_name},
-    producer_state::ProducerStates,
+    producer_state::{ProducerStates, parse_producers},
     retention,
     segment::tail::AHEAD_BYTES_MAX,
-    turn::Outcome,
+    store::{Event, Store, turn::Outcome},
+    watermarks::Offsets,
 };
 use bytes::Bytes;
 use netio::{Class, Io};
@@ -779,40 +781,4 @@ async fn take_name(disk: &Disk, dir: &Path, id: LogId, gone: &Cell<bool>) -> Res
     }
     // If another one stays in the way, making the log says so.
     Ok(())
-}
-
-/// The producers of a checkpoint.
-pub(crate) fn parse_producers(
-    bytes: &[u8],
-    id: LogId,
-    max: usize,
-) -> Result<ProducerStates, Error> {
-    ProducerStates::from_bytes(bytes, max).map_err(|error| Error::Damaged {
-        file: "checkpoint".into(),
-        position: 0,
-        what: format!("producers of {id:?}: {error}"),
-    })
-}
-
-/// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then file by file.
-pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
-    let io = disk.io();
-    let away = files::aside(path, u128::from(io.random()), files::DELETE_DIR);
-    match io.rename(path, &away).await {
-        Err(error) if error.is_not_found() => return Ok(()),
-        other => other?,
-    }
-    if let Some(parent) = path.parent() {
-        io.sync_dir(parent).await?;
-    }
-    disk.purge(away).await
-}
-
-/// As [`remove_dir`]; where a directory cannot be moved, its files go in their place. For recovery, which nobody looks on: what
-/// is deleted stays recorded until it is gone.
-pub(crate) async fn clear_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
-    match remove_dir(disk, path).await {
-        Err(Error::Io(_)) => disk.purge(path.to_path_buf()).await,
-        other => other,
-    }
 }

@@ -3,10 +3,14 @@
 //! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the tail cache. Readers that go on
 //! where they ended are read ahead of ([`crate::ahead`]).
 use crate::{
-    Error, Event, LogSlot, Offsets, Read, ReadError, Store,
-    ahead::{Ahead, Taken, Waiting},
-    store::TimeOffset,
-    turn::Outcome,
+    error::{Error, ReadError},
+    ids::{LogSlot, TimeOffset},
+    store::{
+        Event, Read, Store,
+        ahead::{Ahead, Taken, Waiting},
+        turn::Outcome,
+    },
+    watermarks::Offsets,
 };
 use bytes::Bytes;
 use netio::Class;

@@ -8,7 +8,10 @@
 //! The file system is asked once a second, and again when this core has taken much since; in between it is reckoned, so that a
 //! fast device is not full before anybody has looked. Above all stands what the device itself says: an allocation that fails is
 //! the same state, and no fault.
-use crate::{Error, Event, Store, turn::Outcome};
+use crate::{
+    error::Error,
+    store::{Event, Store, turn::Outcome},
+};
 use netio::{Class, Space};
 
 /// Most of the reserve that nothing takes: so much a start needs.

@@ -29,18 +29,20 @@ mod shrink;
 mod time;
 
 use crate::{
-    Error, LogConfig,
+    error::Error,
     files::Disk,
+    ids::LogId,
     index::{OffsetEntry, TimeEntry},
     leader_epoch::EpochHistory,
     lock::Lock,
+    options::LogConfig,
     producer_state::ProducerStates,
+    retention::SegmentView,
     seal::Seal,
     segment::{
         facts::{FACTS_BYTES, Facts},
         tail::Tail,
     },
-    store::LogId,
 };
 use record::Offset;
 use std::{
@@ -124,21 +126,6 @@ impl FlushedState {
             chain: Chain::from_bytes(&chain),
         }
     }
-}
-
-/// A segment, for retention and descriptions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentView {
-    pub base: Offset,
-    /// Where the next one begins; of the last one, `flushed`.
-    pub end: Offset,
-    /// Bytes of the `.log`.
-    pub size_bytes: u64,
-    /// -1: no record has one.
-    pub max_timestamp: i64,
-    /// Wall time of the last write, ms.
-    pub modified_ms: i64,
-    pub active: bool,
 }
 
 /// Damaged bytes that reads go around.

@@ -6,7 +6,7 @@
 //!
 //! Counts change with a producer's first batch in a log, and when it is forgotten: batches in between pay nothing here. Not
 //! counted: what a log's files know of producers ([`crate::disk_log::DiskLog`]); it follows, see `Store::follow_producers`.
-use crate::{LogSlot, Store, log::Dir, producer_state::ProducerStates};
+use crate::{ids::LogSlot, log::Dir, producer_state::ProducerStates, store::Store};
 use std::collections::BTreeSet;
 
 /// Producers that a log's files may know beside twice those in memory.
