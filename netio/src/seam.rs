@@ -115,6 +115,10 @@ pub enum Op {
     SyncDir {
         path: PathBuf,
     },
+    /// Everything of the file system that holds the path.
+    SyncAll {
+        path: PathBuf,
+    },
     Space {
         path: PathBuf,
     },

@@ -227,6 +227,15 @@ impl Io {
     pub async fn sync_dir(&self, path: &Path) -> Result<()> {
         named(path, done(self.op(Op::SyncDir { path: path.into() }).await))
     }
+    /// Makes everything durable that was completed before on the file system of `path`, whoever did it: contents, lengths, names
+    /// (syncfs). For very many small files, of which each would take a sync of its own. What others have written to the
+    /// file system goes with it, so nobody may wait for it who has no patience.
+    ///
+    /// Not for what nothing checks when it is read: of an error of a buffered write that the kernel has already told to somebody
+    /// else, nothing is said here.
+    pub async fn sync_all(&self, path: &Path) -> Result<()> {
+        named(path, done(self.op(Op::SyncAll { path: path.into() }).await))
+    }
     pub async fn space(&self, path: &Path) -> Result<Space> {
         let outcome = self.op(Op::Space { path: path.into() }).await;
         let Outcome::Space(result) = outcome else { panic!("a statvfs ended with {outcome:?}") };

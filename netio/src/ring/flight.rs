@@ -221,6 +221,7 @@ impl Ring {
             }
             Op::ReadDir { path } => self.help(slot, None, helper::Job::ReadDir(path)),
             Op::Space { path } => self.help(slot, None, helper::Job::Space(path)),
+            Op::SyncAll { path } => self.help(slot, None, helper::Job::SyncAll(path)),
             Op::OpenFile { path, how } => match c_path(path) {
                 Ok(path) => {
                     let entry = opcode::OpenAt::new(CWD, path.as_ptr())

@@ -1,5 +1,5 @@
-//! One thread per process for what would block a core and the ring cannot do: listing, statvfs, ftruncate on kernels before
-//! 6.9, and memory whose pages have to be found. It is started when it is first needed. A core never waits for it; answers
+//! One thread per process for what would block a core and the ring cannot do: listing, statvfs, syncfs, ftruncate on kernels
+//! before 6.9, and memory whose pages have to be found. It is started when it is first needed. A core never waits for it; answers
 //! come back through the ring's wake-up.
 use super::{sys, wake::RingWake};
 use crate::{
@@ -9,7 +9,10 @@ use crate::{
 };
 use std::{
     ffi::CString,
-    os::{fd::RawFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -22,6 +25,7 @@ use std::{
 pub(crate) enum Job {
     ReadDir(PathBuf),
     Space(PathBuf),
+    SyncAll(PathBuf),
     /// The descriptor stays open until the answer is there.
     Truncate(RawFd, u64),
 }
@@ -107,6 +111,7 @@ fn perform(job: &Job) -> Answer {
     match job {
         Job::ReadDir(path) => Answer::Dir(read_dir(path).map_err(|e| failed("readdir", &e))),
         Job::Space(path) => Answer::Space(space(path).map_err(|e| failed("statvfs", &e))),
+        Job::SyncAll(path) => Answer::Done(sync_all(path).map_err(|e| failed("syncfs", &e))),
         Job::Truncate(fd, len) => {
             // SAFETY: no pointers; the driver keeps the descriptor open.
             let result = unsafe { libc::ftruncate(*fd, *len as libc::off_t) };
@@ -123,17 +128,28 @@ fn failed(op: &'static str, error: &std::io::Error) -> Error {
 fn read_dir(path: &Path) -> std::io::Result<Vec<DirEntry>> {
     let entry = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry?;
+        // As the listing says it itself; only the length takes a look at each file.
         let is_dir = entry.file_type()?.is_dir();
-        let bytes = match entry.metadata() {
-            Ok(about) if !is_dir => about.len(),
-            Ok(_) => 0,
+        let bytes = match is_dir.then_some(0).map_or_else(|| Ok(entry.metadata()?.len()), Ok) {
+            Ok(bytes) => bytes,
             // Gone since it was listed.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         Ok(Some(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), is_dir, bytes }))
     };
     std::fs::read_dir(path)?.map(entry).filter_map(std::io::Result::transpose).collect()
+}
+
+fn sync_all(path: &Path) -> std::io::Result<()> {
+    let dir = std::fs::File::open(path)?;
+    // SAFETY: no pointers, and the descriptor is open.
+    match unsafe { libc::syncfs(dir.as_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 fn space(path: &Path) -> std::io::Result<Space> {

@@ -2,7 +2,10 @@
 //!
 //! An operation takes effect when it completes, not when it is submitted: of two in flight at once either may be first. What a
 //! sync covers is fixed when it is submitted.
-use super::world::{CoreKey, Event, EventKey, Flight, NodeId, Object, OpenFile, Power, World};
+use super::{
+    disk::Inode,
+    world::{CoreKey, Event, EventKey, Flight, NodeId, Object, OpenFile, Power, World},
+};
 use crate::{
     buffer::BLOCK,
     error::{Error, Result},
@@ -25,6 +28,7 @@ pub enum FileOp {
     CreateDir,
     ReadDir,
     SyncDir,
+    SyncAll,
 }
 
 /// An order that operations shall fail.
@@ -49,6 +53,8 @@ pub(crate) struct DiskEvent {
     file: Option<OpenFile>,
     /// What a sync covers.
     mark: u64,
+    /// The same for each file, where it is all of them.
+    marks: Vec<(Inode, u64)>,
 }
 
 /// Bytes that an operation moves.
@@ -88,6 +94,7 @@ fn kind(op: &Op) -> (&'static str, Option<FileOp>) {
         Op::CreateDir { .. } => ("create dir", Some(FileOp::CreateDir)),
         Op::ReadDir { .. } => ("read dir", Some(FileOp::ReadDir)),
         Op::SyncDir { .. } => ("sync dir", Some(FileOp::SyncDir)),
+        Op::SyncAll { .. } => ("sync all", Some(FileOp::SyncAll)),
         Op::Space { .. } => ("space", None),
         op => panic!("not a disk operation: {op:?}"),
     }
@@ -101,6 +108,7 @@ fn path_of<'a>(op: &'a Op, file: Option<&'a OpenFile>) -> &'a str {
         | Op::CreateDir { path }
         | Op::ReadDir { path }
         | Op::SyncDir { path }
+        | Op::SyncAll { path }
         | Op::Space { path } => Some(path),
         // Faults are given for the name that a file gets.
         Op::Rename { to, .. } => Some(to),
@@ -147,8 +155,12 @@ impl World {
         let disk = &mut self.host(node).disk;
         let mark = match (&op, &file) {
             (Op::Sync { .. }, Some(f)) => disk.file_mark(f.inode),
-            (Op::SyncDir { .. }, _) => disk.names_mark(),
+            (Op::SyncDir { .. } | Op::SyncAll { .. }, _) => disk.names_mark(),
             _ => 0,
+        };
+        let marks = match &op {
+            Op::SyncAll { .. } => disk.file_marks(),
+            _ => Vec::new(),
         };
         // The number is free for the next open at once, as with a real descriptor; the file stays open until the event.
         if let (Op::CloseFile { .. }, Some(h)) = (&op, handle) {
@@ -165,7 +177,9 @@ impl World {
         }
         let o = &self.hosts[usize::from(node.0)].disk_options;
         let (low, high) = match op {
-            Op::Sync { .. } | Op::SyncDir { .. } => (o.latency_ns.0 * 4, o.latency_ns.1 * 4),
+            Op::Sync { .. } | Op::SyncDir { .. } | Op::SyncAll { .. } => {
+                (o.latency_ns.0 * 4, o.latency_ns.1 * 4)
+            }
             Op::CloseFile { .. } | Op::Length { .. } | Op::Space { .. } => (200, 5_000),
             _ => o.latency_ns,
         };
@@ -174,7 +188,7 @@ impl World {
         if self.rng.chance(slow) {
             at += slow_ns;
         }
-        let key = self.at(at, Event::Disk(DiskEvent { core, slot, op, file, mark }));
+        let key = self.at(at, Event::Disk(DiskEvent { core, slot, op, file, mark, marks }));
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
@@ -199,12 +213,12 @@ impl World {
     }
 
     pub(crate) fn on_disk(&mut self, e: DiskEvent) {
-        let DiskEvent { core, slot, op, file, mark } = e;
+        let DiskEvent { core, slot, op, file, mark, marks } = e;
         let node = self.cores[core].node;
         let held = file.as_ref().map(|f| f.inode);
         let outcome = match self.injected(node, &op, file.as_ref(), mark) {
             Some(error) => failed(op, error),
-            None => self.perform(core, op, file, mark),
+            None => self.perform(core, op, file, mark, &marks),
         };
         if let Some(inode) = held {
             self.host(node).disk.close(inode);
@@ -227,7 +241,7 @@ impl World {
         let by_chance = match kind {
             FileOp::Read => host.disk_options.read_error,
             FileOp::Write => host.disk_options.write_error,
-            FileOp::Sync | FileOp::SyncDir => host.disk_options.sync_error,
+            FileOp::Sync | FileOp::SyncDir | FileOp::SyncAll => host.disk_options.sync_error,
             _ => 0.0,
         };
         let ordered =
@@ -261,7 +275,14 @@ impl World {
         Some(Error::new(name, path, errno))
     }
 
-    fn perform(&mut self, core: CoreKey, op: Op, file: Option<OpenFile>, mark: u64) -> Outcome {
+    fn perform(
+        &mut self,
+        core: CoreKey,
+        op: Op,
+        file: Option<OpenFile>,
+        mark: u64,
+        marks: &[(Inode, u64)],
+    ) -> Outcome {
         let node = self.cores[core].node;
         let (name, _) = kind(&op);
         let path = path_of(&op, file.as_ref()).to_owned();
@@ -337,6 +358,7 @@ impl World {
             Op::CreateDir { path: p } => done(disk.create_dir(&p)),
             Op::ReadDir { path: p } => Outcome::Dir(disk.read_dir(&p).map_err(fail)),
             Op::SyncDir { path: p } => done(disk.sync_dir(&p, mark)),
+            Op::SyncAll { path: p } => done(disk.sync_all(&p, mark, marks)),
             Op::Space { path: p } => Outcome::Space(if disk.exists(&p) {
                 Ok(disk.space())
             } else {
@@ -391,7 +413,7 @@ impl World {
                         }
                         op => op,
                     };
-                    self.perform(e.core, op, e.file, e.mark);
+                    self.perform(e.core, op, e.file, e.mark, &e.marks);
                 }
             }
         }

@@ -436,6 +436,7 @@ fn op_number(op: &Op) -> u64 {
         Op::ReadDir { .. } => 20,
         Op::SyncDir { .. } => 21,
         Op::Space { .. } => 22,
+        Op::SyncAll { .. } => 23,
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn written_bytes_are_read_back(place: &Place) -> Vec<Boot<Message>> {
         file.sync(false).await.unwrap();
         file.sync(true).await.unwrap();
         io.sync_dir(&dir).await.unwrap();
+        io.sync_all(&dir).await.unwrap();
         assert_eq!(file.read_vec(0, 100_000).await.unwrap(), bytes);
         assert_eq!(file.read_vec(77, 1_000).await.unwrap(), bytes[77..1_077]);
         assert_eq!(
@@ -121,6 +122,7 @@ pub(crate) fn errors_are_those_of_the_system(place: &Place) -> Vec<Boot<Message>
         assert_eq!(errno(io.remove_dir(&none).await), ENOENT);
         assert_eq!(errno(io.rename(&none, &dir.join("x")).await), ENOENT);
         assert_eq!(errno(io.sync_dir(&none).await), ENOENT);
+        assert_eq!(errno(io.sync_all(&none).await), ENOENT);
         assert_eq!(errno(io.create_dir(&none.join("x")).await), ENOENT);
         assert_eq!(io.read_dir(&none).await.unwrap_err().errno, ENOENT);
         assert_eq!(io.space(&none).await.unwrap_err().errno, ENOENT);

@@ -4,6 +4,7 @@
 //! * Reads see every completed write, also after the process was killed (page cache, or the device's own cache).
 //! * A write is durable after a sync of its file that was asked for after the write completed, or by its own dsync. dsync is
 //!   FUA: it says nothing of other writes, but makes the file's length durable, as it is needed to find the bytes.
+//! * A sync of everything is one of each file and each directory.
 //! * Creation, rename and removal are durable after a sync of their directory. A rename is atomic: seen whole or not at all.
 //!   A directory whose own name is not durable is lost with all in it.
 //! * A file whose name is durable and which was never synced is empty (or has what was kept of it).
@@ -325,6 +326,31 @@ impl Disk {
             }
             Names::Journal => self.keep_names(|seq, _| seq < mark),
         }
+        Ok(())
+    }
+    /// What a sync of everything covers that is asked for now.
+    pub(super) fn file_marks(&self) -> Vec<(Inode, u64)> {
+        let files = self.nodes.iter().filter_map(|(&inode, node)| match &node.kind {
+            Kind::File(content) => Some((inode, content.mark())),
+            Kind::Dir(_) => None,
+        });
+        files.collect()
+    }
+    /// Makes durable what was complete at the marks: contents first, for a name is of no use without.
+    pub(super) fn sync_all(
+        &mut self,
+        path: &Path,
+        mark: u64,
+        marks: &[(Inode, u64)],
+    ) -> Result<(), Errno> {
+        self.resolve(path)?;
+        for &(inode, mark) in marks {
+            // One without names and descriptors is gone.
+            if self.nodes.contains_key(&inode) {
+                self.file_mut(inode).synced(mark);
+            }
+        }
+        self.keep_names(|seq, _| seq < mark);
         Ok(())
     }
     /// Makes the chosen changes durable, and with each the older ones of the same names: a file system orders at least those.

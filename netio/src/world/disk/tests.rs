@@ -69,6 +69,27 @@ fn an_unsynced_file_with_a_durable_name_may_be_empty() {
 }
 
 #[test]
+fn a_sync_of_everything_keeps_what_was_complete() {
+    for rule in [Names::Strict, Names::Journal] {
+        let mut d = disk(rule);
+        d.create_dir(p("t-0")).unwrap();
+        let f = create(&mut d, "t-0/a.tmp");
+        d.write(f, 0, &[1; 4096], false).unwrap();
+        d.rename(p("t-0/a.tmp"), p("t-0/a")).unwrap();
+        let (names, contents) = (d.names_mark(), d.file_marks());
+        let later = create(&mut d, "t-0/b");
+        d.write(f, 4096, &[2; 4096], false).unwrap();
+        d.sync_all(p("t-0"), names, &contents).unwrap();
+        let seen = outcomes(&d);
+        assert!(
+            seen.iter().all(|list| list.iter().any(|(name, len)| name == "t-0/a" && *len >= 4096))
+        );
+        assert!(seen.contains(&files(&[("t-0/a", 4096)])), "what came later may go: {seen:?}");
+        synced(&mut d, later);
+    }
+}
+
+#[test]
 fn a_rename_is_atomic_and_replaces() {
     let mut d = disk(Names::Strict);
     for (name, len) in [("checkpoint", 1), ("checkpoint.tmp", 2)] {
