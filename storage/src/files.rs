@@ -184,6 +184,10 @@ struct Inner {
     open: RefCell<OpenFiles>,
     logs: Cell<u32>,
     tight: Cell<bool>,
+    deferring: Cell<bool>,
+    /// Syncs that were left out, and how many of them have been made good.
+    deferred: Cell<u64>,
+    settled: Cell<u64>,
     /// Where flushes gather what they write.
     buffers: Arena,
 }
@@ -227,6 +231,9 @@ impl Disk {
             open: RefCell::default(),
             logs: Cell::new(0),
             tight: Cell::new(false),
+            deferring: Cell::new(false),
+            deferred: Cell::new(0),
+            settled: Cell::new(0),
             buffers: Arena::new(WRITE_BYTES, BUFFERS_KEPT),
         };
         Self { inner: Rc::new(inner) }
@@ -243,6 +250,25 @@ impl Disk {
     }
     pub(crate) fn is_tight(&self) -> bool {
         self.inner.tight.get()
+    }
+    /// From now on, what makes, writes and closes a log's files leaves their syncs out: [`Self::settle`] does them all at once.
+    pub(crate) fn defer_syncs(&self) {
+        self.inner.deferring.set(true);
+    }
+    /// Whether a sync is left out here; counted.
+    pub(crate) fn defers(&self) -> bool {
+        let defers = self.inner.deferring.get();
+        self.inner.deferred.set(self.inner.deferred.get() + u64::from(defers));
+        defers
+    }
+    /// Makes everything below `dir` durable of which a sync was left out until now.
+    pub(crate) async fn settle(&self, dir: &Path) -> Result<(), netio::Error> {
+        let upto = self.inner.deferred.get();
+        if upto > self.inner.settled.get() {
+            self.inner.io.sync_all(dir).await?;
+            self.inner.settled.set(upto);
+        }
+        Ok(())
     }
     pub(crate) fn buffers(&self) -> &Arena {
         &self.inner.buffers
@@ -305,16 +331,7 @@ impl Disk {
         }
     }
 
-    /// Whether a file is there.
-    pub(crate) async fn exists(&self, path: &Path) -> Result<bool, Error> {
-        match self.inner.io.open(path, Open::default()).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Replaces `dir/name` by a file of these bytes, on the device when it returns.
+    /// Replaces `dir/name` by a file of these bytes, on the device when it returns, or when [`Self::settle`] has.
     pub async fn replace(&self, dir: &Path, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let io = &self.inner.io;
         let temporary = dir.join(format!("{name}.tmp"));
@@ -324,9 +341,14 @@ impl Disk {
         if !bytes.is_empty() {
             file.write_at(Bytes::from(bytes), 0, false).await?;
         }
-        file.sync(false).await?;
+        let synced = !self.defers();
+        if synced {
+            file.sync(false).await?;
+        }
         io.rename(&temporary, &dir.join(name)).await?;
-        io.sync_dir(dir).await?;
+        if synced {
+            io.sync_dir(dir).await?;
+        }
         Ok(())
     }
 
@@ -366,6 +388,13 @@ impl Disk {
                 known: "0",
             }),
         }
+    }
+
+    /// Whether a stop that the power has ended was making this directory: the file that says whose it is has a name and nothing in
+    /// it. Kafka makes it with a sync.
+    pub(crate) async fn is_half_made(&self, dir: &Path) -> Result<bool, Error> {
+        let bytes = self.read(&dir.join(PARTITION_METADATA), 4096).await?;
+        Ok(bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0)))
     }
 
     /// Removes a directory and the files in it (of a log that is gone). Directories in it are not touched and make it fail.

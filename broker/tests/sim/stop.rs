@@ -4,6 +4,7 @@ use crate::{
     kafka::{Kafka, batch},
 };
 use netio::sim::FileOp;
+use wire::ErrorCode;
 
 const EIO: i32 = 5;
 
@@ -116,5 +117,62 @@ fn a_stop_that_takes_too_long_leaves_the_rest_to_the_next_start() {
     let mut kafka = Kafka::default();
     for partition in 0..60 {
         assert_eq!(values(&mut bed, &mut kafka, "t", partition), ["value"]);
+    }
+}
+
+/// Found when `other` had been recovered, and so was in the checkpoint of the start.
+#[test]
+fn a_topic_that_was_deleted_is_no_obstacle_to_a_clean_stop() {
+    let mut bed = Bed::start(How::new(88, 2));
+    let mut kafka = Kafka::default();
+    for topic in ["t", "other"] {
+        kafka.create_topic(&mut bed, topic, 2).unwrap();
+        for partition in 0..2 {
+            let made = kafka.produce(&mut bed, topic, partition, batch(&["value"]));
+            assert_eq!(made.error_code, 0);
+        }
+    }
+    bed.sim.kill(bed.node);
+    bed.restart();
+    let mut kafka = Kafka::default();
+    assert_eq!(kafka.delete_topic(&mut bed, "other"), ErrorCode::None);
+    bed.sim.run_for(SECOND_NS);
+    assert_eq!(bed.stop_within(20 * SECOND_NS), None);
+    let points = bed.sim.disk(bed.node).read("data/kafka/recovery-point-offset-checkpoint");
+    let points = String::from_utf8(points.unwrap()).unwrap();
+    assert!(points.contains("t 0 1\nt 1 1\n") && !points.contains("other"), "{points}");
+}
+
+/// With 20,000 logs a sync of each directory is a minute.
+#[test]
+fn a_stop_syncs_all_logs_at_once() {
+    for fails in [false, true] {
+        let mut bed = Bed::start(How::new(89, 2));
+        let mut kafka = Kafka::default();
+        kafka.create_topic(&mut bed, "t", 20).unwrap();
+        for partition in 0..20 {
+            let made = kafka.produce(&mut bed, "t", partition, batch(&["value"]));
+            assert_eq!(made.error_code, 0);
+        }
+        // None of them is asked for.
+        bed.sim.fail_always(bed.node, FileOp::SyncDir, "kafka/t-", EIO);
+        bed.sim.fail_always(bed.node, FileOp::Sync, "kafka/t-", EIO);
+        if fails {
+            bed.sim.fail_always(bed.node, FileOp::SyncAll, "kafka", EIO);
+        }
+        let left = bed.stop_within(20 * SECOND_NS);
+        match left {
+            None => assert!(!fails, "clean without a sync"),
+            Some(left) => assert!(fails && left.contains("sync all data/kafka"), "{left}"),
+        }
+        bed.sim.clear_faults(bed.node);
+        if fails {
+            bed.sim.power_cut(bed.node);
+        }
+        bed.restart();
+        let mut kafka = Kafka::default();
+        for partition in 0..20 {
+            assert_eq!(values(&mut bed, &mut kafka, "t", partition), ["value"]);
+        }
     }
 }

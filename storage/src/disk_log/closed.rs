@@ -37,7 +37,7 @@ impl DiskLog {
     }
 
     // ---- the active segment's indexes ------------------------------------------------------------------------------------
-    /// Writes the pending index entries, on the device when it returns. The batches they name are.
+    /// Writes the pending index entries, on the device when it returns unless syncs are deferred. The batches they name are.
     pub(super) async fn sync_index(&self) -> Result<(), Error> {
         let (facts, synced, offsets, times) = {
             let state = self.inner.state.borrow();
@@ -81,6 +81,9 @@ impl DiskLog {
         file.write_at(Bytes::from(bytes), at, false)
             .await
             .map_err(|error| self.fail(error.into()))?;
+        if self.inner.disk.defers() {
+            return Ok(());
+        }
         file.sync(true).await.map_err(|error| self.fail(error.into()))?;
         if at == 0 {
             self.inner.disk.io().sync_dir(&self.inner.dir).await?;
@@ -107,7 +110,8 @@ impl DiskLog {
             .disk
             .file(self.key(facts.base, LOG), &self.inner.dir, super::scan::DIRECT)
             .await?;
-        tail.trim(&log).await.map_err(|error| self.fail(error))?;
+        let synced = !self.inner.disk.defers();
+        tail.trim(&log, synced).await.map_err(|error| self.fail(error))?;
         let (index_bytes, time_bytes) = facts.index_bytes();
         let index_crc = self.cut_index(facts.base, INDEX, index_bytes).await?;
         let time_index_crc = self.cut_index(facts.base, TIME_INDEX, time_bytes).await?;
@@ -116,7 +120,7 @@ impl DiskLog {
         Ok(seal)
     }
 
-    /// Cuts an index file to `bytes`, durably; returns the CRC of what is in it.
+    /// Cuts an index file to `bytes`, durably unless syncs are deferred; returns the CRC of what is in it.
     async fn cut_index(
         &self,
         base: Offset,
@@ -126,7 +130,9 @@ impl DiskLog {
         let file = self.inner.disk.file(self.key(base, suffix), &self.inner.dir, CREATE).await?;
         if file.len().await? != bytes {
             file.truncate(bytes).await.map_err(|error| self.fail(error.into()))?;
-            file.sync(false).await.map_err(|error| self.fail(error.into()))?;
+            if !self.inner.disk.defers() {
+                file.sync(false).await.map_err(|error| self.fail(error.into()))?;
+            }
         }
         index_crc(&file, bytes).await
     }

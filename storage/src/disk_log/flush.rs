@@ -132,7 +132,10 @@ impl DiskLog {
         }
 
         let batches: Vec<Bytes> = run.iter().map(|(_, bytes)| bytes.clone()).collect();
-        tail.write(&file, self.inner.disk.buffers(), &batches, longer)
+        // A file that became longer is in the file system's journal, with which a sync of everything makes its data durable; one
+        // that is only written over may not be.
+        let synced = !longer || !self.inner.disk.defers();
+        tail.write(&file, self.inner.disk.buffers(), &batches, longer, synced)
             .await
             .map_err(|error| self.fail(error))?;
         assert_eq!(tail.size(), facts.size, "{:?}: written to {}", self.inner.id, tail.size());
@@ -189,7 +192,9 @@ impl DiskLog {
         self.inner.disk.forget(self.inner.key, base);
         let how = Open { create: true, truncate: true, ..DIRECT };
         drop(io.open(&self.path(base, LOG), how).await?);
-        io.sync_dir(&self.inner.dir).await?;
+        if !self.inner.disk.defers() {
+            io.sync_dir(&self.inner.dir).await?;
+        }
         Ok(Tail::empty())
     }
 

@@ -91,7 +91,7 @@ impl DiskLog {
             Tail::empty(),
         );
         log.begin_segment(first).await?;
-        if let Some(parent) = log.inner.dir.parent() {
+        if let Some(parent) = log.inner.dir.parent().filter(|_| !disk.defers()) {
             io.sync_dir(parent).await?;
         }
         Ok(log)
@@ -305,7 +305,7 @@ impl DiskLog {
         }
         let mut tail = Tail::of(facts.size);
         let file = disk.file(log.key(base, LOG), &log.inner.dir, DIRECT).await?;
-        tail.trim(&file).await?;
+        tail.trim(&file, true).await?;
         {
             let mut state = log.inner.state.borrow_mut();
             state.active =
@@ -484,7 +484,9 @@ impl DiskLog {
             return Ok(false);
         };
         let whole = seal.facts == synced && self.log_len(synced.base).await? == position;
-        Ok(whole && self.inner.disk.exists(&self.path(flushed, SNAPSHOT)).await?)
+        // One of a stop that the power has ended may be there and empty.
+        let max = self.inner.disk.options().producer_ids_max;
+        Ok(whole && self.read_snapshot(flushed, max).await?.is_some())
     }
 
     /// Snapshots belong to the beginning of a segment or to the end of the log.

@@ -192,7 +192,7 @@ impl DiskLog {
             facts = scanned.facts;
             *tail = Tail::of(facts.size);
             let file = disk.file(self.key(target, LOG), &self.inner.dir, DIRECT).await?;
-            tail.trim(&file).await?;
+            tail.trim(&file, true).await?;
         } else {
             *tail = self.begin_segment(target).await?;
         }

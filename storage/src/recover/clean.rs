@@ -30,7 +30,8 @@ pub async fn mark_clean(io: &Io, options: &Options) -> Result<bool, Error> {
         return Ok(false);
     };
     let (files, cores) = super::list(io, &wal).await?;
-    let mut logs: BTreeMap<_, LogState> = base.logs.into_iter().map(|log| (log.id, log)).collect();
+    // Each core's checkpoint has all of its logs. One that only the start's has was deleted since: its files need no closing.
+    let mut logs: BTreeMap<_, LogState> = BTreeMap::new();
     let mut clean = Vec::new();
     for core in cores {
         let read = checkpoint::read(io, &wal, core).await?;

@@ -28,13 +28,15 @@ use crate::{
 };
 use bytes::Bytes;
 pub use clean::mark_clean;
-use netio::{Io, Open};
+use netio::{Io, Open, buffer::BLOCK};
 use record::{LeaderEpoch, Offset};
 use replay::{LogFound, Replayed};
 use scan::Found;
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 /// Logs replayed at once.
@@ -43,6 +45,8 @@ const REPLAYS_AT_ONCE: usize = 64;
 const FILES_READ_AT_ONCE: usize = 2;
 /// Files of the write-ahead log that are kept for the next start, for each core that had some: one to begin with, and spares.
 const FILES_KEPT: usize = 3;
+/// What a start takes beside the logs: a checkpoint, and whatever the file system takes for itself.
+const SMALL_FILES: u64 = 1 << 20;
 /// Segment files open at once.
 const FILES_OPEN_MAX: usize = 512;
 
@@ -95,6 +99,10 @@ pub struct Recovery {
     undeleted: Vec<(LogId, String)>,
     /// The device is nearly full.
     is_short: bool,
+    /// What has been written of the write-ahead log's records.
+    written: Rc<Cell<u64>>,
+    /// Bytes that the logs need on the device beyond what their segments have.
+    needed: u64,
     report: RecoveryReport,
     changing: bool,
 }
@@ -152,6 +160,7 @@ impl Recovery {
                 void.extend(of_chain.into_iter().map(|n| (core, n)));
             }
         }
+        recovery.needed = recovery.logs.values().map(LogFound::needed_bytes).sum();
         recovery.make_room(&wal, cores, live - void.len(), &void).await?;
         let lost_frames = recovery.report.lost_frames;
         for found in recovery.logs.values_mut() {
@@ -251,6 +260,8 @@ impl Recovery {
             deleted: BTreeMap::new(),
             undeleted: Vec::new(),
             is_short: false,
+            written: Rc::default(),
+            needed: 0,
             report: RecoveryReport { clean: true, ..RecoveryReport::default() },
             changing: false,
         }
@@ -382,8 +393,35 @@ impl Recovery {
     /// Brings one log into its segments, so that [`Self::read`] can read it; `None` if it was not found.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's; [`Error::Full`] with what is wanting.
     pub async fn replay(
+        &mut self,
+        id: LogId,
+        name: &str,
+        config: LogConfig,
+    ) -> Result<Option<Offsets>, Error> {
+        match self.try_replay(id, name, config).await {
+            Err(error) if error.is_full() => Err(self.wanting(error).await),
+            other => other,
+        }
+    }
+
+    /// A start that finds no space changes nothing of what counts, and may be tried again. How much it takes, it must say:
+    /// nobody else knows.
+    async fn wanting(&self, error: Error) -> Error {
+        let data = &self.options.data;
+        let available = self.io.space(data).await.map_or(0, |space| space.available_bytes);
+        let rest = self.needed.saturating_sub(self.written.get()) + SMALL_FILES;
+        Error::Full(format!(
+            "{available} bytes are available on the volume of {}, and the start needs {rest} to bring into segments what {} \
+             holds: free at least {} bytes there, or make the volume larger, and start again; nothing is lost ({error})",
+            data.display(),
+            data.join("wal").display(),
+            rest.saturating_sub(available).max(BLOCK as u64),
+        ))
+    }
+
+    async fn try_replay(
         &mut self,
         id: LogId,
         name: &str,
@@ -396,9 +434,16 @@ impl Recovery {
             let mut missing =
                 Box::pin(chain::check(&self.disk, &dir, id, &config, &mut found)).await?;
             self.report.damaged.append(&mut missing);
-            let mut replayed =
-                Box::pin(replay::replay(&self.disk, dir.clone(), id, config.clone(), found, max))
-                    .await?;
+            let mut replayed = Box::pin(replay::replay(
+                &self.disk,
+                dir.clone(),
+                id,
+                config.clone(),
+                found,
+                max,
+                &self.written,
+            ))
+            .await?;
             if replayed.disk.is_none()
                 && let Some(known) = replayed.state.disk
             {
@@ -456,13 +501,25 @@ impl Recovery {
     /// ready to be opened on any core.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's; [`Error::Full`] with what is wanting.
     pub async fn finish(
         mut self,
         known: impl Fn(LogId) -> Option<(String, LogConfig)>,
     ) -> Result<(Vec<RecoveredLog>, RecoveryReport), Error> {
+        match self.try_finish(known).await {
+            Err(error) if error.is_full() => Err(self.wanting(error).await),
+            other => other,
+        }
+    }
+
+    async fn try_finish(
+        &mut self,
+        known: impl Fn(LogId) -> Option<(String, LogConfig)>,
+    ) -> Result<(Vec<RecoveredLog>, RecoveryReport), Error> {
         let began = self.io.now();
         self.begin_changes().await?;
+        // Nothing counts on what is written from here on before the new start's checkpoint: see `stop`.
+        self.disk.defer_syncs();
         let mut wanted = Vec::new();
         for (id, found) in std::mem::take(&mut self.logs) {
             // Of a log that nobody knows only the directory is left: it is set aside below.
@@ -480,10 +537,11 @@ impl Recovery {
         let kafka = self.options.data.join("kafka");
         let replays = wanted.into_iter().map(|(id, name, config, mut found)| {
             let (disk, dir) = (disk.clone(), kafka.join(dir_name(&name, id.partition)));
+            let written = self.written.clone();
             async move {
                 let missing = Box::pin(chain::check(&disk, &dir, id, &config, &mut found)).await?;
                 let mut replayed =
-                    Box::pin(replay::replay(&disk, dir, id, config, found, max)).await?;
+                    Box::pin(replay::replay(&disk, dir, id, config, found, max, &written)).await?;
                 replayed.state.name = name;
                 replayed.disk = None;
                 replayed.damaged.extend(missing);
@@ -514,7 +572,7 @@ impl Recovery {
         self.end_start(&encoded).await?;
         self.report.logs = logs.len();
         self.report.replay_ms = self.io.now().since(began) / 1_000_000;
-        Ok((logs, self.report))
+        Ok((logs, std::mem::take(&mut self.report)))
     }
 
     fn dir(&self, name: &str) -> PathBuf {
@@ -563,7 +621,13 @@ impl Recovery {
             let deleted = id.is_some_and(|id| self.deleted.contains_key(&id));
             // Made, and the power went before it said whose it is: nothing was written to it.
             let half_made = topic.is_none()
-                && !self.io.read_dir(&path).await?.iter().any(|file| file.name.ends_with(".log"));
+                && (self.disk.is_half_made(&path).await?
+                    || !self
+                        .io
+                        .read_dir(&path)
+                        .await?
+                        .iter()
+                        .any(|file| file.name.ends_with(".log")));
             // The chain knows all of a log that no checkpoint counts on.
             let uncounted = id.is_some_and(|id| wanted.contains_key(&id));
             if deleted || half_made || uncounted {
@@ -642,6 +706,7 @@ impl Recovery {
         };
         // Directories of other deleted logs are gone by now.
         let bytes = checkpoint::encode(&head, logs, &self.undeleted);
+        self.disk.settle(&self.options.data.join("kafka")).await?;
         checkpoint::write(&self.io, &wal, RECOVERED, bytes).await?;
         let (files, checkpoints) = list(&self.io, &wal).await?;
         let each = if self.is_short { 1 } else { FILES_KEPT };

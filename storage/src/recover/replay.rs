@@ -15,8 +15,9 @@ use crate::{
     watermarks::Offsets,
 };
 use bytes::Bytes;
+use netio::buffer::BLOCK;
 use record::{LeaderEpoch, Offset};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{cell::Cell, collections::BTreeMap, path::PathBuf};
 
 /// Most bytes given to one flush.
 const FLUSH_BYTES: usize = 8 << 20;
@@ -93,6 +94,19 @@ impl LogFound {
         }
     }
 
+    /// Most bytes that a replay takes of the device.
+    pub(crate) fn needed_bytes(&self) -> u64 {
+        let from = self.cut.unwrap_or_else(|| self.state.flushed());
+        let batches = self.batches.range(from..).map(|(_, batch)| batch.bytes.len() as u64);
+        let bytes: u64 = batches.sum();
+        match (bytes, self.state.disk) {
+            (0, _) => 0,
+            (bytes, Some(_)) => bytes.next_multiple_of(BLOCK as u64),
+            // Its directory, whose it is, and the block that is begun.
+            (bytes, None) => bytes.next_multiple_of(BLOCK as u64) + 3 * BLOCK as u64,
+        }
+    }
+
     /// Offset after everything known.
     pub(crate) fn end(&self) -> Offset {
         let flushed = self.cut.unwrap_or_else(|| self.state.flushed());
@@ -121,7 +135,8 @@ impl Replayed {
     }
 }
 
-/// Writes what is behind the flushed end to the log's segments. Without anything to write, the log is not even opened.
+/// Writes what is behind the flushed end to the log's segments, and counts it as `written`. Without anything to write, the log is
+/// not even opened.
 ///
 /// # Errors
 /// The disk's. Everything can be done again after one.
@@ -132,6 +147,7 @@ pub(crate) async fn replay(
     config: LogConfig,
     found: LogFound,
     producer_ids_max: usize,
+    written: &Cell<u64>,
 ) -> Result<Replayed, Error> {
     let end = found.end();
     let LogFound { mut state, batches, cut, lost, holes_are_damage } = found;
@@ -202,12 +218,13 @@ pub(crate) async fn replay(
         pending_bytes += batch.bytes.len();
         pending.push(batch.bytes);
         if pending_bytes >= FLUSH_BYTES {
-            pending_bytes = 0;
             Box::pin(log.flush(std::mem::take(&mut pending))).await?;
+            written.set(written.get() + std::mem::take(&mut pending_bytes) as u64);
         }
     }
     if !pending.is_empty() {
         Box::pin(log.flush(pending)).await?;
+        written.set(written.get() + pending_bytes as u64);
     }
     if end > expected && !lost.is_empty() {
         // The damaged batch was the last: its offsets must not be given again.

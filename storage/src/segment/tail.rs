@@ -80,7 +80,8 @@ impl Tail {
         Ok(true)
     }
 
-    /// Writes `batches` at the end, on the device when it returns. `metadata`: the file became longer (see [`Self::reserve`]).
+    /// Writes `batches` at the end, on the device when it returns if it is to be `synced`. `metadata`: the file became longer (see
+    /// [`Self::reserve`]).
     /// After an error nothing is known of the file beyond the old end.
     pub(crate) async fn write(
         &mut self,
@@ -88,6 +89,7 @@ impl Tail {
         buffers: &Arena,
         batches: &[Bytes],
         metadata: bool,
+        synced: bool,
     ) -> Result<(), Error> {
         let start = self.size / BLOCK_U64 * BLOCK_U64;
         let skip = usize::try_from(self.size - start).unwrap_or(BLOCK);
@@ -142,7 +144,7 @@ impl Tail {
             file.write_at(buffer.split(), start + written as u64, alone).await?;
             written += len;
         }
-        if !alone {
+        if !alone && synced {
             file.sync(true).await?;
         }
         self.size = start + total as u64;
@@ -152,8 +154,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Cuts the file to its content, on the device when it returns. False if it was so already.
-    pub(crate) async fn trim(&mut self, file: &File) -> Result<bool, Error> {
+    /// Cuts the file to its content, on the device when it returns if it is to be `synced`. False if it was so already.
+    pub(crate) async fn trim(&mut self, file: &File, synced: bool) -> Result<bool, Error> {
         let len = file.len().await?;
         if len < self.size {
             // Somebody else has cut it: what was flushed is not there any more.
@@ -165,7 +167,9 @@ impl Tail {
         }
         if len > self.size {
             file.truncate(self.size).await?;
-            file.sync(false).await?;
+            if synced {
+                file.sync(false).await?;
+            }
         }
         self.allocated = Some(self.size);
         Ok(len > self.size)

@@ -35,7 +35,7 @@ use crate::{
     watermarks::Offsets,
 };
 use bytes::Bytes;
-use netio::{Io, TaskSet};
+use netio::{Io, TaskSet, buffer::BLOCK};
 use record::{BatchHeader, LeaderEpoch, Offset, Timestamp, checksum};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -138,7 +138,19 @@ impl Store {
         // A volume that cannot say is asked again.
         let space = io.space(&options.data).await.ok();
         let (bytes, first_bytes) = (options.wal_file_bytes, options.wal_first_file_bytes);
-        let first = recycle::first(&io, &dir, core, bytes, first_bytes).await?;
+        let first = match recycle::first(&io, &dir, core, bytes, first_bytes).await {
+            Err(error) if error.is_full() => {
+                let available = space.map_or(0, |space| space.available_bytes);
+                return Err(Error::Full(format!(
+                    "{available} bytes are available on the volume of {}, and core {core} needs {first_bytes} for the first \
+                     file of its write-ahead log: free at least {} bytes there, or make the volume larger, and start again; \
+                     nothing is lost ({error})",
+                    options.data.display(),
+                    first_bytes.saturating_sub(available).max(BLOCK as u64),
+                )));
+            }
+            other => other?,
+        };
         let chain = Chain {
             core,
             start,

@@ -6,6 +6,20 @@
 //! is full, "nothing more can be flushed" is taken for "everything is flushed", the mark is written: every record since the
 //! last flush is gone with the next start.
 //!
+//! From here on files are made, flushed and closed without syncs of their own: they are sixteen for a new log, and with 20,000 logs
+//! that is a minute of journal commits. One sync of the whole file system stands before each checkpoint
+//! ([`crate::files::Disk::settle`]), and until then nothing counts on the files: what is in them is in the chain, or in the
+//! checkpoint before. What a power cut may leave:
+//! 1. a directory that does not say whose it is, or with nothing in the file that does: known as half made, and made anew from
+//!    the chain;
+//! 2. a segment without its last batches: they are in the chain;
+//! 3. index entries behind those that the checkpoint before counts on, or none: made again from the batches;
+//! 4. a seal, a snapshot of producers or a file of epochs that is empty or not there: each says by its checksum, or by its form,
+//!    that it is none, and what they say is in the checkpoint before as well;
+//! 5. zeros behind the content of a segment, or not: nobody looks behind the position.
+//!
+//! So the next start is that after a kill.
+//!
 //! A stop ends when everything is done, when nothing can go on any more, or when its owner has no more time
 //! ([`Store::leave_rest`]). What is left then is replayed by the next start, as after a kill.
 use crate::{ids::LogSlot, log::Dir, store::Store};
@@ -72,6 +86,7 @@ impl Store {
     pub fn stop(&mut self) {
         if self.ending.stage == Stage::No {
             self.ending.stage = Stage::Flushing;
+            self.dirs.disk.defer_syncs();
             self.drop_looks();
             // What was short is tried once more, now.
             self.turn.short = None;

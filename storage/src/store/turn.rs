@@ -518,11 +518,18 @@ impl Store {
 
     fn write_checkpoint(&mut self, captured: Captured) {
         self.turn.writing_checkpoint = true;
-        let (io, dir) = (self.io.clone(), self.options.data.join("wal"));
+        let (io, data, disk) = (self.io.clone(), &self.options.data, self.dirs.disk.clone());
+        let (dir, kafka) = (data.join("wal"), data.join("kafka"));
         self.tasks.spawn(Class::Flush, async move {
             let Captured { durable, head, logs, deleted } = captured;
-            let bytes = checkpoint::encode(&head, &logs, &deleted);
-            let result = checkpoint::write(&io, &dir, head.core, bytes).await;
+            // Before anything counts on files that were closed without a sync.
+            let result = match disk.settle(&kafka).await {
+                Ok(()) => {
+                    let bytes = checkpoint::encode(&head, &logs, &deleted);
+                    checkpoint::write(&io, &dir, head.core, bytes).await
+                }
+                Err(error) => Err(error),
+            };
             Outcome::Checkpointed { first_live: head.first_live, through: durable, result }
         });
     }

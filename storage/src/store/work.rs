@@ -758,7 +758,7 @@ async fn take_name(disk: &Disk, dir: &Path, id: LogId, gone: &Cell<bool>) -> Res
             }
             match io.rename(&new, dir).await {
                 Ok(()) => {
-                    if let Some(parent) = dir.parent() {
+                    if let Some(parent) = dir.parent().filter(|_| !disk.defers()) {
                         io.sync_dir(parent).await?;
                     }
                     return Ok(());
