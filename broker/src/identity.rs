@@ -1,5 +1,5 @@
 //! Whose data this is: `kafka/meta.properties` (KIP-858), made at the first start and checked at every other.
-use crate::shard::boot::Plan;
+use crate::shard::boot::{self, Plan};
 use netio::Io;
 use record::TopicId;
 use storage::files::{Disk, MetaProperties};
@@ -53,7 +53,8 @@ pub async fn cluster_id(io: &Io, plan: &Plan) -> Result<String, String> {
         node_id: plan.settings.node_id,
         directory_id: id(io),
     };
-    disk.replace(&dir, NAME, new.to_text().into_bytes()).await.map_err(|e| e.to_string())?;
+    let replaced = disk.replace(&dir, NAME, new.to_text().into_bytes()).await;
+    replaced.map_err(|e| boot::reason(&e, &plan.storage.data))?;
     Ok(new.cluster_id)
 }
 

@@ -64,7 +64,8 @@ impl Admin {
 }
 
 /// Not ready: a core that does not serve yet, or can take no records until another start. Want of space is a state of the
-/// volume, in which reads and deletions go on: it is said, and is not unreadiness.
+/// volume, in which reads and deletions go on, and a partition that has failed leaves all others: both are said, and are not
+/// unreadiness.
 fn readiness(ready: bool, now: &Progress) -> (StatusCode, String) {
     if !ready {
         return (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned());
@@ -77,8 +78,16 @@ fn readiness(ready: bool, now: &Progress) -> (StatusCode, String) {
         });
         return (StatusCode::SERVICE_UNAVAILABLE, lines.collect());
     }
-    let lines = now.refusing.iter().map(|each| line("refuses records for want of space", each));
-    (StatusCode::OK, std::iter::once("ready\n".to_owned()).chain(lines).collect())
+    let refusing = now.refusing.iter().map(|each| line("refuses records for want of space", each));
+    let failed = now.failed_partitions.iter().map(|(core, failed)| {
+        let named = failed.named.iter().map(|(name, reason)| format!("; {name}: {reason}"));
+        let count = failed.count;
+        format!(
+            "core {core}: partitions that have failed and are read-only until another start: {count}{}\n",
+            named.collect::<String>()
+        )
+    });
+    (StatusCode::OK, std::iter::once("ready\n".to_owned()).chain(refusing).chain(failed).collect())
 }
 
 async fn scrape(State(admin): State<Admin>, headers: HeaderMap) -> impl IntoResponse {
@@ -104,6 +113,20 @@ mod tests {
         let (status, body) = readiness(true, &now);
         assert_eq!(status, StatusCode::OK);
         assert!(body.starts_with("ready\ncore 1: refuses records") && body.contains("3 bytes"));
+        for n in 0..20 {
+            let failed = now.failed_partitions.entry(1).or_default();
+            failed.add(format!("t-{n:02}"), "a write".into());
+        }
+        now.forget_failed(1, "t-00");
+        let (status, body) = readiness(true, &now);
+        assert_eq!(status, StatusCode::OK);
+        let line = body.lines().find(|line| line.contains("have failed")).unwrap();
+        assert!(line.starts_with("core 1: ") && line.contains("another start: 19; t-01: a write"));
+        assert!(line.len() < 400, "some are named: {line}");
+        for n in 1..20 {
+            now.forget_failed(1, &format!("t-{n:02}"));
+        }
+        assert!(now.failed_partitions.is_empty());
         now.failed_logs.insert(0, "write: EIO".into());
         let (status, body) = readiness(true, &now);
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

@@ -111,6 +111,11 @@ const COUNTERS: &[(&str, &str, Read<u64>)] = &[
 const GAUGES: &[(&str, &str, Read<u64>)] = &[
     ("connections", "Open connections", |s| s.connections as u64),
     ("partitions", "Partitions led", |s| s.partitions as u64),
+    (
+        "partitions_failed",
+        "Partitions that are read-only after a fault, until another start",
+        |s| s.failed_partitions as u64,
+    ),
     ("group_memory_bytes", "Memory of groups and committed offsets, estimated", |s| {
         s.group_memory_bytes as u64
     }),

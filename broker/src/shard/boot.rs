@@ -63,11 +63,49 @@ pub struct Progress {
     pub left: Option<String>,
     /// Cores whose write-ahead log has failed, and why: they take no records until another start.
     pub failed_logs: BTreeMap<u16, String>,
+    /// Cores that have partitions that are read-only after a fault of their own files.
+    pub failed_partitions: BTreeMap<u16, FailedPartitions>,
     /// Cores that refuse records for want of space, and why.
     pub refusing: BTreeMap<u16, String>,
 }
 
+/// Partitions of a core that take no records until another start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedPartitions {
+    pub count: usize,
+    /// Some of them, and why.
+    pub named: BTreeMap<String, String>,
+}
+
+impl FailedPartitions {
+    /// Partitions that are named.
+    const NAMED_MAX: usize = 8;
+
+    pub(crate) fn add(&mut self, partition: String, reason: String) {
+        self.count += 1;
+        if self.named.len() < Self::NAMED_MAX {
+            self.named.insert(partition, reason);
+        }
+    }
+
+    /// It was deleted.
+    fn remove(&mut self, partition: &str) {
+        self.count = self.count.saturating_sub(1);
+        self.named.remove(partition);
+    }
+}
+
 impl Progress {
+    /// A partition of `core` that had failed was deleted.
+    pub(crate) fn forget_failed(&mut self, core: u16, partition: &str) {
+        if let Some(failed) = self.failed_partitions.get_mut(&core) {
+            failed.remove(partition);
+            if failed.count == 0 {
+                self.failed_partitions.remove(&core);
+            }
+        }
+    }
+
     /// A core cannot start.
     pub fn fail(&mut self, reason: String) {
         self.failed.get_or_insert(reason);
@@ -91,7 +129,8 @@ pub async fn boot(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, Stri
 }
 
 async fn boot_first(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, String> {
-    let text = |e: storage::Error| e.to_string();
+    let data = plan.storage.data.clone();
+    let text = |e: storage::Error| reason(&e, &data);
     identity::check(&io, &plan).await?;
     let mut recovery = Recovery::scan(&io, &plan.storage).await.map_err(text)?;
     let metadata_id = LogId { topic: METADATA_TOPIC_ID, partition: 0 };
@@ -198,11 +237,23 @@ async fn boot_other(plan: Plan, io: Io, mesh: Mesh<Message>) -> Result<Shard, St
             None => io.sleep_until(io.now().after_us(LOOK_US)).await,
         }
     };
-    let store =
-        Store::open(io.clone(), plan.storage.clone(), logs).await.map_err(|e| e.to_string())?;
+    let store = Store::open(io.clone(), plan.storage.clone(), logs)
+        .await
+        .map_err(|e| reason(&e, &plan.storage.data))?;
     let mut shard = Shard::assemble(plan, io, mesh, store, cluster_id);
     shard.serve(through, &image)?;
     Ok(shard)
+}
+
+/// Why a start does not come through, and what to do where the error does not say so itself.
+pub(crate) fn reason(error: &storage::Error, data: &Path) -> String {
+    match error {
+        storage::Error::Io(io) if io.is_full() => format!(
+            "{io}: the volume of {} is full: free space there, or make it larger, and start again; nothing is lost",
+            data.display()
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// A directory that a newer program has written is left as it is: its metadata is looked at before anything is changed.

@@ -24,11 +24,16 @@ impl Shard {
             }
             Event::LogStartMoved(slot) => self.on_log_start_moved(slot),
             Event::LogFailed { slot, reason } => {
+                let partition = self.name_of(slot);
                 tracing::error!(
-                    partition = self.name_of(slot),
+                    partition,
                     reason,
-                    "log is read-only since this fault"
+                    "the partition is read-only since this fault: its reads go on, and so do the others; look at the device \
+                     (dmesg) and at the partition's directory, mend them, and start again: what was acknowledged is recovered"
                 );
+                if self.partitions.at(slot).is_some_and(|leader| leader.failed.is_none()) {
+                    self.tell_failed(partition, &reason);
+                }
                 self.on_log_failed(slot, &reason);
             }
             Event::ChainFailed { reason } => {
@@ -57,6 +62,14 @@ impl Shard {
             Event::Deleted(_) => {}
             Event::Stopped => self.on_store_stopped(),
         }
+    }
+
+    /// For `/readyz`.
+    pub(crate) fn tell_failed(&self, partition: String, reason: &str) {
+        let (core, reason) = (self.me.0, reason.to_owned());
+        self.health.send_modify(|now| {
+            now.failed_partitions.entry(core).or_default().add(partition, reason);
+        });
     }
 
     fn name_of(&self, slot: LogSlot) -> String {

@@ -147,7 +147,10 @@ impl Shard {
                 }
             },
         };
-        let failed = self.store.failure(slot).map(Into::into);
+        let failed: Option<Rc<str>> = self.store.failure(slot).map(Into::into);
+        if let Some(reason) = &failed {
+            self.tell_failed(format!("{name}-{partition}"), reason);
+        }
         self.partitions.insert(Leader {
             topic,
             name: name.clone(),
@@ -185,6 +188,10 @@ impl Shard {
             self.fail_delete_records(leader.slot, wire::ErrorCode::UnknownTopicOrPartition);
             if leader.role == Role::Offsets {
                 self.close_coordinator(partition);
+            }
+            if leader.failed.is_some() {
+                let (core, name) = (self.me.0, format!("{}-{partition}", leader.name));
+                self.health.send_modify(|now| now.forget_failed(core, &name));
             }
             self.store.delete(leader.slot);
         }

@@ -19,6 +19,7 @@ impl Shard {
             core: self.me.0,
             connections: self.sessions.len(),
             partitions: self.partitions.len(),
+            failed_partitions: self.partitions.iter().filter(|p| p.failed.is_some()).count(),
             groups: self.coordinators.groups(),
             group_memory_bytes: self.coordinators.memory_bytes(),
             fetch_sessions: self.fetch_sessions.len(),

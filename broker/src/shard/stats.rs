@@ -128,6 +128,8 @@ pub struct Snapshot {
     pub core: u16,
     pub connections: usize,
     pub partitions: usize,
+    /// Those that take no records until another start.
+    pub failed_partitions: usize,
     /// By state.
     pub groups: ByState,
     pub group_memory_bytes: usize,

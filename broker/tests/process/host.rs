@@ -72,6 +72,28 @@ impl Host {
         assert!(ended.status.success(), "{ended:?}");
     }
 
+    /// A start with further arguments, which come to serve.
+    pub(crate) fn start_with(&self, arguments: &[String]) -> Process {
+        let process = Process::spawn(self.command().args(arguments));
+        self.wait_ready();
+        process
+    }
+
+    /// The process, once every core serves, or what it has left.
+    pub(crate) fn ready_or_ended(&self, mut process: Process) -> Result<Process, Ended> {
+        let since = Instant::now();
+        loop {
+            if process.child.try_wait().unwrap().is_some() {
+                return Err(process.end());
+            }
+            if self.admin("/readyz").is_ok_and(|answer| answer.contains(" 200 ")) {
+                return Ok(process);
+            }
+            assert!(since.elapsed() < PATIENCE, "neither ready nor at its end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until the admin port says that every core serves.
     pub(crate) fn wait_ready(&self) {
         self.wait_admin("/readyz", |answer| answer.contains(" 200 "));

@@ -1,6 +1,7 @@
 //! The binary as an operator meets it: exit status, standard streams, signals, sockets, files, limits of the real kernel.
 //!
 //! * [`host`]    a process of the binary, and what is asked of it.
+//! * [`kafka`]   a client.
 //! * [`metrics`] what is written about `/metrics`.
 //! * [`start`]   starts that fail or are interrupted.
 //! * [`memory`]  memory limits.
@@ -9,7 +10,9 @@
 
 mod descriptors;
 mod host;
+mod kafka;
 mod memory;
 mod metrics;
+mod small_device;
 mod start;
 mod streams;

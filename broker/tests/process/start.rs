@@ -1,5 +1,8 @@
 //! A start that cannot succeed says one sentence and ends with status 1, whichever core finds out; so does one that a signal ends.
-use crate::host::{Ended, Host, Process, command, fifo, hears_hangups, wrapped};
+use crate::{
+    host::{Ended, Host, Process, command, fifo, hears_hangups, wrapped},
+    kafka::{Batch, Kafka},
+};
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 
 const CORES: [u16; 2] = [1, 3];
@@ -195,4 +198,49 @@ fn a_file_system_without_direct_writes() {
     for part in ["O_DIRECT", "ext4, XFS", "--data DIR"] {
         assert!(said(&ended).contains(part), "{part}: {ended:?}");
     }
+}
+
+/// A directory in the way of one partition: that one takes no records, and nothing else is touched.
+#[test]
+fn a_partition_that_fails_is_named_with_its_cure() {
+    let host = Host::new(1);
+    let process = host.start();
+    host.wait_ready();
+    let mut kafka = Kafka::of(&host);
+    for topic in ["bad", "good"] {
+        assert_eq!(kafka.create_topic(topic, 1), 0);
+    }
+    // Its directory is made at the first flush.
+    fs::write(host.file("kafka/bad-0"), "in the way").unwrap();
+    // Small ones would wait a minute for their flush.
+    let batch = Batch::of(10_000);
+    for topic in ["bad", "good"] {
+        assert_eq!(kafka.produce(topic, 0, &batch), Ok(0));
+    }
+    let line =
+        "core 0: partitions that have failed and are read-only until another start: 1; bad-0: ";
+    host.wait_admin("/readyz", |said| said.contains(line));
+    host.wait_ready();
+    host.wait_admin("/metrics", |text| text.contains("millrace_partitions_failed{core=\"0\"} 1\n"));
+    assert_eq!(kafka.produce("bad", 0, &batch), Err(56));
+    assert_eq!(kafka.read("bad", 0).len(), 1, "reads go on");
+    assert_eq!(kafka.produce("good", 0, &batch), Ok(1));
+    process.signal("TERM");
+    let ended = process.end();
+    assert_eq!(ended.code(), 75, "{ended:?}");
+    let said = ended.error.lines().find(|line| line.contains("read-only since this fault"));
+    let said = said.unwrap_or_else(|| panic!("{ended:?}"));
+    for part in ["ERROR", "bad-0", "dmesg", "start again: what was acknowledged is recovered"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // The cure.
+    fs::remove_file(host.file("kafka/bad-0")).unwrap();
+    let process = host.start();
+    host.wait_ready();
+    let mut kafka = Kafka::of(&host);
+    assert_eq!((kafka.read("bad", 0).len(), kafka.read("good", 0).len()), (1, 2));
+    assert_eq!(kafka.produce("bad", 0, &batch), Ok(1));
+    // One that is deleted is none that has failed.
+    assert!(!host.admin("/readyz").unwrap().contains("have failed"));
+    drop(process);
 }
