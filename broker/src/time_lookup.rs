@@ -1,11 +1,16 @@
 //! Look-ups of offsets by time that wait for the disk.
-use crate::shard::{
-    Shard,
-    reply::{Pending, Stage},
+use crate::{
+    api::partitions::{Named, Partitions, told},
+    shard::{
+        Shard,
+        reply::{Pending, Stage},
+    },
 };
 use hashbrown::HashMap;
 use storage::TimeOffset;
-use wire::list_offsets::{ListOffsetsResponse, ListOffsetsTopicResponse};
+use wire::list_offsets::{
+    ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
 
 type Hasher = foldhash::fast::FixedState;
 
@@ -13,20 +18,24 @@ type Hasher = foldhash::fast::FixedState;
 #[derive(Debug)]
 pub struct Lookup {
     pending: Pending,
-    pub topics: Vec<ListOffsetsTopicResponse<'static>>,
-    waiting: Vec<(u64, usize, usize)>,
+    pub(crate) named: Named<ListOffsetsPartitionResponse>,
+    /// Tokens of the store that are waited for, each with its row.
+    waiting: Vec<(u64, u32)>,
 }
 
 impl Lookup {
-    pub fn new(pending: Pending) -> Self {
-        Self { pending, topics: Vec::new(), waiting: Vec::new() }
+    pub fn new(pending: Pending, partitions: usize) -> Self {
+        Self { pending, named: Named::with_rows(partitions), waiting: Vec::new() }
     }
 
-    /// The `p`-th partition of the `t`-th topic waits for the store's `token`.
-    pub fn wait_for(&mut self, token: u64, t: usize, p: usize) {
-        self.waiting.push((token, t, p));
+    /// The row that comes next waits for the store's `token`.
+    pub fn wait_for(&mut self, token: u64) {
+        let row = u32::try_from(self.named.rows().len()).unwrap_or(u32::MAX);
+        self.waiting.push((token, row));
     }
 }
+
+told!(Told: ListOffsetsTopicResponse { name, partitions }, ListOffsetsPartitionResponse);
 
 /// The look-ups of a core.
 #[derive(Debug, Default)]
@@ -39,12 +48,11 @@ pub struct Lookups {
 impl Shard {
     pub(crate) fn begin_lookup(&mut self, lookup: Lookup) -> Result<Stage, wire::Error> {
         if lookup.waiting.is_empty() {
-            let response = ListOffsetsResponse { throttle_time_ms: 0, topics: lookup.topics };
-            return Ok(Stage::Reply(lookup.pending.encode(&response)?));
+            return self.answer_lookup(lookup);
         }
         let id = self.lookups.next;
         self.lookups.next += 1;
-        for &(token, _, _) in &lookup.waiting {
+        for &(token, _) in &lookup.waiting {
             self.lookups.by_token.insert(token, id);
         }
         self.lookups.ops.insert(id, lookup);
@@ -65,15 +73,16 @@ impl Shard {
         let Some(at) = lookup.waiting.iter().position(|w| w.0 == token) else {
             return;
         };
-        let (_, t, p) = lookup.waiting.swap_remove(at);
-        let topic = &lookup.topics[t];
-        let (name, partition) = (topic.name.to_string(), topic.partitions[p].partition_index);
+        let (_, row) = lookup.waiting.swap_remove(at);
+        let row = row as usize;
+        let name = lookup.named.topic_of(row).to_owned();
+        let partition = lookup.named.rows()[row].partition_index;
         // It may have been deleted meanwhile.
         let led = self.led(&name, partition, -1);
         let Some(lookup) = self.lookups.ops.get_mut(&id) else {
             return;
         };
-        let answer = &mut lookup.topics[t].partitions[p];
+        let answer = &mut lookup.named.rows_mut()[row];
         match result {
             _ if led.is_err() => {
                 answer.error_code = led.map_or_else(|error| error.code(), |_| 0);
@@ -93,10 +102,14 @@ impl Shard {
         if lookup.waiting.is_empty()
             && let Some(done) = self.lookups.ops.remove(&id)
         {
-            self.finish(
-                &done.pending,
-                &ListOffsetsResponse { throttle_time_ms: 0, topics: done.topics },
-            );
+            let pending = done.pending;
+            let done = self.answer_lookup(done);
+            self.finish_stage(pending, done);
         }
+    }
+
+    fn answer_lookup(&mut self, done: Lookup) -> Result<Stage, wire::Error> {
+        let partitions = Partitions::new(done.named, Told);
+        self.answer_in_portions(done.pending, ListOffsetsResponse::default, partitions)
     }
 }

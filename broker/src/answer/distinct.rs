@@ -49,6 +49,16 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// With room for names of so many bytes, and no more.
+    pub(crate) fn with_room(names: usize, bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(names) }
+    }
+
+    pub(crate) fn reserve(&mut self, names: usize, bytes: usize) {
+        self.text.reserve_exact(bytes);
+        self.ends.reserve_exact(names);
+    }
+
     pub(crate) fn push(&mut self, name: &str) {
         self.text.push_str(name);
         // Names come in one frame, which is shorter than that.
@@ -77,6 +87,9 @@ impl<'a> FromIterator<&'a str> for Names {
     fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
         let mut all = Self::default();
         names.into_iter().for_each(|name| all.push(name));
+        // They stay as long as the answer is on its way.
+        all.text.shrink_to_fit();
+        all.ends.shrink_to_fit();
         all
     }
 }

@@ -37,8 +37,10 @@ pub(crate) fn create<'a>(
     let body = CreateAclsRequest::decode(reader, request.version())?;
     let refused = Refused {
         answer: AclCreationResult { error_code: ERROR.code(), error_message: Some(WHY.into()) },
-        left: body.creations.len(),
+        all: body.creations.len(),
+        written: 0,
     };
+    drop(body);
     shard.answer_in_portions(request.pending, CreateAclsResponse::default, refused)
 }
 
@@ -54,26 +56,34 @@ pub(crate) fn delete<'a>(
             error_message: Some(WHY.into()),
             ..Default::default()
         },
-        left: body.filters.len(),
+        all: body.filters.len(),
+        written: 0,
     };
+    drop(body);
     shard.answer_in_portions(request.pending, DeleteAclsResponse::default, refused)
 }
 
 /// The same answer to each of many.
 struct Refused<T> {
     answer: T,
-    left: usize,
+    all: usize,
+    written: usize,
 }
 
 impl<T: Encode> Elements for Refused<T> {
     fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
-        while self.left > 0 {
+        while self.written < self.all {
             if out.is_full() {
                 return Ok(Progress::More);
             }
             out.put(&self.answer)?;
-            self.left -= 1;
+            self.written += 1;
         }
         Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.written = 0;
+        true
     }
 }

@@ -1,5 +1,6 @@
 //! AlterReplicaLogDirs (key 34): which directory a partition's log lies in. There is one, so whoever names it asks for what is,
 //! and any other is not found (`ReplicaManager.alterReplicaLogDirs`).
+use super::partitions::{Asked, Keep, Named, Partitions, all_asked, keep_each_once, told};
 use crate::{
     metadata::Image,
     shard::{
@@ -8,11 +9,10 @@ use crate::{
         route::core_of,
     },
 };
-use std::collections::BTreeMap;
 use wire::{
     Decode, ErrorCode, Reader,
     alter_replica_log_dirs::{
-        AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
+        AlterReplicaLogDir, AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
         AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
     },
 };
@@ -23,52 +23,44 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = AlterReplicaLogDirsRequest::decode(reader, request.version())?;
-    let settings = &shard.settings;
+    let settings = shard.settings.clone();
     // With one port every core speaks for the host.
     let mine = |topic, partition| {
         settings.single_port || core_of(topic, partition, settings.cores) == shard.me
     };
-    let results = asked(&body)
-        .into_iter()
-        .map(|(topic, partitions)| AlterReplicaLogDirTopicResult {
-            topic_name: topic.into(),
-            partitions: partitions
-                .into_iter()
-                .map(|(partition_index, dir)| {
-                    let here = body.dirs.get(dir as usize);
-                    let here = here.is_some_and(|dir| *dir.path == *shard.log_dir);
-                    let error = match held(&shard.image, topic, partition_index, mine) {
-                        // Kafka looks at the directory first.
-                        _ if !here => ErrorCode::LogDirNotFound,
-                        held => held,
-                    };
-                    AlterReplicaLogDirPartitionResult { partition_index, error_code: error.code() }
-                })
-                .collect(),
-        })
-        .collect();
-    request.answer(&AlterReplicaLogDirsResponse { throttle_time_ms: 0, results })
+    // Partitions by topic, in order, each once. Of several directories the last counts
+    // (`AlterReplicaLogDirsRequest.partitionDirs`).
+    let here = |dir: &AlterReplicaLogDir<'_>| *dir.path == *shard.log_dir;
+    let topics = body.dirs.iter().flat_map(|dir| dir.topics.iter().map(move |t| (dir, t)));
+    let topics: Vec<_> = topics.filter(|(_, topic)| !topic.partitions.is_empty()).collect();
+    let name = |a: &Asked| &*topics[a.topic as usize].1.name;
+    let index = |a: &Asked| topics[a.topic as usize].1.partitions[a.partition as usize];
+    let mut all = all_asked(topics.iter().map(|(_, topic)| topic.partitions.len()));
+    keep_each_once(&mut all, Keep::Last, |a| (name(a), index(a)));
+    let mut named = Named::with_rows(all.len());
+    for same in all.chunk_by(|a, b| name(a) == name(b)) {
+        let topic = name(&same[0]);
+        let answers = same.iter().map(|a| {
+            let partition_index = index(a);
+            let error = match held(&shard.image, topic, partition_index, mine) {
+                // Kafka looks at the directory first.
+                _ if !here(topics[a.topic as usize].0) => ErrorCode::LogDirNotFound,
+                held => held,
+            };
+            AlterReplicaLogDirPartitionResult { partition_index, error_code: error.code() }
+        });
+        named.push(topic, answers);
+    }
+    drop((all, topics));
+    drop(body);
+    let partitions = Partitions::new(named, Told);
+    shard.answer_in_portions(request.pending, AlterReplicaLogDirsResponse::default, partitions)
 }
 
-/// Partitions by topic, in order, each once, with the place of its directory in the request. Of several the last counts
-/// (`AlterReplicaLogDirsRequest.partitionDirs`).
-fn asked<'b>(body: &'b AlterReplicaLogDirsRequest<'_>) -> BTreeMap<&'b str, Vec<(i32, u32)>> {
-    let mut asked: BTreeMap<&str, Vec<(i32, u32)>> = BTreeMap::new();
-    for (dir, topics) in (0..).zip(body.dirs.iter().map(|dir| &dir.topics)) {
-        for topic in topics {
-            let partitions = asked.entry(&topic.name).or_default();
-            partitions.extend(topic.partitions.iter().map(|&partition| (partition, dir)));
-        }
-    }
-    for partitions in asked.values_mut() {
-        partitions.sort_unstable();
-        // Of one partition, the last directory is the first of those that are kept.
-        partitions.reverse();
-        partitions.dedup_by_key(|(partition, _)| *partition);
-        partitions.reverse();
-    }
-    asked
-}
+told!(
+    Told: AlterReplicaLogDirTopicResult { topic_name, partitions },
+    AlterReplicaLogDirPartitionResult
+);
 
 /// Whether the node that was asked holds the partition.
 fn held(

@@ -1,9 +1,13 @@
 //! DeleteGroups (key 42): forgets groups without members.
 use super::{
-    groups::{by_core, by_partition},
+    groups::{around, by_partition, scatter_groups, sort_by_partition},
     split::must_split,
 };
 use crate::{
+    answer::{
+        Elements, Portion, Progress,
+        distinct::{Names, keep_firsts},
+    },
     group::{self, Response},
     shard::{
         Shard,
@@ -11,10 +15,9 @@ use crate::{
         reply::{Request, Stage},
     },
 };
-use std::collections::BTreeSet;
 use wire::{
-    Decode, Reader,
-    delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse},
+    Decode, ErrorCode, Message, Reader, Str, Writer,
+    delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse},
 };
 
 pub(crate) fn handle<'a>(
@@ -22,36 +25,70 @@ pub(crate) fn handle<'a>(
     request: &Request<'a>,
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
-    let mut body = DeleteGroupsRequest::decode(reader, request.version())?;
+    let version = request.version();
+    let mut body = DeleteGroupsRequest::decode(reader, version)?;
     // A group that is named twice is deleted, and answered, once.
-    let mut named = BTreeSet::new();
-    body.groups_names.retain(|group| named.insert(group.clone()));
+    keep_firsts(&mut body.groups_names, Ord::cmp);
     if must_split(shard, request) {
-        let parts: Vec<_> = by_core(shard, body.groups_names, |g| g)
-            .into_iter()
-            .map(|(core, groups_names)| (core, DeleteGroupsRequest { groups_names }))
-            .collect();
-        return match parts.as_slice() {
-            [] => request.answer(&DeleteGroupsResponse::default()),
-            [(core, _)] => Ok(shard.forward(request, *core)),
-            _ => shard.scatter(request, parts),
+        let bare = DeleteGroupsRequest::default();
+        let put = |w: &mut Writer, group: &Str<'_>| {
+            w.string(group, DeleteGroupsRequest::is_flexible(version))
         };
+        let around = around(request, &bare);
+        let groups = &body.groups_names;
+        return scatter_groups::<_, DeleteGroupsRequest<'_>>(
+            shard,
+            request,
+            groups,
+            |g| g,
+            around,
+            put,
+        );
     }
-    let split = by_partition(shard, &body.groups_names);
-    let parts: Vec<_> = split
-        .iter()
-        .map(|(&partition, groups)| (partition, group::Request::DeleteGroups(groups)))
+    sort_by_partition(shard, &mut body.groups_names);
+    let groups: Names = body.groups_names.iter().map(|group| &**group).collect();
+    let parts: Vec<_> = by_partition(shard, &body.groups_names)
+        .into_iter()
+        .map(|(partition, groups)| (partition, group::Request::DeleteGroups(groups)))
         .collect();
-    shard.coordinate(request, &parts, |pending, answers| {
-        let mut response = DeleteGroupsResponse::default();
+    shard.coordinate(request, &parts, |shard, pending, answers| {
+        let mut errors = Vec::with_capacity(groups.len());
         for answer in answers {
             let Response::DeleteGroups(results) = answer else {
                 unreachable!("{answer:?} to DeleteGroups")
             };
-            response.results.extend(results);
+            errors.extend(results);
         }
-        pending.encode(&response)
+        let deleted = Deleted { groups, errors, at: 0 };
+        shard.answer_in_portions(pending, DeleteGroupsResponse::default, deleted)
     })
+}
+
+/// Groups, and what became of each.
+struct Deleted {
+    groups: Names,
+    errors: Vec<ErrorCode>,
+    at: usize,
+}
+
+impl Elements for Deleted {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while let (Some(group), Some(error)) = (self.groups.get(self.at), self.errors.get(self.at))
+        {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            let (group_id, error_code) = (group.into(), error.code());
+            out.put(&DeletableGroupResult { group_id, error_code })?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.at = 0;
+        true
+    }
 }
 
 impl Split for DeleteGroupsRequest<'_> {

@@ -1,9 +1,11 @@
 //! DeleteRecords (key 21): raises the log start. The answer goes when that is durable.
 use super::{
     metadata::is_internal,
+    partitions::{Asked, Keep, Named, Partitions, all_asked, keep_each_once, told},
     split::{merged, must_split, scatter_topics},
 };
 use crate::{
+    answer::concat::Skip,
     config::topic::TopicConfig,
     shard::{
         Shard,
@@ -13,13 +15,12 @@ use crate::{
 };
 use netio::Instant;
 use record::Offset;
-use std::collections::BTreeMap;
 use storage::LogSlot;
 use wire::{
     Decode, ErrorCode, Reader,
     delete_records::{
         DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
-        DeleteRecordsTopic, DeleteRecordsTopicResult,
+        DeleteRecordsTopicResult,
     },
 };
 
@@ -30,25 +31,26 @@ const HIGH_WATERMARK: i64 = -1;
 #[derive(Debug)]
 pub struct DeleteRecordsOp {
     pending: Pending,
-    topics: Vec<DeleteRecordsTopicResult<'static>>,
+    named: Named<DeleteRecordsPartitionResult>,
     waiting: Vec<Waiting>,
     deadline: Instant,
 }
 
-/// The `p`-th partition of the `t`-th topic waits for its log's start to be durable at `start`.
+/// A row waits for its log's start to be durable at `start`.
 #[derive(Debug)]
 struct Waiting {
     slot: LogSlot,
     start: Offset,
-    t: usize,
-    p: usize,
+    row: u32,
 }
+
+told!(Told: DeleteRecordsTopicResult { name, partitions }, DeleteRecordsPartitionResult);
 
 impl DeleteRecordsOp {
     /// Answers `error` where `which` says so. What was done stays.
     fn fail(&mut self, error: ErrorCode, which: impl Fn(&Waiting) -> bool) {
         for waiting in self.waiting.extract_if(.., |w| which(w)) {
-            let answer = &mut self.topics[waiting.t].partitions[waiting.p];
+            let answer = &mut self.named.rows_mut()[waiting.row as usize];
             answer.low_watermark = -1;
             answer.error_code = error.code();
         }
@@ -62,47 +64,44 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = DeleteRecordsRequest::decode(reader, request.version())?;
     if must_split(shard, request) {
-        let timeout_ms = body.timeout_ms;
-        let part = move |topics| DeleteRecordsRequest { topics, timeout_ms };
-        return scatter_topics(shard, request, body.topics, part);
+        let bare = DeleteRecordsRequest { topics: Vec::new(), ..body };
+        return scatter_topics(shard, request, body.topics, &bare);
     }
+    // Each topic and partition once, with the offset that was named last (Kafka: `KafkaApis.handleDeleteRecordsRequest`).
+    let topics = &body.topics;
+    let topic_of = |a: &Asked| &*topics[a.topic as usize].name;
+    let of = |a: &Asked| &topics[a.topic as usize].partitions[a.partition as usize];
+    let mut all = all_asked(topics.iter().map(|t| t.partitions.len()));
+    keep_each_once(&mut all, Keep::Last, |a| (topic_of(a), of(a).partition_index));
     let mut op = DeleteRecordsOp {
         pending: request.pending,
-        topics: Vec::new(),
+        named: Named::with_rows(all.len()),
         waiting: Vec::new(),
         deadline: shard.now.after_ms(u64::try_from(body.timeout_ms).unwrap_or(0).max(1)),
     };
-    for (t, (name, asked)) in distinct(&body.topics).into_iter().enumerate() {
-        let mut partitions = Vec::with_capacity(asked.len());
-        for (index, (partition_index, offset)) in asked.into_iter().enumerate() {
+    for same in all.chunk_by(|a, b| topic_of(a) == topic_of(b)) {
+        let name = topic_of(&same[0]);
+        for asked in same.iter().map(of) {
+            let partition_index = asked.partition_index;
             let mut answer =
                 DeleteRecordsPartitionResult { partition_index, low_watermark: -1, error_code: 0 };
-            match delete(shard, name, partition_index, offset) {
+            match delete(shard, name, partition_index, asked.offset) {
                 Ok((slot, start)) => {
                     answer.low_watermark = start.0;
-                    op.waiting.push(Waiting { slot, start, t, p: index });
+                    let row = u32::try_from(op.named.rows().len()).unwrap_or(u32::MAX);
+                    op.waiting.push(Waiting { slot, start, row });
                 }
                 Err(error) => {
                     answer.error_code = error.code();
                 }
             }
-            partitions.push(answer);
+            op.named.push_row(answer);
         }
-        op.topics.push(DeleteRecordsTopicResult { name: name.to_owned().into(), partitions });
+        op.named.end(name);
     }
     shard.delete_records.push(op);
     shard.release_delete_records();
     Ok(Stage::Later)
-}
-
-/// Each topic and partition once, with the offset that was named last (Kafka: `KafkaApis.handleDeleteRecordsRequest`).
-fn distinct<'a>(topics: &'a [DeleteRecordsTopic<'_>]) -> BTreeMap<&'a str, BTreeMap<i32, i64>> {
-    let mut all: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
-    for topic in topics.iter().filter(|t| !t.partitions.is_empty()) {
-        let offsets = topic.partitions.iter().map(|p| (p.partition_index, p.offset));
-        all.entry(&*topic.name).or_default().extend(offsets);
-    }
-    all
 }
 
 /// In Kafka's order: a partition that is not there, a topic of Kafka's own, another leader, the topic's policy, the offset.
@@ -172,15 +171,16 @@ impl Shard {
             .partition(|op| op.waiting.is_empty());
         self.delete_records = waiting;
         for op in done {
-            self.finish(
-                &op.pending,
-                &DeleteRecordsResponse { throttle_time_ms: 0, topics: op.topics },
-            );
+            let partitions = Partitions::new(op.named, Told);
+            self.finish_in_portions(op.pending, DeleteRecordsResponse::default, partitions);
         }
     }
 }
 
 impl Split for DeleteRecordsRequest<'_> {
+    const SKIP: Option<Skip> =
+        Some(|r, version| DeleteRecordsPartitionResult::decode(r, version).map(drop));
+
     fn merge<'r: 'r>(answers: Vec<DeleteRecordsResponse<'r>>) -> DeleteRecordsResponse<'r> {
         DeleteRecordsResponse {
             throttle_time_ms: 0,

@@ -7,6 +7,7 @@ use crate::{
     },
     config::{
         Defaults,
+        catalogue::catalogue,
         describe::{self, Described},
     },
     metadata::{Configs, resource},
@@ -44,10 +45,21 @@ pub(crate) fn handle<'a>(
         types: request.version() >= 3,
         notes: request.version() >= 3 && body.include_documentation,
     };
+    for keys in body.resources.iter_mut().filter_map(|r| r.configuration_keys.as_mut()) {
+        keep_known(keys);
+    }
     // One answer to the same question. (Kafka answers each, with up to a thousand times its bytes; its clients ask once.)
     keep_firsts(&mut body.resources, order);
     let resources = Resources::of(&body.resources, shard, show);
     shard.answer_in_portions(request.pending, DescribeConfigsResponse::default, resources)
+}
+
+/// Keeps each key once, and of those that no configuration has one at most: without any, all would be asked for.
+fn keep_known(keys: &mut Vec<Str<'_>>) {
+    let known = |key: &str| catalogue().topic(key).is_some() || catalogue().broker(key).is_some();
+    let mut unknown = false;
+    keys.retain(|key| known(key) || !std::mem::replace(&mut unknown, true));
+    keep_firsts(keys, Ord::cmp);
 }
 
 /// The keys that are asked for; `None` for all.

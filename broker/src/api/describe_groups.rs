@@ -1,6 +1,6 @@
 //! DescribeGroups (key 15): states, protocols and members of classic groups.
 use super::{
-    groups::{Committed, by_core},
+    groups::{Committed, around, scatter_groups},
     split::must_split,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use wire::{
-    Decode, Reader,
+    Decode, Message, Reader, Str, Writer,
     describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup},
 };
 
@@ -33,17 +33,18 @@ pub(crate) fn handle<'a>(
     keep_firsts(&mut body.groups, Ord::cmp);
     let operations = body.include_authorized_operations;
     if must_split(shard, request) {
-        let parts: Vec<_> = by_core(shard, body.groups, |g| g)
-            .into_iter()
-            .map(|(core, groups)| {
-                (core, DescribeGroupsRequest { groups, include_authorized_operations: operations })
-            })
-            .collect();
-        return match parts.as_slice() {
-            [] => request.answer(&DescribeGroupsResponse::default()),
-            [(core, _)] => Ok(shard.forward(request, *core)),
-            _ => shard.scatter(request, parts),
-        };
+        let bare = DescribeGroupsRequest { groups: Vec::new(), ..body };
+        let flexible = DescribeGroupsRequest::is_flexible(request.version());
+        let put = |w: &mut Writer, group: &Str<'_>| w.string(group, flexible);
+        let around = around(request, &bare);
+        return scatter_groups::<_, DescribeGroupsRequest<'_>>(
+            shard,
+            request,
+            &body.groups,
+            |g| g,
+            around,
+            put,
+        );
     }
     let groups = Groups {
         names: body.groups.iter().map(|name| &**name).collect(),

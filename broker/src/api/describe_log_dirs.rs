@@ -9,7 +9,6 @@ use crate::{
         reply::{Request, Stage},
     },
 };
-use netio::CoreId;
 use std::sync::Arc;
 use storage::LogSlot;
 use wire::{
@@ -27,8 +26,7 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = DescribeLogDirsRequest::decode(reader, request.version())?;
     if must_split(shard, request) {
-        let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
-        return shard.scatter(request, parts);
+        return Ok(shard.ask_all::<DescribeLogDirsRequest<'_>>(request));
     }
     let logs = Logs { logs: logs(shard, body.topics.as_deref()), at: 0, open: None };
     let space = shard.store.space();

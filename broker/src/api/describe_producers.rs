@@ -1,9 +1,9 @@
 //! DescribeProducers (key 61): producers with state in a partition.
 use super::{
-    partitions::{Answers, Partitions, named},
+    partitions::{Answers, Partitions, Place, named},
     split::{merged, must_split, scatter_topics},
 };
-use crate::answer::{Portion, distinct::keep_firsts};
+use crate::answer::{Portion, concat::Skip, distinct::keep_firsts};
 use crate::shard::{
     Shard,
     forward::Split,
@@ -32,30 +32,35 @@ pub(crate) fn handle<'a>(
         name.then_with(|| a.partition_indexes.cmp(&b.partition_indexes))
     });
     if must_split(shard, request) {
-        let part = |topics| DescribeProducersRequest { topics };
-        return scatter_topics(shard, request, body.topics, part);
+        let bare = DescribeProducersRequest { topics: Vec::new() };
+        return scatter_topics(shard, request, body.topics, &bare);
     }
     let topics = body.topics.iter().map(|t| (&*t.name, &t.partition_indexes[..]));
-    let partitions = Partitions::new(named(topics), Producers);
+    let named = named(topics);
+    drop(body);
+    let partitions = Partitions::new(named, Producers);
     shard.answer_in_portions(request.pending, DescribeProducersResponse::default, partitions)
 }
 
 struct Producers;
 
 impl Answers for Producers {
-    fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
-        TopicResponse { name: name.into(), partitions: Vec::new() }
+    type Row = i32;
+    const LASTS: bool = false;
+
+    fn topic<'t>(&self, topic: Place<'t>) -> impl Encode + 't {
+        TopicResponse { name: topic.name.into(), partitions: Vec::new() }
     }
 
     fn partition(
         &mut self,
         shard: &mut Shard,
-        topic: &str,
-        partition_index: i32,
+        topic: Place<'_>,
+        &partition_index: &i32,
         out: &mut Portion,
     ) -> Result<(), wire::Error> {
         let mut answer = PartitionResponse { partition_index, ..Default::default() };
-        let producers = match shard.led(topic, partition_index, -1) {
+        let producers = match shard.led(topic.name, partition_index, -1) {
             Ok((slot, _)) => shard.store.producers(slot),
             Err(error) => {
                 answer.error_code = error.code();
@@ -79,6 +84,8 @@ impl Answers for Producers {
 }
 
 impl Split for DescribeProducersRequest<'_> {
+    const SKIP: Option<Skip> = Some(|r, version| PartitionResponse::decode(r, version).map(drop));
+
     fn merge<'r: 'r>(answers: Vec<DescribeProducersResponse<'r>>) -> DescribeProducersResponse<'r> {
         DescribeProducersResponse {
             throttle_time_ms: 0,

@@ -1,5 +1,5 @@
 //! DescribeQuorum (key 55): the quorum of one, which is the controller of this host. Runs on core 0, where the metadata log is.
-use super::partitions::{Answers, Named, Partitions};
+use super::partitions::{Answers, Named, Partitions, Place};
 use crate::answer::Portion;
 use crate::shard::{
     Shard,
@@ -11,7 +11,7 @@ use wire::{
     Decode, Encode, ErrorCode, Reader,
     describe_quorum::{
         DescribeQuorumRequest, DescribeQuorumResponse, Listener, Node, ReplicaState,
-        RequestTopicData, ResponsePartitionData, ResponseTopicData,
+        ResponsePartitionData, ResponseTopicData,
     },
 };
 
@@ -29,13 +29,12 @@ pub(crate) fn handle<'a>(
         if t.topic_name == METADATA_TOPIC && matches!(t.partitions.as_slice(), [p] if p.partition_index == 0));
     let log = shard.partitions.get(TopicId::METADATA, 0).filter(|_| one);
     let Some(log) = log else {
-        let indexes = |t: &RequestTopicData<'_>| -> Vec<i32> {
-            t.partitions.iter().map(|p| p.partition_index).collect()
-        };
-        let mut topics = Named::default();
+        let named = body.topics.iter().map(|t| (&*t.topic_name, t.partitions.len()));
+        let mut topics = Named::with_room(named);
         for topic in &body.topics {
-            topics.push(&topic.topic_name, &indexes(topic));
+            topics.push(&topic.topic_name, topic.partitions.iter().map(|p| p.partition_index));
         }
+        drop(body);
         let around = || DescribeQuorumResponse { error_message: None, ..Default::default() };
         let partitions = Partitions::new(topics, Unknown);
         return shard.answer_in_portions(request.pending, around, partitions);
@@ -81,15 +80,18 @@ pub(crate) fn handle<'a>(
 struct Unknown;
 
 impl Answers for Unknown {
-    fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
-        ResponseTopicData { topic_name: name.into(), partitions: Vec::new() }
+    type Row = i32;
+    const LASTS: bool = true;
+
+    fn topic<'t>(&self, topic: Place<'t>) -> impl Encode + 't {
+        ResponseTopicData { topic_name: topic.name.into(), partitions: Vec::new() }
     }
 
     fn partition(
         &mut self,
         _: &mut Shard,
-        _: &str,
-        partition_index: i32,
+        _: Place<'_>,
+        &partition_index: &i32,
         out: &mut Portion,
     ) -> Result<(), wire::Error> {
         out.put_inner(&ResponsePartitionData {

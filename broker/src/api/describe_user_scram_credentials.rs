@@ -27,6 +27,7 @@ pub(crate) fn handle<'a>(
         named.names.push(&same[0].name);
         named.twice.push(same.len() > 1);
     }
+    drop(users);
     let around =
         || DescribeUserScramCredentialsResponse { error_message: None, ..Default::default() };
     shard.answer_in_portions(request.pending, around, named)
@@ -66,5 +67,10 @@ impl Elements for Users {
             self.at += 1;
         }
         Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.at = 0;
+        true
     }
 }

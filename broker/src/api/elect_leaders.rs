@@ -1,6 +1,6 @@
 //! ElectLeaders (key 43): a partition has one replica, which leads it, so no election is ever needed
 //! (`ReplicationControlManager.electLeaders`).
-use super::partitions::{Answers, Partitions, named};
+use super::partitions::{Answers, Partitions, Place, named};
 use crate::{
     answer::{Portion, shown},
     shard::{
@@ -30,34 +30,45 @@ pub(crate) fn handle<'a>(
         return request.answer(&response);
     }
     // Asked for all partitions, Kafka leaves out what has its leader already: everything.
-    let topics = body.topic_partitions.unwrap_or_default();
-    let topics = named(topics.iter().map(|t| (&*t.topic, &t.partitions[..])));
-    let partitions = Partitions::new(topics, Elections);
+    let asked = body.topic_partitions.unwrap_or_default();
+    let known = asked.iter().map(|t| {
+        let partitions = shard.image.topic(&t.topic).map_or(0, |known| known.partitions.len());
+        u32::try_from(partitions).unwrap_or(u32::MAX)
+    });
+    let known: Vec<u32> = known.collect();
+    let topics = named(asked.iter().map(|t| (&*t.topic, &t.partitions[..])));
+    drop(asked);
+    let partitions = Partitions::new(topics, Elections { known });
     shard.answer_in_portions(request.pending, ElectLeadersResponse::default, partitions)
 }
 
-struct Elections;
+struct Elections {
+    /// How many partitions each topic had when it was asked for: the answer may be written twice.
+    known: Vec<u32>,
+}
 
 impl Answers for Elections {
-    fn topic<'t>(&self, name: &'t str) -> impl Encode + 't {
-        ReplicaElectionResult { topic: name.into(), partition_result: Vec::new() }
+    type Row = i32;
+    const LASTS: bool = true;
+
+    fn topic<'t>(&self, topic: Place<'t>) -> impl Encode + 't {
+        ReplicaElectionResult { topic: topic.name.into(), partition_result: Vec::new() }
     }
 
     fn partition(
         &mut self,
-        shard: &mut Shard,
-        topic: &str,
-        partition_id: i32,
+        _: &mut Shard,
+        topic: Place<'_>,
+        &partition_id: &i32,
         out: &mut Portion,
     ) -> Result<(), wire::Error> {
-        let known = shard.image.topic(topic);
-        let partitions = known.map_or(0, |t| t.partitions.len());
-        let known = usize::try_from(partition_id).is_ok_and(|p| p < partitions);
+        let partitions = self.known.get(topic.at).copied().unwrap_or_default();
+        let known = u32::try_from(partition_id).is_ok_and(|p| p < partitions);
         let (error, why) = if known {
             let error = ErrorCode::ElectionNotNeeded;
             (error, error.message().into())
         } else {
-            let why = format!("No such partition as {}-{partition_id}", shown(topic));
+            let why = format!("No such partition as {}-{partition_id}", shown(topic.name));
             (ErrorCode::UnknownTopicOrPartition, why.into())
         };
         out.put_inner(&PartitionResult {

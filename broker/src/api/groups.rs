@@ -5,18 +5,15 @@ use crate::{
     group::{self, Response},
     shard::{
         Shard,
+        forward::Split,
         metadata::OFFSETS_TOPIC,
-        reply::{Answer, Pending, Request, Stage},
+        reply::{Pending, Request, Stage},
         route::core_of,
     },
 };
 use netio::CoreId;
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
-use wire::{ErrorCode, Str};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
+use wire::{Around, ErrorCode, Str, Writer, frame::SIZE_BYTES};
 
 /// Answers with what the coordinator of one group says. `assemble` turns it into the API's answer.
 pub(crate) fn one(
@@ -24,21 +21,23 @@ pub(crate) fn one(
     request: &Request<'_>,
     group_id: &str,
     body: group::Request<'_>,
-    assemble: impl FnOnce(&Pending, Response) -> Result<Answer, wire::Error> + 'static,
+    assemble: impl FnOnce(&mut Shard, Pending, Response) -> Result<Stage, wire::Error> + 'static,
 ) -> Result<Stage, wire::Error> {
     if let Some(refused) = refuse_first(shard, request, &body) {
-        return Ok(Stage::Reply(assemble(&request.pending, refused)?));
+        return assemble(shard, request.pending, refused);
     }
     if let Some(core) = other_core(shard, request, group_id) {
         return Ok(shard.forward(request, core));
     }
     let partition = shard.partition_of_group(group_id).unwrap_or(NOWHERE);
-    shard.coordinate(request, &[(partition, body)], move |pending, mut answers| {
-        match answers.pop() {
-            Some(answer) => assemble(pending, answer),
+    shard.coordinate(
+        request,
+        &[(partition, body)],
+        move |shard, pending, mut answers| match answers.pop() {
+            Some(answer) => assemble(shard, pending, answer),
             None => unreachable!("one part, one answer"),
-        }
-    })
+        },
+    )
 }
 
 /// What Kafka says before it looks for the coordinator, so also where there is none (`GroupCoordinatorService`).
@@ -97,30 +96,68 @@ fn core_of_group(shard: &Shard, group_id: &str) -> CoreId {
     }
 }
 
-/// Group ids by the partition of their coordinators, in order.
-pub(crate) fn by_partition<'a>(shard: &Shard, groups: &[Str<'a>]) -> BTreeMap<i32, Vec<Str<'a>>> {
-    let mut split: BTreeMap<i32, Vec<Str<'a>>> = BTreeMap::new();
-    for group in groups {
-        split
-            .entry(shard.partition_of_group(group).unwrap_or(NOWHERE))
-            .or_default()
-            .push(group.clone());
-    }
-    split
+/// Sorts group ids by the partition of their coordinators. Those of a partition stay in order.
+pub(crate) fn sort_by_partition(shard: &Shard, groups: &mut [Str<'_>]) {
+    groups.sort_by_cached_key(|group| shard.partition_of_group(group).unwrap_or(NOWHERE));
 }
 
-/// Items by the core of their group, in order.
-pub(crate) fn by_core<T>(
+/// Groups that [`sort_by_partition`] has sorted, those of a partition together.
+pub(crate) fn by_partition<'g, 'a>(
     shard: &Shard,
-    items: Vec<T>,
+    groups: &'g [Str<'a>],
+) -> Vec<(i32, &'g [Str<'a>])> {
+    let partition = |group: &Str<'a>| shard.partition_of_group(group).unwrap_or(NOWHERE);
+    let parts = groups.chunk_by(|a, b| partition(a) == partition(b));
+    parts.filter_map(|part| Some((partition(part.first()?), part))).collect()
+}
+
+/// Sends each core the items of its groups. `body` is the request without items, and `put` writes one. As in
+/// [`super::split::scatter_topics`], there is no second request in memory.
+pub(crate) fn scatter_groups<T, Q: Split>(
+    shard: &mut Shard,
+    request: &Request<'_>,
+    items: &[T],
     group_of: impl Fn(&T) -> &str,
-) -> BTreeMap<CoreId, Vec<T>> {
-    let mut split: BTreeMap<CoreId, Vec<T>> = BTreeMap::new();
-    for item in items {
-        let core = core_of_group(shard, group_of(&item));
-        split.entry(core).or_default().push(item);
+    around: impl Fn(usize, usize) -> Result<Around, wire::Error>,
+    put: impl Fn(&mut Writer, &T) -> Result<(), wire::Error>,
+) -> Result<Stage, wire::Error> {
+    let owners: Vec<CoreId> =
+        items.iter().map(|item| core_of_group(shard, group_of(item))).collect();
+    let mut cores: Vec<CoreId> = Vec::new();
+    for &core in &owners {
+        if cores.last() != Some(&core) && !cores.contains(&core) {
+            cores.push(core);
+        }
     }
-    split
+    cores.sort_unstable();
+    match cores.as_slice() {
+        [] => return request.answer(&Q::Response::default()),
+        [core] => return Ok(shard.forward(request, *core)),
+        _ => {}
+    }
+    let mut frames = Vec::with_capacity(cores.len());
+    for core in cores {
+        let (mut elements, mut count) = (Writer::new(), 0);
+        for (item, _) in items.iter().zip(&owners).filter(|(_, owner)| **owner == core) {
+            put(&mut elements, item)?;
+            count += 1;
+        }
+        let Around { head, tail, .. } = around(count, elements.len())?;
+        frames.push((core, [&head[SIZE_BYTES..], &elements.into_vec(), &tail].concat().into()));
+    }
+    Ok(shard.scatter_frames::<Q>(request, frames))
+}
+
+/// What stands around the parts of a request.
+pub(crate) fn around<'q, Q: Split>(
+    request: &'q Request<'_>,
+    body: &'q Q,
+) -> impl Fn(usize, usize) -> Result<Around, wire::Error> + 'q {
+    let (pending, client) = (request.pending, request.client_id);
+    move |count, bytes| {
+        let (id, version) = (pending.correlation_id, pending.version);
+        wire::encode_request_around(body, id, client, version, count, bytes)
+    }
 }
 
 /// Waits until what an answer was told of groups is committed.
@@ -190,9 +227,11 @@ macro_rules! plain {
         ) -> Result<crate::shard::reply::Stage, wire::Error> {
             let body = <$request<'a> as wire::Decode<'a>>::decode(reader, request.version())?;
             let part = crate::group::Request::$variant(&body);
-            crate::api::groups::one(shard, request, &body.group_id, part, |pending, answer| {
+            crate::api::groups::one(shard, request, &body.group_id, part, |_, pending, answer| {
                 match answer {
-                    crate::group::Response::$variant(answer) => pending.encode(&answer),
+                    crate::group::Response::$variant(answer) => {
+                        pending.encode(&answer).map(crate::shard::reply::Stage::Reply)
+                    }
                     other => unreachable!("{other:?} to {}", stringify!($variant)),
                 }
             })

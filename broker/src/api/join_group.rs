@@ -18,9 +18,9 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = JoinGroupRequest::decode(reader, request.version())?;
     let part = group::Request::JoinGroup(&body);
-    super::groups::one(shard, request, &body.group_id, part, |pending, answer| {
+    super::groups::one(shard, request, &body.group_id, part, |_, pending, answer| {
         let Response::JoinGroup(answer) = answer else { unreachable!("{answer:?} to JoinGroup") };
-        pending.encode(&in_version(answer, pending.version))
+        Ok(Stage::Reply(pending.encode(&in_version(answer, pending.version))?))
     })
 }
 

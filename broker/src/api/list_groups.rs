@@ -9,7 +9,6 @@ use crate::{
         reply::{Request, Stage},
     },
 };
-use netio::CoreId;
 use std::{cell::Cell, rc::Rc, sync::Arc};
 use wire::{
     Decode, ErrorCode, Reader,
@@ -23,8 +22,7 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = ListGroupsRequest::decode(reader, request.version())?;
     if must_split(shard, request) {
-        let parts = (0..shard.settings.cores).map(|core| (CoreId(core), body.clone())).collect();
-        return shard.scatter(request, parts);
+        return Ok(shard.ask_all::<ListGroupsRequest<'_>>(request));
     }
     let error = Rc::new(Cell::new(ErrorCode::None));
     let groups = Groups {

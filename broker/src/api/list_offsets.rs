@@ -1,8 +1,12 @@
 //! ListOffsets (key 2): the first and last offsets, and offsets by time.
 //!
 //! Times may need a look at the disk: the answer then waits for it (`crate::time_lookup`).
-use super::split::{merged, must_split, scatter_topics};
+use super::{
+    partitions::{Asked, Keep, all_asked, first_named, keep_each_once},
+    split::{merged, must_split, scatter_topics},
+};
 use crate::{
+    answer::concat::Skip,
     shard::{
         Shard,
         forward::Split,
@@ -11,12 +15,10 @@ use crate::{
     time_lookup::Lookup,
 };
 use record::Offset;
-use std::collections::BTreeMap;
 use wire::{
     Decode, ErrorCode, Reader,
     list_offsets::{
-        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest,
-        ListOffsetsResponse, ListOffsetsTopicResponse,
+        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     },
 };
 
@@ -37,33 +39,25 @@ pub(crate) fn handle<'a>(
     if must_split(shard, request) {
         let (replica_id, isolation_level, timeout_ms) =
             (body.replica_id, body.isolation_level, body.timeout_ms);
-        let part =
-            move |topics| ListOffsetsRequest { replica_id, isolation_level, topics, timeout_ms };
-        return scatter_topics(shard, request, body.topics, part);
+        let bare =
+            ListOffsetsRequest { replica_id, isolation_level, topics: Vec::new(), timeout_ms };
+        return scatter_topics(shard, request, body.topics, &bare);
     }
-    let mut lookup = Lookup::new(request.pending);
     // Each topic and each partition is answered once (Kafka: `ReplicaManager.fetchOffset`, whose answers are a map); a partition
     // that is named twice is refused.
-    let mut times_named: BTreeMap<(&str, i32), usize> = BTreeMap::new();
-    for topic in &body.topics {
-        for p in &topic.partitions {
-            *times_named.entry((&*topic.name, p.partition_index)).or_default() += 1;
-        }
-    }
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for topic in body.topics.iter().filter(|t| !t.partitions.is_empty()) {
-        let t = *places.entry(&*topic.name).or_insert_with(|| {
-            lookup.topics.push(ListOffsetsTopicResponse {
-                name: topic.name.clone().into_owned().into(),
-                partitions: Vec::with_capacity(topic.partitions.len()),
-            });
-            lookup.topics.len() - 1
-        });
-        for asked in &topic.partitions {
-            // Taken out when it is answered.
-            let Some(times) = times_named.remove(&(&*topic.name, asked.partition_index)) else {
-                continue;
-            };
+    let topics = &body.topics;
+    let topic_of = |a: &Asked| &topics[a.topic as usize];
+    let of = |a: &Asked| &topic_of(a).partitions[a.partition as usize];
+    let mut all = all_asked(topics.iter().map(|t| t.partitions.len()));
+    keep_each_once(&mut all, Keep::First, |a| (&*topic_of(a).name, of(a).partition_index));
+    let first = first_named(topics.len(), |t| &topics[t].name);
+    all.sort_unstable_by_key(|a| (first[a.topic as usize], a.topic, a.partition));
+    let committed = body.isolation_level == 1;
+    let mut lookup = Lookup::new(request.pending, all.len());
+    for same in all.chunk_by(|a, b| first[a.topic as usize] == first[b.topic as usize]) {
+        let name = &topic_of(&same[0]).name;
+        for a in same {
+            let asked = of(a);
             let mut answer = ListOffsetsPartitionResponse {
                 partition_index: asked.partition_index,
                 timestamp: -1,
@@ -71,11 +65,10 @@ pub(crate) fn handle<'a>(
                 leader_epoch: -1,
                 error_code: 0,
             };
-            let committed = body.isolation_level == 1;
-            let looked = if times > 1 {
+            let looked = if a.times > 1 {
                 Err(ErrorCode::InvalidRequest)
             } else {
-                look(shard, &topic.name, asked, committed, request.version())
+                look(shard, name, asked, committed, request.version())
             };
             match looked {
                 Ok(Found::Now { offset, leader_epoch }) => {
@@ -84,15 +77,14 @@ pub(crate) fn handle<'a>(
                     answer.leader_epoch = if request.version() >= 4 { leader_epoch } else { -1 };
                 }
                 Ok(Found::Nothing) => {}
-                Ok(Found::Later { token }) => {
-                    lookup.wait_for(token, t, lookup.topics[t].partitions.len());
-                }
+                Ok(Found::Later { token }) => lookup.wait_for(token),
                 Err(error) => {
                     answer.error_code = error.code();
                 }
             }
-            lookup.topics[t].partitions.push(answer);
+            lookup.named.push_row(answer);
         }
+        lookup.named.end(name);
     }
     shard.begin_lookup(lookup)
 }
@@ -146,6 +138,9 @@ fn look(
 }
 
 impl Split for ListOffsetsRequest<'_> {
+    const SKIP: Option<Skip> =
+        Some(|r, version| ListOffsetsPartitionResponse::decode(r, version).map(drop));
+
     fn merge<'r: 'r>(answers: Vec<ListOffsetsResponse<'r>>) -> ListOffsetsResponse<'r> {
         ListOffsetsResponse {
             throttle_time_ms: 0,

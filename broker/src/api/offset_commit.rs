@@ -40,7 +40,9 @@ pub(crate) fn handle<'a>(
             Some(_) => unknown_partition(shard, name, partition),
         };
         if let Some(known) = known {
-            topic.name = known.name.to_string().into();
+            if by_id {
+                topic.name = known.name.to_string().into();
+            }
             topic.topic_id = known.id;
         }
         let mut partitions = Vec::new();
@@ -69,11 +71,11 @@ pub(crate) fn handle<'a>(
         return request.answer(&OffsetCommitResponse { topics: refused, ..Default::default() });
     }
     let part = group::Request::OffsetCommit(&body);
-    one(shard, request, &body.group_id, part, move |pending, answer| {
+    one(shard, request, &body.group_id, part, move |_, pending, answer| {
         let Response::OffsetCommit(mut answer) = answer else {
             unreachable!("{answer:?} to OffsetCommit")
         };
         answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
-        pending.encode(&answer)
+        Ok(Stage::Reply(pending.encode(&answer)?))
     })
 }

@@ -43,13 +43,13 @@ pub(crate) fn handle<'a>(
     }
     body.topics.retain(|t| !t.partitions.is_empty());
     let part = group::Request::OffsetDelete(&body);
-    one(shard, request, &body.group_id, part, move |pending, answer| {
+    one(shard, request, &body.group_id, part, move |_, pending, answer| {
         let Response::OffsetDelete(mut answer) = answer else {
             unreachable!("{answer:?} to OffsetDelete")
         };
         if answer.error_code == 0 {
             answer.topics = merged([std::mem::take(&mut answer.topics), refused]);
         }
-        pending.encode(&answer)
+        Ok(Stage::Reply(pending.encode(&answer)?))
     })
 }

@@ -1,11 +1,14 @@
 //! OffsetFetch (key 9): committed positions, of one group or (from version 8 on) of several.
 use super::{
-    groups::{Committed, by_core, other_core},
+    groups::{Committed, around, other_core, scatter_groups},
     split::must_split,
 };
 use crate::{
-    answer::{Elements, Portion, Progress, distinct::keep_firsts},
-    group::request::{fetch_groups, fetch_has_group_error, no_offset},
+    answer::{
+        Elements, Portion, Progress,
+        distinct::{Names, firsts, keep_firsts},
+    },
+    group::request::{fetch_has_group_error, fetch_is_batched, no_offset},
     shard::{
         Shard,
         forward::Split,
@@ -13,9 +16,9 @@ use crate::{
     },
 };
 use record::TopicId;
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 use wire::{
-    Decode, ErrorCode, IntoOwned, Reader,
+    Decode, Encode, ErrorCode, Reader, Writer,
     offset_fetch::{
         OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse, OffsetFetchResponseGroup,
         OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
@@ -41,30 +44,22 @@ pub(crate) fn handle<'a>(
             return Ok(shard.forward(request, core));
         }
     } else if must_split(shard, request) {
-        let require_stable = body.require_stable;
-        let parts: Vec<_> = by_core(shard, body.groups, |g| &g.group_id)
-            .into_iter()
-            .map(|(core, groups)| {
-                (core, OffsetFetchRequest { groups, require_stable, ..Default::default() })
-            })
-            .collect();
-        if let [(core, _)] = parts.as_slice() {
-            return Ok(shard.forward(request, *core));
-        }
-        if !parts.is_empty() {
-            return shard.scatter(request, parts);
-        }
-        return request.answer(&OffsetFetchResponse::default());
+        let bare = OffsetFetchRequest { require_stable: body.require_stable, ..Default::default() };
+        let put = |w: &mut Writer, group: &OffsetFetchRequestGroup<'_>| group.encode(w, version);
+        let around = around(request, &bare);
+        return scatter_groups::<_, OffsetFetchRequest<'_>>(
+            shard,
+            request,
+            &body.groups,
+            |g| &g.group_id,
+            around,
+            put,
+        );
     }
-    let mut groups: Vec<OffsetFetchRequestGroup<'static>> =
-        fetch_groups(&body, version).into_iter().map(IntoOwned::into_owned).collect();
-    let topics = groups.iter_mut().flat_map(|g| g.topics.iter_mut().flatten());
-    for topic in topics {
-        keep_firsts(&mut topic.partition_indexes, Ord::cmp);
-    }
+    let asked = Asked::of(body, version);
     let error = Rc::new(Cell::new(ErrorCode::None));
     let offsets = Offsets {
-        groups,
+        asked,
         version,
         error: error.clone(),
         at: 0,
@@ -90,12 +85,121 @@ fn by_topics(
     })
 }
 
+/// What is asked for, as long as the answer is on its way: the bytes of it, and 8 more for each group and topic.
+struct Asked {
+    groups: Names,
+    /// Where the topics of each group end.
+    group_ends: Vec<u32>,
+    /// Groups of which all topics are asked for, by number.
+    all: BTreeSet<usize>,
+    topics: Names,
+    /// In versions that have them.
+    ids: Vec<TopicId>,
+    /// Where the partitions of each topic end.
+    topic_ends: Vec<u32>,
+    partitions: Vec<i32>,
+}
+
+/// A topic that is asked for.
+#[derive(Clone, Copy)]
+struct AskedTopic<'r> {
+    name: &'r str,
+    id: TopicId,
+    partitions: &'r [i32],
+}
+
+impl Asked {
+    fn of(body: OffsetFetchRequest<'_>, version: i16) -> Self {
+        let mut asked = Self {
+            groups: Names::default(),
+            group_ends: Vec::new(),
+            all: BTreeSet::new(),
+            topics: Names::default(),
+            ids: Vec::new(),
+            topic_ends: Vec::new(),
+            partitions: Vec::new(),
+        };
+        if fetch_is_batched(version) {
+            for group in body.groups {
+                let topics = group.topics.as_deref();
+                asked.push_topics(topics.unwrap_or_default(), |t| {
+                    (&t.name, t.topic_id, &t.partition_indexes)
+                });
+                asked.end_group(&group.group_id, topics.is_none());
+            }
+        } else {
+            let topics = body.topics.as_deref();
+            asked.push_topics(topics.unwrap_or_default(), |t| {
+                (&t.name, TopicId::ZERO, &t.partition_indexes)
+            });
+            asked.end_group(&body.group_id, topics.is_none());
+        }
+        if version < 10 {
+            asked.ids = Vec::new();
+        }
+        asked
+    }
+
+    /// Topics, each partition once.
+    fn push_topics<T>(&mut self, topics: &[T], of: impl Fn(&T) -> (&str, TopicId, &[i32])) {
+        self.topics.reserve(topics.len(), topics.iter().map(|t| of(t).0.len()).sum());
+        self.topic_ends.reserve_exact(topics.len());
+        self.partitions.reserve_exact(topics.iter().map(|t| of(t).2.len()).sum());
+        for topic in topics {
+            let (name, id, partitions) = of(topic);
+            self.topics.push(name);
+            if !id.is_zero() || !self.ids.is_empty() {
+                // Ids come for all topics or for none.
+                self.ids.resize(self.topics.len() - 1, TopicId::ZERO);
+                self.ids.push(id);
+            }
+            let firsts = firsts(partitions, Ord::cmp);
+            self.partitions.extend(firsts.into_iter().map(|at| partitions[at as usize]));
+            self.topic_ends.push(u32::try_from(self.partitions.len()).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn end_group(&mut self, id: &str, all: bool) {
+        if all {
+            self.all.insert(self.groups.len());
+        }
+        self.groups.push(id);
+        self.group_ends.push(u32::try_from(self.topics.len()).unwrap_or(u32::MAX));
+    }
+
+    fn group(&self, at: usize) -> &str {
+        self.groups.get(at).unwrap_or_default()
+    }
+
+    fn begin(ends: &[u32], at: usize) -> usize {
+        at.checked_sub(1).map_or(0, |before| ends[before] as usize)
+    }
+
+    /// How many topics of a group are asked for; `None` for all.
+    fn topics(&self, group: usize) -> Option<usize> {
+        let asked = self.group_ends[group] as usize - Self::begin(&self.group_ends, group);
+        (!self.all.contains(&group)).then_some(asked)
+    }
+
+    /// The `n`-th topic of a group of which some are asked for.
+    fn topic(&self, group: usize, n: usize) -> Option<AskedTopic<'_>> {
+        self.topics(group)?;
+        let at = Self::begin(&self.group_ends, group) + n;
+        let partitions = Self::begin(&self.topic_ends, at)..*self.topic_ends.get(at)? as usize;
+        Some(AskedTopic {
+            name: self.topics.get(at)?,
+            id: self.ids.get(at).copied().unwrap_or_default(),
+            partitions: &self.partitions[partitions],
+        })
+    }
+}
+
 /// A group that changes again and again is answered in one go.
 const INTERRUPTED_MAX: u32 = 3;
 
 /// What groups have committed: one group, topic and partition after the other.
 struct Offsets {
-    groups: Vec<OffsetFetchRequestGroup<'static>>,
+    asked: Asked,
     version: i16,
     /// Of the only group, in versions that have one.
     error: Rc<Cell<ErrorCode>>,
@@ -153,23 +257,21 @@ impl Offsets {
     }
 
     fn begin_group(&mut self, shard: &Shard, out: &mut Portion) -> Result<(), wire::Error> {
-        let group = &self.groups[self.at];
-        let read = self.committed.read_group(shard, &group.group_id);
-        let (topics, error) = match (read, &group.topics) {
-            (Ok(_), Some(topics)) => (topics.len(), ErrorCode::None),
+        let group_id = self.asked.group(self.at);
+        let read = self.committed.read_group(shard, group_id);
+        let (topics, error) = match (read, self.asked.topics(self.at)) {
+            (Ok(_), Some(topics)) => (topics, ErrorCode::None),
             (Ok(coordinator), None) => {
-                let names = coordinator.committed_topics(&group.group_id, None);
+                let names = coordinator.committed_topics(group_id, None);
                 let known = names.filter(|(name, _)| self.listed_id(shard, name).is_some());
                 (known.count(), ErrorCode::None)
             }
-            (Err(error), Some(topics)) if !fetch_has_group_error(self.version) => {
-                (topics.len(), error)
-            }
+            (Err(error), Some(topics)) if !fetch_has_group_error(self.version) => (topics, error),
             (Err(error), _) => (0, error),
         };
         let tail = if self.is_batched() {
             let head = OffsetFetchResponseGroup {
-                group_id: (&*group.group_id).into(),
+                group_id: group_id.into(),
                 topics: Vec::new(),
                 error_code: error.code(),
             };
@@ -186,25 +288,25 @@ impl Offsets {
 
     /// The next topic of the open group; `None` when there is none although there should be.
     fn begin_topic(&mut self, shard: &Shard, out: &mut Portion) -> Result<Option<()>, wire::Error> {
-        let asked = &self.groups[self.at];
+        let group_id = self.asked.group(self.at);
         let Some(group) = &self.group else {
             return Ok(None);
         };
-        let (name, id, partitions) = if let Some(topics) = &asked.topics {
-            let topic = &topics[group.written];
-            let partitions = topic.partition_indexes.len();
+        let asked = self.asked.topic(self.at, group.written);
+        let (name, id, partitions) = if let Some(topic) = asked {
+            let partitions = topic.partitions.len();
             if self.version < 10 {
-                (topic.name.to_string(), Some(TopicId::ZERO), partitions)
+                (topic.name.to_owned(), Some(TopicId::ZERO), partitions)
             } else {
-                let known = shard.image.topic_by_id(topic.topic_id);
+                let known = shard.image.topic_by_id(topic.id);
                 let name = known.map(|t| t.name.to_string());
                 (name.unwrap_or_default(), known.map(|t| t.id), partitions)
             }
         } else {
-            let Ok(coordinator) = self.committed.read_group(shard, &asked.group_id) else {
+            let Ok(coordinator) = self.committed.read_group(shard, group_id) else {
                 return Ok(None);
             };
-            let mut names = coordinator.committed_topics(&asked.group_id, group.behind.as_deref());
+            let mut names = coordinator.committed_topics(group_id, group.behind.as_deref());
             let next = names.find_map(|(name, partitions)| {
                 let id = self.listed_id(shard, name)?;
                 Some((name.to_owned(), Some(id), partitions))
@@ -214,10 +316,7 @@ impl Offsets {
             };
             next
         };
-        let topic_id = match &asked.topics {
-            Some(topics) => topics[group.written].topic_id,
-            None => id.unwrap_or_default(),
-        };
+        let topic_id = asked.map_or(id.unwrap_or_default(), |topic| topic.id);
         let tail = if self.is_batched() {
             let head = OffsetFetchResponseTopics {
                 name: (&*name).into(),
@@ -239,7 +338,7 @@ impl Offsets {
         shard: &Shard,
         out: &mut Portion,
     ) -> Result<Option<()>, wire::Error> {
-        let asked = &self.groups[self.at];
+        let group_id = self.asked.group(self.at);
         let (Some(group), Some(topic)) = (&mut self.group, &mut self.topic) else {
             return Ok(None);
         };
@@ -249,18 +348,17 @@ impl Offsets {
             None => ErrorCode::UnknownTopicId,
             Some(_) => ErrorCode::None,
         };
-        if let Some(topics) = &asked.topics {
-            let indexes = &topics[group.written].partition_indexes;
-            for &index in &indexes[topic.written..] {
+        if let Some(asked) = self.asked.topic(self.at, group.written) {
+            for &index in &asked.partitions[topic.written..] {
                 if full(out) {
                     return Ok(Some(()));
                 }
                 let answer = if error == ErrorCode::None {
-                    let Ok(coordinator) = self.committed.read_group(shard, &asked.group_id) else {
+                    let Ok(coordinator) = self.committed.read_group(shard, group_id) else {
                         return Ok(None);
                     };
                     let named = (&*topic.name, topic.id.unwrap_or_default());
-                    coordinator.committed(&asked.group_id, named, index)
+                    coordinator.committed(group_id, named, index)
                 } else {
                     no_offset(index, error)
                 };
@@ -268,10 +366,10 @@ impl Offsets {
                 topic.written += 1;
             }
         } else {
-            let Ok(coordinator) = self.committed.read_group(shard, &asked.group_id) else {
+            let Ok(coordinator) = self.committed.read_group(shard, group_id) else {
                 return Ok(None);
             };
-            let all = coordinator.committed_partitions(&asked.group_id, &topic.name, topic.behind);
+            let all = coordinator.committed_partitions(group_id, &topic.name, topic.behind);
             for answer in all {
                 if full(out) {
                     return Ok(Some(()));
@@ -315,7 +413,7 @@ impl Offsets {
 
 impl Elements for Offsets {
     fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
-        while self.at < self.groups.len() {
+        while self.at < self.asked.groups.len() {
             if self.is_full(out) {
                 return Ok(Progress::More);
             }

@@ -1,5 +1,9 @@
 //! OffsetForLeaderEpoch (key 23): where an epoch ended, for the detection of truncation (KIP-320).
-use super::split::{merged, must_split, scatter_topics};
+use super::{
+    partitions::{Named, Partitions, told},
+    split::{merged, must_split, scatter_topics},
+};
+use crate::answer::concat::Skip;
 use crate::shard::{
     Shard,
     forward::Split,
@@ -21,46 +25,45 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let body = OffsetForLeaderEpochRequest::decode(reader, request.version())?;
     if must_split(shard, request) {
-        let replica_id = body.replica_id;
-        let part = move |topics| OffsetForLeaderEpochRequest { replica_id, topics };
-        return scatter_topics(shard, request, body.topics, part);
+        let bare = OffsetForLeaderEpochRequest { topics: Vec::new(), ..body };
+        return scatter_topics(shard, request, body.topics, &bare);
     }
-    let mut topics = Vec::with_capacity(body.topics.len());
+    let topics = body.topics.iter().map(|t| (&*t.topic, t.partitions.len()));
+    let mut named = Named::with_room(topics);
     for topic in &body.topics {
-        let partitions = topic
-            .partitions
-            .iter()
-            .map(|p| {
-                let mut answer = EpochEndOffset {
-                    partition: p.partition,
-                    leader_epoch: -1,
-                    end_offset: -1,
-                    error_code: 0,
-                };
-                match shard.led(&topic.topic, p.partition, p.current_leader_epoch) {
-                    Ok((slot, leader_epoch)) => {
-                        let asked = LeaderEpoch(p.leader_epoch);
-                        if let Some((epoch, end)) = shard.end_of_epoch(slot, leader_epoch, asked) {
-                            answer.leader_epoch = epoch.0;
-                            answer.end_offset = end.0;
-                        }
-                    }
-                    Err(error) => {
-                        answer.error_code = error.code();
+        let answers = topic.partitions.iter().map(|p| {
+            let mut answer = EpochEndOffset {
+                partition: p.partition,
+                leader_epoch: -1,
+                end_offset: -1,
+                error_code: 0,
+            };
+            match shard.led(&topic.topic, p.partition, p.current_leader_epoch) {
+                Ok((slot, leader_epoch)) => {
+                    let asked = LeaderEpoch(p.leader_epoch);
+                    if let Some((epoch, end)) = shard.end_of_epoch(slot, leader_epoch, asked) {
+                        answer.leader_epoch = epoch.0;
+                        answer.end_offset = end.0;
                     }
                 }
-                answer
-            })
-            .collect();
-        topics.push(OffsetForLeaderTopicResult {
-            topic: topic.topic.clone().into_owned().into(),
-            partitions,
+                Err(error) => {
+                    answer.error_code = error.code();
+                }
+            }
+            answer
         });
+        named.push(&topic.topic, answers);
     }
-    request.answer(&OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics })
+    drop(body);
+    let partitions = Partitions::new(named, Told);
+    shard.answer_in_portions(request.pending, OffsetForLeaderEpochResponse::default, partitions)
 }
 
+told!(Told: OffsetForLeaderTopicResult { topic, partitions }, EpochEndOffset);
+
 impl Split for OffsetForLeaderEpochRequest<'_> {
+    const SKIP: Option<Skip> = Some(|r, version| EpochEndOffset::decode(r, version).map(drop));
+
     fn merge<'r: 'r>(
         answers: Vec<OffsetForLeaderEpochResponse<'r>>,
     ) -> OffsetForLeaderEpochResponse<'r> {

@@ -67,9 +67,9 @@ answered!(oc::OffsetCommitResponseTopic<'_>, |t: &Self| t.topic_id);
 answered!(od::OffsetDeleteResponseTopic<'_>, |_: &Self| TopicId::ZERO);
 
 use wire::{
-    Str, delete_records as dr, describe_log_dirs as dl, describe_producers as dp,
-    list_offsets as lo, offset_commit as oc, offset_delete as od, offset_for_leader_epoch as oe,
-    produce as pr,
+    Encode, Str, Writer, delete_records as dr, describe_log_dirs as dl, describe_producers as dp,
+    frame::SIZE_BYTES, list_offsets as lo, offset_commit as oc, offset_delete as od,
+    offset_for_leader_epoch as oe, produce as pr,
 };
 
 topic!(
@@ -167,15 +167,65 @@ pub(crate) fn by_owner<T: Topic>(
     split
 }
 
-/// Sends each owner its part. `body` makes a request of some topics.
-pub(crate) fn scatter_topics<T: Topic, Q: Split>(
+/// Sends each owner its part. `body` is the request without topics. Parts are written from the decoded request as they are
+/// sent: there is no second one in memory.
+pub(crate) fn scatter_topics<T: Topic + Encode, Q: Split>(
     shard: &mut Shard,
     request: &Request<'_>,
-    topics: Vec<T>,
-    body: impl Fn(Vec<T>) -> Q,
-) -> Result<Stage, wire::Error> {
-    let parts = parts_of(shard, request, topics, body);
-    scatter_parts(shard, request, parts)
+    mut topics: Vec<T>,
+    body: &Q,
+) -> Result<Stage, wire::Error>
+where
+    T::Partition: Encode,
+{
+    let version = request.version();
+    let mut owners: Vec<CoreId> = Vec::new();
+    for topic in &mut topics {
+        let id = topic.id(shard, version);
+        owners.extend(topic.partitions().iter().map(|partition| {
+            id.map_or(shard.me, |id| core_of(id, T::index(partition), shard.settings.cores))
+        }));
+    }
+    let mut cores: Vec<CoreId> = Vec::new();
+    for &core in &owners {
+        if cores.last() != Some(&core) && !cores.contains(&core) {
+            cores.push(core);
+        }
+    }
+    cores.sort_unstable();
+    match cores.as_slice() {
+        // Nobody owns a partition that is not named.
+        [] => return Ok(shard.forward(request, shard.me)),
+        [core] => return Ok(shard.forward(request, *core)),
+        _ => {}
+    }
+    let mut frames = Vec::with_capacity(cores.len());
+    for core in cores {
+        let mut elements = Writer::new();
+        let (mut count, mut begin) = (0, 0);
+        for topic in &mut topics {
+            let partitions = std::mem::take(topic.partitions());
+            let owners = &owners[begin..begin + partitions.len()];
+            begin += partitions.len();
+            let own = owners.iter().filter(|owner| **owner == core).count();
+            if own > 0 {
+                count += 1;
+                let tail = elements.around(topic, own, version)?;
+                for (partition, owner) in partitions.iter().zip(owners) {
+                    if *owner == core {
+                        partition.encode(&mut elements, version)?;
+                    }
+                }
+                elements.raw(&tail);
+            }
+            *topic.partitions() = partitions;
+        }
+        let (id, client) = (request.pending.correlation_id, request.client_id);
+        let around = wire::encode_request_around(body, id, client, version, count, elements.len())?;
+        let head = &around.head[SIZE_BYTES..];
+        frames.push((core, [head, &elements.into_vec(), &around.tail].concat().into()));
+    }
+    Ok(shard.scatter_frames::<Q>(request, frames))
 }
 
 /// The part of each owner, at least one.

@@ -1,12 +1,10 @@
 //! DeleteGroups: an administrator removes groups without members, with their offsets (KIP-229).
 
 use super::classic::GroupState::Empty;
-use super::request::owned;
 use super::state::Coordinator;
 use super::{Outcome, Response, records};
 use std::borrow::Cow;
 use wire::ErrorCode;
-use wire::delete_groups::DeletableGroupResult;
 
 pub(super) fn process(
     coordinator: &mut Coordinator,
@@ -22,10 +20,7 @@ pub(super) fn process(
                 Ok(())
             }
         };
-        DeletableGroupResult {
-            group_id: owned(id),
-            error_code: result.err().unwrap_or(ErrorCode::None).into(),
-        }
+        result.err().unwrap_or(ErrorCode::None)
     });
     Response::DeleteGroups(results.collect())
 }

@@ -8,7 +8,6 @@ use super::versions;
 use crate::coordinator::Context;
 use std::borrow::Cow;
 use wire::ErrorCode;
-use wire::delete_groups::DeletableGroupResult;
 use wire::describe_groups::DescribedGroup;
 use wire::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use wire::join_group::{JoinGroupRequest, JoinGroupResponse};
@@ -82,7 +81,8 @@ pub enum Response {
     DescribeGroups(Vec<DescribedGroup<'static>>),
     /// The groups, or an error for all of them.
     ListGroups(Result<Vec<ListedGroup<'static>>, ErrorCode>),
-    DeleteGroups(Vec<DeletableGroupResult<'static>>),
+    /// Of each group, in the order of the request.
+    DeleteGroups(Vec<ErrorCode>),
 }
 
 /// Text that outlives the request.
@@ -122,12 +122,7 @@ impl Request<'_> {
                     .collect(),
             ),
             Self::ListGroups { .. } => Response::ListGroups(Err(error)),
-            Self::DeleteGroups(groups) => Response::DeleteGroups(
-                groups
-                    .iter()
-                    .map(|group| DeletableGroupResult { group_id: owned(group), error_code })
-                    .collect(),
-            ),
+            Self::DeleteGroups(groups) => Response::DeleteGroups(vec![error; groups.len()]),
         }
     }
 }
@@ -169,7 +164,7 @@ impl Response {
             }
             Self::ListGroups(answer) => *answer = Err(error),
             Self::DeleteGroups(results) => {
-                results.iter_mut().for_each(|result| result.error_code = error_code);
+                results.fill(error);
             }
         }
     }
@@ -248,6 +243,11 @@ fn fetch_error(
 /// Whether an error of a group stands beside its topics.
 pub(crate) const fn fetch_has_group_error(version: i16) -> bool {
     versions::fetch_has_group_error(version)
+}
+
+/// Whether an OffsetFetch names several groups.
+pub(crate) const fn fetch_is_batched(version: i16) -> bool {
+    versions::fetch_is_batched(version)
 }
 
 /// The groups of an OffsetFetch, of whatever version.

@@ -2,7 +2,7 @@
 //! answers released when these are committed. The state machine is `crate::coordinator` and `crate::group`.
 use super::{
     Shard,
-    reply::{Answer, Pending, Request, Stage},
+    reply::{Pending, Request, Stage},
     tick::{Timer, token},
 };
 use crate::{
@@ -361,10 +361,10 @@ impl Shard {
         &mut self,
         request: &Request<'_>,
         parts: &[(i32, group::Request<'_>)],
-        assemble: impl FnOnce(&Pending, Vec<Response>) -> Result<Answer, wire::Error> + 'static,
+        assemble: impl FnOnce(&mut Self, Pending, Vec<Response>) -> Result<Stage, wire::Error> + 'static,
     ) -> Result<Stage, wire::Error> {
         if parts.is_empty() {
-            return Ok(Stage::Reply(assemble(&request.pending, Vec::new())?));
+            return assemble(self, request.pending, Vec::new());
         }
         let refusal = match parts.iter().any(|(_, part)| part.may_write()) {
             true => self.store.can_append_own().err(),
@@ -381,11 +381,10 @@ impl Shard {
         let host = format!("/{}", request.host);
         let now = self.coordinator_now();
         let pending = request.pending;
-        let op =
-            self.begin_op(parts.len(), move |shard, answers| match assemble(&pending, answers) {
-                Ok(answer) => shard.reply(pending.reply, answer),
-                Err(error) => shard.fail_reply(pending, &error.to_string()),
-            });
+        let op = self.begin_op(parts.len(), move |shard, answers| {
+            let done = assemble(shard, pending, answers);
+            shard.finish_stage(pending, done);
+        });
         for (at, (partition, part)) in parts.iter().enumerate() {
             let context = Context {
                 api_version: request.version(),

@@ -8,7 +8,10 @@ use super::{
     message::{Forwarded, Message},
     reply::{Arrival, Pending, ReplyTo, Request, Stage},
 };
-use crate::{answer::concat::concatenated, session::order::Next};
+use crate::{
+    answer::concat::{Skip, by_topic, concatenated},
+    session::order::Next,
+};
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 use netio::CoreId;
@@ -19,6 +22,8 @@ use wire::{ApiMessage, Decode, Reader, ResponseHeader};
 pub(crate) trait Split: wire::Request {
     /// An answer is an array of what each part answers, and no more.
     const IS_LIST: bool = false;
+    /// An answer is an array of topics, each with its name and its partitions, and no more: how to read over a partition.
+    const SKIP: Option<Skip> = None;
 
     /// Puts the answers to all parts into one, in the order of the parts. (`'r: 'r` makes the lifetime one that an associated type
     /// may be named with.)
@@ -41,10 +46,15 @@ fn merge_frames<Q: Split>(
         return Ok(all);
     }
     let frames: Vec<Bytes> = frames
-        .iter()
-        .map(|slices| joined(slices))
+        .into_iter()
+        .map(|slices| joined(&slices))
         .map(|f| f.slice(wire::frame::SIZE_BYTES.min(f.len())..))
         .collect();
+    if let Some(skip) = Q::SKIP
+        && let Some(all) = by_topic::<Q::Response<'_>>(pending, &frames, skip)
+    {
+        return Ok(all);
+    }
     let mut answers = Vec::with_capacity(frames.len());
     for frame in &frames {
         let mut reader = Reader::new(frame);
@@ -186,8 +196,33 @@ impl Shard {
         request: &Request<'_>,
         parts: Vec<(CoreId, Q)>,
     ) -> Result<Stage, wire::Error> {
+        let mut frames = Vec::with_capacity(parts.len());
+        for (core, part) in parts {
+            let slices = wire::encode_request(
+                &part,
+                request.pending.correlation_id,
+                request.client_id,
+                request.version(),
+            )?;
+            frames.push((core, joined(&slices).slice(wire::frame::SIZE_BYTES..)));
+        }
+        Ok(self.scatter_frames::<Q>(request, frames))
+    }
+
+    /// Asks every core the same, and merges their answers.
+    pub(crate) fn ask_all<Q: Split>(&mut self, request: &Request<'_>) -> Stage {
+        let frame = Bytes::copy_from_slice(request.frame);
+        let cores = 0..self.settings.cores;
+        self.scatter_frames::<Q>(request, cores.map(|core| (CoreId(core), frame.clone())).collect())
+    }
+
+    /// As [`Self::scatter`], with each part as its frame without the length.
+    pub(crate) fn scatter_frames<Q: Split>(
+        &mut self,
+        request: &Request<'_>,
+        parts: Vec<(CoreId, Bytes)>,
+    ) -> Stage {
         let gather = self.forwards.id();
-        let version = request.version();
         let missing = parts.len();
         assert!(missing > 0, "a request split into nothing");
         self.forwards.gathers.insert(
@@ -199,20 +234,13 @@ impl Shard {
                 merge: merge_frames::<Q>,
             },
         );
-        for (at, (core, part)) in parts.into_iter().enumerate() {
-            let slices = wire::encode_request(
-                &part,
-                request.pending.correlation_id,
-                request.client_id,
-                version,
-            )?;
-            let frame = joined(&slices).slice(wire::frame::SIZE_BYTES..);
+        for (at, (core, frame)) in parts.into_iter().enumerate() {
             let id = self.forwards.id();
             let what = Waiting::Part { gather, at };
             self.forwards.insert(id, core, what, frame.len());
             self.send_forward(core, id, frame, request.host, request.pending.at);
         }
-        Ok(Stage::Later)
+        Stage::Later
     }
 
     /// A request that another core received.

@@ -191,9 +191,33 @@ pub fn encode_response_around<T: ApiMessage>(
     count: usize,
     bytes: usize,
 ) -> Result<Around, Error> {
+    around(T::NAME, version, count, bytes, |w| write_response(w, message, correlation_id, version))
+}
+
+/// As [`encode_response_around`], of a request.
+pub fn encode_request_around<T: Request>(
+    message: &T,
+    correlation_id: i32,
+    client_id: Option<&str>,
+    version: i16,
+    count: usize,
+    bytes: usize,
+) -> Result<Around, Error> {
+    around(T::NAME, version, count, bytes, |w| {
+        write_request(w, message, correlation_id, client_id, version)
+    })
+}
+
+fn around(
+    name: &'static str,
+    version: i16,
+    count: usize,
+    bytes: usize,
+    write: impl FnOnce(&mut Writer) -> Result<(), Error>,
+) -> Result<Around, Error> {
     let mut w = Writer::new();
     w.leave_gap(count);
-    write_response(&mut w, message, correlation_id, version)?;
+    write(&mut w)?;
     let (tail, element) = w.end_gap()?;
     let errors = w.take_errors();
     let mut head = w.into_vec();
@@ -203,7 +227,7 @@ pub fn encode_response_around<T: ApiMessage>(
             *place = size.to_be_bytes();
             Ok(Around { head, tail, errors, element })
         }
-        _ => Err(Error::Misuse { field: T::NAME, version, problem: "longer than a frame can be" }),
+        _ => Err(Error::Misuse { field: name, version, problem: "longer than a frame can be" }),
     }
 }
 

@@ -36,8 +36,8 @@ pub mod writer;
 pub use api_key::ApiKey;
 pub use codec::{
     ApiMessage, Around, Decode, Encode, Message, RecordMessage, Request, VersionRange, decode,
-    encode_answer, encode_request, encode_response, encode_response_around, write_request,
-    write_response,
+    encode_answer, encode_request, encode_request_around, encode_response, encode_response_around,
+    write_request, write_response,
 };
 pub use error::Error;
 pub use error_code::ErrorCode;

@@ -344,17 +344,7 @@ impl Writer {
         flex: bool,
         version: i16,
     ) -> Result<(), Error> {
-        if values.is_empty()
-            && let Some(gap) = &mut self.gap
-            && gap.at.is_none()
-        {
-            let count = gap.count;
-            self.length(Some(count), flex)?;
-            let at = self.buffer.len();
-            if let Some(gap) = &mut self.gap {
-                gap.at = Some(at);
-                gap.element = std::any::type_name::<T>();
-            }
+        if values.is_empty() && self.fill_gap(flex, std::any::type_name::<T>())? {
             return Ok(());
         }
         self.length(Some(values.len()), flex)?;
@@ -378,7 +368,20 @@ impl Writer {
         }
     }
 
+    /// Whether an empty array is the one that others are written into.
+    fn fill_gap(&mut self, flex: bool, element: &'static str) -> Result<bool, Error> {
+        let Some(Gap { count, at: None, .. }) = self.gap else {
+            return Ok(false);
+        };
+        self.length(Some(count), flex)?;
+        self.gap = Some(Gap { count, at: Some(self.buffer.len()), element });
+        Ok(true)
+    }
+
     pub fn strings(&mut self, values: &[Str<'_>], flex: bool) -> Result<(), Error> {
+        if values.is_empty() && self.fill_gap(flex, std::any::type_name::<Str<'_>>())? {
+            return Ok(());
+        }
         self.length(Some(values.len()), flex)?;
         for value in values {
             self.string(value, flex)?;

@@ -28,7 +28,7 @@ fn list(bed: &mut Bed, states: &[&str], types: &[&str]) -> Vec<String> {
 fn delete(bed: &mut Bed, groups: &[&'static str]) -> Vec<ErrorCode> {
     let groups: Vec<Cow<'_, str>> = groups.iter().map(|group| Cow::Borrowed(*group)).collect();
     match bed.call(Request::DeleteGroups(&groups), 2) {
-        Response::DeleteGroups(results) => results.iter().map(|r| error(r.error_code)).collect(),
+        Response::DeleteGroups(results) => results,
         other => panic!("not an answer to DeleteGroups: {other:?}"),
     }
 }
