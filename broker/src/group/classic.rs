@@ -11,7 +11,7 @@
 //! This file holds the rules; what an operation does with them, and with timers and answers, is [`super::rebalance`].
 //! Source of the rules: Kafka's `ClassicGroup`.
 
-use super::member::{Member, Protocol};
+use super::member::Member;
 use super::subscription;
 use crate::coordinator::ReplyTo;
 use std::collections::{BTreeMap, BTreeSet};
@@ -212,12 +212,16 @@ impl Classic {
     // ---- agreement
 
     /// Whether a member with these could be in the group: any at all while it is empty, else one that all have.
-    pub(super) fn supports(&self, protocol_type: &str, protocols: &[Protocol]) -> bool {
+    pub(super) fn supports<'a>(
+        &self,
+        protocol_type: &str,
+        mut protocols: impl ExactSizeIterator<Item = &'a str>,
+    ) -> bool {
         if self.is(GroupState::Empty) {
-            return !protocol_type.is_empty() && !protocols.is_empty();
+            return !protocol_type.is_empty() && protocols.len() > 0;
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|protocol| self.all_support(&protocol.name))
+            && protocols.any(|protocol| self.all_support(protocol))
     }
 
     fn all_support(&self, protocol: &str) -> bool {

@@ -4,7 +4,7 @@
 //! timeout), KIP-345 (static members), KIP-394 (member id first), KIP-814 (skipped assignment).
 
 use super::classic::GroupState::{CompletingRebalance, Empty, PreparingRebalance, Stable};
-use super::member::{self, Member, Protocol};
+use super::member::{self, Member, Offered};
 use super::rebalance::Turn;
 use super::request::join_error;
 use super::state::Coordinator;
@@ -28,8 +28,8 @@ pub(super) fn process(
         out.reply(reply_to, Response::JoinGroup(join_error(&request.member_id, error)));
         return;
     }
-    let join =
-        Join { request, context, reply_to, protocols: member::protocols(&request.protocols) };
+    let protocols = Offered::of(&request.protocols);
+    let join = Join { request, context, reply_to, protocols };
     coordinator.turn(&request.group_id, now, out, |turn| {
         let since_ms = turn.group.classic.state_since_ms;
         join.run(turn);
@@ -63,7 +63,7 @@ struct Join<'a> {
     request: &'a JoinGroupRequest<'a>,
     context: &'a Context<'a>,
     reply_to: ReplyTo,
-    protocols: Vec<Protocol>,
+    protocols: Offered<'a>,
 }
 
 impl Join<'_> {
@@ -73,7 +73,7 @@ impl Join<'_> {
             turn.remove_member(id);
             return self.refuse(turn, "", ErrorCode::GroupMaxSizeReached);
         }
-        if !turn.group.classic.supports(&self.request.protocol_type, &self.protocols) {
+        if !turn.group.classic.supports(&self.request.protocol_type, self.protocols.names()) {
             return self.refuse(turn, id, ErrorCode::InconsistentGroupProtocol);
         }
         if self.need(turn) > turn.room {
@@ -94,7 +94,7 @@ impl Join<'_> {
     /// Memory that the member may come to take, about; of one that is there already, what it takes more.
     fn need(&self, turn: &Turn<'_>) -> usize {
         let classic = &turn.group.classic;
-        let protocols = member::protocols_bytes(&self.protocols);
+        let protocols = self.protocols.bytes();
         let instance_id = self.request.group_instance_id.as_deref();
         let known = match (&*self.request.member_id, instance_id) {
             ("", None) => None,
@@ -182,7 +182,7 @@ impl Join<'_> {
             client_host: self.context.client_host.into(),
             rebalance_timeout_ms: self.rebalance_timeout_ms(),
             session_timeout_ms: self.request.session_timeout_ms,
-            protocols: self.protocols.clone(),
+            protocols: self.protocols.to_vec(),
             assignment: [].into(),
             awaiting_join: Some(self.reply_to),
             awaiting_sync: None,
@@ -292,7 +292,7 @@ impl Join<'_> {
     /// What the member says of itself now.
     fn set_member(&self, turn: &mut Turn<'_>, id: &str) {
         turn.group.classic.update(id, |member| {
-            member.protocols.clone_from(&self.protocols);
+            member.protocols = self.protocols.to_vec();
             member.rebalance_timeout_ms = self.rebalance_timeout_ms();
             member.session_timeout_ms = self.request.session_timeout_ms;
         });

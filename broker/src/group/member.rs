@@ -11,21 +11,53 @@ pub(super) struct Protocol {
     pub(super) metadata: Arc<[u8]>,
 }
 
-/// Protocols of a request in order of preference. A name said twice counts once, or it would vote twice.
-pub(super) fn protocols(request: &[JoinGroupRequestProtocol<'_>]) -> Vec<Protocol> {
-    let firsts = crate::answer::distinct::firsts(request, |a, b| a.name.cmp(&b.name));
-    let firsts = firsts.into_iter().map(|at| &request[at as usize]);
-    firsts
-        .map(|protocol| Protocol {
-            name: protocol.name.as_ref().into(),
-            metadata: protocol.metadata.as_ref().into(),
-        })
-        .collect()
+/// Protocols of a request in order of preference, as they lie there: most joins are answered without keeping them. A name said
+/// twice counts once, or it would vote twice.
+#[derive(Debug)]
+pub(super) struct Offered<'a> {
+    request: &'a [JoinGroupRequestProtocol<'a>],
+    /// Places of those that count.
+    firsts: Vec<u32>,
 }
+
+impl<'a> Offered<'a> {
+    pub(super) fn of(request: &'a [JoinGroupRequestProtocol<'a>]) -> Self {
+        let firsts = crate::answer::distinct::firsts(request, |a, b| a.name.cmp(&b.name));
+        Self { request, firsts }
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> {
+        self.firsts.iter().map(|&at| {
+            let protocol = &self.request[at as usize];
+            (&*protocol.name, &*protocol.metadata)
+        })
+    }
+
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &'a str> {
+        self.iter().map(|(name, _)| name)
+    }
+
+    /// Memory that they would hold, as [`protocols_bytes`].
+    pub(super) fn bytes(&self) -> usize {
+        self.iter().map(|(name, metadata)| PROTOCOL_BYTES + name.len() + metadata.len()).sum()
+    }
+
+    /// As a member keeps them.
+    pub(super) fn to_vec(&self) -> Vec<Protocol> {
+        let protocol = |(name, metadata): (&str, &[u8])| Protocol {
+            name: name.into(),
+            metadata: metadata.into(),
+        };
+        self.iter().map(protocol).collect()
+    }
+}
+
+/// What a protocol takes beside its bytes, about.
+const PROTOCOL_BYTES: usize = 64;
 
 /// Memory held by them, about.
 pub(super) fn protocols_bytes(protocols: &[Protocol]) -> usize {
-    let each = protocols.iter().map(|p| 64 + p.name.len() + p.metadata.len());
+    let each = protocols.iter().map(|p| PROTOCOL_BYTES + p.name.len() + p.metadata.len());
     each.sum()
 }
 
@@ -57,8 +89,9 @@ impl Member {
     }
 
     /// Whether it joins with what the coordinator knows of it already.
-    pub(super) fn matches(&self, protocols: &[Protocol]) -> bool {
-        self.protocols == protocols
+    pub(super) fn matches(&self, offered: &Offered<'_>) -> bool {
+        let own = self.protocols.iter().map(|p| (&*p.name, &*p.metadata));
+        own.eq(offered.iter())
     }
 
     /// A member that waits for the coordinator need not heartbeat; a new one may be gone while it waits.
