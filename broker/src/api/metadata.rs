@@ -4,6 +4,7 @@ use crate::{
         Elements, Portion, Progress,
         distinct::{Names, firsts},
     },
+    controller::RECORDS_MAX,
     metadata::TopicImage,
     settings::Settings,
     shard::{
@@ -14,7 +15,7 @@ use crate::{
         route::core_of,
     },
 };
-use netio::CoreId;
+use netio::{CoreId, Instant};
 use record::TopicId;
 use std::{rc::Rc, sync::Arc};
 use wire::{
@@ -49,13 +50,15 @@ pub(crate) fn handle<'a>(
         Some(topics) if !all => wanted(&topics),
         _ => Wanted::All { behind: None },
     };
-    let mut missing: Vec<String> = Vec::new();
+    let mut missing = Names::default();
     if let Wanted::Names(names) = &wanted
         && body.allow_auto_topic_creation
         && shard.auto_create_topics()
     {
-        let unknown = names.iter().filter(|name| shard.image.topic(name).is_none());
-        missing.extend(unknown.map(str::to_owned));
+        names
+            .iter()
+            .filter(|name| shard.image.topic(name).is_none())
+            .for_each(|name| missing.push(name));
     }
     let topics = Topics {
         wanted,
@@ -69,21 +72,62 @@ pub(crate) fn handle<'a>(
         open: None,
     };
     let around = around(shard, body.include_cluster_authorized_operations);
-    if missing.is_empty() {
+    if missing.len() == 0 {
         return shard.answer_in_portions(request.pending, around, topics);
     }
     if shard.me != CoreId(0) {
         return Ok(shard.forward(request, CoreId(0)));
     }
-    let records = shard.auto_create(&missing);
+    let missing = Missing { names: missing, at: 0, records: 0 };
     let pending = request.pending;
     // Without them the answer says that they are not there, on which clients ask again.
-    let deadline = request.deadline(AUTO_CREATE_MS);
-    shard.propose_then(records, deadline, move |shard, _| {
+    make_missing(shard, missing, request.deadline(AUTO_CREATE_MS), move |shard| {
         shard.finish_in_portions(pending, around, topics);
     });
     Ok(Stage::Later)
 }
+
+/// Topics that are not there and may be made by the way.
+struct Missing {
+    names: Names,
+    at: usize,
+    /// Records that were proposed for those before.
+    records: usize,
+}
+
+/// Makes topics, some at a time: a name of a few bytes becomes a topic's records, and its partitions' logs. As many as one
+/// request may make (`QuorumController.MAX_RECORDS_PER_USER_OP`, at which Kafka makes none); clients that need more ask again.
+fn make_missing(
+    shard: &mut Shard,
+    mut missing: Missing,
+    deadline: Instant,
+    then: impl FnOnce(&mut Shard) + 'static,
+) {
+    let portion = (CREATED_AT_ONCE / shard.controller().default_partitions()).max(1);
+    while missing.records < RECORDS_MAX {
+        let names = (missing.at..).map_while(|at| missing.names.get(at)).take(portion);
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            break;
+        }
+        missing.at += names.len();
+        let records = shard.auto_create(&names);
+        // Of many that cannot be made no stack is built.
+        if records.is_empty() {
+            continue;
+        }
+        missing.records += records.len();
+        return shard.propose_then(records, deadline, move |shard, done| match done {
+            Ok(()) => make_missing(shard, missing, deadline, then),
+            Err(_) => then(shard),
+        });
+    }
+    // What others make may be under way.
+    shard.propose_then(Vec::new(), deadline, move |shard, _| then(shard));
+}
+
+/// Partitions of topics that are made by the way in one portion.
+const CREATED_AT_ONCE: usize = 64;
 
 /// Versions 10 and 11 have topic ids in the schema and not yet in the protocol: Kafka refuses the request (`KafkaApis.handleTopicMetadataRequest`).
 fn refused_ids<'a>(body: &'a MetadataRequest<'_>, version: i16) -> Option<MetadataResponse<'a>> {

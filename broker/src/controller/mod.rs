@@ -89,7 +89,7 @@ pub struct Controller {
 }
 
 /// Records of one request, which are one batch (Kafka: `QuorumController.MAX_RECORDS_PER_USER_OP`).
-const RECORDS_MAX: usize = 10_000;
+pub const RECORDS_MAX: usize = 10_000;
 /// Why a request for more partitions than that is refused.
 const TOO_MANY_PARTITIONS: &str = "Excessively large number of partitions per request.";
 /// Their bytes, which must fit into one group of the write-ahead log.
@@ -104,6 +104,11 @@ impl Controller {
     /// All metadata, what is appended and not committed included.
     pub fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// `num.partitions`
+    pub fn default_partitions(&self) -> usize {
+        usize::try_from(self.settings.default_partitions).unwrap_or(1).max(1)
     }
 
     /// A record was appended.
