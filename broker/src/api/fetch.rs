@@ -26,18 +26,25 @@ pub(crate) fn handle<'a>(
     let key = |name: &Str<'_>, id: Uuid| {
         if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.as_ref().into()) }
     };
-    let wanted = distinct(&body.topics)
-        .into_iter()
-        .map(|(topic, p)| Wanted {
-            topic: key(&topic.topic, topic.topic_id),
+    let asked = distinct(&body.topics);
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(asked.len());
+    let mut last: Option<&FetchTopic<'_>> = None;
+    for (topic, p) in asked {
+        // A topic's name is there once, however many of its partitions are asked for.
+        let same = wanted.last().filter(|_| last.is_some_and(|last| std::ptr::eq(last, topic)));
+        let topic_key =
+            same.map_or_else(|| key(&topic.topic, topic.topic_id), |same| same.topic.clone());
+        last = Some(topic);
+        wanted.push(Wanted {
+            topic: topic_key,
             partition: p.partition,
             current_leader_epoch: p.current_leader_epoch,
             fetch_offset: p.fetch_offset,
             last_fetched_epoch: p.last_fetched_epoch,
             log_start_offset: p.log_start_offset,
             max_bytes: p.partition_max_bytes,
-        })
-        .collect();
+        });
+    }
     let mut forgotten = Vec::new();
     for topic in &body.forgotten_topics_data {
         forgotten.extend(topic.partitions.iter().map(|&p| (key(&topic.topic, topic.topic_id), p)));
@@ -57,15 +64,19 @@ pub(crate) fn handle<'a>(
                 .answer(&FetchResponse { error_code: error.code(), ..Default::default() });
         }
     };
+    let (max_wait_ms, read_committed) = (body.max_wait_ms, body.isolation_level == 1);
+    let min_bytes = usize::try_from(body.min_bytes).unwrap_or(0);
     let max_bytes =
         usize::try_from(body.max_bytes).unwrap_or(0).min(shard.settings.limits.fetch_bytes_max);
-    let wait_ms = u64::try_from(body.max_wait_ms).unwrap_or(0);
+    // It may be answered before this returns.
+    drop(body);
+    let wait_ms = u64::try_from(max_wait_ms).unwrap_or(0);
     shard.begin_fetch(FetchOp {
         pending: request.pending,
         session_id: opened.session_id,
         next_epoch: opened.next_epoch,
-        read_committed: body.isolation_level == 1,
-        min_bytes: usize::try_from(body.min_bytes).unwrap_or(0),
+        read_committed,
+        min_bytes,
         max_bytes,
         deadline: shard.now.after_ms(wait_ms),
         wanted: opened.wanted.into(),

@@ -8,9 +8,11 @@
 //! all the same until it can be read, since on one replica Kafka's high watermark has it when the next request is taken.
 use super::{
     error_map::append_error,
+    partitions::{Answers, Named, Partitions, Place},
     split::{merged, must_split, parts_of, scatter_parts},
 };
 use crate::{
+    answer::Portion,
     config::topic::TopicConfig,
     partition::{leader::Role, waiters::AckWaiter},
     produce::{ProduceAnswer, each_once},
@@ -29,7 +31,7 @@ use record::{
 };
 use std::borrow::Cow;
 use wire::{
-    Decode, ErrorCode, Reader, Str,
+    ApiKey, Decode, Encode, ErrorCode, Reader, Str,
     produce::{
         BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest,
         ProduceResponse, TopicProduceData, TopicProduceResponse,
@@ -61,7 +63,10 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = ProduceRequest::decode(reader, request.version())?;
-    body.topic_data = each_once(body.topic_data);
+    body.topic_data = match each_once(body.topic_data, request.frame.len()) {
+        Ok(topics) => topics,
+        Err(topics) => return refuse_all(shard, request, topics, body.acks),
+    };
     let acceptable = acceptable(request, &body);
     if acceptable.is_ok() && must_split(shard, request) {
         let (acks, timeout_ms) = (body.acks, body.timeout_ms);
@@ -92,7 +97,7 @@ pub(crate) fn handle<'a>(
         tell_endpoints: false,
     };
     let (mut index, mut missing, mut failed) = (0, 0, false);
-    let mut named = Named::default();
+    let mut named = NamedRecords::default();
     for topic in &body.topic_data {
         let id = topic_id(shard, topic, request.version());
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
@@ -154,14 +159,7 @@ pub(crate) fn handle<'a>(
     }
     let pending = request.pending;
     if body.acks == 0 && missing == 0 {
-        if !failed {
-            return Ok(Stage::Silent);
-        }
-        // Nobody is told them.
-        for code in answer.error_codes() {
-            shard.stats.error(pending.key, code, 1);
-        }
-        return Ok(Stage::close("a produce request with acks=0 that failed"));
+        return Ok(unanswered(shard, &answer, failed));
     }
     if missing == 0 {
         return request.answer(&shard.produce_response(&pending, answer));
@@ -169,6 +167,80 @@ pub(crate) fn handle<'a>(
     let timeout_ms = u64::try_from(body.timeout_ms).unwrap_or(0).max(1);
     shard.produces.add(pending, answer, missing, shard.now.after_ms(timeout_ms));
     Ok(Stage::Later)
+}
+
+/// What becomes of a request that has no answer.
+fn unanswered(shard: &mut Shard, answer: &ProduceAnswer, failed: bool) -> Stage {
+    if !failed {
+        return Stage::Silent;
+    }
+    // Nobody is told them.
+    for code in answer.error_codes() {
+        shard.stats.error(ApiKey::Produce, code, 1);
+    }
+    Stage::close("a produce request with acks=0 that failed")
+}
+
+/// Refuses a request that names more than it has batches for. Kafka answers each partition, and would store what batches there
+/// are; no client makes such a request.
+fn refuse_all(
+    shard: &mut Shard,
+    request: &Request<'_>,
+    topics: Vec<TopicProduceData<'_>>,
+    acks: i16,
+) -> Result<Stage, wire::Error> {
+    if acks == 0 {
+        return Ok(Stage::close(
+            "a produce request with acks=0 that names partitions without batches",
+        ));
+    }
+    let all = topics;
+    let topics = || all.iter().filter(|t| !t.partition_data.is_empty());
+    let mut named = Named::with_room(topics().map(|t| (&*t.name, t.partition_data.len())));
+    let ids = match request.version() {
+        13.. => topics().map(|t| t.topic_id).collect(),
+        _ => Vec::new(),
+    };
+    for topic in topics() {
+        named.push(&topic.name, topic.partition_data.iter().map(|p| p.index));
+    }
+    drop(all);
+    let partitions = Partitions::new(named, WithoutBatches { ids });
+    shard.answer_in_portions(request.pending, ProduceResponse::default, partitions)
+}
+
+/// The answer to partitions without a batch (Kafka: `ProduceRequest.validateRecords`).
+struct WithoutBatches {
+    /// Of the topics, in versions that have them.
+    ids: Vec<TopicId>,
+}
+
+impl Answers for WithoutBatches {
+    type Row = i32;
+    const LASTS: bool = true;
+
+    fn topic<'t>(&self, topic: Place<'t>) -> impl Encode + 't {
+        TopicProduceResponse {
+            name: topic.name.into(),
+            topic_id: self.ids.get(topic.at).copied().unwrap_or_default(),
+            partition_responses: Vec::new(),
+        }
+    }
+
+    fn partition(
+        &mut self,
+        _: &mut Shard,
+        _: Place<'_>,
+        &index: &i32,
+        out: &mut Portion,
+    ) -> Result<(), wire::Error> {
+        out.put_inner(&PartitionProduceResponse {
+            index,
+            error_code: ErrorCode::InvalidRecord.code(),
+            base_offset: -1,
+            ..Default::default()
+        })
+    }
 }
 
 impl Split for ProduceRequest<'_> {
@@ -323,12 +395,12 @@ fn invalid(refusal: record::Refusal) -> Refusal {
 /// Kafka names all of them, each with a sentence. A batch of 1 MiB can hold millions of records without a key, so here an answer
 /// names at most [`BAD_RECORDS_MAX`], whatever the number of its partitions.
 #[derive(Default)]
-struct Named {
+struct NamedRecords {
     records: usize,
     text_bytes: usize,
 }
 
-impl Named {
+impl NamedRecords {
     fn name(&mut self, bad: &[BadRecord]) -> Vec<BatchIndexAndErrorMessage<'static>> {
         let room = BAD_RECORDS_MAX - self.records;
         self.records += bad.len().min(room);

@@ -140,6 +140,9 @@ impl Round {
     }
 }
 
+/// Partitions of which an answer is built as it comes.
+const FEW: usize = 64;
+
 impl Shard {
     /// Begins a fetch: the first look. It may be answered before this returns.
     pub(crate) fn begin_fetch(&mut self, mut op: FetchOp) {
@@ -455,7 +458,7 @@ impl Shard {
         let (mut tell_endpoints, mut fetched) = (false, 0);
         let unknown = op.round.unknown.iter().map(|u| u.map(FetchedPart::failed));
         let found = op.round.found.into_iter().zip(unknown);
-        for (part, (found, unknown)) in op.wanted.iter().zip(found) {
+        for (at, (part, (found, unknown))) in op.wanted.iter().zip(found).enumerate() {
             let Some(found) = found.or(unknown) else {
                 continue;
             };
@@ -491,11 +494,20 @@ impl Shard {
                 Some(last) if last.topic == name && last.topic_id == topic_id => {
                     last.partitions.push(data)
                 }
-                _ => responses.push(FetchableTopicResponse {
-                    topic: name.into(),
-                    topic_id,
-                    partitions: vec![data],
-                }),
+                _ => {
+                    // Of many partitions, those of the topic are counted: a list of them that doubles is most of the memory.
+                    let room = match op.wanted.len() {
+                        0..=FEW => 1,
+                        _ => op.wanted[at..].iter().take_while(|w| w.topic == part.topic).count(),
+                    };
+                    let mut partitions = Vec::with_capacity(room);
+                    partitions.push(data);
+                    responses.push(FetchableTopicResponse {
+                        topic: name.into(),
+                        topic_id,
+                        partitions,
+                    });
+                }
             }
         }
         let node_endpoints = if tell_endpoints {

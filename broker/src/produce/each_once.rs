@@ -11,16 +11,32 @@ use wire::{
 
 type Hasher = foldhash::fast::FixedState;
 
+/// A batch of one record takes twice that, and more; so do a topic and a partition with one.
+const NAMED_BYTES_MIN: usize = 30;
+/// So many topics and partitions are looked at, whatever they have.
+const NAMED_FEW: usize = 256;
+
 /// Each partition once, where it was named first and with what was named last.
-pub(crate) fn each_once(topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
-    if is_each_once(&topics) { topics } else { merged(topics) }
+///
+/// # Errors
+/// The request has `bytes`, and names so many topics and partitions that most of them can have no batch: it is given back. An
+/// answer takes more memory for each than its name did.
+pub(crate) fn each_once(
+    topics: Vec<TopicProduceData<'_>>,
+    bytes: usize,
+) -> Result<Vec<TopicProduceData<'_>>, Vec<TopicProduceData<'_>>> {
+    let partitions: usize = topics.iter().map(|t| t.partition_data.len()).sum();
+    if partitions < 2 && topics.len() < 2 {
+        return Ok(topics);
+    }
+    let named = topics.len() + partitions;
+    if named > NAMED_FEW && named > bytes / NAMED_BYTES_MIN {
+        return Err(topics);
+    }
+    Ok(if is_each_once(&topics, partitions) { topics } else { merged(topics) })
 }
 
-fn is_each_once(topics: &[TopicProduceData<'_>]) -> bool {
-    let partitions: usize = topics.iter().map(|t| t.partition_data.len()).sum();
-    if partitions < 2 {
-        return true;
-    }
+fn is_each_once(topics: &[TopicProduceData<'_>], partitions: usize) -> bool {
     let mut named = HashSet::with_capacity_and_hasher(partitions, Hasher::default());
     topics.iter().all(|t| {
         let mut indexes = t.partition_data.iter().map(|p| p.index);
