@@ -73,7 +73,7 @@ fn many_configurations_are_streamed_and_others_go_on() {
         let request = configurations(&mut bed, &mut kafka);
         let mut conn = bed.connect(0);
         let outcome = weigh(&mut bed, &mut conn, frame(&request, 4), PATIENCE_NS);
-        let Outcome { answer: Some(bytes), turn, held, sent, turns } = outcome else {
+        let Outcome { answer: Some(bytes), turn, held, sent, turns, .. } = outcome else {
             panic!("{outcome:?}")
         };
         println!("{bytes} bytes in {turns} turns: {outcome:?}");

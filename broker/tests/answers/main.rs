@@ -36,9 +36,18 @@ struct Outcome {
     turn: Turn,
     /// The most that was held between turns, above what there was before.
     held: usize,
+    /// What was still held when the answer was there, above what there was before.
+    lasting: usize,
     turns: usize,
     /// The most bytes that one turn sent.
     sent: u64,
+}
+
+impl Outcome {
+    /// The most that a turn took for the request alone. What lasts may have been made in any of its turns.
+    fn transient(&self) -> usize {
+        self.turn.returned.max(self.turn.bytes.saturating_sub(self.lasting))
+    }
 }
 
 /// Sends a frame, and reads the answer without keeping it.
@@ -60,12 +69,14 @@ fn weigh(bed: &mut Bed, conn: &mut Conn, frame: Vec<u8>, patience_ns: u64) -> Ou
         }
         size.is_some_and(|size| arrived >= size) || conn.client.ended().is_some()
     });
+    let lasting = meter::held().saturating_sub(before);
     let notes = std::mem::take(&mut *notes.lock().unwrap());
     let sent = notes.windows(2).map(|n| n[1].sent_bytes.saturating_sub(n[0].sent_bytes));
     Outcome {
         answer: size.filter(|&size| arrived == size),
         turn: meter::take_worst(),
         held,
+        lasting,
         turns: notes.len(),
         sent: sent.max().unwrap_or(0),
     }
