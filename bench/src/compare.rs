@@ -1,8 +1,8 @@
 //! Several brokers, the same load, turn by turn.
 //!
-//! Rounds are interleaved (A B A B A B), so that whatever changes on the machine meanwhile meets all
-//! peers alike. All peers run all the time, each as warm as its own past makes it; those whose turn
-//! it is not are idle, and what CPU they took all the same is part of the report.
+//! Rounds are interleaved (A B A B A B), so that whatever changes on the machine meanwhile meets
+//! all peers alike. All peers run all the time, each as warm as its own past makes it; those whose
+//! turn it is not are idle, and what CPU they took all the same is part of the report.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,8 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct Warm {
     pub scenario: Scenario,
-    /// It is run again until it needs hardly less CPU than the time before, but no more often than this.
+    /// It is run again until it needs hardly less CPU than the time before, but no more often than
+    /// this.
     pub times_max: usize,
 }
 

@@ -63,12 +63,14 @@ pub fn precise_timers() {
 
 /// Nice value of the event loops, and of every process under test.
 ///
-/// What else runs on a machine now and then (kernel threads, agents) may hold either up for a time slice of the scheduler,
-/// milliseconds, and says nothing about a broker. All peers get the same; a broker that sets its own has it beside.
+/// What else runs on a machine now and then (kernel threads, agents) may hold either up for a time
+/// slice of the scheduler, milliseconds, and says nothing about a broker. All peers get the same; a
+/// broker that sets its own has it beside.
 pub const LOOP_NICE: i32 = -20;
 pub const PEER_NICE: i32 = -10;
 
-/// Gives the calling thread, and what it starts from now on, a nice value. False: that takes root or CAP_SYS_NICE.
+/// Gives the calling thread, and what it starts from now on, a nice value. False: that takes root
+/// or CAP_SYS_NICE.
 pub fn set_nice(nice: i32) -> bool {
     // On Linux a nice value is a thread's.
     rustix::process::setpriority_process(None, nice).is_ok()
@@ -80,9 +82,11 @@ pub fn may_be_nice() -> bool {
     std::thread::spawn(|| set_nice(LOOP_NICE)).join().unwrap_or(false)
 }
 
-/// Starts a process that stays on these CPUs (an empty list: on all of ours), at [`PEER_NICE`] where that is allowed.
+/// Starts a process that stays on these CPUs (an empty list: on all of ours), at [`PEER_NICE`]
+/// where that is allowed.
 ///
-/// A child inherits its parent thread's CPUs and nice value, so a thread is made that has just those.
+/// A child inherits its parent thread's CPUs and nice value, so a thread is made that has just
+/// those.
 ///
 /// # Errors
 /// Those of starting it.

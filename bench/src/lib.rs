@@ -1,7 +1,7 @@
 //! Measures any Kafka broker: an open-loop load generator, figures with their making, and reports.
 //!
-//! It imports our formats (`record`, `wire`) and our client, never the broker, so it cannot know more
-//! of one peer than of another.
+//! It imports our formats (`record`, `wire`) and our client, never the broker, so it cannot know
+//! more of one peer than of another.
 //!
 //! In reading order:
 //!

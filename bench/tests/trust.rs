@@ -1,7 +1,7 @@
 //! Whether the instrument can be trusted: against a broker whose faults are known.
 //!
-//! Times are asserted from below only. A busy machine makes things later and never earlier, so these
-//! bounds hold on every machine; what an idle machine would show is not asserted.
+//! Times are asserted from below only. A busy machine makes things later and never earlier, so
+//! these bounds hold on every machine; what an idle machine would show is not asserted.
 
 mod simulated;
 

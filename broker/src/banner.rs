@@ -1,4 +1,5 @@
-//! The few lines that a start prints: what it runs on, where the data is, what an ack means, and what to type next.
+//! The few lines that a start prints: what it runs on, where the data is, what an ack means, and
+//! what to type next.
 use crate::{
     cli::{Resolved, listener::authority},
     shard::boot::Progress,

@@ -1,11 +1,13 @@
-//! The limit of open files (`ulimit -n`), shared out at the start: files have theirs, so that connections cannot take them.
+//! The limit of open files (`ulimit -n`), shared out at the start: files have theirs, so that
+//! connections cannot take them.
 use crate::cli::Resolved;
 
 /// Of the process: standard streams, signals, the lock, the admin listener and its runtime.
 const PROCESS: u64 = 16;
 /// Connections of the admin port.
 pub const ADMIN: u64 = 16;
-/// Of a core beside segments and connections: ring, wake-up, listener, write-ahead log, small files, one being refused.
+/// Of a core beside segments and connections: ring, wake-up, listener, write-ahead log, small
+/// files, one being refused.
 const CORE: u64 = 16;
 /// Segment files of a core, at least and at most.
 const FILES: (u64, u64) = (8, 1_024);
@@ -33,7 +35,8 @@ pub fn share(limit: u64, cores: u64, wanted: u64) -> Result<Share, String> {
     Ok(Share { files, connections: (each - files).min(wanted) })
 }
 
-/// Fits the bounds to the limit of this process; a line for the start if they are lower than they were meant to be.
+/// Fits the bounds to the limit of this process; a line for the start if they are lower than they
+/// were meant to be.
 pub fn fit(resolved: &mut Resolved) -> Result<(), String> {
     let limit = netio::raise_open_files();
     if limit == 0 {

@@ -1,4 +1,5 @@
-//! Whose data this is: `kafka/meta.properties` (KIP-858), made at the first start and checked at every other.
+//! Whose data this is: `kafka/meta.properties` (KIP-858), made at the first start and checked at
+//! every other.
 use crate::shard::boot::{self, Plan};
 use netio::Io;
 use record::TopicId;

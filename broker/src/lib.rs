@@ -1,11 +1,14 @@
 //! The Millrace server.
 //!
-//! One [`shard::Shard`] per core owns everything of its core: connections, partitions, coordinators, and on core 0 the
-//! controller. A turn gathers a bounded batch of events, applies each with `&mut self`, and settles.
+//! One [`shard::Shard`] per core owns everything of its core: connections, partitions,
+//! coordinators, and on core 0 the controller. A turn gathers a bounded batch of events, applies
+//! each with `&mut self`, and settles.
 //!
 //! In reading order:
-//! * [`settings`]    what the server runs with, after configuration; [`limits`] what bounds it, [`descriptors`] too.
-//! * [`shard`]       a core: its turn, the closed set of events, the messages between cores, who owns what.
+//! * [`settings`]    what the server runs with, after configuration; [`limits`] what bounds it,
+//!   [`descriptors`] too.
+//! * [`shard`]       a core: its turn, the closed set of events, the messages between cores, who
+//!   owns what.
 //! * [`session`]     a connection: framing, admission, order of replies.
 //! * [`api`]         the table of Kafka's APIs, and one file per API.
 //! * [`partition`]   leaders and those who wait for their watermarks.
@@ -14,7 +17,8 @@
 //! * [`coordinator`], [`group`]  consumer groups as replicated state machines.
 //! * [`config`]      keys, files, environment, command line.
 //! * [`admin`]       health and metrics, on the control thread.
-//! * [`start`]       from a configuration to cores that serve; [`signals`] and [`output`] what the process hears and says.
+//! * [`start`]       from a configuration to cores that serve; [`signals`] and [`output`] what the
+//!   process hears and says.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -14,7 +14,8 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// `fetch.max.bytes` of the broker.
     pub fetch_bytes_max: usize,
-    /// Answers of a core that its clients have not taken, above which a fetch gets one batch at most.
+    /// Answers of a core that its clients have not taken, above which a fetch gets one batch at
+    /// most.
     pub answer_bytes_max: usize,
     /// Fetch sessions of a core (`max.incremental.fetch.session.cache.slots`).
     pub fetch_sessions_max: usize,
@@ -49,14 +50,16 @@ impl Default for Limits {
     }
 }
 
-/// What a connection may do before others have their turn: requests taken, and bytes of them and of answers to them. The last
-/// request may go beyond.
+/// What a connection may do before others have their turn: requests taken, and bytes of them and of
+/// answers to them. The last request may go beyond.
 pub const TURN_REQUESTS: usize = 64;
 pub const TURN_BYTES: usize = 128 << 10;
-/// Connections that go on in one turn of the core after they have had theirs; or as many as have begun one in it, if those are
-/// more. So neither those who come nor those who rest are kept waiting by the others.
+/// Connections that go on in one turn of the core after they have had theirs; or as many as have
+/// begun one in it, if those are more. So neither those who come nor those who rest are kept
+/// waiting by the others.
 pub const TURNS_MIN: usize = 8;
 
 const REQUESTS_IN_FLIGHT: usize = 128;
-// A client that pipelines as Kafka's producer does by default (5 in flight) must never meet the bound.
+// A client that pipelines as Kafka's producer does by default (5 in flight) must never meet the
+// bound.
 const _: () = assert!(REQUESTS_IN_FLIGHT > 5);

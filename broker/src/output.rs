@@ -1,7 +1,8 @@
-//! Standard output and standard error of a process whose reader may be gone, full, or not reading. `println!` panics then, and a
-//! broker that serves must not end for a line that nobody reads.
+//! Standard output and standard error of a process whose reader may be gone, full, or not reading.
+//! `println!` panics then, and a broker that serves must not end for a line that nobody reads.
 //!
-//! Lines of a broker that runs go through a thread of their own: the control thread, which sees signals, never waits for a reader.
+//! Lines of a broker that runs go through a thread of their own: the control thread, which sees
+//! signals, never waits for a reader.
 use std::{
     fmt,
     io::{self, Write},
@@ -26,8 +27,8 @@ pub fn complain(what: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "millrace: {what}");
 }
 
-/// Both streams of a broker that runs. What they do not take is dropped; the rest is written when this is dropped, for about a
-/// second at most.
+/// Both streams of a broker that runs. What they do not take is dropped; the rest is written when
+/// this is dropped, for about a second at most.
 #[derive(Debug)]
 pub struct Streams {
     out: NonBlocking,

@@ -43,7 +43,8 @@ pub struct GroupSettings {
     pub offsets_retention_ms: i64,
     pub offsets_retention_check_ms: i64,
     pub offset_metadata_max_bytes: usize,
-    /// Memory of groups and offsets of a core, estimated; what asks for more is refused ([`crate::group::Limits::bytes`]).
+    /// Memory of groups and offsets of a core, estimated; what asks for more is refused
+    /// ([`crate::group::Limits::bytes`]).
     pub memory_bytes: usize,
 }
 
@@ -88,7 +89,8 @@ pub struct Endpoint {
 }
 
 impl Settings {
-    /// Whether requests are split by the core that owns what they name: clients see one node for several cores.
+    /// Whether requests are split by the core that owns what they name: clients see one node for
+    /// several cores.
     pub fn splits(&self) -> bool {
         self.single_port && self.cores > 1
     }
@@ -102,8 +104,8 @@ impl Settings {
         }
     }
 
-    /// The host behind an id that a client names: the inverse of [`Self::client_id_of`]. `None` for a core that this host does
-    /// not have; whether another host exists, the image says.
+    /// The host behind an id that a client names: the inverse of [`Self::client_id_of`]. `None` for
+    /// a core that this host does not have; whether another host exists, the image says.
     pub fn host_of(&self, client_id: i32) -> Option<i32> {
         if self.single_port {
             return Some(client_id);
@@ -113,7 +115,8 @@ impl Settings {
         (host != self.node_id || core < i32::from(self.cores)).then_some(host)
     }
 
-    /// The core of this host behind an id that a client names, where its cores show themselves as brokers.
+    /// The core of this host behind an id that a client names, where its cores show themselves as
+    /// brokers.
     pub fn core_behind(&self, client_id: i32) -> Option<CoreId> {
         let here = !self.single_port && self.host_of(client_id) == Some(self.node_id);
         let core = u16::try_from(client_id.rem_euclid(self.id_stride)).ok()?;
@@ -132,7 +135,8 @@ impl Settings {
             .collect()
     }
 
-    /// The endpoints in the form that an answer has them, with the rack. Every API has a type of its own.
+    /// The endpoints in the form that an answer has them, with the rack. Every API has a type of
+    /// its own.
     pub fn endpoints_as<T>(&self, make: impl Fn(Endpoint, Option<Str<'static>>) -> T) -> Vec<T> {
         let rack = self.rack.clone().map(Into::into);
         let endpoints = self.endpoints().into_iter();

@@ -1,12 +1,15 @@
-//! What signals mean to a broker that runs. Kafka's habits, where it has some: its JVM stops in order on SIGHUP, SIGINT and
-//! SIGTERM, leaves SIGHUP alone under `nohup`, and lives on after a `kill -QUIT`, which operators of Kafka use to look inside.
+//! What signals mean to a broker that runs. Kafka's habits, where it has some: its JVM stops in
+//! order on SIGHUP, SIGINT and SIGTERM, leaves SIGHUP alone under `nohup`, and lives on after a
+//! `kill -QUIT`, which operators of Kafka use to look inside.
 //!
-//! SIGPIPE is ignored by Rust's runtime before `main`. A signal that is not named here keeps its default.
+//! SIGPIPE is ignored by Rust's runtime before `main`. A signal that is not named here keeps its
+//! default.
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Of signal(7), on every architecture that io_uring is used on: a file would pass `ulimit -f`. Caught, the write fails with
-/// EFBIG, which is an error of the disk like others; by default the process ends.
+/// Of signal(7), on every architecture that io_uring is used on: a file would pass `ulimit -f`.
+/// Caught, the write fails with EFBIG, which is an error of the disk like others; by default the
+/// process ends.
 const SIGXFSZ: i32 = 25;
 const SIGHUP: u32 = 1;
 
@@ -33,7 +36,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them. To be called inside the control runtime, before a core starts: from then on an unclean end costs a recovery.
+    /// Catches them. To be called inside the control runtime, before a core starts: from then on an
+    /// unclean end costs a recovery.
     ///
     /// # Errors
     /// The kernel's, or a runtime without a driver for signals.

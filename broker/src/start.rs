@@ -4,8 +4,9 @@
 //! signals caught -> data directory, admin listener -> cores boot -> every core serves -> asked to stop -> cores joined
 //! \___________ an error, or a signal: one sentence, status 1 ___________________/         status 0
 //! ```
-//! Whatever comes in the way of the start is said before anything else is done, and nothing that does not end can keep the
-//! process: cores that boot are dropped where they stand, and what they wrote is as after a kill.
+//! Whatever comes in the way of the start is said before anything else is done, and nothing that
+//! does not end can keep the process: cores that boot are dropped where they stand, and what they
+//! wrote is as after a kill.
 use crate::{
     admin::{self, Admin},
     banner,
@@ -29,10 +30,12 @@ use std::{
 };
 use tokio::{runtime::Runtime, sync::watch};
 
-/// Cores of a start that failed get this long to end by themselves; the process ends then, and takes them with it.
+/// Cores of a start that failed get this long to end by themselves; the process ends then, and
+/// takes them with it.
 const FAILED_START_WAIT: Duration = Duration::from_millis(1_500);
 
-/// Of `sysexits.h`, "temporary failure": asked to stop, it did, and something is left for the next start's replay.
+/// Of `sysexits.h`, "temporary failure": asked to stop, it did, and something is left for the next
+/// start's replay.
 const LEFT: u8 = 75;
 
 /// A core that could not start.
@@ -63,10 +66,11 @@ enum End {
     Cores,
 }
 
-/// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status after an ordered stop of a broker that served
-/// is 0, or [`LEFT`].
+/// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status after an ordered stop
+/// of a broker that served is 0, or [`LEFT`].
 pub fn run(mut resolved: Resolved) -> ExitCode {
-    // Lines go to threads of their own and are dropped when they fall behind: a core never waits for one.
+    // Lines go to threads of their own and are dropped when they fall behind: a core never waits
+    // for one.
     let streams = Streams::open();
     let level =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
@@ -255,8 +259,8 @@ impl Host {
     }
 }
 
-/// One line when the process begins to refuse records for want of space, whichever core is the first, and one when none does
-/// any more.
+/// One line when the process begins to refuse records for want of space, whichever core is the
+/// first, and one when none does any more.
 #[derive(Debug, Default)]
 struct SpaceLines {
     refusing: bool,

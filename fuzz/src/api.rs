@@ -102,7 +102,8 @@ pub(crate) fn check<'a, T: Decode<'a> + Message>(
     );
     let Ok(message) = message else { return false };
     let read = bytes.len() - reader.remaining().len();
-    // Unknown tagged fields are not kept, known ones with their default are not written: so not longer, and from then on the same.
+    // Unknown tagged fields are not kept, known ones with their default are not written: so not
+    // longer, and from then on the same.
     let first = encode(&message, version);
     assert!(first.len() <= read, "{} v{version}: {} bytes from {read}", T::NAME, first.len());
     let mut left = 0;

@@ -3,8 +3,9 @@
 //! ```text
 //! byte 0: what is made right before the batch is looked at; byte 1: the topic's settings; then the batch
 //! ```
-//! A random change fails the CRC and sees nothing of what is behind it, so length and CRC can be made right, and the bytes
-//! behind the header can be compressed first by the codec that the attributes name.
+//! A random change fails the CRC and sees nothing of what is behind it, so length and CRC can be
+//! made right, and the bytes behind the header can be compressed first by the codec that the
+//! attributes name.
 use crate::meter::peak;
 use record::{
     BatchView, Batches, Compression, ControlRecord, HEADER_SIZE, InvalidTimestamp, LOG_OVERHEAD,

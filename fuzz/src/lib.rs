@@ -1,7 +1,8 @@
-//! What the fuzz targets do with their bytes: one module a target, each with a `run` that panics on a finding.
+//! What the fuzz targets do with their bytes: one module a target, each with a `run` that panics on
+//! a finding.
 //!
-//! The targets themselves (`targets/`) are a line each. `cargo xtask fuzz` builds and runs them; `corpus/` has what they begin
-//! with, and what once was a finding.
+//! The targets themselves (`targets/`) are a line each. `cargo xtask fuzz` builds and runs them;
+//! `corpus/` has what they begin with, and what once was a finding.
 //!
 //! * [`frame`]     a connection's bytes: frames, headers, and the request in each.
 //! * [`api`]       every request and response in every version.

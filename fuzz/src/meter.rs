@@ -1,6 +1,7 @@
 //! How much memory a piece of work had at once, at its peak, beyond what there was before.
 //!
-//! Counts what Rust allocates; a C library's own state (zstd's window) is under the limit on the process.
+//! Counts what Rust allocates; a C library's own state (zstd's window) is under the limit on the
+//! process.
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]

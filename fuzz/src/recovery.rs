@@ -1,11 +1,13 @@
-//! A data directory whose files were changed at will: write-ahead log, checkpoints, segments, indexes, seals, snapshots, epochs.
+//! A data directory whose files were changed at will: write-ahead log, checkpoints, segments,
+//! indexes, seals, snapshots, epochs.
 //!
 //! ```text
 //! byte 0: which directory; byte 1: bit 0: make checksums right again (a forger, not a fault); then edits:
 //! file, kind, position (u16, big-endian), value, and for some kinds as many bytes as that says
 //! ```
-//! Whatever comes: no panic, an end in bounded time, and every byte served is in a batch whose CRC holds, at rising offsets. After
-//! one flipped bit, every batch served is the one that was written. `MILLRACE_FUZZ_SHOW=1` prints the edits of an input.
+//! Whatever comes: no panic, an end in bounded time, and every byte served is in a batch whose CRC
+//! holds, at rising offsets. After one flipped bit, every batch served is the one that was written.
+//! `MILLRACE_FUZZ_SHOW=1` prints the edits of an input.
 use crate::store::{self, Left, LeftLog};
 use bytes::Bytes;
 use netio::{
@@ -30,7 +32,8 @@ const PATIENCE_NS: u64 = 60_000_000_000;
 /// Reads of one input: a forged log may have 2^60 offsets.
 const READS_MAX: usize = 2_000;
 
-/// Operations that leave the directories: creations, appends, pauses (flushes, checkpoints), and an end.
+/// Operations that leave the directories: creations, appends, pauses (flushes, checkpoints), and an
+/// end.
 const SCRIPTS: [&[u8]; 3] = [
     // Killed with segments and unflushed appends of two logs.
     b"\x00\x00\x00\x00\x01\x01\x01\x40\x20\x01\x61\x30\x01\x40\xf8\x0c\x00\xff\x0c\x00\xff\x01\x40\x21\x01\x01\x22\x01\x00\xff\x0c\x00\xff\

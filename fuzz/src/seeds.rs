@@ -1,8 +1,9 @@
 //! Writes the seeds of the corpora: `cargo xtask fuzz --seeds`. The same files on every run.
 //!
-//! Valid inputs, one a kind, from the crates' own encoders and from the facts in `broker/wire/schema`; the fuzzer finds the way
-//! from them to the others. A target writes its own seeds when it is started with the directory of the corpora in
-//! `MILLRACE_FUZZ_SEEDS`, so that nothing has to be built but the targets.
+//! Valid inputs, one a kind, from the crates' own encoders and from the facts in
+//! `broker/wire/schema`; the fuzzer finds the way from them to the others. A target writes its own
+//! seeds when it is started with the directory of the corpora in `MILLRACE_FUZZ_SEEDS`, so that
+//! nothing has to be built but the targets.
 #[path = "../../broker/wire/tests/wire/sampler.rs"]
 #[allow(dead_code)]
 mod sampler;

@@ -5,8 +5,9 @@
 //! bits 3 and 4: what a well-behaved client does first; then requests:
 //! API (line of the broker's table), version, length of the body (u16, big-endian), body
 //! ```
-//! Whatever comes: no panic, answers in the order of the requests and well-formed in the version asked, bounded memory; other
-//! clients are served as before, and the broker stops in order. `MILLRACE_FUZZ_SHOW=1` prints what was answered.
+//! Whatever comes: no panic, answers in the order of the requests and well-formed in the version
+//! asked, bounded memory; other clients are served as before, and the broker stops in order.
+//! `MILLRACE_FUZZ_SHOW=1` prints what was answered.
 use crate::{api, meter::peak};
 use broker::{
     api::TABLE,

@@ -1,11 +1,12 @@
-//! A sequence of operations on a store, against the model of the log conformance suite, in the simulation.
+//! A sequence of operations on a store, against the model of the log conformance suite, in the
+//! simulation.
 //!
 //! ```text
 //! byte 0: seed of the simulation (delays, what a crash leaves); then operations: a byte, and two of parameters
 //! ```
-//! Creations, appends of two idempotent producers and of none, repetitions, reads, look-ups, deletions, and ends of the process:
-//! clean, by a kill, by a power cut. After each end everything is read back and compared. One core: what several do to each
-//! other is the conformance suite's.
+//! Creations, appends of two idempotent producers and of none, repetitions, reads, look-ups,
+//! deletions, and ends of the process: clean, by a kill, by a power cut. After each end everything
+//! is read back and compared. One core: what several do to each other is the conformance suite's.
 #[path = "../../storage/tests/conformance/model.rs"]
 #[allow(dead_code)]
 mod model;
@@ -350,7 +351,7 @@ impl Load {
         self.shared.script().end = Some(end);
     }
 
-    // ---- operations --------------------------------------------------------------------------------------------------------
+    // ---- operations -----------------------------------------------------------------------------
 
     fn create(&mut self, a: u8, b: u8) {
         if self.mine.len() >= LOGS_MAX {
@@ -405,7 +406,8 @@ impl Load {
         if let Some((n, sequence)) = producer.zip(sequence) {
             builder = builder.producer(ProducerId(1000 + n as i64), ProducerEpoch(0), sequence);
         }
-        // Mostly small; some are one record that is larger than a group or a segment, and still fits a file of the log.
+        // Mostly small; some are one record that is larger than a group or a segment, and still
+        // fits a file of the log.
         let (records, size) = if b >= 0xf0 {
             (1, usize::from(b & 15) << 11)
         } else {
@@ -525,7 +527,7 @@ impl Load {
         self.by_time.insert(token, mine.id);
     }
 
-    // ---- events ------------------------------------------------------------------------------------------------------------
+    // ---- events ---------------------------------------------------------------------------------
 
     fn on_event(&mut self, event: Event) {
         match event {

@@ -1,7 +1,7 @@
 //! Sends back what it gets, on one core: what a request costs before any broker does anything.
 //!
-//! `echo [CPU]` says its address on standard output, and ends with its standard input. `millrace-bench floors` uses it for the
-//! round trip through a bare ring.
+//! `echo [CPU]` says its address on standard output, and ends with its standard input.
+//! `millrace-bench floors` uses it for the round trip through a bare ring.
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;

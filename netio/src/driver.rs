@@ -20,22 +20,24 @@ impl Driver {
             Driver::Sim(d) => d.submit(slot, op),
         }
     }
-    /// Asks for an early end; the completion still comes (ECANCELED, or the operation's own result). Unknown slots are
-    /// ignored.
+    /// Asks for an early end; the completion still comes (ECANCELED, or the operation's own
+    /// result). Unknown slots are ignored.
     pub fn cancel(&mut self, slot: Slot) {
         match self {
             Driver::Ring(d) => d.cancel(slot),
             Driver::Sim(d) => d.cancel(slot),
         }
     }
-    /// Submits what is queued and collects completions, waiting at most `wait` for the first; a wake ends the wait.
+    /// Submits what is queued and collects completions, waiting at most `wait` for the first; a
+    /// wake ends the wait.
     pub fn reap(&mut self, out: &mut Vec<Completion>, wait: Wait) {
         match self {
             Driver::Ring(d) => d.reap(out, wait),
             Driver::Sim(d) => d.reap(out, wait),
         }
     }
-    /// Would [`Self::reap`] find something without a wait? A cheap look for a spinning core; may be wrong either way.
+    /// Would [`Self::reap`] find something without a wait? A cheap look for a spinning core; may be
+    /// wrong either way.
     pub fn is_ready(&mut self) -> bool {
         match self {
             Driver::Ring(d) => d.is_ready(),
@@ -56,8 +58,8 @@ impl Driver {
             Driver::Sim(d) => d.listen(addr, sharing),
         }
     }
-    /// Closes a socket for writing: the end of the stream follows what was sent. No send is in flight, and none follows. A
-    /// connection that is broken already says so to its receive.
+    /// Closes a socket for writing: the end of the stream follows what was sent. No send is in
+    /// flight, and none follows. A connection that is broken already says so to its receive.
     pub(crate) fn finish_sending(&mut self, socket: Handle) {
         match self {
             Driver::Ring(d) => d.finish_sending(socket),
@@ -82,7 +84,8 @@ impl Driver {
             Driver::Sim(d) => d.random(),
         }
     }
-    /// Has a free chunk made where that does not hold the core up; in the simulation pages cost nothing.
+    /// Has a free chunk made where that does not hold the core up; in the simulation pages cost
+    /// nothing.
     pub fn make_chunk(&self, arena: &crate::buffer::Arena) {
         match self {
             Driver::Ring(d) => d.make_chunk(arena),

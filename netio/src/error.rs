@@ -35,9 +35,10 @@ impl Error {
     pub fn is_full(&self) -> bool {
         self.errno == libc::ENOSPC || self.errno == libc::EDQUOT
     }
-    /// Something was short for a moment (descriptors, kernel memory), or the operation was interrupted: no fault of the device,
-    /// and nothing is lost, so it may be tried again later. Never of what moves data to the device: a write or sync that failed,
-    /// for whatever reason, has an outcome that nobody knows.
+    /// Something was short for a moment (descriptors, kernel memory), or the operation was
+    /// interrupted: no fault of the device, and nothing is lost, so it may be tried again later.
+    /// Never of what moves data to the device: a write or sync that failed, for whatever reason,
+    /// has an outcome that nobody knows.
     pub fn is_transient(&self) -> bool {
         match self.errno {
             // Only what makes a descriptor fails so: of the sync of a directory, its opening.

@@ -1,12 +1,15 @@
 //! The kernel behind one small seam.
 //!
-//! Everything Millrace wants of Linux - disk, sockets, cores, clock, chance - comes through this crate, so that the same
-//! broker runs on io_uring in production and in a seeded simulation in tests. Nothing here knows Kafka.
+//! Everything Millrace wants of Linux - disk, sockets, cores, clock, chance - comes through this
+//! crate, so that the same broker runs on io_uring in production and in a seeded simulation in
+//! tests. Nothing here knows Kafka.
 //!
 //! In reading order, each importing only from those below it:
-//! * [`threads`] production: one thread per core. [`sim`] tests: all cores in one thread, from a seed.
-//! * [`core`]    what is written once above the seam: a core's loop ([`core::turn`]), its background tasks, timers, gates, the
-//!   mesh, connections ([`core::net`]), files ([`core::file`]), and [`Io`], the handle by which a program uses its core.
+//! * [`threads`] production: one thread per core. [`sim`] tests: all cores in one thread, from a
+//!   seed.
+//! * [`core`]    what is written once above the seam: a core's loop ([`core::turn`]), its
+//!   background tasks, timers, gates, the mesh, connections ([`core::net`]), files
+//!   ([`core::file`]), and [`Io`], the handle by which a program uses its core.
 //! * [`driver`]  one of two drivers: [`ring`] (io_uring) and [`world`] (a simulated machine).
 //! * [`seam`]    what crosses it: operations in, completions out.
 //! * [`buffer`]  memory that the kernel may write to, and its ownership.

@@ -15,17 +15,20 @@ pub struct Options {
     pub recv_buffer_bytes: u32,
     /// Most connections a core holds.
     pub connections_max: usize,
-    /// Output bytes of one connection above which `Io::is_congested` says so, and below which `Event::Writable` comes.
+    /// Output bytes of one connection above which `Io::is_congested` says so, and below which
+    /// `Event::Writable` comes.
     pub output_high_bytes: usize,
     pub output_low_bytes: usize,
     /// Slots of a mesh lane, per pair of cores.
     pub lane_slots: usize,
-    /// How long a core spins without an event before it parks, in microseconds; adapts between 0 and this.
+    /// How long a core spins without an event before it parks, in microseconds; adapts between 0
+    /// and this.
     pub spin_us_max: u64,
     /// Longest time background tasks run in one turn, in microseconds.
     pub background_slice_us: u64,
-    /// Nice value of the cores' threads, -20 to 0: below 0, kernel threads and others on their CPUs do not hold an ack back for
-    /// a time slice. A wish: a process without the right to it (root, CAP_SYS_NICE, RLIMIT_NICE) runs at its own.
+    /// Nice value of the cores' threads, -20 to 0: below 0, kernel threads and others on their CPUs
+    /// do not hold an ack back for a time slice. A wish: a process without the right to it (root,
+    /// CAP_SYS_NICE, RLIMIT_NICE) runs at its own.
     pub nice: i32,
     /// CPUs for io-wq workers and the control thread; empty = no affinity.
     pub control_cpus: Vec<usize>,

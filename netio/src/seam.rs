@@ -1,14 +1,18 @@
-//! The seam: owned operations in, completions with their buffers out. A driver is a value, chosen when a core starts.
+//! The seam: owned operations in, completions with their buffers out. A driver is a value, chosen
+//! when a core starts.
 //!
-//! Everything below this line differs between io_uring and the simulation; everything above (slots, connections, tasks,
-//! timers, mesh) is written once. A buffer belongs to the driver from `submit` until its completion, also after `cancel`.
+//! Everything below this line differs between io_uring and the simulation; everything above (slots,
+//! connections, tasks, timers, mesh) is written once. A buffer belongs to the driver from `submit`
+//! until its completion, also after `cancel`.
 //!
 //! What a driver owes to the core above it:
-//! * Every submitted operation completes exactly once with `more: false`, also when it was cancelled or its handle closed.
-//! * `CloseSocket` and `CloseFile` are the last operation on their handle. The socket's other operations are cancelled; the
-//!   file's are waited for. The descriptor is given back only when none is in flight, so its number cannot be used again
-//!   by mistake.
-//! * After `finish_sending` the peer gets the end of the stream behind what was sent, and the socket receives on.
+//! * Every submitted operation completes exactly once with `more: false`, also when it was
+//!   cancelled or its handle closed.
+//! * `CloseSocket` and `CloseFile` are the last operation on their handle. The socket's other
+//!   operations are cancelled; the file's are waited for. The descriptor is given back only when
+//!   none is in flight, so its number cannot be used again by mistake.
+//! * After `finish_sending` the peer gets the end of the stream behind what was sent, and the
+//!   socket receives on.
 //! * At most one `Receive` or `ReceiveInto`, and at most one `Send`, is in flight per socket.
 use crate::{
     buffer::{AlignedBuf, Provided},
@@ -18,10 +22,11 @@ use crate::{
 use bytes::Bytes;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// Names an operation in flight; chosen above the seam, echoed in the completion. The low 32 bits are a small index, unique
-/// among the operations in flight; the high 32 bits are a generation.
+/// Names an operation in flight; chosen above the seam, echoed in the completion. The low 32 bits
+/// are a small index, unique among the operations in flight; the high 32 bits are a generation.
 pub type Slot = u64;
-/// A socket or file of the driver (a descriptor of the ring's table, or an entry of the simulation's tables).
+/// A socket or file of the driver (a descriptor of the ring's table, or an entry of the
+/// simulation's tables).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(pub u32);
 
@@ -39,13 +44,15 @@ pub enum Op {
     Receive {
         socket: Handle,
     },
-    /// One shot into owned memory at `buf[at..buf.len()]`; at least one byte unless the peer closed.
+    /// One shot into owned memory at `buf[at..buf.len()]`; at least one byte unless the peer
+    /// closed.
     ReceiveInto {
         socket: Handle,
         buf: Vec<u8>,
         at: usize,
     },
-    /// Ordered, vectored; completes when all is sent or failed (a short send is continued by the driver).
+    /// Ordered, vectored; completes when all is sent or failed (a short send is continued by the
+    /// driver).
     Send {
         socket: Handle,
         slices: Vec<Bytes>,
@@ -185,7 +192,8 @@ pub struct Open {
     /// Fail if it exists (with `create`).
     pub exclusive: bool,
     pub truncate: bool,
-    /// O_DIRECT: memory, length and offset of reads and writes are multiples of [`crate::buffer::BLOCK`].
+    /// O_DIRECT: memory, length and offset of reads and writes are multiples of
+    /// [`crate::buffer::BLOCK`].
     pub direct: bool,
 }
 
@@ -205,8 +213,8 @@ pub struct Space {
     pub available_bytes: u64,
 }
 
-/// Whether an address is this listener's alone, or that of several cores of this process (SO_REUSEPORT: the kernel spreads the
-/// connections).
+/// Whether an address is this listener's alone, or that of several cores of this process
+/// (SO_REUSEPORT: the kernel spreads the connections).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
     #[default]
@@ -219,9 +227,11 @@ pub enum Sharing {
 
 /// How a core is woken from its park by another thread.
 pub trait Wake: Send + Sync + fmt::Debug {
-    /// Ends the core's wait if it is parked; cheap when it is not. What is to be seen must have been published before.
+    /// Ends the core's wait if it is parked; cheap when it is not. What is to be seen must have
+    /// been published before.
     fn wake(&self);
-    /// Said by the core itself, before its last look at its lanes (`true`) and after its wait (`false`).
+    /// Said by the core itself, before its last look at its lanes (`true`) and after its wait
+    /// (`false`).
     fn set_parked(&self, parked: bool);
 }
 

@@ -18,7 +18,8 @@ pub struct Stats {
     pub refused: u64,
     /// Open now.
     pub connections: u64,
-    /// Memory of connections' own receive buffers now (not those that the program or the kernel has).
+    /// Memory of connections' own receive buffers now (not those that the program or the kernel
+    /// has).
     pub receive_buffer_bytes: u64,
     /// Large receive buffers of former connections, kept for the next ones.
     pub spare_buffer_bytes: u64,

@@ -51,7 +51,8 @@ impl<M: Send + 'static> Running<M> {
     pub fn nice(&self) -> i32 {
         self.nice
     }
-    /// As [`Self::join`], but gives up after `wait`: then cores still run, and end with the process.
+    /// As [`Self::join`], but gives up after `wait`: then cores still run, and end with the
+    /// process.
     pub fn join_within(self, wait: Duration) -> Option<Result<()>> {
         let mut left = wait;
         while !self.threads.iter().all(JoinHandle::is_finished) {
@@ -76,8 +77,8 @@ impl<M: Send + 'static> Running<M> {
     }
 }
 
-/// Starts one core per entry of `options.cpus`, each with its boot. Returns when every core has its ring, or with the first
-/// error, whose text names the cure.
+/// Starts one core per entry of `options.cpus`, each with its boot. Returns when every core has its
+/// ring, or with the first error, whose text names the cure.
 pub fn start<M: Send + 'static>(options: Options, boots: Vec<Boot<M>>) -> Result<Running<M>> {
     assert_eq!(options.cpus.len(), boots.len(), "one boot per core");
     let features = probe::probe()?;
@@ -186,7 +187,8 @@ fn run(mut core: Core, spin_us_max: u64) {
         let mut now = rest_from;
         if spin_ns > 0 {
             if core.has_queued() {
-                // It has to be submitted before anything can come of it, which the next step does; a park does so by itself.
+                // It has to be submitted before anything can come of it, which the next step does;
+                // a park does so by itself.
                 busy_since = rest_from;
                 continue;
             }
@@ -198,7 +200,8 @@ fn run(mut core: Core, spin_us_max: u64) {
         if !core.is_ready() && !due(now) {
             core.park(until);
             let parked_ns = core.now().since(now);
-            // A park that was shorter than a spin may be would have been spared by spinning; a longer one wasted the spin.
+            // A park that was shorter than a spin may be would have been spared by spinning; a
+            // longer one wasted the spin.
             spin_ns = if parked_ns < spin_ns_max {
                 spin_ns_max.min(spin_ns * 2 + 1_000)
             } else {

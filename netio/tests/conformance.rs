@@ -1,7 +1,9 @@
-//! What every driver owes to the programs above it: each scenario is written once, as programs against [`netio::Io`], and runs
-//! on a real ring (real disk, loopback) and in the simulation under several seeds.
+//! What every driver owes to the programs above it: each scenario is written once, as programs
+//! against [`netio::Io`], and runs on a real ring (real disk, loopback) and in the simulation under
+//! several seeds.
 //!
-//! Scenarios about what only a simulation can do (power cuts, injected faults, replay) are in `simulated`.
+//! Scenarios about what only a simulation can do (power cuts, injected faults, replay) are in
+//! `simulated`.
 #[path = "conformance/bed.rs"]
 mod bed;
 #[path = "conformance/closing.rs"]

@@ -1,8 +1,9 @@
-//! Figures of a store on this machine: what an append costs, how fast the write-ahead log takes batches, how long a start after
-//! a crash takes.
+//! Figures of a store on this machine: what an append costs, how fast the write-ahead log takes
+//! batches, how long a start after a crash takes.
 //!
-//! `cargo run --release -p storage --example figures -- DIRECTORY [PARTITIONS] [BATCH_BYTES] [MIB]`; the directory is made and
-//! must not exist.
+//! `cargo run --release -p storage --example figures -- DIRECTORY [PARTITIONS] [BATCH_BYTES]
+//! [MIB]`;
+//! the directory is made and must not exist.
 use netio::{Boot, Event, Io, Program, Turn};
 use record::{BatchBuilder, LeaderEpoch, Timestamp, TopicId};
 use std::{

@@ -1,4 +1,5 @@
-//! Errors by blame: the peer's (an append that must be refused), the disk's, ours (assertions, not errors).
+//! Errors by blame: the peer's (an append that must be refused), the disk's, ours (assertions, not
+//! errors).
 use record::{LeaderEpoch, Offset};
 
 /// The disk's faults.
@@ -9,8 +10,8 @@ pub enum Error {
     /// Bytes that do not pass their checks.
     #[error("damaged: {what} in {file} at byte {position}")]
     Damaged { file: String, position: u64, what: String },
-    /// Bytes of a version that is not known here, so probably of a newer program. Nothing was changed: what they say must not be
-    /// taken for damage, nor for a torn tail.
+    /// Bytes of a version that is not known here, so probably of a newer program. Nothing was
+    /// changed: what they say must not be taken for damage, nor for a torn tail.
     #[error(
         "{file}: {what} of version {found}, and this program knows {known}: start the program that wrote it, or restore \
          the data directory of before; nothing was changed"
@@ -48,14 +49,15 @@ pub enum AppendError {
     /// INVALID_PRODUCER_EPOCH
     #[error("producer {producer_id}: epoch {got} is older than {current}")]
     InvalidProducerEpoch { producer_id: i64, current: i16, got: i16 },
-    /// UNKNOWN_PRODUCER_ID is no longer used by Kafka for appends; a first batch with a sequence above 0 is accepted as Kafka does.
-    /// FENCED_LEADER_EPOCH / NOT_LEADER
+    /// UNKNOWN_PRODUCER_ID is no longer used by Kafka for appends; a first batch with a sequence
+    /// above 0 is accepted as Kafka does. FENCED_LEADER_EPOCH / NOT_LEADER
     #[error("leader epoch {got}, log is at {current}")]
     FencedEpoch { current: LeaderEpoch, got: LeaderEpoch },
     /// MESSAGE_TOO_LARGE: whatever a topic allows, a batch must fit a file of the write-ahead log.
     #[error("a batch of {bytes} bytes does not fit a file of the write-ahead log of {file_bytes}")]
     TooLarge { bytes: usize, file_bytes: u64 },
-    /// Too much unflushed or in flight now: try again when [`crate::Event::Room`] comes. Nothing was appended.
+    /// Too much unflushed or in flight now: try again when [`crate::Event::Room`] comes. Nothing
+    /// was appended.
     #[error("no room in the write-ahead log now")]
     Busy,
     /// KAFKA_STORAGE_ERROR

@@ -1,8 +1,9 @@
 //! The small files of a Kafka log directory, their names, and the open files of a core.
 //!
-//! Kafka names a partition's files by the base offset of their segment, 20 digits, and tells them by suffix. Files that are
-//! small and replaced as a whole (`leader-epoch-checkpoint`, `partition.metadata`, `meta.properties`, `.snapshot`) go through
-//! [`Disk::replace`]: a temporary file, synced, renamed over the old one, directory synced; a crash leaves the old or the new.
+//! Kafka names a partition's files by the base offset of their segment, 20 digits, and tells them
+//! by suffix. Files that are small and replaced as a whole (`leader-epoch-checkpoint`,
+//! `partition.metadata`, `meta.properties`, `.snapshot`) go through [`Disk::replace`]: a temporary
+//! file, synced, renamed over the old one, directory synced; a crash leaves the old or the new.
 use crate::{error::Error, segment::tail::WRITE_BYTES};
 use bytes::Bytes;
 use netio::{File, Io, Open, buffer::Arena};
@@ -22,9 +23,11 @@ pub const INDEX: &str = "index";
 pub const TIME_INDEX: &str = "timeindex";
 /// Producer state at an offset.
 pub const SNAPSHOT: &str = "snapshot";
-/// Our seal of a closed segment. Kafka leaves files of unknown suffix in a partition directory alone.
+/// Our seal of a closed segment. Kafka leaves files of unknown suffix in a partition directory
+/// alone.
 pub const SEAL: &str = "seal";
-/// Suffix of a file that waits for its removal (`file.delete.delay.ms`); Kafka removes what it finds of them at a start.
+/// Suffix of a file that waits for its removal (`file.delete.delay.ms`); Kafka removes what it
+/// finds of them at a start.
 pub const DELETED: &str = ".deleted";
 /// Suffix of a partition directory that is being removed.
 pub const DELETE_DIR: &str = "-delete";
@@ -51,9 +54,10 @@ pub fn parse_name(name: &str) -> Option<(Offset, &str)> {
     Some((Offset(digits.parse().ok()?), suffix))
 }
 
-/// Where a partition's directory goes when it leaves its name: `<topic>-<partition>.<32 hex digits><suffix>` beside it. A topic's
-/// name may be so long that this is none that a file system takes: it is cut then, and the rest is kept, so that Kafka too
-/// reads a partition from the name (`LocalLog.logDirNameWithSuffixCappedLength`).
+/// Where a partition's directory goes when it leaves its name:
+/// `<topic>-<partition>.<32 hex digits><suffix>` beside it. A topic's name may be so long that this
+/// is none that a file system takes: it is cut then, and the rest is kept, so that Kafka too reads
+/// a partition from the name (`LocalLog.logDirNameWithSuffixCappedLength`).
 pub(crate) fn aside(dir: &Path, unique: u128, suffix: &str) -> PathBuf {
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (topic, partition) = name.split_at(name.rfind('-').unwrap_or(name.len()));
@@ -146,10 +150,11 @@ pub(crate) struct FileKey {
     pub(crate) suffix: &'static str,
 }
 
-/// A core's hold on segment files: the handle of the disk, and the open files, at most so many. Cheap to clone.
+/// A core's hold on segment files: the handle of the disk, and the open files, at most so many.
+/// Cheap to clone.
 ///
-/// 10,000 partitions have 30,000 files and more; a process may have fewer open. A file is opened at its first use and closed
-/// when it has not been used for longest and another one needs its place.
+/// 10,000 partitions have 30,000 files and more; a process may have fewer open. A file is opened at
+/// its first use and closed when it has not been used for longest and another one needs its place.
 #[derive(Clone, Debug)]
 pub struct Disk {
     inner: Rc<Inner>,
@@ -251,7 +256,8 @@ impl Disk {
     pub(crate) fn is_tight(&self) -> bool {
         self.inner.tight.get()
     }
-    /// From now on, what makes, writes and closes a log's files leaves their syncs out: [`Self::settle`] does them all at once.
+    /// From now on, what makes, writes and closes a log's files leaves their syncs out:
+    /// [`Self::settle`] does them all at once.
     pub(crate) fn defer_syncs(&self) {
         self.inner.deferring.set(true);
     }
@@ -307,7 +313,8 @@ impl Disk {
         self.inner.open.borrow_mut().remove(key);
     }
 
-    /// Closes the files of a segment (before they are renamed or removed). Reads under way keep theirs.
+    /// Closes the files of a segment (before they are renamed or removed). Reads under way keep
+    /// theirs.
     pub(crate) fn forget(&self, log: u32, base: Offset) {
         let mut open = self.inner.open.borrow_mut();
         for suffix in [LOG, INDEX, TIME_INDEX] {
@@ -331,7 +338,8 @@ impl Disk {
         }
     }
 
-    /// Replaces `dir/name` by a file of these bytes, on the device when it returns, or when [`Self::settle`] has.
+    /// Replaces `dir/name` by a file of these bytes, on the device when it returns, or when
+    /// [`Self::settle`] has.
     pub async fn replace(&self, dir: &Path, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let io = &self.inner.io;
         let temporary = dir.join(format!("{name}.tmp"));
@@ -390,14 +398,15 @@ impl Disk {
         }
     }
 
-    /// Whether a stop that the power has ended was making this directory: the file that says whose it is has a name and nothing in
-    /// it. Kafka makes it with a sync.
+    /// Whether a stop that the power has ended was making this directory: the file that says whose
+    /// it is has a name and nothing in it. Kafka makes it with a sync.
     pub(crate) async fn is_half_made(&self, dir: &Path) -> Result<bool, Error> {
         let bytes = self.read(&dir.join(PARTITION_METADATA), 4096).await?;
         Ok(bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0)))
     }
 
-    /// Removes a directory and the files in it (of a log that is gone). Directories in it are not touched and make it fail.
+    /// Removes a directory and the files in it (of a log that is gone). Directories in it are not
+    /// touched and make it fail.
     pub async fn purge(&self, dir: PathBuf) -> Result<(), Error> {
         let io = &self.inner.io;
         for entry in io.read_dir(&dir).await? {
@@ -416,7 +425,8 @@ pub(crate) fn damaged(path: &Path, position: u64, what: impl Into<String>) -> Er
     Error::Damaged { file: path.display().to_string(), position, what: what.into() }
 }
 
-/// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then file by file.
+/// Removes a partition's directory that is not open: first out of Kafka's sight by a rename, then
+/// file by file.
 pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
     let io = disk.io();
     let away = aside(path, u128::from(io.random()), DELETE_DIR);
@@ -430,8 +440,8 @@ pub(crate) async fn remove_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
     disk.purge(away).await
 }
 
-/// As [`remove_dir`]; where a directory cannot be moved, its files go in their place. For recovery, which nobody looks on: what
-/// is deleted stays recorded until it is gone.
+/// As [`remove_dir`]; where a directory cannot be moved, its files go in their place. For recovery,
+/// which nobody looks on: what is deleted stays recorded until it is gone.
 pub(crate) async fn clear_dir(disk: &Disk, path: &Path) -> Result<(), Error> {
     match remove_dir(disk, path).await {
         Err(Error::Io(_)) => disk.purge(path.to_path_buf()).await,

@@ -31,5 +31,6 @@ pub struct ProducerView {
     pub current_txn_start: Option<Offset>,
 }
 
-/// No log gets this far: a billion records a second for 146 years. Sums of offsets stay in range below it.
+/// No log gets this far: a billion records a second for 146 years. Sums of offsets stay in range
+/// below it.
 pub(crate) const OFFSET_MAX: Offset = Offset(1 << 62);

@@ -1,11 +1,13 @@
-//! Several futures at a time, for recovery: as many as the disk likes, not as many as there are logs.
+//! Several futures at a time, for recovery: as many as the disk likes, not as many as there are
+//! logs.
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     task::Poll,
 };
 
-/// Runs all of `futures`, at most `at_once` of them at a time; results in the order in which they end.
+/// Runs all of `futures`, at most `at_once` of them at a time; results in the order in which they
+/// end.
 pub(crate) async fn join_bounded<T, F: Future<Output = T>>(
     futures: impl IntoIterator<Item = F>,
     at_once: usize,

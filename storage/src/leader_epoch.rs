@@ -1,7 +1,8 @@
 //! At which offset each leader epoch of a log began.
 //!
-//! Kafka's `LeaderEpochFileCache` (KIP-101, KIP-279): a sorted list that answers "where did epoch E end" for truncation checks
-//! of followers and consumers, and "which epoch is offset N of". Its file is Kafka's `leader-epoch-checkpoint`, a text:
+//! Kafka's `LeaderEpochFileCache` (KIP-101, KIP-279): a sorted list that answers "where did epoch E
+//! end" for truncation checks of followers and consumers, and "which epoch is offset N of". Its
+//! file is Kafka's `leader-epoch-checkpoint`, a text:
 //!
 //! ```text
 //! 0                version of the file
@@ -46,8 +47,9 @@ impl EpochHistory {
         self.entries.last().map(|entry| entry.epoch)
     }
 
-    /// Records that the batch at `start` is of `epoch`. The first start of an epoch counts; entries that contradict the new one
-    /// (an epoch or a start not below its own) go. Returns whether anything changed.
+    /// Records that the batch at `start` is of `epoch`. The first start of an epoch counts; entries
+    /// that contradict the new one (an epoch or a start not below its own) go. Returns whether
+    /// anything changed.
     pub fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
         assert!(epoch.0 >= 0 && start.is_valid(), "epoch {epoch} at offset {start}");
         if let Some(last) = self.entries.last()
@@ -63,8 +65,9 @@ impl EpochHistory {
         true
     }
 
-    /// The largest epoch <= `epoch` and the offset after its last record; `log_end` for the latest epoch. An epoch before all
-    /// known ones (its records are gone) ends where the first known one begins. `None` for an unknown, later epoch.
+    /// The largest epoch <= `epoch` and the offset after its last record; `log_end` for the latest
+    /// epoch. An epoch before all known ones (its records are gone) ends where the first known one
+    /// begins. `None` for an unknown, later epoch.
     pub fn end_for_epoch(
         &self,
         epoch: LeaderEpoch,
@@ -89,15 +92,16 @@ impl EpochHistory {
         after.checked_sub(1).map(|at| self.entries[at].epoch)
     }
 
-    /// The log ends at `end` now: epochs that began there or later go. Returns whether anything changed.
+    /// The log ends at `end` now: epochs that began there or later go. Returns whether anything
+    /// changed.
     pub fn truncate_from_end(&mut self, end: Offset) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.start < end);
         self.entries.len() != before
     }
 
-    /// The log starts at `start` now: earlier epochs go, the one that holds `start` begins there. Returns whether anything
-    /// changed.
+    /// The log starts at `start` now: earlier epochs go, the one that holds `start` begins there.
+    /// Returns whether anything changed.
     pub fn truncate_from_start(&mut self, start: Offset) -> bool {
         let kept = self.entries.partition_point(|entry| entry.start <= start);
         let Some(holder) = kept.checked_sub(1) else {
@@ -127,8 +131,8 @@ impl EpochHistory {
         (version != 0).then(|| version.to_string())
     }
 
-    /// Reads the text; an empty one is an empty history, as in Kafka. Entries out of order are taken as [`Self::assign`] takes
-    /// them.
+    /// Reads the text; an empty one is an empty history, as in Kafka. Entries out of order are
+    /// taken as [`Self::assign`] takes them.
     ///
     /// # Errors
     /// [`ParseEpochsError`]: the history is then rebuilt from the batches.

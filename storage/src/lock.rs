@@ -54,7 +54,8 @@ impl<T> DerefMut for Held<'_, T> {
 impl<T> Drop for Held<'_, T> {
     fn drop(&mut self) {
         self.lock.value.replace(self.value.take());
-        // All, not one: the one that is woken may have been dropped meanwhile, and then nobody would wake the next.
+        // All, not one: the one that is woken may have been dropped meanwhile, and then nobody
+        // would wake the next.
         for waker in self.lock.waiting.take() {
             waker.wake();
         }

@@ -1,4 +1,5 @@
-//! One partition's log: its offsets, producers, epochs, where its batches lie in memory, and its segments.
+//! One partition's log: its offsets, producers, epochs, where its batches lie in memory, and its
+//! segments.
 //!
 //! ```text
 //! log_start        flushed         durable   log_end
@@ -75,7 +76,8 @@ pub(crate) struct Log {
     pub epoch: LeaderEpoch,
     pub epochs: EpochHistory,
     pub producers: ProducerStates,
-    /// The producers as of the flushed end, as bytes, until the directory is open and knows them itself.
+    /// The producers as of the flushed end, as bytes, until the directory is open and knows them
+    /// itself.
     pub producers_flushed: Vec<u8>,
     pub fenced: Vec<(Offset, Offset)>,
     /// The same, as long as their segments are not there.
@@ -155,7 +157,7 @@ impl Log {
         }
     }
 
-    // ---- offsets -----------------------------------------------------------------------------------------------------------
+    // ---- offsets --------------------------------------------------------------------------------
 
     /// Moves the high watermark as far as the class allows; it never goes back. True if it moved.
     pub(crate) fn raise(&mut self) -> bool {
@@ -198,7 +200,7 @@ impl Log {
         self.written = self.written.max(self.offsets.durable);
     }
 
-    // ---- the index ---------------------------------------------------------------------------------------------------------
+    // ---- the index ------------------------------------------------------------------------------
 
     pub(crate) fn on_appended(&mut self, cached: Cached, now: Instant) {
         assert!(

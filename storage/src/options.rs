@@ -32,7 +32,8 @@ pub struct Options {
     pub flush_age_ms: u64,
     /// Tail cache of this core beyond what is unflushed, bytes.
     pub cache_bytes: usize,
-    /// Memory of groups beyond the unflushed ones and twice the cache, held by slow readers, from which tail reads are copies.
+    /// Memory of groups beyond the unflushed ones and twice the cache, held by slow readers, from
+    /// which tail reads are copies.
     pub held_bytes_max: u64,
     /// Space kept free: produce is refused below it.
     pub reserve_bytes: u64,
@@ -89,7 +90,8 @@ pub struct LogConfig {
     pub file_delete_delay_ms: i64,
     pub index_interval_bytes: u32,
     pub segment_index_bytes: u32,
-    /// False for internal logs that are bounded by snapshots (retention is not applied; see [`crate::Store::delete_records`]).
+    /// False for internal logs that are bounded by snapshots (retention is not applied; see
+    /// [`crate::Store::delete_records`]).
     pub delete: bool,
 }
 

@@ -1,8 +1,9 @@
 //! What retention removes: a pure plan. [`crate::disk_log::DiskLog::apply`] carries it out.
 //!
-//! Kafka's rules (`UnifiedLog.deleteOldSegments`), in its order: segments below the log start, then by size, then by time, each
-//! from the front and only whole segments that lie below the high watermark. When the last segment goes too, a new one is begun
-//! first, so that there is always one.
+//! Kafka's rules (`UnifiedLog.deleteOldSegments`), in its order: segments below the log start, then
+//! by size, then by time, each from the front and only whole segments that lie below the high
+//! watermark. When the last segment goes too, a new one is begun first, so that there is always
+//! one.
 use crate::options::LogConfig;
 use record::Offset;
 
@@ -103,7 +104,8 @@ fn take(
     let mut taken = 0;
     while let Some((segment, later)) = rest.split_first() {
         let next = later.first();
-        // Of the last segment the end is the log's: with something not yet flushed it cannot go as a whole.
+        // Of the last segment the end is the log's: with something not yet flushed it cannot go as
+        // a whole.
         let end = next.map_or(view.log_end, |next| next.base);
         let whole = next.is_some() || (segment.end == view.log_end && segment.size_bytes > 0);
         if !whole || view.high_watermark < end || !doomed(segment, next) {

@@ -1,8 +1,9 @@
 //! The seal of a closed segment: what its files must be.
 //!
-//! Kafka's batch CRC covers neither base offset nor length, epoch and magic, and its indexes have no checksum at all. When a
-//! segment is closed, `<base>.seal` records its [`Facts`] (with a CRC over all batch headers) and the CRC of each index file.
-//! A seal that does not read is no seal: the segment is scanned once and sealed anew. Kafka itself leaves the file alone.
+//! Kafka's batch CRC covers neither base offset nor length, epoch and magic, and its indexes have
+//! no checksum at all. When a segment is closed, `<base>.seal` records its [`Facts`] (with a CRC
+//! over all batch headers) and the CRC of each index file. A seal that does not read is no seal:
+//! the segment is scanned once and sealed anew. Kafka itself leaves the file alone.
 //!
 //! ```text
 //! magic 8 B, format u16, reserved u16, index CRC u32, time index CRC u32, facts 100 B, CRC-32C of all before u32
@@ -72,7 +73,8 @@ impl Seal {
         Ok(Self::from_bytes(&bytes).filter(|seal| seal.facts.base == base))
     }
 
-    /// The format, if the bytes are a seal of one that is not known here. Magic and format keep their places in every one.
+    /// The format, if the bytes are a seal of one that is not known here. Magic and format keep
+    /// their places in every one.
     pub(crate) fn foreign_format(bytes: &[u8]) -> Option<u16> {
         let (magic, at) = bytes.split_first_chunk::<8>()?;
         let format = u16::from_be_bytes(*at.first_chunk::<2>()?);

@@ -3,8 +3,9 @@
 //! ```text
 //! log_start <= last_stable <= high_watermark <= log_end       flushed <= durable <= log_end
 //! ```
-//! and `high_watermark <= durable` for class `device`: no consumer sees what a power cut could take back. Checked after each
-//! change, in release too: a log whose lattice is broken must not go on answering.
+//! and `high_watermark <= durable` for class `device`: no consumer sees what a power cut could take
+//! back. Checked after each change, in release too: a log whose lattice is broken must not go on
+//! answering.
 use record::Offset;
 
 /// All offsets of a log; each is the first one NOT covered.

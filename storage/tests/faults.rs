@@ -281,7 +281,7 @@ fn the_last_frame_without_a_successor_is_the_torn_tail() {
     assert_eq!(case.offsets().log_end, Offset(3));
 }
 
-// ---- versions ----------------------------------------------------------------------------------------------------------
+// ---- versions -----------------------------------------------------------------------------------
 
 /// Every file and its bytes.
 fn image(case: &Case) -> Vec<(String, Vec<u8>)> {
@@ -304,7 +304,8 @@ impl Program for NotStarted {
     }
 }
 
-/// Starts on what the process that ended has left, and expects that this is refused and changes nothing.
+/// Starts on what the process that ended has left, and expects that this is refused and changes
+/// nothing.
 fn refused(case: &mut Case) -> Error {
     let before = image(case);
     let options = case.options.clone();
@@ -323,7 +324,8 @@ fn refused(case: &mut Case) -> Error {
     said.recv().expect("an outcome").expect_err("refused")
 }
 
-/// The frames of the first file are of another version: all of them, as a program writes a chain in one version.
+/// The frames of the first file are of another version: all of them, as a program writes a chain in
+/// one version.
 fn set_version(case: &Case, magic: u8, version: u32) {
     let disk = case.sim.disk(case.node);
     let mut bytes = disk.read(FILE).expect("the file");
@@ -363,7 +365,8 @@ fn frames_of_a_newer_program_that_are_garbage_of_an_earlier_start_do_not_matter(
         case.append_acked(500);
     }
     assert_eq!(case.stop(), Left::default());
-    // A newer program wrote this file, and stopped cleanly; ours has started since, and uses its files again.
+    // A newer program wrote this file, and stopped cleanly; ours has started since, and uses its
+    // files again.
     set_version(&case, 1, 3);
     case.start();
     case.append_acked(500);
@@ -442,9 +445,10 @@ fn a_directory_with_a_newer_partition_metadata_is_not_set_aside() {
     assert_eq!(disk.read("data/kafka/topic-0/00000000000000000000.log"), log);
 }
 
-// ---- missing segments ----------------------------------------------------------------------------------------------------
+// ---- missing segments ---------------------------------------------------------------------------
 
-/// A log of ten batches in five segments, two batches each, which has ended: cleanly, or by a kill that leaves nothing unflushed.
+/// A log of ten batches in five segments, two batches each, which has ended: cleanly, or by a kill
+/// that leaves nothing unflushed.
 fn segments(cleanly: bool) -> Case {
     let mut case = Case::new(Options { flush_bytes: 1, flush_age_ms: 20, ..options() });
     case.order(|store, slot| {
@@ -469,7 +473,8 @@ fn segment(base: i64, suffix: &str) -> String {
     format!("data/kafka/topic-0/{base:020}.{suffix}")
 }
 
-/// Every offset that is not in `gap` is served, every one in it is damage, and no read goes over it.
+/// Every offset that is not in `gap` is served, every one in it is damage, and no read goes over
+/// it.
 fn check_gap(case: &mut Case, gap: std::ops::Range<i64>) {
     for offset in 0..10 {
         let read = case.read(offset);
@@ -623,7 +628,8 @@ fn a_missing_index_is_made_again() {
 /// Of the write-ahead log's files: no frame lies across a multiple of it.
 const LANDMARK: u64 = 4 << 20;
 
-/// Large files, and frames of about 900 kB: four and a little one up to the first landmark, four to each next.
+/// Large files, and frames of about 900 kB: four and a little one up to the first landmark, four to
+/// each next.
 fn large() -> Case {
     Case::new(Options {
         wal_file_bytes: 32 << 20,
@@ -645,7 +651,8 @@ fn a_start_reads_little_behind_the_end_of_what_was_written() {
     let report = case.restart();
     assert_eq!(case.offsets().log_end, Offset(6));
     assert_eq!((report.frames, report.torn_frames), (7, 0), "{report:?}");
-    // Of the file being written up to the landmark after the next; of the other one, if it was there already, up to the first.
+    // Of the file being written up to the landmark after the next; of the other one, if it was
+    // there already, up to the first.
     let read = report.wal_bytes_read;
     assert!((12 << 20..=16 << 20).contains(&read), "{read} of 64 MiB");
     // The files serve again, and what was in them counts no more.
@@ -664,7 +671,8 @@ fn a_start_reads_little_behind_the_end_of_what_was_written() {
 
 #[test]
 fn damage_at_a_landmark_is_not_taken_for_the_end() {
-    // The frame at the last landmark of all, with one behind it; and one at a landmark in the middle.
+    // The frame at the last landmark of all, with one behind it; and one at a landmark in the
+    // middle.
     for (frames_in_all, landmark) in [(6, 1), (11, 1), (11, 2)] {
         let mut case = large();
         for _ in 0..frames_in_all {
@@ -806,7 +814,8 @@ fn a_stop_below_the_reserve_flushes_with_the_space_there_is() {
     assert!(case.read(0).is_ok_and(|bytes| bytes > 500));
 }
 
-/// The device is full from the first block on that a stop needs, from the second one, and so on until the stop has all it needs.
+/// The device is full from the first block on that a stop needs, from the second one, and so on
+/// until the stop has all it needs.
 #[test]
 fn a_stop_that_runs_out_of_space_anywhere_leaves_the_rest_to_the_next_start() {
     let (mut stopped_clean, mut stopped_unclean) = (0, 0);
@@ -931,7 +940,8 @@ fn under_a_steady_load_files_of_the_log_are_used_again() {
     let stats = case.shared.lock().unwrap().stats.clone();
     let filled = stats.wal_bytes / case.options.wal_file_bytes;
     assert!(filled > 50, "a steady load: {stats:?}");
-    // What may be live at once, the one that is written, two that are ready; the first one is not counted.
+    // What may be live at once, the one that is written, two that are ready; the first one is not
+    // counted.
     let most = case.options.unflushed_bytes_max / case.options.wal_file_bytes + 2;
     assert!(stats.wal_files_made <= most, "{stats:?}");
     assert!(stats.wal_files_made + stats.wal_files_recycled >= filled, "{stats:?}");

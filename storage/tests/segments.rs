@@ -1,7 +1,9 @@
-//! [`storage::disk_log::DiskLog`] on the disks of both drivers: what is flushed is read, whatever lies in between.
+//! [`storage::disk_log::DiskLog`] on the disks of both drivers: what is flushed is read, whatever
+//! lies in between.
 //!
-//! The judge is a model: the batches that were flushed, in a list. `scenarios` run on the ring (real files) and in the
-//! simulation; `faults` needs the simulation: power cuts, damaged bytes, full and failing disks.
+//! The judge is a model: the batches that were flushed, in a list. `scenarios` run on the ring
+//! (real files) and in the simulation; `faults` needs the simulation: power cuts, damaged bytes,
+//! full and failing disks.
 #[path = "segments/bed.rs"]
 mod bed;
 #[path = "segments/faults.rs"]

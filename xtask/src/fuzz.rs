@@ -1,8 +1,10 @@
-//! `cargo xtask fuzz`: corpora replayed, then every target for a while. A finding ends it with the input's path.
+//! `cargo xtask fuzz`: corpora replayed, then every target for a while. A finding ends it with the
+//! input's path.
 //!
-//! The targets are libFuzzer programs of the workspace in `fuzz/`. LLVM's coverage instrumentation is not a stable flag of the
-//! compiler yet, but it is in every compiler: RUSTC_BOOTSTRAP=1 opens it, so the pinned tool chain is all that is needed.
-//! Inputs found on the way stay in the target directory; `--keep` takes what adds coverage into the committed corpus.
+//! The targets are libFuzzer programs of the workspace in `fuzz/`. LLVM's coverage instrumentation
+//! is not a stable flag of the compiler yet, but it is in every compiler: RUSTC_BOOTSTRAP=1 opens
+//! it, so the pinned tool chain is all that is needed. Inputs found on the way stay in the target
+//! directory; `--keep` takes what adds coverage into the committed corpus.
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -22,7 +24,8 @@ pub(crate) struct Arguments {
     /// Targets at a time.
     #[arg(long, default_value_t = processors())]
     at_once: usize,
-    /// With AddressSanitizer: for C code and for netio's unsafe code. Three times slower, and more memory.
+    /// With AddressSanitizer: for C code and for netio's unsafe code. Three times slower, and more
+    /// memory.
     #[arg(long)]
     address: bool,
     /// Writes the seeds of the corpora again, and ends.
@@ -223,8 +226,8 @@ impl<'t> Run<'t> {
             command.arg("-runs=0");
         } else {
             command.arg(format!("-max_total_time={}", arguments.seconds));
-            // A short run is a check of this change: the same inputs every time, whatever the machine's speed. Finding new
-            // ones is for long runs.
+            // A short run is a check of this change: the same inputs every time, whatever the
+            // machine's speed. Finding new ones is for long runs.
             if arguments.seconds <= SHORT_SECONDS {
                 command.arg("-seed=1");
                 if SIMULATED.contains(&target.name) {

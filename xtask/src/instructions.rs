@@ -1,8 +1,10 @@
-//! `cargo xtask instructions`: how many instructions a core spends on a request, against what is recorded.
+//! `cargo xtask instructions`: how many instructions a core spends on a request, against what is
+//! recorded.
 //!
-//! The counts come from callgrind (`broker/benches/instructions`), so they are the same on a busy machine and on a quiet one. A
-//! count above the recorded one by more than [`TOLERANCE_PERCENT`] fails; one that is that much below is told, and recorded by
-//! `--record`, so that it stays. Counts hold for one compiler and one C library: whoever changes those records anew.
+//! The counts come from callgrind (`broker/benches/instructions`), so they are the same on a busy
+//! machine and on a quiet one. A count above the recorded one by more than [`TOLERANCE_PERCENT`]
+//! fails; one that is that much below is told, and recorded by `--record`, so that it stays. Counts
+//! hold for one compiler and one C library: whoever changes those records anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -82,7 +84,8 @@ fn count(dirs: &Dirs) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Where the program is that starts callgrind for the benchmark, of the version that the benchmark is linked with.
+/// Where the program is that starts callgrind for the benchmark, of the version that the benchmark
+/// is linked with.
 fn runner(dirs: &Dirs) -> Result<PathBuf> {
     let lock = dirs.root.join("Cargo.lock");
     let lock: toml::Table = toml::from_str(&fs::read_to_string(lock)?)?;
@@ -104,7 +107,8 @@ fn runner(dirs: &Dirs) -> Result<PathBuf> {
                 .arg(&place)
                 .arg("--target-dir")
                 .arg(place.join("target"))
-                // It starts valgrind and reads what that has written: built fast is better than fast.
+                // It starts valgrind and reads what that has written: built fast is better than
+                // fast.
                 .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
                 .env("CARGO_PROFILE_RELEASE_LTO", "off")
                 .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")

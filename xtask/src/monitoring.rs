@@ -1,7 +1,9 @@
-//! `cargo xtask monitoring`: what `packaging/` and `/metrics` say to Prometheus and Grafana, judged by Prometheus' own promtool.
+//! `cargo xtask monitoring`: what `packaging/` and `/metrics` say to Prometheus and Grafana, judged
+//! by Prometheus' own promtool.
 //!
-//! Rules are checked and their tests run, every query of the dashboard is parsed, and so is what a broker with traffic tells, which
-//! a test of the broker leaves in `target/tmp`. That names in rules and dashboard are names of metrics is held by that test.
+//! Rules are checked and their tests run, every query of the dashboard is parsed, and so is what a
+//! broker with traffic tells, which a test of the broker leaves in `target/tmp`. That names in
+//! rules and dashboard are names of metrics is held by that test.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -67,7 +67,8 @@ pub(crate) fn debian(dirs: &Dirs, program: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Runs `apt-get` in `folder`. A machine's package lists may be absent or old: they are fetched only then.
+/// Runs `apt-get` in `folder`. A machine's package lists may be absent or old: they are fetched
+/// only then.
 pub(crate) fn apt_get(arguments: &[&str], folder: &Path, log: &Path) -> Result<()> {
     let apt = |arguments: &[&str]| {
         run(

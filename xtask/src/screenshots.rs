@@ -1,7 +1,8 @@
-//! `cargo xtask screenshots FILE.html`: a page as a browser shows it, light and dark, wide and narrow.
+//! `cargo xtask screenshots FILE.html`: a page as a browser shows it, light and dark, wide and
+//! narrow.
 //!
-//! Debian's chromium, without a window; pngquant makes the pictures small where it is there. They are looked at by people:
-//! nothing here judges them.
+//! Debian's chromium, without a window; pngquant makes the pictures small where it is there. They
+//! are looked at by people: nothing here judges them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

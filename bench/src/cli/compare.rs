@@ -26,8 +26,8 @@ pub(super) struct CompareArgs {
     /// Turns of each peer (default 3, with --quick 2)
     #[arg(long)]
     rounds: Option<usize>,
-    /// 10^9 bytes of memory that are written first, so that the page cache of a broker in a virtual machine does not wait for
-    /// the host (default: 10, with --quick 3, on a machine of its own 0)
+    /// 10^9 bytes of memory that are written first, so that the page cache of a broker in a virtual
+    /// machine does not wait for the host (default: 10, with --quick 3, on a machine of its own 0)
     #[arg(long, value_name = "GB")]
     keep_memory: Option<f64>,
     /// Shorter runs: to see that it works
@@ -134,7 +134,8 @@ pub(super) fn compare(args: &CompareArgs) -> Result<()> {
     write(&comparison, &args.place.out())
 }
 
-/// Large and small requests and readers: what a JIT compiler has not seen it compiles during the first rounds.
+/// Large and small requests and readers: what a JIT compiler has not seen it compiles during the
+/// first rounds.
 fn warm(quick: bool) -> Result<Vec<Warm>> {
     let of = |name: &str, seconds: f64, times_max: usize| -> Result<Warm> {
         let mut scenario = Scenario::load(name)?;

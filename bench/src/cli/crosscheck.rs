@@ -1,8 +1,8 @@
 //! `crosscheck`: the same load on Kafka from this generator and from Kafka's own tool.
 //!
-//! `ProducerPerformance` counts whole milliseconds and starts its clock when the record is handed to
-//! the client, so the two can agree only within a millisecond or so, and only where the tool keeps
-//! up. It is a check that neither is wrong by much, not a measurement.
+//! `ProducerPerformance` counts whole milliseconds and starts its clock when the record is handed
+//! to the client, so the two can agree only within a millisecond or so, and only where the tool
+//! keeps up. It is a check that neither is wrong by much, not a measurement.
 
 use std::fs;
 use std::path::PathBuf;

@@ -44,7 +44,8 @@ pub(super) struct ProduceFlags {
     /// Level of gzip or zstd
     #[arg(long, value_name = "N")]
     codec_level: Option<i32>,
-    /// Records arrive one by one and wait so long for company, in us (with --rate; --batch is then the most)
+    /// Records arrive one by one and wait so long for company, in us (with --rate; --batch is then
+    /// the most)
     #[arg(long, value_name = "US", requires = "rate")]
     linger_us: Option<u64>,
     /// Keys: none, random:N or round-robin:N

@@ -83,7 +83,8 @@ pub(super) struct FloorsArgs {
     /// Seconds for each floor
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// The program for the round trip through a ring: `cargo build --release -p netio --example echo`
+    /// The program for the round trip through a ring:
+    /// `cargo build --release -p netio --example echo`
     #[arg(long, value_name = "FILE", default_value = "target/release/examples/echo")]
     echo_bin: PathBuf,
     #[command(flatten)]

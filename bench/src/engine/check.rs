@@ -1,4 +1,5 @@
-//! Whether what is read back is what was written: nothing missing, doubled, out of order or changed.
+//! Whether what is read back is what was written: nothing missing, doubled, out of order or
+//! changed.
 
 use std::collections::BTreeMap;
 

@@ -135,8 +135,8 @@ pub(crate) fn make_topic(
         count = workload.partitions.min(count + PARTITIONS_PER_REQUEST);
         info = add_partitions(cluster, &new.name, count)?;
     }
-    // Kafka names a leader before that leader has opened the log; an answered ListOffsets means that
-    // it has (the client asks again while the answer is NOT_LEADER_OR_FOLLOWER).
+    // Kafka names a leader before that leader has opened the log; an answered ListOffsets means
+    // that it has (the client asks again while the answer is NOT_LEADER_OR_FOLLOWER).
     for partition in &info.partitions {
         cluster.list_offset(&info.name, partition.index, Timestamp(-1))?;
     }

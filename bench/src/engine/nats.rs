@@ -1,9 +1,9 @@
-//! As much of NATS's protocol as publishing to JetStream takes, so that the same event loops, clocks
-//! and payloads measure it as measure Kafka's brokers.
+//! As much of NATS's protocol as publishing to JetStream takes, so that the same event loops,
+//! clocks and payloads measure it as measure Kafka's brokers.
 //!
-//! NATS's own Rust client would do, but it would be the limit: a task and a channel per message, and
-//! timers of a millisecond. What is here is text in lines: `PUB subject reply size`, payload; the ack
-//! comes as `MSG reply sid size` with JSON. (Protocol: docs.nats.io, "Client Protocol".)
+//! NATS's own Rust client would do, but it would be the limit: a task and a channel per message,
+//! and timers of a millisecond. What is here is text in lines: `PUB subject reply size`, payload;
+//! the ack comes as `MSG reply sid size` with JSON. (Protocol: docs.nats.io, "Client Protocol".)
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -60,7 +60,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Counts the latency of a request that was due at `intended`: once, or with linger for each of its records.
+    /// Counts the latency of a request that was due at `intended`: once, or with linger for each of
+    /// its records.
     fn late(&self, intended: Nanos, now: Nanos, records: u64, window: &Window, tally: &mut Tally) {
         let latency = now.saturating_sub(intended);
         let second = window.second(intended);

@@ -1,7 +1,8 @@
 //! What the machine itself does, without any broker: the floors under every figure.
 //!
-//! The generator has no ring of its own: for the round trip through one it starts the example `echo` of the crate `netio`, if
-//! it was built. All else is what any broker on this machine stands on.
+//! The generator has no ring of its own: for the round trip through one it starts the example
+//! `echo` of the crate `netio`, if it was built. All else is what any broker on this machine stands
+//! on.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};

@@ -187,7 +187,8 @@ mod tests {
         }
         std::hint::black_box(x);
         let used = ProcessSample::of(std::process::id()).unwrap().since(&a);
-        // What this thread took by its own clock is in it, whatever other threads began and ended meanwhile.
+        // What this thread took by its own clock is in it, whatever other threads began and ended
+        // meanwhile.
         assert!(used.cpu_ns >= 30_000_000, "{used:?}");
         assert!(used.rss_bytes > 0 && used.threads > 0);
         assert_eq!(ProcessSample::of(u32::MAX), None);

@@ -21,7 +21,8 @@ pub struct Manifest {
     /// Of the data directories: device, file system, mount options.
     pub mount: String,
     pub governor: Option<String>,
-    /// Bytes of memory that were written before the run, so that the host has given them: see [`super::memory`].
+    /// Bytes of memory that were written before the run, so that the host has given them: see
+    /// [`super::memory`].
     #[serde(default)]
     pub memory_kept_bytes: u64,
     pub generator: String,

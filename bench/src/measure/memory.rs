@@ -1,12 +1,14 @@
 //! Memory that the machine really has, before a broker with a page cache is measured.
 //!
-//! In a virtual machine a page that was never written, or that the guest has handed back (free page reporting of the balloon
-//! driver), is not there: the first write to it waits for the host, here 10 to 30 us for 4 KiB. A broker that writes through the
-//! page cache meets such a page with every 4 KiB that it is sent, and would be measured at the speed of the host's memory
-//! management: 150 MB/s in place of 450. On a host of its own, or after hours of work, no broker pays that.
+//! In a virtual machine a page that was never written, or that the guest has handed back (free page
+//! reporting of the balloon driver), is not there: the first write to it waits for the host, here
+//! 10 to 30 us for 4 KiB. A broker that writes through the page cache meets such a page with every
+//! 4 KiB that it is sent, and would be measured at the speed of the host's memory management: 150
+//! MB/s in place of 450. On a host of its own, or after hours of work, no broker pays that.
 //!
-//! So memory is written once, then given back to the kernel in pieces too small to be handed on: of every [`PIECE`] one page is
-//! held until the comparison ends. Free memory, for the page cache of whoever needs it, and the host has it no more.
+//! So memory is written once, then given back to the kernel in pieces too small to be handed on: of
+//! every [`PIECE`] one page is held until the comparison ends. Free memory, for the page cache of
+//! whoever needs it, and the host has it no more.
 
 use anyhow::{Context, Result};
 use rustix::fd::OwnedFd;
@@ -14,13 +16,15 @@ use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
 use crate::report::units::bytes;
 
-/// Blocks of 2 MiB and more are handed back to the host; what is free between two held pages is smaller.
+/// Blocks of 2 MiB and more are handed back to the host; what is free between two held pages is
+/// smaller.
 const PIECE: u64 = 256 << 10;
 const PAGE: u64 = 4096;
 /// Written at a time.
 const STEP: usize = 1 << 20;
 
-/// Holds the pages between the free ones. Dropping it lets the kernel do with its memory what it likes.
+/// Holds the pages between the free ones. Dropping it lets the kernel do with its memory what it
+/// likes.
 #[derive(Debug)]
 pub struct Kept {
     /// A file in memory that is mostly holes.

@@ -1,4 +1,5 @@
-//! Apache Kafka 4.3.1 from Maven Central: KRaft in combined mode, G1, a heap of 1 GiB, page-cache acks.
+//! Apache Kafka 4.3.1 from Maven Central: KRaft in combined mode, G1, a heap of 1 GiB, page-cache
+//! acks.
 
 use std::collections::BTreeMap;
 use std::fs;

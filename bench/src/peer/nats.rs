@@ -1,7 +1,7 @@
 //! NATS JetStream 2.15 with file storage, built from its Go module.
 //!
-//! It speaks its own protocol and has no batches: one message stands for one request, with the bytes
-//! of the request's values. One stream stands for one partition.
+//! It speaks its own protocol and has no batches: one message stands for one request, with the
+//! bytes of the request's values. One stream stands for one partition.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -19,7 +19,8 @@ const LAST: f64 = 12.0;
 /// Colours there are; series beyond share them.
 pub const COLOURS: usize = 6;
 
-/// The colours of series and of text, light and dark. Neighbours differ in lightness too, for who sees few colours or prints.
+/// The colours of series and of text, light and dark. Neighbours differ in lightness too, for who
+/// sees few colours or prints.
 pub const STYLE: &str = "\
 :root{--page:#fdfdfc;--ink:#16160f;--soft:#5d5c55;--line:#e2e0d8;--c0:#0068b0;--c1:#d55e00;--c2:#008f68;--c3:#a87900;--c4:#b8508a;--c5:#5b4fc4}\
 @media(prefers-color-scheme:dark){:root{--page:#191917;--ink:#f2f1ea;--soft:#aeada3;--line:#3a3934;--c0:#56a8ee;--c1:#f08a3c;--c2:#2fc397;--c3:#dcae3c;--c4:#e28ab9;--c5:#a398f5}}\
@@ -75,8 +76,8 @@ pub struct Frame {
     pub height: f64,
 }
 
-/// Lines over two axes. Points that an axis cannot show (not positive on a logarithmic one) are left
-/// out. Empty where there is no point.
+/// Lines over two axes. Points that an axis cannot show (not positive on a logarithmic one) are
+/// left out. Empty where there is no point.
 #[must_use]
 pub fn lines(title: &str, x: Axis<'_>, y: Axis<'_>, series: &[Series]) -> String {
     let frame = Frame { x: 0.0, y: 0.0, width: WIDTH, height: HEIGHT };

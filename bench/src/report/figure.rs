@@ -1,8 +1,9 @@
 //! The main figure: a comparison at a glance, for the front page of a document.
 //!
-//! Bars are medians over rounds, with the range as a thin line; a ratio stands beside its verdict, so that a loss or a tie is
-//! read as one. What an ack means, the machine and the day are part of the drawing: it is shown without its page. It leaves out
-//! all peers but the first and the one that it is compared with.
+//! Bars are medians over rounds, with the range as a thin line; a ratio stands beside its verdict,
+//! so that a loss or a tie is read as one. What an ack means, the machine and the day are part of
+//! the drawing: it is shown without its page. It leaves out all peers but the first and the one
+//! that it is compared with.
 
 use std::fmt::Write;
 

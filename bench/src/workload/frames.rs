@@ -1,7 +1,7 @@
 //! Produce requests, whole and made before the run.
 //!
-//! Sending one costs no encoding: the correlation id is patched, and where records are stamped or the
-//! producer is idempotent, those fields and the batch's CRC. With a codec stamps lie inside the
+//! Sending one costs no encoding: the correlation id is patched, and where records are stamped or
+//! the producer is idempotent, those fields and the batch's CRC. With a codec stamps lie inside the
 //! compressed bytes, so that frame is made anew at each send; the client's CPU then shows it.
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +21,8 @@ use crate::stamp::{self, STAMP_SIZE, Stamp};
 
 /// Frames of all connections together may take so much.
 const FRAMES_BYTES_MAX: usize = 2 << 30;
-/// Different frames of the same shape, so that one payload is not all there is, within these bounds.
+/// Different frames of the same shape, so that one payload is not all there is, within these
+/// bounds.
 const VARIANTS_MAX: usize = 4;
 const VARIANTS_BYTES: usize = 4 << 20;
 

@@ -64,8 +64,8 @@ impl Default for Workload {
 #[serde(default, deny_unknown_fields)]
 pub struct Produce {
     pub connections: usize,
-    /// Requests in flight per connection: held there in a closed loop, which needs it; a limit in an
-    /// open one (0: none), and what the limit holds back is late all the same.
+    /// Requests in flight per connection: held there in a closed loop, which needs it; a limit in
+    /// an open one (0: none), and what the limit holds back is late all the same.
     pub depth: usize,
     /// Offered load; `None` is a closed loop, which asks for as much as `depth` allows.
     pub rate: Option<Rate>,
@@ -73,10 +73,12 @@ pub struct Produce {
     /// Bytes of a record's value.
     pub record_bytes: usize,
     /// Values' bytes in one batch: a batch holds `batch_bytes / record_bytes` records, at least
-    /// one. Without `linger_us` requests arrive whole: what one holds is decided here and not by time.
+    /// one. Without `linger_us` requests arrive whole: what one holds is decided here and not by
+    /// time.
     pub batch_bytes: usize,
-    /// Of an open loop at a fixed `rate` in MB/s: records arrive one by one, and a request goes when its batch is
-    /// full or its first record has waited so long. Latencies are then of records, the wait for company included.
+    /// Of an open loop at a fixed `rate` in MB/s: records arrive one by one, and a request goes
+    /// when its batch is full or its first record has waited so long. Latencies are then of
+    /// records, the wait for company included.
     pub linger_us: Option<u64>,
     /// Batches, each for another partition, in one request.
     pub partitions_per_request: usize,
@@ -183,8 +185,8 @@ pub struct Consume {
     pub max_bytes: i32,
     /// Of one partition in it.
     pub partition_max_bytes: i32,
-    /// Fetch sessions (KIP-227), as Kafka's consumers use them: after the first fetch only partitions that have moved
-    /// are named. Without, every fetch names all of its partitions.
+    /// Fetch sessions (KIP-227), as Kafka's consumers use them: after the first fetch only
+    /// partitions that have moved are named. Without, every fetch names all of its partitions.
     pub session: bool,
     pub check: Check,
 }

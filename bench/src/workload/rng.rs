@@ -1,5 +1,5 @@
-//! A small seeded generator (SplitMix64, Steele, Lea and Flood 2014): fast, good enough for payloads
-//! that do not compress and for arrival times, and the same on every machine.
+//! A small seeded generator (SplitMix64, Steele, Lea and Flood 2014): fast, good enough for
+//! payloads that do not compress and for arrival times, and the same on every machine.
 
 /// Numbers from a seed.
 #[derive(Debug, Clone)]

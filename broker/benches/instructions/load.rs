@@ -58,7 +58,8 @@ impl Load {
         Self::warm(bed, Asked::Produce(request))
     }
 
-    /// Fetches of the last batch of so many partitions, which holds so many records of so many bytes.
+    /// Fetches of the last batch of so many partitions, which holds so many records of so many
+    /// bytes.
     pub(crate) fn fetch(partitions: i32, records: usize, bytes: usize) -> Self {
         let (mut bed, mut client) = broker();
         let topic_id = client.create_topic(&mut bed, TOPIC, partitions).unwrap();
@@ -129,8 +130,8 @@ impl Load {
     }
 }
 
-/// One core with the storage settings of production; the same delays everywhere and no accidents, so that a change of the
-/// broker is the only thing that changes a count.
+/// One core with the storage settings of production; the same delays everywhere and no accidents,
+/// so that a change of the broker is the only thing that changes a count.
 fn broker() -> (Bed, Kafka) {
     const DELAY_NS: u64 = 20_000;
     let how = How::new(1, 1);

@@ -1,14 +1,17 @@
-//! Instructions that a core spends on a request, counted by callgrind: the same on a busy machine and on a quiet one.
+//! Instructions that a core spends on a request, counted by callgrind: the same on a busy machine
+//! and on a quiet one.
 //!
-//! A broker with one core and the settings of production runs in the simulation; requests go to it one after the other until it
-//! is warm, then [`REQUESTS`] more are counted. What counts is what a core does in its steps, from reaping completions to
-//! queueing sends, background flushes included; what the simulation does in place of the kernel, and the client, do not count.
+//! A broker with one core and the settings of production runs in the simulation; requests go to it
+//! one after the other until it is warm, then [`REQUESTS`] more are counted. What counts is what a
+//! core does in its steps, from reaping completions to queueing sends, background flushes included;
+//! what the simulation does in place of the kernel, and the client, do not count.
 //!
-//! Copies and clears of more than a few KiB are one instruction that repeats itself (`rep movsb`, `rep stosb`), which callgrind
-//! counts by the byte: for large batches a count is mostly the bytes that were moved.
+//! Copies and clears of more than a few KiB are one instruction that repeats itself (`rep movsb`,
+//! `rep stosb`), which callgrind counts by the byte: for large batches a count is mostly the bytes
+//! that were moved.
 //!
-//! `cargo xtask instructions` runs this and compares with `broker/benches/ratchet.toml`. Not seen here: system calls, caches,
-//! and what io_uring's own driver spends.
+//! `cargo xtask instructions` runs this and compares with `broker/benches/ratchet.toml`. Not seen
+//! here: system calls, caches, and what io_uring's own driver spends.
 #![allow(clippy::unwrap_used)]
 
 mod load;
@@ -47,8 +50,8 @@ library_benchmark_group!(name = paths; benchmarks = request);
 main!(
     config = LibraryBenchmarkConfig::default().tool(
         Callgrind::with_args([
-            // Collection is on inside of a core's step, and off again inside of the simulation's driver; what was collected
-            // before the counted requests is thrown away.
+            // Collection is on inside of a core's step, and off again inside of the simulation's
+            // driver; what was collected before the counted requests is thrown away.
             "--collect-atstart=no",
             "--toggle-collect=*netio::core::turn::Core::step*",
             "--toggle-collect=*netio::world::driver::SimDriver*",

@@ -247,7 +247,8 @@ impl Cluster {
     /// found and the batch sent again; nothing else is tried twice.
     ///
     /// # Errors
-    /// [`Error::Kafka`], [`Error::NotThere`]; after [`Error::Io`] the batch may or may not be there.
+    /// [`Error::Kafka`], [`Error::NotThere`]; after [`Error::Io`] the batch may or may not be
+    /// there.
     pub fn produce(
         &mut self,
         topic: &str,

@@ -12,9 +12,9 @@
 //! * [`cluster`]: connections to all nodes of a cluster, and the calls that need the right one
 //! * [`error`]: what can go wrong, by whose fault
 //!
-//! It has no groups, no transactions, no TLS, no batching: a batch is made with `record::BatchBuilder`
-//! and sent as it is. It never retries a produce, because only the caller knows whether a second copy
-//! does harm.
+//! It has no groups, no transactions, no TLS, no batching: a batch is made with
+//! `record::BatchBuilder` and sent as it is. It never retries a produce, because only the caller
+//! knows whether a second copy does harm.
 #![forbid(unsafe_code)]
 
 pub mod cluster;

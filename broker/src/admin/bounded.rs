@@ -1,4 +1,5 @@
-//! A listener that has so many connections open at most: the next waits in the kernel's queue until one has ended.
+//! A listener that has so many connections open at most: the next waits in the kernel's queue until
+//! one has ended.
 use std::{
     io,
     net::SocketAddr,

@@ -1,4 +1,5 @@
-//! Gathers from the cores what `/metrics` tells, a bounded portion a message (`shard::scrape`), all cores at once.
+//! Gathers from the cores what `/metrics` tells, a bounded portion a message (`shard::scrape`), all
+//! cores at once.
 use super::{http::Admin, process::ProcessNumbers};
 use crate::{
     group::numbers::GroupNumbers,
@@ -46,8 +47,8 @@ pub struct Numbers {
     pub bounds: MetricsSettings,
 }
 
-/// Asks every core that serves: all for their groups before any for its partitions, so that no committed offset is above the end
-/// of its log because it is younger.
+/// Asks every core that serves: all for their groups before any for its partitions, so that no
+/// committed offset is above the end of its log because it is younger.
 pub(super) async fn numbers(admin: &Admin) -> Numbers {
     let (status, _) = admin.readiness();
     let serves = *admin.ready.borrow();

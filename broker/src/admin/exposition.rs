@@ -1,5 +1,5 @@
-//! Which text a scraper gets: OpenMetrics 1.0 if it says that it reads it, as Prometheus does; else Prometheus' older text format,
-//! which every other tool reads (`promtool check metrics` is one).
+//! Which text a scraper gets: OpenMetrics 1.0 if it says that it reads it, as Prometheus does; else
+//! Prometheus' older text format, which every other tool reads (`promtool check metrics` is one).
 use axum::http::{HeaderMap, header};
 use std::fmt::Write;
 
@@ -36,8 +36,8 @@ impl Format {
     }
 }
 
-/// OpenMetrics as the older format says it: a counter's family has the name of its samples, with `_total`, and so has an info with
-/// `_info`, which is a gauge; there are no units and no end mark.
+/// OpenMetrics as the older format says it: a counter's family has the name of its samples, with
+/// `_total`, and so has an info with `_info`, which is a gauge; there are no units and no end mark.
 pub fn to_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = None;

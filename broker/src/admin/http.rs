@@ -1,4 +1,5 @@
-//! The admin HTTP server: `/healthz` (the process answers), `/readyz` (every core serves), `/metrics` (Prometheus text).
+//! The admin HTTP server: `/healthz` (the process answers), `/readyz` (every core serves),
+//! `/metrics` (Prometheus text).
 use super::{bounded::Bounded, collect, exposition::Format, metrics};
 use crate::{
     settings::MetricsSettings,
@@ -31,7 +32,8 @@ pub struct Admin {
     pub scraping: Arc<Mutex<()>>,
 }
 
-/// Serves until the process ends. The listener is bound before, so that an address in use is an error of the start.
+/// Serves until the process ends. The listener is bound before, so that an address in use is an
+/// error of the start.
 pub async fn serve(listener: std::net::TcpListener, admin: Admin) -> std::io::Result<SocketAddr> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -63,9 +65,9 @@ impl Admin {
     }
 }
 
-/// Not ready: a core that does not serve yet, or can take no records until another start. Want of space is a state of the
-/// volume, in which reads and deletions go on, and a partition that has failed leaves all others: both are said, and are not
-/// unreadiness.
+/// Not ready: a core that does not serve yet, or can take no records until another start. Want of
+/// space is a state of the volume, in which reads and deletions go on, and a partition that has
+/// failed leaves all others: both are said, and are not unreadiness.
 fn readiness(ready: bool, now: &Progress) -> (StatusCode, String) {
     if !ready {
         return (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned());

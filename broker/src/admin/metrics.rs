@@ -1,5 +1,6 @@
-//! Numbers of the process as Prometheus metrics, encoded by the `prometheus-client` library. Each is described in docs/metrics.md.
-//! Here: those of cores. Those of topics, partitions, groups and the process are in [`super::series`].
+//! Numbers of the process as Prometheus metrics, encoded by the `prometheus-client` library. Each
+//! is described in docs/metrics.md. Here: those of cores. Those of topics, partitions, groups and
+//! the process are in [`super::series`].
 use super::{
     collect::{CoreNumbers, Numbers},
     exposition::Format,

@@ -1,4 +1,5 @@
-//! The process as Linux sees it, under the names that every Prometheus client gives it (`process_*`). Read on the control thread.
+//! The process as Linux sees it, under the names that every Prometheus client gives it
+//! (`process_*`). Read on the control thread.
 use procfs::{ProcError, WithCurrentSystemInfo, process::Process};
 
 /// What `/proc` says of this process now.

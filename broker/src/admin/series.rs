@@ -1,8 +1,8 @@
 //! Metrics whose number of time series grows with use, and those of the process.
 //!
-//! Each kind has a bound (`millrace.metrics.*`), and `millrace_metrics_truncated` says when it is met. Which are told then does
-//! not change from one scrape to the next unless something comes or goes: topics that were there first, partitions in the order of
-//! their names.
+//! Each kind has a bound (`millrace.metrics.*`), and `millrace_metrics_truncated` says when it is
+//! met. Which are told then does not change from one scrape to the next unless something comes or
+//! goes: topics that were there first, partitions in the order of their names.
 use super::{
     collect::Numbers,
     metrics::{family, gauge, one},
@@ -81,7 +81,8 @@ impl Collector for Topics {
         let partitions = self.partitions();
         let mut sizes: BTreeMap<&str, (u64, u64)> = BTreeMap::from([(OTHER, (0, 0))]);
         for row in &partitions {
-            // Clients have no part in the metadata log, which has its place on the disk all the same.
+            // Clients have no part in the metadata log, which has its place on the disk all the
+            // same.
             let known = topics.contains_key(&*row.topic) || *row.topic == *METADATA_NAME;
             let sum = sizes.entry(if known { &row.topic } else { OTHER });
             let sum = sum.or_default();

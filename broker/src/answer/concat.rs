@@ -29,7 +29,8 @@ impl<'p, T: ApiMessage + Default> List<'p, T> {
         wire::encode_response_around(&T::default(), id, version, count, bytes).ok()
     }
 
-    /// How many elements a frame has, and what follows: `None` if it says something else before them.
+    /// How many elements a frame has, and what follows: `None` if it says something else before
+    /// them.
     fn elements<'f>(&self, frame: &'f [u8]) -> Option<(usize, &'f [u8])> {
         let mut reader = Reader::new(frame.strip_prefix(&*self.head)?);
         let count = length(&mut reader, T::is_flexible(self.pending.version))?;
@@ -46,8 +47,9 @@ fn length(reader: &mut Reader<'_>, is_flexible: bool) -> Option<usize> {
     usize::try_from(length).ok()
 }
 
-/// The answer that holds the elements of all answers, each given as the slices of its frame. `None` where one of them says
-/// something else beside its elements, such as an error: then they are for the API to put together.
+/// The answer that holds the elements of all answers, each given as the slices of its frame. `None`
+/// where one of them says something else beside its elements, such as an error: then they are for
+/// the API to put together.
 pub(crate) fn concatenated<T: ApiMessage + Default>(
     pending: &Pending,
     answers: &[Vec<Bytes>],
@@ -93,9 +95,10 @@ struct Run {
 /// Bytes of a part of an answer that is put together.
 const PART_BYTES: usize = 64 << 10;
 
-/// The answer that holds the topics of all answers, each given as its frame without the length; partitions of the same topic
-/// together, in the order in which topics are named first. An element is the topic's name and its partitions, and no more.
-/// `None` where one of them says something else.
+/// The answer that holds the topics of all answers, each given as its frame without the length;
+/// partitions of the same topic together, in the order in which topics are named first. An element
+/// is the topic's name and its partitions, and no more. `None` where one of them says something
+/// else.
 pub(crate) fn by_topic<T: ApiMessage + Default>(
     pending: &Pending,
     answers: &[Bytes],

@@ -1,7 +1,9 @@
-//! Names that a request repeats, found in linear memory (4 bytes a name) and without trust in hashes.
+//! Names that a request repeats, found in linear memory (4 bytes a name) and without trust in
+//! hashes.
 use std::cmp::Ordering;
 
-/// Places of the first of each that is named, in order. `by` must be an order of the named things, as `Ord` has it.
+/// Places of the first of each that is named, in order. `by` must be an order of the named things,
+/// as `Ord` has it.
 pub(crate) fn firsts<T>(named: &[T], by: impl Fn(&T, &T) -> Ordering) -> Vec<u32> {
     let mut places: Vec<u32> = (0..u32::try_from(named.len()).unwrap_or(u32::MAX)).collect();
     let at = |place: &u32| &named[*place as usize];

@@ -144,7 +144,8 @@ impl Job {
         }
     }
 
-    /// What the handler does: a portion, which is all there is of most answers. Then they are returned.
+    /// What the handler does: a portion, which is all there is of most answers. Then they are
+    /// returned.
     pub(super) fn first(
         &mut self,
         id: AnswerId,

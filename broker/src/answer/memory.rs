@@ -1,14 +1,17 @@
 //! What the answers of a core may hold, in bytes.
 
-/// All answers together: 64 connections' bound of unsent output (`netio::Options::output_high_bytes`).
+/// All answers together: 64 connections' bound of unsent output
+/// (`netio::Options::output_high_bytes`).
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// What an answer counts as that is written while its connection takes it: that connection's unsent output.
+/// What an answer counts as that is written while its connection takes it: that connection's unsent
+/// output.
 pub(super) const STREAM_BYTES: usize = 1 << 20;
 // Others go on beside one that stands.
 const _: () = assert!(8 * STREAM_BYTES <= ANSWER_BYTES_MAX);
 
-/// Bytes held, against the bound. One answer at a time may go beyond it: without that, answers that each have a part could
-/// wait for each other for ever, and one that is larger than the bound would never go.
+/// Bytes held, against the bound. One answer at a time may go beyond it: without that, answers that
+/// each have a part could wait for each other for ever, and one that is larger than the bound would
+/// never go.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     used: usize,

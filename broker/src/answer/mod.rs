@@ -1,8 +1,9 @@
-//! Answers that may be long: written in portions, over as many turns as they take, so that no request holds its core, and
-//! nobody's answers hold its memory (decision 0010).
+//! Answers that may be long: written in portions, over as many turns as they take, so that no
+//! request holds its core, and nobody's answers hold its memory (decision 0010).
 //!
-//! An answer is what its API encodes around one array, and the [`Elements`] of that array. Most are written whole in the
-//! handler, in one portion. The rest is a job ([`job`]): each turn writes one portion of one of them ([`run`]).
+//! An answer is what its API encodes around one array, and the [`Elements`] of that array. Most are
+//! written whole in the handler, in one portion. The rest is a job ([`job`]): each turn writes one
+//! portion of one of them ([`run`]).
 //!
 //! ```text
 //! Elements that last    measured first, for the frame begins with its length; then written again as the connection takes them
@@ -27,7 +28,8 @@ pub use run::Answers;
 
 use crate::shard::Shard;
 
-/// A name as a message repeats it: what is longer than any topic's is cut. A message cannot hold all names that a request can.
+/// A name as a message repeats it: what is longer than any topic's is cut. A message cannot hold
+/// all names that a request can.
 pub(crate) fn shown(name: &str) -> &str {
     const SHOWN_BYTES: usize = 249;
     &name[..name.floor_char_boundary(SHOWN_BYTES)]
@@ -57,8 +59,8 @@ pub(crate) trait Elements {
     /// The version cannot carry an element, which is our mistake: the connection is closed.
     fn write(&mut self, shard: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error>;
 
-    /// Begins again with the first: the same bytes come, whatever has changed in the meantime. False where that cannot be
-    /// promised, before anything is done.
+    /// Begins again with the first: the same bytes come, whatever has changed in the meantime.
+    /// False where that cannot be promised, before anything is done.
     fn rewind(&mut self) -> bool {
         false
     }

@@ -1,10 +1,12 @@
-//! A portion of an answer: elements, encoded one after the other. None of them is held but in this form.
+//! A portion of an answer: elements, encoded one after the other. None of them is held but in this
+//! form.
 use super::AnswerId;
 use bytes::Bytes;
 use wire::{Encode, Error, Writer};
 
-/// A portion is full with so many bytes, or when so many things were looked at for it. Both are about what a core does in a
-/// fraction of a millisecond. The last element may go beyond: those that can be long are written in pieces.
+/// A portion is full with so many bytes, or when so many things were looked at for it. Both are
+/// about what a core does in a fraction of a millisecond. The last element may go beyond: those
+/// that can be long are written in pieces.
 pub(crate) const PORTION_BYTES: usize = 32 << 10;
 pub(crate) const PORTION_WORK: usize = 1024;
 
@@ -54,8 +56,8 @@ impl Portion {
         self.put_inner(element)
     }
 
-    /// Begins an element around `inner` elements of its own, in the first of its arrays that is empty. They follow by
-    /// [`Self::put_inner`]; then what is returned, by [`Self::end`].
+    /// Begins an element around `inner` elements of its own, in the first of its arrays that is
+    /// empty. They follow by [`Self::put_inner`]; then what is returned, by [`Self::end`].
     pub(crate) fn begin<T: Encode>(&mut self, element: &T, inner: usize) -> Result<Vec<u8>, Error> {
         self.count += 1;
         self.element = std::any::type_name::<T>();

@@ -18,7 +18,8 @@ const PORTIONS_PER_TURN: usize = 1;
 /// An answer that is there and is longer leaves in parts.
 const PARTS_BYTES: usize = 1 << 20;
 
-/// Answers on their way. There is at most one for a connection: requests of a connection are carried out one after the other.
+/// Answers on their way. There is at most one for a connection: requests of a connection are
+/// carried out one after the other.
 #[derive(Debug, Default)]
 pub struct Answers {
     jobs: BTreeMap<AnswerId, Job>,
@@ -96,7 +97,8 @@ impl Answers {
         !self.ready.is_empty()
     }
 
-    /// Connections that have taken nothing of their answers for `ms`, while others wait for the memory.
+    /// Connections that have taken nothing of their answers for `ms`, while others wait for the
+    /// memory.
     pub(crate) fn stuck(&self, now: netio::Instant, ms: u64) -> Vec<ConnId> {
         let stuck = |id: &AnswerId| {
             self.jobs.get(id).is_some_and(|job| {
@@ -125,7 +127,8 @@ impl Answers {
 }
 
 impl Shard {
-    /// Answers with what `around` makes when the elements are written: they fill the first of its arrays that is empty.
+    /// Answers with what `around` makes when the elements are written: they fill the first of its
+    /// arrays that is empty.
     pub(crate) fn answer_in_portions<T: ApiMessage>(
         &mut self,
         pending: Pending,
@@ -164,7 +167,8 @@ impl Shard {
         }
     }
 
-    /// As [`Self::send`], of an answer that is there whole: a long one in parts, as the connection takes them.
+    /// As [`Self::send`], of an answer that is there whole: a long one in parts, as the connection
+    /// takes them.
     pub(crate) fn reply_in_parts(&mut self, pending: Pending, slices: Vec<Bytes>) {
         let ReplyTo::Session { conn, .. } = pending.reply else {
             return self.send(pending.reply, slices);

@@ -1,4 +1,5 @@
-//! DescribeAcls, CreateAcls, DeleteAcls (keys 29 to 31): there is no authorizer, and each says so (`AclApis`).
+//! DescribeAcls, CreateAcls, DeleteAcls (keys 29 to 31): there is no authorizer, and each says so
+//! (`AclApis`).
 use crate::{
     answer::{Elements, Portion, Progress},
     shard::{

@@ -1,5 +1,6 @@
-//! AlterReplicaLogDirs (key 34): which directory a partition's log lies in. There is one, so whoever names it asks for what is,
-//! and any other is not found (`ReplicaManager.alterReplicaLogDirs`).
+//! AlterReplicaLogDirs (key 34): which directory a partition's log lies in. There is one, so
+//! whoever names it asks for what is, and any other is not found
+//! (`ReplicaManager.alterReplicaLogDirs`).
 use super::partitions::{Asked, Keep, Named, Partitions, all_asked, keep_each_once, told};
 use crate::{
     metadata::Image,

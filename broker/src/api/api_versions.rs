@@ -57,7 +57,8 @@ pub(crate) fn handle<'a>(
     request.answer(&response)
 }
 
-/// A version from the future is answered in version 0, with the range of ApiVersions itself (KIP-511; wire rule 3).
+/// A version from the future is answered in version 0, with the range of ApiVersions itself
+/// (KIP-511; wire rule 3).
 pub(crate) fn answer_unknown_version(request: &Request<'_>) -> Result<Stage, wire::Error> {
     let mut pending = request.pending;
     pending.version = 0;
@@ -75,7 +76,8 @@ fn served() -> Vec<ApiVersion> {
         .iter()
         .map(|api| ApiVersion {
             api_key: api.key.code(),
-            // librdkafka turns on message format 2 only if it sees version 0 (KAFKA-18659); 0-2 are refused when they come.
+            // librdkafka turns on message format 2 only if it sees version 0 (KAFKA-18659); 0-2 are
+            // refused when they come.
             min_version: if api.key == ApiKey::Produce { 0 } else { api.min },
             max_version: api.max,
         })

@@ -1,8 +1,10 @@
-//! ConsumerGroupHeartbeat and ConsumerGroupDescribe (keys 68 and 69): groups of KIP-848, which are not served yet.
+//! ConsumerGroupHeartbeat and ConsumerGroupDescribe (keys 68 and 69): groups of KIP-848, which are
+//! not served yet.
 //!
-//! Both are offered and answer UNSUPPORTED_VERSION, as Kafka does while `group.version` is 0 (`KafkaApis.handleConsumerGroupHeartbeat`).
-//! If they were not offered, librdkafka with `group.protocol=consumer` would wait for a broker that has them, without a word; so it
-//! is told. Clients of the classic protocol never ask.
+//! Both are offered and answer UNSUPPORTED_VERSION, as Kafka does while `group.version` is 0
+//! (`KafkaApis.handleConsumerGroupHeartbeat`). If they were not offered, librdkafka with
+//! `group.protocol=consumer` would wait for a broker that has them, without a word; so it is told.
+//! Clients of the classic protocol never ask.
 use crate::{
     answer::{
         Elements, Portion, Progress,
@@ -37,7 +39,8 @@ pub(crate) fn heartbeat<'a>(
     })
 }
 
-/// Admin clients then ask for the group with DescribeGroups. A group that is named twice is answered once.
+/// Admin clients then ask for the group with DescribeGroups. A group that is named twice is
+/// answered once.
 pub(crate) fn describe<'a>(
     shard: &mut Shard,
     request: &Request<'a>,

@@ -67,7 +67,8 @@ pub(crate) fn handle<'a>(
         let bare = DeleteRecordsRequest { topics: Vec::new(), ..body };
         return scatter_topics(shard, request, body.topics, &bare);
     }
-    // Each topic and partition once, with the offset that was named last (Kafka: `KafkaApis.handleDeleteRecordsRequest`).
+    // Each topic and partition once, with the offset that was named last (Kafka:
+    // `KafkaApis.handleDeleteRecordsRequest`).
     let topics = &body.topics;
     let topic_of = |a: &Asked| &*topics[a.topic as usize].name;
     let of = |a: &Asked| &topics[a.topic as usize].partitions[a.partition as usize];
@@ -104,7 +105,8 @@ pub(crate) fn handle<'a>(
     Ok(Stage::Later)
 }
 
-/// In Kafka's order: a partition that is not there, a topic of Kafka's own, another leader, the topic's policy, the offset.
+/// In Kafka's order: a partition that is not there, a topic of Kafka's own, another leader, the
+/// topic's policy, the offset.
 fn delete(
     shard: &mut Shard,
     topic: &str,

@@ -1,4 +1,5 @@
-//! DescribeClientQuotas (key 48): quotas are not enforced and cannot be set, so there are none (`ClientQuotasImage.describe`).
+//! DescribeClientQuotas (key 48): quotas are not enforced and cannot be set, so there are none
+//! (`ClientQuotasImage.describe`).
 use crate::shard::{
     Shard,
     reply::{Request, Stage},

@@ -1,4 +1,5 @@
-//! DescribeCluster (key 60): its id, its brokers (one per core, or one per host in single-port mode), its controller.
+//! DescribeCluster (key 60): its id, its brokers (one per core, or one per host in single-port
+//! mode), its controller.
 use super::metadata::ALL_CLUSTER_OPERATIONS;
 use crate::shard::{
     Shard,

@@ -1,4 +1,5 @@
-//! DescribeConfigs (key 32): every configuration of a topic, of this host, or of all hosts together.
+//! DescribeConfigs (key 32): every configuration of a topic, of this host, or of all hosts
+//! together.
 use crate::{
     answer::{
         Elements, Portion, Progress,
@@ -48,13 +49,15 @@ pub(crate) fn handle<'a>(
     for keys in body.resources.iter_mut().filter_map(|r| r.configuration_keys.as_mut()) {
         keep_known(keys);
     }
-    // One answer to the same question. (Kafka answers each, with up to a thousand times its bytes; its clients ask once.)
+    // One answer to the same question. (Kafka answers each, with up to a thousand times its bytes;
+    // its clients ask once.)
     keep_firsts(&mut body.resources, order);
     let resources = Resources::of(&body.resources, shard, show);
     shard.answer_in_portions(request.pending, DescribeConfigsResponse::default, resources)
 }
 
-/// Keeps each key once, and of those that no configuration has one at most: without any, all would be asked for.
+/// Keeps each key once, and of those that no configuration has one at most: without any, all would
+/// be asked for.
 fn keep_known(keys: &mut Vec<Str<'_>>) {
     let known = |key: &str| catalogue().topic(key).is_some() || catalogue().broker(key).is_some();
     let mut unknown = false;

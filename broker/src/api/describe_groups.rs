@@ -20,7 +20,8 @@ use wire::{
     describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup},
 };
 
-/// Bits of `AclOperation` that exist for groups: READ 3, DELETE 6, DESCRIBE 8, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11.
+/// Bits of `AclOperation` that exist for groups: READ 3, DELETE 6, DESCRIBE 8, DESCRIBE_CONFIGS 10,
+/// ALTER_CONFIGS 11.
 const ALL_GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(crate) fn handle<'a>(
@@ -29,7 +30,8 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = DescribeGroupsRequest::decode(reader, request.version())?;
-    // A group that is named twice is described once. (Kafka describes it each time; its clients keep answers by group.)
+    // A group that is named twice is described once. (Kafka describes it each time; its clients
+    // keep answers by group.)
     keep_firsts(&mut body.groups, Ord::cmp);
     let operations = body.include_authorized_operations;
     if must_split(shard, request) {

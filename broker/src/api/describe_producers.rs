@@ -23,7 +23,8 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = DescribeProducersRequest::decode(reader, request.version())?;
-    // A partition that is named twice is described once. (Kafka describes it each time; its clients keep answers by partition.)
+    // A partition that is named twice is described once. (Kafka describes it each time; its clients
+    // keep answers by partition.)
     for topic in &mut body.topics {
         keep_firsts(&mut topic.partition_indexes, Ord::cmp);
     }

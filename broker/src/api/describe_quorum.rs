@@ -1,4 +1,5 @@
-//! DescribeQuorum (key 55): the quorum of one, which is the controller of this host. Runs on core 0, where the metadata log is.
+//! DescribeQuorum (key 55): the quorum of one, which is the controller of this host. Runs on core
+//! 0, where the metadata log is.
 use super::partitions::{Answers, Named, Partitions, Place};
 use crate::answer::Portion;
 use crate::shard::{
@@ -23,8 +24,8 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DescribeQuorumRequest::decode(reader, request.version())?;
-    // Kafka answers the one partition that has a quorum, alone; anything else makes all of the request wrong
-    // (`KafkaRaftClient.handleDescribeQuorumRequest`).
+    // Kafka answers the one partition that has a quorum, alone; anything else makes all of the
+    // request wrong (`KafkaRaftClient.handleDescribeQuorumRequest`).
     let one = matches!(body.topics.as_slice(), [t]
         if t.topic_name == METADATA_TOPIC && matches!(t.partitions.as_slice(), [p] if p.partition_index == 0));
     let log = shard.partitions.get(TopicId::METADATA, 0).filter(|_| one);

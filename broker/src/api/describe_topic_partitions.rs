@@ -82,8 +82,8 @@ impl Pages {
         let mut names: Vec<&str> = body.topics.iter().map(|t| &*t.name).collect();
         let lost = body.cursor.is_some() && !all && !names.contains(&cursor.0);
         let wanted = if lost || cursor.1 < 0 {
-            // There is no place for an error of the whole. Nothing is said of the topics themselves (Kafka:
-            // `DescribeTopicPartitionsRequest.getErrorResponse`).
+            // There is no place for an error of the whole. Nothing is said of the topics themselves
+            // (Kafka: `DescribeTopicPartitionsRequest.getErrorResponse`).
             Wanted::Refused(names.into_iter().collect())
         } else if all {
             // From the cursor's topic on: behind the last name before it.

@@ -1,5 +1,5 @@
-//! ElectLeaders (key 43): a partition has one replica, which leads it, so no election is ever needed
-//! (`ReplicationControlManager.electLeaders`).
+//! ElectLeaders (key 43): a partition has one replica, which leads it, so no election is ever
+//! needed (`ReplicationControlManager.electLeaders`).
 use super::partitions::{Answers, Partitions, Place, named};
 use crate::{
     answer::{Portion, shown},

@@ -18,7 +18,8 @@ pub fn append_error(error: &AppendError) -> (ErrorCode, String) {
     (code, error.to_string())
 }
 
-/// A fault of the disk. All of them are retriable for clients: another start, or space, may mend it.
+/// A fault of the disk. All of them are retriable for clients: another start, or space, may mend
+/// it.
 pub fn storage_error(error: &Error) -> ErrorCode {
     match error {
         Error::Io(_) | Error::Failed(_) | Error::Full(_) => ErrorCode::KafkaStorageError,

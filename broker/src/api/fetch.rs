@@ -90,7 +90,8 @@ pub(crate) fn handle<'a>(
     Ok(Stage::Later)
 }
 
-/// Each partition once, where it was named first and as it was named last (`FetchRequest.fetchData`).
+/// Each partition once, where it was named first and as it was named last
+/// (`FetchRequest.fetchData`).
 fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'b FetchPartition)> {
     let mut all: Vec<_> =
         topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p))).collect();

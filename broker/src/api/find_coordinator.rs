@@ -107,7 +107,8 @@ fn find<'k>(shard: &Shard, kind: i8, key: &'k str) -> Coordinator<'k> {
     };
     match kind {
         GROUP => {}
-        // Final, so that a transactional producer fails at once instead of looking for a coordinator for ever.
+        // Final, so that a transactional producer fails at once instead of looking for a
+        // coordinator for ever.
         TRANSACTION => {
             return refuse(
                 key,

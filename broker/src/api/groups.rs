@@ -40,7 +40,8 @@ pub(crate) fn one(
     )
 }
 
-/// What Kafka says before it looks for the coordinator, so also where there is none (`GroupCoordinatorService`).
+/// What Kafka says before it looks for the coordinator, so also where there is none
+/// (`GroupCoordinatorService`).
 fn refuse_first(
     shard: &Shard,
     request: &Request<'_>,
@@ -48,7 +49,8 @@ fn refuse_first(
 ) -> Option<Response> {
     let settings = &shard.settings.group;
     let sessions = settings.min_session_timeout_ms..=settings.max_session_timeout_ms;
-    // Nullable in the schema, and mandatory since version 5 (KIP-559; Kafka: `KafkaApis.handleSyncGroupRequest`).
+    // Nullable in the schema, and mandatory since version 5 (KIP-559; Kafka:
+    // `KafkaApis.handleSyncGroupRequest`).
     let no_protocol = request.version() >= 5
         && matches!(body, group::Request::SyncGroup(r) if r.protocol_type.is_none() || r.protocol_name.is_none());
     let (group_id, session_timeout_ms) = match body {
@@ -80,7 +82,8 @@ fn refuse_first(
 /// A partition that no core leads: its groups are refused.
 const NOWHERE: i32 = -1;
 
-/// The core that coordinates the group, if the request must go there: clients see one node for all cores.
+/// The core that coordinates the group, if the request must go there: clients see one node for all
+/// cores.
 pub(crate) fn other_core(shard: &Shard, request: &Request<'_>, group_id: &str) -> Option<CoreId> {
     if !super::split::must_split(shard, request) {
         return None;
@@ -111,8 +114,8 @@ pub(crate) fn by_partition<'g, 'a>(
     parts.filter_map(|part| Some((partition(part.first()?), part))).collect()
 }
 
-/// Sends each core the items of its groups. `body` is the request without items, and `put` writes one. As in
-/// [`super::split::scatter_topics`], there is no second request in memory.
+/// Sends each core the items of its groups. `body` is the request without items, and `put` writes
+/// one. As in [`super::split::scatter_topics`], there is no second request in memory.
 pub(crate) fn scatter_groups<T, Q: Split>(
     shard: &mut Shard,
     request: &Request<'_>,
@@ -190,7 +193,8 @@ impl Committed {
         self.read(shard, partition)
     }
 
-    /// Everything is read. [`Progress::Again`] when a coordinator has failed since: what it said did not last.
+    /// Everything is read. [`Progress::Again`] when a coordinator has failed since: what it said
+    /// did not last.
     pub(crate) fn end(&mut self, shard: &mut Shard, id: AnswerId) -> Progress {
         if !self.asked {
             self.asked = true;

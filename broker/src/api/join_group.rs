@@ -1,4 +1,5 @@
-//! JoinGroup (key 11): a member enters, or a group's next generation begins. Answered when the rebalance is complete.
+//! JoinGroup (key 11): a member enters, or a group's next generation begins. Answered when the
+//! rebalance is complete.
 use crate::{
     group::{self, Response},
     shard::{

@@ -1,5 +1,5 @@
-//! ListConfigResources (key 74): names of what can have a configuration. Version 0 asks for client metrics only, of which
-//! there are none.
+//! ListConfigResources (key 74): names of what can have a configuration. Version 0 asks for client
+//! metrics only, of which there are none.
 use crate::{
     answer::{Elements, Portion, Progress},
     metadata::resource,

@@ -43,8 +43,8 @@ pub(crate) fn handle<'a>(
             ListOffsetsRequest { replica_id, isolation_level, topics: Vec::new(), timeout_ms };
         return scatter_topics(shard, request, body.topics, &bare);
     }
-    // Each topic and each partition is answered once (Kafka: `ReplicaManager.fetchOffset`, whose answers are a map); a partition
-    // that is named twice is refused.
+    // Each topic and each partition is answered once (Kafka: `ReplicaManager.fetchOffset`, whose
+    // answers are a map); a partition that is named twice is refused.
     let topics = &body.topics;
     let topic_of = |a: &Asked| &topics[a.topic as usize];
     let of = |a: &Asked| &topic_of(a).partitions[a.partition as usize];

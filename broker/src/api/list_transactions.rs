@@ -1,4 +1,5 @@
-//! ListTransactions (key 66): there are none. A pattern that cannot be read is refused all the same (KIP-1152).
+//! ListTransactions (key 66): there are none. A pattern that cannot be read is refused all the same
+//! (KIP-1152).
 use crate::shard::{
     Shard,
     reply::{Request, Stage},
@@ -55,8 +56,9 @@ const REPEATS_MAX: u32 = 1_000;
 /// Groups in groups.
 const DEPTH_MAX: u32 = 250;
 
-/// Whether this is a regular expression. Kafka's are those of RE2/J. `regex-syntax` knows the same ones, but for `\Q..\E`, which
-/// it is spared, and `\C`; what it has beyond them (`[a&&b]`, the flag `x`, `\b{start}`) is let pass.
+/// Whether this is a regular expression. Kafka's are those of RE2/J. `regex-syntax` knows the same
+/// ones, but for `\Q..\E`, which it is spared, and `\C`; what it has beyond them (`[a&&b]`, the
+/// flag `x`, `\b{start}`) is let pass.
 fn is_pattern(pattern: &str) -> bool {
     if pattern.len() > PATTERN_BYTES_MAX {
         return false;
@@ -66,7 +68,8 @@ fn is_pattern(pattern: &str) -> bool {
     parser.is_ok_and(|ast| ast::visit(&ast, Checks { pattern: &pattern }).is_ok())
 }
 
-/// The pattern with what is quoted by `\Q..\E` escaped instead. A quote that does not end goes to the end.
+/// The pattern with what is quoted by `\Q..\E` escaped instead. A quote that does not end goes to
+/// the end.
 fn without_quotes(pattern: &str) -> String {
     let mut plain = String::with_capacity(pattern.len());
     let mut rest = pattern;
@@ -86,8 +89,8 @@ fn without_quotes(pattern: &str) -> String {
     plain + rest
 }
 
-/// What a pattern's form alone does not show: how often something repeats, that it does once, and whether a class has a name
-/// that is known.
+/// What a pattern's form alone does not show: how often something repeats, that it does once, and
+/// whether a class has a name that is known.
 struct Checks<'a> {
     pattern: &'a str,
 }

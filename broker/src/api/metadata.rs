@@ -1,4 +1,5 @@
-//! Metadata (key 3): brokers of the cluster (one per core, or one per host in single-port mode), topics, leaders.
+//! Metadata (key 3): brokers of the cluster (one per core, or one per host in single-port mode),
+//! topics, leaders.
 use crate::{
     answer::{
         Elements, Portion, Progress,
@@ -95,8 +96,9 @@ struct Missing {
     records: usize,
 }
 
-/// Makes topics, some at a time: a name of a few bytes becomes a topic's records, and its partitions' logs. As many as one
-/// request may make (`QuorumController.MAX_RECORDS_PER_USER_OP`, at which Kafka makes none); clients that need more ask again.
+/// Makes topics, some at a time: a name of a few bytes becomes a topic's records, and its
+/// partitions' logs. As many as one request may make (`QuorumController.MAX_RECORDS_PER_USER_OP`,
+/// at which Kafka makes none); clients that need more ask again.
 fn make_missing(
     shard: &mut Shard,
     mut missing: Missing,
@@ -129,7 +131,8 @@ fn make_missing(
 /// Partitions of topics that are made by the way in one portion.
 const CREATED_AT_ONCE: usize = 64;
 
-/// Versions 10 and 11 have topic ids in the schema and not yet in the protocol: Kafka refuses the request (`KafkaApis.handleTopicMetadataRequest`).
+/// Versions 10 and 11 have topic ids in the schema and not yet in the protocol: Kafka refuses the
+/// request (`KafkaApis.handleTopicMetadataRequest`).
 fn refused_ids<'a>(body: &'a MetadataRequest<'_>, version: i16) -> Option<MetadataResponse<'a>> {
     let topics = body.topics.as_ref().filter(|_| version < 12)?;
     if topics.iter().all(|t| t.name.is_some() && t.topic_id.is_zero()) {
@@ -159,8 +162,8 @@ enum Wanted {
     Ids(Vec<TopicId>),
 }
 
-/// Each topic once, however often it is named. Where one is asked for by id, all are: names beside ids count for nothing
-/// (Kafka: `KafkaApis.handleTopicMetadataRequest`).
+/// Each topic once, however often it is named. Where one is asked for by id, all are: names beside
+/// ids count for nothing (Kafka: `KafkaApis.handleTopicMetadataRequest`).
 fn wanted(topics: &[MetadataRequestTopic<'_>]) -> Wanted {
     let by_id = topics.iter().any(|t| !t.topic_id.is_zero());
     if !by_id {
@@ -204,7 +207,8 @@ struct Topics {
     at: usize,
     settings: Rc<Settings>,
     operations: i32,
-    /// The topic that is being written, as it was when it was begun; how many of its partitions are; what comes behind them.
+    /// The topic that is being written, as it was when it was begun; how many of its partitions
+    /// are; what comes behind them.
     open: Option<(Arc<TopicImage>, usize, Vec<u8>)>,
 }
 
@@ -317,10 +321,12 @@ fn partition(settings: &Settings, topic: &TopicImage, index: usize) -> MetadataR
     }
 }
 
-/// Bits of `AclOperation` codes that Kafka answers without an authorizer: all that exist for the resource.
-/// Topic: READ 3, WRITE 4, CREATE 5, DELETE 6, ALTER 7, DESCRIBE 8, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11.
+/// Bits of `AclOperation` codes that Kafka answers without an authorizer: all that exist for the
+/// resource. Topic: READ 3, WRITE 4, CREATE 5, DELETE 6, ALTER 7, DESCRIBE 8, DESCRIBE_CONFIGS 10,
+/// ALTER_CONFIGS 11.
 pub const ALL_TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
-/// Cluster: CREATE 5, ALTER 7, DESCRIBE 8, CLUSTER_ACTION 9, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11, IDEMPOTENT_WRITE 12.
+/// Cluster: CREATE 5, ALTER 7, DESCRIBE 8, CLUSTER_ACTION 9, DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11,
+/// IDEMPOTENT_WRITE 12.
 pub const ALL_CLUSTER_OPERATIONS: i32 =
     1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;

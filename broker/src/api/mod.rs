@@ -1,6 +1,7 @@
 //! Kafka's APIs: one table, one file each.
 //!
-//! ApiVersions, the version gate and the choice of the core that answers are computed from [`TABLE`].
+//! ApiVersions, the version gate and the choice of the core that answers are computed from
+//! [`TABLE`].
 pub mod acls;
 pub mod alter_configs;
 pub mod alter_replica_log_dirs;
@@ -143,8 +144,8 @@ pub fn find(key: ApiKey) -> Option<&'static Api> {
     TABLE.binary_search_by_key(&key.code(), |a| a.key.code()).ok().and_then(|i| TABLE.get(i))
 }
 
-/// Runs the handler of a request, here or on core 0. Versions and APIs that are not served end the connection, but for
-/// ApiVersions, which must be able to say what is (wire rule 3).
+/// Runs the handler of a request, here or on core 0. Versions and APIs that are not served end the
+/// connection, but for ApiVersions, which must be able to say what is (wire rule 3).
 pub(crate) fn dispatch<'a>(
     shard: &mut Shard,
     request: &Request<'a>,

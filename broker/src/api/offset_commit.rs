@@ -1,4 +1,5 @@
-//! OffsetCommit (key 8): a group's positions. Partitions that do not exist are refused here, the rest by the coordinator.
+//! OffsetCommit (key 8): a group's positions. Partitions that do not exist are refused here, the
+//! rest by the coordinator.
 use super::{
     groups::{one, unknown_partition},
     split::merged,
@@ -67,7 +68,8 @@ pub(crate) fn handle<'a>(
     }
     body.topics.retain(|t| !t.partitions.is_empty());
     if body.topics.is_empty() {
-        // The coordinator is not asked, so no group comes to be (Kafka: `KafkaApis.handleOffsetCommitRequest`).
+        // The coordinator is not asked, so no group comes to be (Kafka:
+        // `KafkaApis.handleOffsetCommitRequest`).
         return request.answer(&OffsetCommitResponse { topics: refused, ..Default::default() });
     }
     let part = group::Request::OffsetCommit(&body);

@@ -1,4 +1,5 @@
-//! OffsetDelete (key 47): forgets committed positions of topics that the group is not subscribed to.
+//! OffsetDelete (key 47): forgets committed positions of topics that the group is not subscribed
+//! to.
 use super::{
     groups::{one, unknown_partition},
     split::merged,

@@ -33,7 +33,8 @@ pub(crate) fn handle<'a>(
 ) -> Result<Stage, wire::Error> {
     let version = request.version();
     let mut body = OffsetFetchRequest::decode(reader, version)?;
-    // What is asked twice is answered once: what was committed may be a thousand times as long as the question.
+    // What is asked twice is answered once: what was committed may be a thousand times as long as
+    // the question.
     keep_firsts(&mut body.groups, |a, b| {
         let all = |g: &OffsetFetchRequestGroup<'_>| g.topics.is_none();
         let by_group = a.group_id.cmp(&b.group_id).then(all(a).cmp(&all(b)));
@@ -85,7 +86,8 @@ fn by_topics(
     })
 }
 
-/// What is asked for, as long as the answer is on its way: the bytes of it, and 8 more for each group and topic.
+/// What is asked for, as long as the answer is on its way: the bytes of it, and 8 more for each
+/// group and topic.
 struct Asked {
     groups: Names,
     /// Where the topics of each group end.

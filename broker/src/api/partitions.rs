@@ -1,11 +1,13 @@
-//! What APIs share that say something of each partition that a request names, in its order: the answer as elements.
+//! What APIs share that say something of each partition that a request names, in its order: the
+//! answer as elements.
 use crate::{
     answer::{Elements, Portion, Progress, distinct::Names},
     shard::Shard,
 };
 use wire::Encode;
 
-/// Topics of a request, each with a row for each of its partitions: which it is, or already what is answered.
+/// Topics of a request, each with a row for each of its partitions: which it is, or already what is
+/// answered.
 #[derive(Debug)]
 pub(crate) struct Named<R = i32> {
     names: Names,
@@ -87,7 +89,8 @@ pub(crate) fn named<'a>(topics: impl Iterator<Item = (&'a str, &'a [i32])> + Clo
 pub(crate) trait Answers {
     /// What is known of a partition before it is answered.
     type Row;
-    /// The same is said again, whatever has changed: the answer is written as it leaves, and never kept.
+    /// The same is said again, whatever has changed: the answer is written as it leaves, and never
+    /// kept.
     const LASTS: bool;
 
     /// A topic, its partitions left out.

@@ -1,11 +1,13 @@
 //! Produce (key 0): batches to their partitions' logs.
 //!
-//! Each partition carries exactly one batch of format v2. It is checked (crate `record`, module `validate`), given its place
-//! in the idempotent producer's sequence and its offsets, and copied into the open group of the write-ahead log. The answer
-//! goes when every partition's high watermark covers its batch: acks=1 and acks=all mean the same on one replica.
+//! Each partition carries exactly one batch of format v2. It is checked (crate `record`, module
+//! `validate`), given its place in the idempotent producer's sequence and its offsets, and copied
+//! into the open group of the write-ahead log. The answer goes when every partition's high
+//! watermark covers its batch: acks=1 and acks=all mean the same on one replica.
 //!
-//! acks=0 has no answer; an error then closes the connection (wire rule 18). Its place in the order of the connection is kept
-//! all the same until it can be read, since on one replica Kafka's high watermark has it when the next request is taken.
+//! acks=0 has no answer; an error then closes the connection (wire rule 18). Its place in the order
+//! of the connection is kept all the same until it can be read, since on one replica Kafka's high
+//! watermark has it when the next request is taken.
 use super::{
     error_map::append_error,
     partitions::{Answers, Named, Partitions, Place},
@@ -38,8 +40,8 @@ use wire::{
     },
 };
 
-/// Bytes of a request's answer that tell why single records were refused. Records beyond are named without: clients then take
-/// the partition's message.
+/// Bytes of a request's answer that tell why single records were refused. Records beyond are named
+/// without: clients then take the partition's message.
 const RECORD_ERROR_TEXT_MAX: usize = 16 << 10;
 
 /// A refusal of one partition's batch.
@@ -85,7 +87,8 @@ pub(crate) fn handle<'a>(
             Ok(Stage::Hold(Held::Owner))
         };
     }
-    // A connection of this core is held back while the log has no room; those of others are not seen from here.
+    // A connection of this core is held back while the log has no room; those of others are not
+    // seen from here.
     if request.forwarded && shard.defer(request, request.deadline(body.timeout_ms)) {
         return Ok(Stage::Later);
     }
@@ -137,7 +140,8 @@ pub(crate) fn handle<'a>(
                     failed = true;
                     response.error_code = refusal.error.code();
                     response.base_offset = -1;
-                    // Clients then fail these with the error, and the rest of the batch for being beside them (KIP-467).
+                    // Clients then fail these with the error, and the rest of the batch for being
+                    // beside them (KIP-467).
                     if request.version() >= 8 {
                         response.record_errors = named.name(&refusal.records);
                     }
@@ -181,8 +185,8 @@ fn unanswered(shard: &mut Shard, answer: &ProduceAnswer, failed: bool) -> Stage 
     Stage::close("a produce request with acks=0 that failed")
 }
 
-/// Refuses a request that names more than it has batches for. Kafka answers each partition, and would store what batches there
-/// are; no client makes such a request.
+/// Refuses a request that names more than it has batches for. Kafka answers each partition, and
+/// would store what batches there are; no client makes such a request.
 fn refuse_all(
     shard: &mut Shard,
     request: &Request<'_>,
@@ -269,8 +273,9 @@ fn acceptable(request: &Request<'_>, body: &ProduceRequest<'_>) -> Result<(), Er
     if !(-1..=1).contains(&body.acks) {
         return Err(ErrorCode::InvalidRequiredAcks);
     }
-    // It is the batches that say whether they are of a transaction, and without a transactional id one of them refuses the whole
-    // request (`KafkaApis.handleProduceRequest`). An id beside other batches says nothing.
+    // It is the batches that say whether they are of a transaction, and without a transactional id
+    // one of them refuses the whole request (`KafkaApis.handleProduceRequest`). An id beside other
+    // batches says nothing.
     let mut partitions = body.topic_data.iter().flat_map(|t| &t.partition_data);
     let transactional = partitions.any(|p| {
         let records = p.records.as_ref().map(wire::Records::contiguous);
@@ -322,8 +327,8 @@ fn append(
         invalid(refusal(scratch, batch, options, Timestamp(wall), first))
     })?;
     let attributes = validated.header.attributes;
-    // Transactions are refused when the client asks for a transactional producer id; one that gets here anyway has none. Stored,
-    // it would be a transaction that never ends.
+    // Transactions are refused when the client asks for a transactional producer id; one that gets
+    // here anyway has none. Stored, it would be a transaction that never ends.
     if attributes.is_transactional() {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
     }
@@ -392,8 +397,9 @@ fn invalid(refusal: record::Refusal) -> Refusal {
 
 /// What a request's answer says of single records (KIP-467), so far.
 ///
-/// Kafka names all of them, each with a sentence. A batch of 1 MiB can hold millions of records without a key, so here an answer
-/// names at most [`BAD_RECORDS_MAX`], whatever the number of its partitions.
+/// Kafka names all of them, each with a sentence. A batch of 1 MiB can hold millions of records
+/// without a key, so here an answer names at most [`BAD_RECORDS_MAX`], whatever the number of its
+/// partitions.
 #[derive(Default)]
 struct NamedRecords {
     records: usize,

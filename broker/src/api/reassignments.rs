@@ -1,5 +1,6 @@
-//! AlterPartitionReassignments and ListPartitionReassignments (keys 45 and 46): a partition's place follows from its id, and
-//! it has one replica. The replica that it has may be named, which changes nothing; the controller says to what else.
+//! AlterPartitionReassignments and ListPartitionReassignments (keys 45 and 46): a partition's place
+//! follows from its id, and it has one replica. The replica that it has may be named, which changes
+//! nothing; the controller says to what else.
 use crate::shard::{
     Shard,
     reply::{Request, Stage},

@@ -1,4 +1,5 @@
-//! Requests that name partitions, split by the core that owns each (single-port mode), and their answers put together.
+//! Requests that name partitions, split by the core that owns each (single-port mode), and their
+//! answers put together.
 use crate::shard::{
     Shard,
     forward::Split,
@@ -139,7 +140,8 @@ impl Answered for pr::TopicProduceResponse<'_> {
     }
 }
 
-/// Whether this core must split the request: it came from a client, and a client sees one node for all cores.
+/// Whether this core must split the request: it came from a client, and a client sees one node for
+/// all cores.
 pub(crate) fn must_split(shard: &Shard, request: &Request<'_>) -> bool {
     shard.settings.splits() && !request.forwarded
 }
@@ -167,8 +169,8 @@ pub(crate) fn by_owner<T: Topic>(
     split
 }
 
-/// Sends each owner its part. `body` is the request without topics. Parts are written from the decoded request as they are
-/// sent: there is no second one in memory.
+/// Sends each owner its part. `body` is the request without topics. Parts are written from the
+/// decoded request as they are sent: there is no second one in memory.
 pub(crate) fn scatter_topics<T: Topic + Encode, Q: Split>(
     shard: &mut Shard,
     request: &Request<'_>,
@@ -257,7 +259,8 @@ pub(crate) fn scatter_parts<Q: Split>(
     }
 }
 
-/// Topics of several answers, partitions of the same topic together, in the order in which they are named first.
+/// Topics of several answers, partitions of the same topic together, in the order in which they are
+/// named first.
 pub(crate) fn merged<T: Answered>(answers: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
     let all: Vec<T> = answers.into_iter().flatten().collect();
     let by_topic = |a: &T, b: &T| {

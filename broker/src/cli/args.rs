@@ -4,7 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 /// An Apache Kafka broker on io_uring, one thread per core: an ack means "on the device".
 ///
-/// Without arguments it starts: data in ./millrace-data, listening on 127.0.0.1:9092 and the ports after it, one per core.
+/// Without arguments it starts: data in ./millrace-data, listening on 127.0.0.1:9092 and the ports
+/// after it, one per core.
 #[derive(Debug, Parser)]
 #[command(name = "millrace", version, args_conflicts_with_subcommands = false)]
 pub struct Arguments {
@@ -47,11 +48,13 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "N", env = "MILLRACE_NODE_ID")]
     node_id: Option<String>,
 
-    /// Listen in plain text beyond loopback: everybody who reaches the port may read and write (millrace.insecure)
+    /// Listen in plain text beyond loopback: everybody who reaches the port may read and write
+    /// (millrace.insecure)
     #[arg(long, global = true, env = "MILLRACE_INSECURE")]
     insecure: bool,
 
-    /// Start with a warning for each key of the file that is unknown here, as Kafka does; old names of addresses are taken
+    /// Start with a warning for each key of the file that is unknown here, as Kafka does; old names
+    /// of addresses are taken
     #[arg(long, global = true, env = "MILLRACE_LENIENT")]
     pub lenient: bool,
 
@@ -125,7 +128,8 @@ impl Arguments {
         Ok(read)
     }
 
-    /// What the command line or the environment gave for a flag, and whether it was the command line.
+    /// What the command line or the environment gave for a flag, and whether it was the command
+    /// line.
     pub fn short(&self, short: &Short) -> Option<(String, bool)> {
         let switch = |on: bool| on.then(|| "true".to_owned());
         let text = match short.name {

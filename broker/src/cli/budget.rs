@@ -1,9 +1,10 @@
 //! The memory that all bounds allow, beside the memory that there is.
 //!
-//! Every table and buffer of a core has a bound. Their sum, over all cores, is what the process may come to use; where a limit is
-//! smaller, the kernel kills it under a load that the bounds allow. So defaults are fitted to the limit: what a busy broker lives
-//! from (the write-ahead log, requests, the cache) shrinks with the room, tables that few hosts fill (producers, groups)
-//! with its square. What was given is taken as it is, and is an error if it cannot fit.
+//! Every table and buffer of a core has a bound. Their sum, over all cores, is what the process may
+//! come to use; where a limit is smaller, the kernel kills it under a load that the bounds allow.
+//! So defaults are fitted to the limit: what a busy broker lives from (the write-ahead log,
+//! requests, the cache) shrinks with the room, tables that few hosts fill (producers, groups) with
+//! its square. What was given is taken as it is, and is an error if it cannot fit.
 use super::memory::{Limit, show};
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -12,11 +13,11 @@ const MIB: u64 = 1 << 20;
 
 /// What the process takes without any load: code, the threads' stacks, the control thread, logging.
 const PROCESS_BYTES: u64 = 48 * MIB;
-/// What a core takes without any load: ring, receive buffers, spare large ones, the open group and the free chunk of the
-/// write-ahead log, its own image of the metadata's first records.
+/// What a core takes without any load: ring, receive buffers, spare large ones, the open group and
+/// the free chunk of the write-ahead log, its own image of the metadata's first records.
 const CORE_BYTES: u64 = 24 * MIB;
-/// Of a limit, what the bounds may reach: the rest is for the allocator's gaps and the kernel's own memory (sockets, pages of
-/// files being written).
+/// Of a limit, what the bounds may reach: the rest is for the allocator's gaps and the kernel's own
+/// memory (sockets, pages of files being written).
 const USABLE: (u64, u64) = (7, 8);
 /// How finely defaults are fitted.
 const STEPS: u64 = 1024;

@@ -1,7 +1,8 @@
-//! Configuration files: TOML, whose dotted names and tables are Kafka's dotted keys, and Java's properties format, which is
-//! Kafka's `server.properties`.
+//! Configuration files: TOML, whose dotted names and tables are Kafka's dotted keys, and Java's
+//! properties format, which is Kafka's `server.properties`.
 //!
-//! In TOML a name that is the beginning of another (`max.connections` and `max.connections.per.ip`) must be quoted.
+//! In TOML a name that is the beginning of another (`max.connections` and `max.connections.per.ip`)
+//! must be quoted.
 use super::args::SHORTS;
 use std::path::Path;
 
@@ -27,7 +28,8 @@ pub fn read(path: &Path) -> Result<Read, String> {
     decode(&bytes, is_properties).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// Reads the bytes of a file. Properties are ISO 8859-1, as `java.util.Properties.load(InputStream)` reads them; TOML is UTF-8.
+/// Reads the bytes of a file. Properties are ISO 8859-1, as
+/// `java.util.Properties.load(InputStream)` reads them; TOML is UTF-8.
 fn decode(bytes: &[u8], is_properties: bool) -> Result<Read, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err("it is UTF-16: save it as plain text".into());
@@ -108,9 +110,9 @@ fn scalar(name: &str, value: &toml::Value) -> Result<String, String> {
     }
 }
 
-/// Reads Java's properties format (`java.util.Properties.load`): comments with `#` or `!`, `=` or `:` or a space between key
-/// and value, lines that go on after a backslash, escapes. A line ends with `\n`, `\r` or both. White space is that of Java's
-/// format, so a no-break space is a letter.
+/// Reads Java's properties format (`java.util.Properties.load`): comments with `#` or `!`, `=` or
+/// `:` or a space between key and value, lines that go on after a backslash, escapes. A line ends
+/// with `\n`, `\r` or both. White space is that of Java's format, so a no-break space is a letter.
 ///
 /// # Errors
 /// `\u` without four hexadecimal digits, as in Java.

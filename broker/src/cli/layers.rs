@@ -50,8 +50,9 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Millrace's defaults, the file, the environment, the flags, the later over the earlier; all keys and values are known
-    /// and accepted. What is not is returned besides, so that it can be said together with what else is wrong.
+    /// Millrace's defaults, the file, the environment, the flags, the later over the earlier; all
+    /// keys and values are known and accepted. What is not is returned besides, so that it can be
+    /// said together with what else is wrong.
     ///
     /// # Errors
     /// The file cannot be read at all.
@@ -105,7 +106,8 @@ impl Layers {
         Ok((layers, problems))
     }
 
-    /// All lines of a file. What is unknown here is a problem; to the lenient, as to Kafka, a warning.
+    /// All lines of a file. What is unknown here is a problem; to the lenient, as to Kafka, a
+    /// warning.
     fn take_file(
         &mut self,
         path: &Path,

@@ -1,5 +1,6 @@
-//! `listeners` and `advertised.listeners`: one listener in plain text is served; a server.properties may also name the
-//! listener of a KRaft controller, which Millrace does not need.
+//! `listeners` and `advertised.listeners`: one listener in plain text is served; a
+//! server.properties may also name the listener of a KRaft controller, which Millrace does not
+//! need.
 use crate::config::value::without_repeats;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
@@ -52,8 +53,8 @@ pub fn parse(text: &str) -> Result<Listener, String> {
     Ok(Listener { name: name.to_ascii_uppercase(), host: host.to_owned(), port })
 }
 
-/// The one listener for clients among those of a list. `controllers` are names of listeners that are not for clients;
-/// `protocols` is `listener.security.protocol.map`.
+/// The one listener for clients among those of a list. `controllers` are names of listeners that
+/// are not for clients; `protocols` is `listener.security.protocol.map`.
 pub fn for_clients(list: &str, controllers: &str, protocols: &str) -> Result<Listener, String> {
     let controllers: Vec<String> =
         controllers.split(',').map(|n| n.trim().to_ascii_uppercase()).collect();

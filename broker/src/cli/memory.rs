@@ -1,5 +1,5 @@
-//! What the process may use of memory, read from the system: control groups (version 1 and 2, with their parents), `ulimit`, and
-//! what the machine has.
+//! What the process may use of memory, read from the system: control groups (version 1 and 2, with
+//! their parents), `ulimit`, and what the machine has.
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
@@ -30,7 +30,8 @@ pub fn show(bytes: u64) -> String {
 /// Version 1 says "no limit" with a number near the largest.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// The smallest limit below `root`, which is `/` but for tests. `None` where the system says nothing.
+/// The smallest limit below `root`, which is `/` but for tests. `None` where the system says
+/// nothing.
 pub fn limit(root: &Path) -> Option<Limit> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     let mut found = Vec::new();
@@ -81,7 +82,8 @@ fn control_groups(root: &Path, groups: &str, mounts: &str) -> Vec<Limit> {
     found
 }
 
-/// A line of mountinfo: id, parent, device, root, mount point, options, optional fields, `-`, type, source, super options.
+/// A line of mountinfo: id, parent, device, root, mount point, options, optional fields, `-`, type,
+/// source, super options.
 fn mounted(line: &str) -> Option<Mounted> {
     let (before, after) = line.split_once(" - ")?;
     let mut before = before.split(' ').skip(3);
@@ -103,7 +105,8 @@ fn mounted(line: &str) -> Option<Mounted> {
 
 /// Limits of a group and of all groups that it lies in, as far as they can be seen.
 fn path_limits(root: &Path, mount: &Mounted, group: &str) -> Vec<Limit> {
-    // In a container, the group of this process may be named as the host sees it, while only its own part is mounted.
+    // In a container, the group of this process may be named as the host sees it, while only its
+    // own part is mounted.
     let inside = if mount.group == "/" {
         group
     } else {

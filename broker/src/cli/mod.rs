@@ -1,7 +1,7 @@
 //! The command line: what to run, with which configuration, and where each value came from.
 //!
-//! Default < file < environment < flag. Every flag is a short name of a key, so there is one set of keys: what is described to
-//! clients, what a file may hold, and what `millrace config` prints.
+//! Default < file < environment < flag. Every flag is a short name of a key, so there is one set of
+//! keys: what is described to clients, what a file may hold, and what `millrace config` prints.
 //!
 //! * [`args`]     flags and environment.
 //! * [`mod@file`] TOML, and Kafka's `server.properties`.
@@ -59,7 +59,8 @@ impl From<String> for Error {
     }
 }
 
-/// Reads the process's arguments, environment and file. Wrong arguments, `--help` and `--version` end the process here.
+/// Reads the process's arguments, environment and file. Wrong arguments, `--help` and `--version`
+/// end the process here.
 pub fn read() -> Result<Action, Error> {
     match Arguments::read(std::env::args_os()) {
         Ok(arguments) => decide(&arguments, std::env::vars_os()),

@@ -1,4 +1,5 @@
-//! From values to the settings of the server's parts. What cannot work is said here, all at once, with the cure.
+//! From values to the settings of the server's parts. What cannot work is said here, all at once,
+//! with the cure.
 use super::{
     Error,
     budget::{self, Budget, budget},
@@ -34,7 +35,8 @@ pub struct Resolved {
     pub layers: Layers,
 }
 
-/// Where Kafka's defaults would not do: loopback and not the world, no directory below /tmp, bounded tables, one host.
+/// Where Kafka's defaults would not do: loopback and not the world, no directory below /tmp,
+/// bounded tables, one host.
 pub(super) const OWN_DEFAULTS: &[(&str, &str)] = &[
     ("listeners", "PLAINTEXT://127.0.0.1:9092"),
     ("log.dirs", "./millrace-data"),
@@ -374,7 +376,8 @@ fn cpus(values: &Defaults, problems: &mut Vec<String>) -> Vec<Option<usize>> {
     let list = values.text("millrace.cpus").unwrap_or_default();
     if list.is_empty() {
         let cores = cores.unwrap_or(allowed.len());
-        // A core for every CPU is pinned; fewer share this host with other programs, and more cannot each have one.
+        // A core for every CPU is pinned; fewer share this host with other programs, and more
+        // cannot each have one.
         let pinned = cores == allowed.len() && cores > 1;
         return (0..cores).map(|c| allowed.get(c).copied().filter(|_| pinned)).collect();
     }
@@ -508,7 +511,8 @@ fn group(values: &Defaults) -> GroupSettings {
 fn storage(data: PathBuf, values: &Defaults) -> storage::Options {
     let long = |key: &str| u64::try_from(values.integer(key).unwrap_or(0)).unwrap_or(0);
     let rest = storage::Options::new(data);
-    // Only a file that is full can be given back: with less than two to the bound, appends would wait for ever.
+    // Only a file that is full can be given back: with less than two to the bound, appends would
+    // wait for ever.
     let file_bytes_max = long("millrace.unflushed.bytes.max") / 2;
     storage::Options {
         wal_file_bytes: rest.wal_file_bytes.min(file_bytes_max),

@@ -3,7 +3,8 @@ use super::layers::Layers;
 use crate::config::{Kind, catalogue, catalogue::Effect};
 use std::fmt::Write;
 
-/// A line for each key that was given; with `all`, for every key that Kafka or Millrace knows. Secrets are not shown.
+/// A line for each key that was given; with `all`, for every key that Kafka or Millrace knows.
+/// Secrets are not shown.
 pub fn config(layers: &Layers, all: bool) -> String {
     let values = layers.defaults();
     let mut names: Vec<&str> = layers.keys().collect();

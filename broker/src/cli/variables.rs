@@ -1,5 +1,5 @@
-//! Environment variables that begin as ours do. One that nobody reads is a mistake of its writer, and is said; what a container's
-//! orchestrator puts there by itself is not.
+//! Environment variables that begin as ours do. One that nobody reads is a mistake of its writer,
+//! and is said; what a container's orchestrator puts there by itself is not.
 use super::args::SHORTS;
 use crate::config::catalogue;
 use std::ffi::OsString;
@@ -13,7 +13,8 @@ const OTHERS: [&str; 2] = ["MILLRACE_CONFIG", "MILLRACE_LENIENT"];
 const OF_TESTS: [&str; 4] =
     ["MILLRACE_SEED", "MILLRACE_SEEDS", "MILLRACE_DISK_SEEDS", "MILLRACE_FUZZ_"];
 
-/// Keys given in the environment with their variables, in order; and what is wrong with others that begin as ours.
+/// Keys given in the environment with their variables, in order; and what is wrong with others that
+/// begin as ours.
 pub fn read(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> (Vec<(String, String, String)>, Vec<String>) {
@@ -49,8 +50,9 @@ fn is_known(name: &str) -> bool {
     known().any(|known| known == name) || OF_TESTS.iter().any(|test| name.starts_with(test))
 }
 
-/// Kubernetes gives every container variables of every service; of one named `millrace`, or `millrace-` and something, they
-/// begin as ours: `MILLRACE_SERVICE_HOST`, `MILLRACE_SERVICE_PORT_KAFKA`, `MILLRACE_PORT=tcp://10.0.0.1:9092`,
+/// Kubernetes gives every container variables of every service; of one named `millrace`, or
+/// `millrace-` and something, they begin as ours: `MILLRACE_SERVICE_HOST`,
+/// `MILLRACE_SERVICE_PORT_KAFKA`, `MILLRACE_PORT=tcp://10.0.0.1:9092`,
 /// `MILLRACE_PORT_9092_TCP_ADDR`.
 fn is_of_a_service(name: &str, value: &str) -> bool {
     let numbered = |rest: &str| {

@@ -1,17 +1,17 @@
 //! Every configuration key of Kafka 4.3 and of Millrace, with what it does here.
 //!
-//! The tables lie beside this file. `topic.table` and `broker.table` hold facts imported from Kafka's classes
-//! (`cargo xtask configs`), `ours.table` the keys that only Millrace has, `effects.table` what a key does here. One line is one
-//! key, its columns divided by spaces:
+//! The tables lie beside this file. `topic.table` and `broker.table` hold facts imported from
+//! Kafka's classes (`cargo xtask configs`), `ours.table` the keys that only Millrace has,
+//! `effects.table` what a key does here. One line is one key, its columns divided by spaces:
 //!
 //! ```text
 //! name type default allowed importance altered synonyms
 //! retention.ms long 604800000 -1.. medium topic log.retention.ms,log.retention.minutes*60000,log.retention.hours*3600000
 //! ```
 //!
-//! `default` may be `null`, `required`, or `""`. `altered` says how an admin may change it: `topic`; `static` (at start only),
-//! `per-broker`, `cluster-wide`, `only-dynamic`. A synonym's factor makes its unit the key's. The texts of Kafka's
-//! documentation are not here.
+//! `default` may be `null`, `required`, or `""`. `altered` says how an admin may change it:
+//! `topic`; `static` (at start only), `per-broker`, `cluster-wide`, `only-dynamic`. A synonym's
+//! factor makes its unit the key's. The texts of Kafka's documentation are not here.
 use super::value::{Allowed, Type, Value};
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -64,7 +64,8 @@ pub struct Key {
     /// Kafka does not describe it.
     pub internal: bool,
     pub altered: Altered,
-    /// In order of precedence. Of a topic key: broker keys. Of a broker key: itself among them, or none.
+    /// In order of precedence. Of a topic key: broker keys. Of a broker key: itself among them, or
+    /// none.
     pub synonyms: Vec<Synonym>,
     pub effect: Effect,
     /// The only values accepted, when not all that Kafka allows are.

@@ -1,7 +1,7 @@
 //! What holds for every topic and for this host unless a topic says otherwise.
 //!
-//! Layers, the first that has a value wins, as in Kafka: set for this host (dynamic), set for all hosts (dynamic), given at
-//! start (file, environment, command line), the key's default.
+//! Layers, the first that has a value wins, as in Kafka: set for this host (dynamic), set for all
+//! hosts (dynamic), given at start (file, environment, command line), the key's default.
 use super::{
     catalogue::{Key, Kind, Synonym, catalogue},
     value::Value,
@@ -104,8 +104,9 @@ impl Defaults {
         )
     }
 
-    /// The first of several integer keys that is not null, in the unit of the first (`log.retention.ms`, `.minutes`, ..).
-    /// What is negative in any unit is -1 (`KafkaConfig.logRetentionTimeMillis`).
+    /// The first of several integer keys that is not null, in the unit of the first
+    /// (`log.retention.ms`, `.minutes`, ..). What is negative in any unit is -1
+    /// (`KafkaConfig.logRetentionTimeMillis`).
     pub fn first(&self, synonyms: &[Synonym]) -> Option<Value> {
         synonyms.iter().find_map(|synonym| {
             let value = self.named(synonym.name)?;
@@ -124,8 +125,8 @@ impl Defaults {
         own.or_else(|| self.first(&key.synonyms)).or_else(|| key.default_value())
     }
 
-    /// Every layer's value of a broker key and its synonyms, as `DescribeConfigs` lists them: by layer, then by precedence of
-    /// the synonym, from the first that has the asked name.
+    /// Every layer's value of a broker key and its synonyms, as `DescribeConfigs` lists them: by
+    /// layer, then by precedence of the synonym, from the first that has the asked name.
     pub fn layers(&self, name: &str) -> Vec<Layered> {
         let Some(key) = catalogue().broker(name) else {
             return Vec::new();
@@ -174,8 +175,8 @@ impl Defaults {
         &self.cluster
     }
 
-    /// Refuses a broker key and value that cannot stand in a file or on a command line; what is accepted is returned as it
-    /// will be kept.
+    /// Refuses a broker key and value that cannot stand in a file or on a command line; what is
+    /// accepted is returned as it will be kept.
     pub fn check_given(name: &str, value: &str) -> Result<(), String> {
         let Some(key) = catalogue().broker(name) else {
             if let Some(cure) = super::gone::cure(name) {

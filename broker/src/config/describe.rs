@@ -1,5 +1,5 @@
-//! What DescribeConfigs says of a resource: every key with its value, where that comes from, and what else could give it
-//! (`ConfigHelper`).
+//! What DescribeConfigs says of a resource: every key with its value, where that comes from, and
+//! what else could give it (`ConfigHelper`).
 use super::{
     catalogue::{Key, Kind, catalogue},
     defaults::{Defaults, Layered, Source},
@@ -42,7 +42,8 @@ pub fn topic(overrides: &Configs, defaults: &Defaults) -> impl Iterator<Item = D
     })
 }
 
-/// Every key of this host, by name; keys that can only be set while the server runs are there when they are.
+/// Every key of this host, by name; keys that can only be set while the server runs are there when
+/// they are.
 pub fn broker(defaults: &Defaults) -> impl Iterator<Item = Described> {
     let known = catalogue().keys(Kind::Broker).filter(|key| !key.internal).map(|key| key.name);
     let known = known.filter(|name| {

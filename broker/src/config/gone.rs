@@ -1,5 +1,5 @@
-//! Keys that Kafka no longer has, or that belong to what Millrace has not, each with what to do about it. A file of the
-//! ZooKeeper era is full of them.
+//! Keys that Kafka no longer has, or that belong to what Millrace has not, each with what to do
+//! about it. A file of the ZooKeeper era is full of them.
 use super::catalogue::lines;
 use std::sync::LazyLock;
 

@@ -1,4 +1,5 @@
-//! What acts on the partitions of a topic: its overrides, resolved over the defaults into typed values.
+//! What acts on the partitions of a topic: its overrides, resolved over the defaults into typed
+//! values.
 use super::{
     Defaults,
     catalogue::{Key, catalogue},
@@ -14,7 +15,8 @@ pub struct TopicConfig {
     /// `max.message.bytes`: of a batch, header included.
     pub max_message_bytes: usize,
     pub validate: ValidateOptions,
-    /// `compression.type` other than `producer`: the codec that batches are stored in, and its level.
+    /// `compression.type` other than `producer`: the codec that batches are stored in, and its
+    /// level.
     pub compression: Option<(Compression, Option<i32>)>,
     /// Kafka's own topics: clients do not write them.
     pub internal: bool,
@@ -22,7 +24,8 @@ pub struct TopicConfig {
 }
 
 impl TopicConfig {
-    /// Values that were checked when they were set, so what does not parse (a log of another version) counts as not set.
+    /// Values that were checked when they were set, so what does not parse (a log of another
+    /// version) counts as not set.
     pub fn resolve(overrides: &Configs, defaults: &Defaults) -> Self {
         let values = Values { overrides, defaults };
         let policy = values.list("cleanup.policy");

@@ -1,7 +1,7 @@
 //! Values of configurations: their types, what is allowed, and the text that describes them.
 //!
-//! As Kafka's `ConfigDef.parseType` and `convertToString`: a client writes text, the server reads it by the key's type, and
-//! shows what it read.
+//! As Kafka's `ConfigDef.parseType` and `convertToString`: a client writes text, the server reads
+//! it by the key's type, and shows what it read.
 use std::{collections::BTreeSet, fmt};
 
 /// Type of a key (`ConfigDef.Type`).
@@ -129,7 +129,8 @@ impl fmt::Display for Value {
 }
 
 impl Allowed {
-    /// Reads the table's notation: `any`, `1..`, `1..9|-1`, `a|b`, `~a|b` (any case), `nonempty`, `throttled`.
+    /// Reads the table's notation: `any`, `1..`, `1..9|-1`, `a|b`, `~a|b` (any case), `nonempty`,
+    /// `throttled`.
     pub(super) fn of(text: &'static str) -> Option<Self> {
         match text {
             "any" => return Some(Self::Any),
@@ -150,8 +151,9 @@ impl Allowed {
         Some(Self::OneOf { values: values.split('|').collect(), ignore_case })
     }
 
-    /// A value as Kafka takes it: of an item that a list has several times, the first counts (KAFKA-19875). Lists that have a
-    /// notation of their own keep all of theirs (their validator is not `ConfigDef.ValidList`).
+    /// A value as Kafka takes it: of an item that a list has several times, the first counts
+    /// (KAFKA-19875). Lists that have a notation of their own keep all of theirs (their validator
+    /// is not `ConfigDef.ValidList`).
     pub(super) fn without_repeats(&self, value: Value) -> Value {
         match (self, value) {
             (Self::Any | Self::OneOf { .. }, Value::List(items)) => {

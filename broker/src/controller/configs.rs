@@ -1,8 +1,8 @@
-//! IncrementalAlterConfigs and AlterConfigs, for topics, this host, and all hosts (`ConfigurationControlManager`,
-//! `ConfigAdminManager`).
+//! IncrementalAlterConfigs and AlterConfigs, for topics, this host, and all hosts
+//! (`ConfigurationControlManager`, `ConfigAdminManager`).
 //!
-//! A value is refused for its own fault (unknown key, wrong type, out of bounds), and because its promise would not be kept
-//! here. What is merely without effect is stored and described.
+//! A value is refused for its own fault (unknown key, wrong type, out of bounds), and because its
+//! promise would not be kept here. What is merely without effect is stored and described.
 use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::ABOVE_HOSTS, topics};
 use crate::{
     answer::{distinct::repeated, shown},
@@ -238,7 +238,8 @@ impl Controller {
                     Some(edit_list(self.list_of(key, current), operation, change.value))
                 }
             };
-            // Brokers reload a file when its name is set again; nothing does so here, so an unchanged value needs no record.
+            // Brokers reload a file when its name is set again; nothing does so here, so an
+            // unchanged value needs no record.
             if current.get(change.name) == value.as_ref() {
                 continue;
             }
@@ -284,8 +285,9 @@ impl Controller {
                 return invalid(unknown(Kind::Topic, name));
             };
             check_length(name, value)?;
-            // The groups' own topic is compacted in Kafka's way of speaking; it is bounded by snapshots here. Others keep all
-            // their records where the operator agrees: Kafka does not say when it compacts either.
+            // The groups' own topic is compacted in Kafka's way of speaking; it is bounded by
+            // snapshots here. Others keep all their records where the operator agrees: Kafka does
+            // not say when it compacts either.
             let compacts = name == "cleanup.policy"
                 && (topic == topics::OFFSETS_TOPIC || self.keeps_compacted_topics());
             let judged = if compacts { key.parse(value) } else { key.accept(value) };
@@ -366,7 +368,8 @@ fn changes_of<'a>(
     Ok(changes)
 }
 
-/// Items at the end of a change that are empty are none; they are as the only one (as Java's `String.split`).
+/// Items at the end of a change that are empty are none; they are as the only one (as Java's
+/// `String.split`).
 fn edit_list(mut items: Vec<String>, operation: Operation, value: &str) -> String {
     let value = match value.trim_end_matches(',') {
         "" if !value.is_empty() => return items.join(","),

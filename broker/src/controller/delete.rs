@@ -53,7 +53,8 @@ impl Controller {
         asked.extend(request.topic_names.iter().map(|n| Named::Name(n)));
         asked.extend(by_state);
         let again = repeated(&asked, Ord::cmp);
-        // One topic by its name and by its id: which of the two was meant is not known, so neither counts.
+        // One topic by its name and by its id: which of the two was meant is not known, so neither
+        // counts.
         let mut ids: Vec<TopicId> = asked.iter().filter_map(Named::id).collect();
         ids.sort_unstable();
         let twice: BTreeSet<TopicId> = asked

@@ -1,8 +1,9 @@
 //! The controller: requests in, metadata records and responses out.
 //!
-//! It lives on core 0 and does no I/O: no clock, no randomness of its own, nothing is written here. Its image is ahead of the
-//! cores': a record is applied as soon as it is appended, so that the next request sees it, while the response waits until the
-//! record is committed and every core has it. A request makes one batch of records, all or nothing.
+//! It lives on core 0 and does no I/O: no clock, no randomness of its own, nothing is written here.
+//! Its image is ahead of the cores': a record is applied as soon as it is appended, so that the
+//! next request sees it, while the response waits until the record is committed and every core has
+//! it. A request makes one batch of records, all or nothing.
 //!
 //! * [`topics`]       CreateTopics, automatic creation, names.
 //! * [`delete`]       DeleteTopics.
@@ -30,8 +31,8 @@ use replicas::Clipped;
 use std::{borrow::Cow, ops::Range};
 use wire::{ErrorCode, Str};
 
-/// What a request leads to. The response goes out when the records are in force on every core; without records, when what the
-/// controller has seen before is.
+/// What a request leads to. The response goes out when the records are in force on every core;
+/// without records, when what the controller has seen before is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome<T> {
     pub records: Vec<MetadataRecord>,
@@ -126,7 +127,8 @@ impl Controller {
         self.image.brokers().values().filter(|b| !b.fenced).map(|b| b.broker_id).collect()
     }
 
-    /// The host behind a node id that a client names: an id of one of its cores, or of the host with one port.
+    /// The host behind a node id that a client names: an id of one of its cores, or of the host
+    /// with one port.
     fn host_of(&self, client_id: i32) -> Option<i32> {
         let host = self.settings.host_of(client_id)?;
         self.image.brokers().contains_key(&host).then_some(host)

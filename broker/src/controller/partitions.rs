@@ -106,7 +106,8 @@ impl Controller {
         Ok((records.collect(), clipped))
     }
 
-    /// Refuses more partitions than a request or this host may have. `others` = those of the same request.
+    /// Refuses more partitions than a request or this host may have. `others` = those of the same
+    /// request.
     pub(super) fn room_for(&self, more: usize, others: usize) -> Result<(), Refusal> {
         if more + others > super::RECORDS_MAX {
             let why = super::TOO_MANY_PARTITIONS;

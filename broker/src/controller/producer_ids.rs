@@ -1,5 +1,6 @@
-//! InitProducerId for idempotent producers. Ids come from blocks: a record reserves a block before any of its ids is given, so
-//! that no id is given twice, whatever is lost in a crash; what is left of a block then is skipped.
+//! InitProducerId for idempotent producers. Ids come from blocks: a record reserves a block before
+//! any of its ids is given, so that no id is given twice, whatever is lost in a crash; what is left
+//! of a block then is skipped.
 use super::{Controller, Outcome, Refusal};
 use crate::metadata::records::ProducerIdsRecord;
 use wire::{
@@ -11,8 +12,8 @@ use wire::{
 const BLOCK: i64 = 1000;
 
 impl Controller {
-    /// A transactional producer is refused at once with a code on which Java's producer and librdkafka fail instead of asking
-    /// again.
+    /// A transactional producer is refused at once with a code on which Java's producer and
+    /// librdkafka fail instead of asking again.
     pub fn init_producer_id(
         &mut self,
         request: &InitProducerIdRequest<'_>,

@@ -1,5 +1,5 @@
-//! The answer to a change of metadata that did not come about, because its records could not be written: what would have
-//! succeeded has the error, what was refused before keeps its own.
+//! The answer to a change of metadata that did not come about, because its records could not be
+//! written: what would have succeeded has the error, what was refused before keeps its own.
 use super::topics::Created;
 use record::TopicId;
 use wire::{

@@ -1,9 +1,10 @@
 //! How many replicas a partition gets, and where: one rule for all who ask (docs/decisions/0009).
 //!
-//! A replica goes to a host, never to a core. With a port for each core clients see several brokers where one host is, so a
-//! program that asks for two replicas asks for what it was shown. While one host is registered, as many replicas as brokers are
-//! shown may be asked for; one is kept, and the log says so. Which core of the host has it is no free choice yet: where an
-//! assignment names cores, the replica is on one of them, or the assignment is refused.
+//! A replica goes to a host, never to a core. With a port for each core clients see several brokers
+//! where one host is, so a program that asks for two replicas asks for what it was shown. While one
+//! host is registered, as many replicas as brokers are shown may be asked for; one is kept, and the
+//! log says so. Which core of the host has it is no free choice yet: where an assignment names
+//! cores, the replica is on one of them, or the assignment is refused.
 use super::{Controller, Outcome, Refusal, code_and_message};
 use crate::{
     metadata::{TopicImage, records::RegisterBrokerRecord},
@@ -129,7 +130,8 @@ impl Controller {
             );
         }
         let (mut hosts, mut cores) = (Vec::new(), Vec::new());
-        // The first that is not registered or named twice ends it, so this looks at no more than there are.
+        // The first that is not registered or named twice ends it, so this looks at no more than
+        // there are.
         for (index, &broker) in brokers.iter().enumerate() {
             let Some(host) = self.host_of(broker) else {
                 return refuse(format!(
@@ -155,8 +157,8 @@ impl Controller {
         Ok(Assigned { hosts, asked: brokers.len(), cores })
     }
 
-    /// The core that a topic has to begin on, for the replicas of its partitions to be on cores that were named, the first of
-    /// them for as many as can be. `None` when no core was named.
+    /// The core that a topic has to begin on, for the replicas of its partitions to be on cores
+    /// that were named, the first of them for as many as can be. `None` when no core was named.
     pub(super) fn begins(&self, partitions: &[Assigned]) -> Result<Option<CoreId>, Refusal> {
         let cores = usize::from(self.settings.cores);
         let (mut fits, mut firsts) = (vec![0; cores], vec![0; cores]);
@@ -189,7 +191,8 @@ impl Controller {
         }
     }
 
-    /// Refuses an assignment of a partition, of a topic that is there, to other cores than the one that it is on.
+    /// Refuses an assignment of a partition, of a topic that is there, to other cores than the one
+    /// that it is on.
     pub(super) fn check_core(
         &self,
         topic: TopicId,
@@ -210,7 +213,8 @@ impl Controller {
         Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, why))
     }
 
-    /// `ReplicationControlManager.alterPartitionReassignments`. Who names the replica that there is changes nothing.
+    /// `ReplicationControlManager.alterPartitionReassignments`. Who names the replica that there is
+    /// changes nothing.
     pub fn alter_partition_reassignments(
         &self,
         request: &AlterPartitionReassignmentsRequest<'_>,

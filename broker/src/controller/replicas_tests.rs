@@ -50,7 +50,8 @@ fn manual(name: &str, partitions: &[&[i32]]) -> CreatableTopic<'static> {
     }
 }
 
-/// Asks for one topic, and makes it. Gives the error with its message, or the factor that is answered and what is clipped.
+/// Asks for one topic, and makes it. Gives the error with its message, or the factor that is
+/// answered and what is clipped.
 fn create(
     controller: &mut Controller,
     topic: CreatableTopic<'static>,

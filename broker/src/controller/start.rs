@@ -11,9 +11,10 @@ use wire::records::metadata::register_broker::{BrokerEndpoint, BrokerFeature};
 const METADATA_VERSION_MIN: i16 = 7;
 
 impl Controller {
-    /// The first start finalizes the features that work. Every start registers this host anew, with an incarnation id made of
-    /// the caller's random bits, and raises the leader epoch of every partition that it leads: what was not durable before a
-    /// crash belongs to an epoch that no later one can be mistaken for.
+    /// The first start finalizes the features that work. Every start registers this host anew, with
+    /// an incarnation id made of the caller's random bits, and raises the leader epoch of every
+    /// partition that it leads: what was not durable before a crash belongs to an epoch that no
+    /// later one can be mistaken for.
     pub fn start_records(&self, high: u64, low: u64) -> Vec<MetadataRecord> {
         let node = self.settings.node_id;
         let mut records = Vec::new();

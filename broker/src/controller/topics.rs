@@ -62,7 +62,8 @@ fn unified(name: &str) -> String {
 #[derive(Debug, Default)]
 struct NewNames<'a> {
     names: BTreeSet<&'a str>,
-    /// Names with a dot or an underscore by what they are in metrics, those that exist included, once one is asked for.
+    /// Names with a dot or an underscore by what they are in metrics, those that exist included,
+    /// once one is asked for.
     unified: Option<BTreeMap<String, String>>,
 }
 
@@ -159,9 +160,10 @@ impl Controller {
         Outcome { records: batch.records, response, clipped }
     }
 
-    /// Records for topics that a client named and that do not exist. The topic of consumer groups gets Kafka's configuration for
-    /// it, and one replica a partition whatever the default factor is: without it there would be no groups. The response has the
-    /// names that could be topics and cannot be made, with why.
+    /// Records for topics that a client named and that do not exist. The topic of consumer groups
+    /// gets Kafka's configuration for it, and one replica a partition whatever the default factor
+    /// is: without it there would be no groups. The response has the names that could be topics and
+    /// cannot be made, with why.
     pub fn auto_create(
         &self,
         names: &[String],
@@ -262,7 +264,8 @@ impl Controller {
         Ok(Plan { name, configs, replicas, asked, begins })
     }
 
-    /// Replicas by partition of a manual assignment, how many were asked for, and the core on which the topic has to begin.
+    /// Replicas by partition of a manual assignment, how many were asked for, and the core on which
+    /// the topic has to begin.
     #[allow(clippy::type_complexity)]
     fn manual(
         &self,
@@ -346,8 +349,8 @@ impl Controller {
         factor.and_then(|f| usize::try_from(f).ok()).unwrap_or(1).max(1)
     }
 
-    /// An id that no topic has and with which, where that is asked for, the topic begins on a core. One in as many as there are
-    /// cores does.
+    /// An id that no topic has and with which, where that is asked for, the topic begins on a core.
+    /// One in as many as there are cores does.
     fn new_topic_id(&self, begins: Option<CoreId>, random: &mut impl FnMut() -> u64) -> TopicId {
         loop {
             let id = TopicId::from_random(random(), random());
@@ -358,8 +361,9 @@ impl Controller {
         }
     }
 
-    /// Whether a request asks for more partitions than one may (`ReplicationControlManager.validateTotalNumberOfPartitions`):
-    /// found before anything is made of it. Topics that are named twice do not count.
+    /// Whether a request asks for more partitions than one may
+    /// (`ReplicationControlManager.validateTotalNumberOfPartitions`): found before anything is made
+    /// of it. Topics that are named twice do not count.
     fn is_too_much(
         &self,
         request: &CreateTopicsRequest<'_>,
@@ -391,8 +395,8 @@ fn created(plan: &Plan<'_>, topic_id: TopicId) -> CreatableTopicResult<'static> 
     }
 }
 
-/// The answer to CreateTopics, without the configurations of topics: they are most of it, and are described when it is
-/// written.
+/// The answer to CreateTopics, without the configurations of topics: they are most of it, and are
+/// described when it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Created {
     pub topics: Vec<CreatableTopicResult<'static>>,

@@ -238,7 +238,8 @@ fn automatic_creation_makes_what_can_be_made() {
 }
 
 proptest! {
-    /// Whatever is asked: every name gets one answer, and what the answers promise is what the records make.
+    /// Whatever is asked: every name gets one answer, and what the answers promise is what the
+    /// records make.
     #[test]
     fn any_request(
         asked in prop::collection::vec(("[a-c._]{0,3}", -2i32..6, -2i16..4, prop::option::of(0usize..3)), 0..8)

@@ -1,7 +1,7 @@
 //! What comes with every operation: the time, the caller, the place for the answer.
 
-/// The time at which an operation runs. Two clocks, since sessions must not end when somebody sets the host's clock,
-/// and records must say what the wall says.
+/// The time at which an operation runs. Two clocks, since sessions must not end when somebody sets
+/// the host's clock, and records must say what the wall says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
     /// A clock that never goes back, in ms since any fixed moment.

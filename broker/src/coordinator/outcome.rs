@@ -22,7 +22,8 @@ impl Record {
     }
 }
 
-/// Records to be appended, and answers that are true once these (and all before them) are committed.
+/// Records to be appended, and answers that are true once these (and all before them) are
+/// committed.
 #[derive(Debug)]
 pub struct Outcome<R> {
     /// In order. The state already holds them.
@@ -44,8 +45,8 @@ impl<R> Outcome<R> {
     }
 }
 
-/// The records as batches of at most `batch_bytes_max` (a larger record gets a batch of its own), stamped `now`, for
-/// the leader to give offsets to.
+/// The records as batches of at most `batch_bytes_max` (a larger record gets a batch of its own),
+/// stamped `now`, for the leader to give offsets to.
 ///
 /// # Errors
 /// A record is larger than the format can hold.

@@ -1,7 +1,7 @@
 //! Which partition of `__consumer_offsets` a group lives in.
 
-/// The partition of `group_id`, as Kafka computes it: the absolute value of Java's `String.hashCode` (over UTF-16 code
-/// units), modulo the number of partitions.
+/// The partition of `group_id`, as Kafka computes it: the absolute value of Java's
+/// `String.hashCode` (over UTF-16 code units), modulo the number of partitions.
 ///
 /// Source: Kafka's `GroupCoordinatorService.partitionFor`, `Utils.abs`.
 ///
@@ -22,8 +22,8 @@ mod tests {
 
     #[test]
     fn hashes_as_java_does() {
-        // "polygenelubricants".hashCode() is Integer.MIN_VALUE, "Ab" is 2113, "a" is 97, "\u{1F600}" is 1772899
-        // (0xD83D * 31 + 0xDE00).
+        // "polygenelubricants".hashCode() is Integer.MIN_VALUE, "Ab" is 2113, "a" is 97,
+        // "\u{1F600}" is 1772899 (0xD83D * 31 + 0xDE00).
         for (group, partition) in
             [("", 0), ("a", 97 % 50), ("Ab", 2113 % 50), ("polygenelubricants", 0)]
         {

@@ -7,9 +7,9 @@
 //!   failed(why)                   or: the state was never so; load again
 //! committed(high watermark)       answers go
 //! ```
-//! Every answer waits for all that was appended before its operation, also where that operation wrote
-//! nothing: so nobody is told of a state that a crash could take back (Kafka's `CoordinatorRuntime`
-//! does the same for operations that may write; here reads are no exception).
+//! Every answer waits for all that was appended before its operation, also where that operation
+//! wrote nothing: so nobody is told of a state that a crash could take back (Kafka's
+//! `CoordinatorRuntime` does the same for operations that may write; here reads are no exception).
 //!
 //! It knows no storage: whoever owns the log appends the records and calls back.
 
@@ -260,7 +260,8 @@ impl Runtime {
         Vec::new()
     }
 
-    /// Answers (with no groups) when all that was appended up to now is committed: what was read of the state is true then.
+    /// Answers (with no groups) when all that was appended up to now is committed: what was read of
+    /// the state is true then.
     pub fn when_committed(&mut self, reply_to: ReplyTo) {
         match self.status {
             Status::Active => self.hold(vec![(reply_to, Response::ListGroups(Ok(Vec::new())))]),
@@ -361,9 +362,9 @@ impl Runtime {
         }
     }
 
-    /// Something could not be appended or committed, or another core leads: the state is dropped, all
-    /// that waits is refused. `error` is the log's, and is told as Kafka tells it. Start over with a
-    /// new [`Runtime`] to load again.
+    /// Something could not be appended or committed, or another core leads: the state is dropped,
+    /// all that waits is refused. `error` is the log's, and is told as Kafka tells it. Start over
+    /// with a new [`Runtime`] to load again.
     pub fn failed(&mut self, error: ErrorCode) {
         let told = told_error(error);
         self.status = Status::Failed;
@@ -392,15 +393,15 @@ impl Runtime {
     // ---- bounding the log
 
     /// Begins a snapshot of the live state ([`crate::group::snapshot`]). When its first records are
-    /// appended, the offset of the first is the log start to be; it becomes so once the last records
-    /// are committed.
+    /// appended, the offset of the first is the log start to be; it becomes so once the last
+    /// records are committed.
     pub fn snapshot(&self) -> Snapshot {
         self.state.snapshot()
     }
 
     /// The snapshot's next records, about `bytes_max`, to be appended as those of
-    /// [`Runtime::submit`]; none when it is complete, *or when the coordinator is not active*: then the
-    /// snapshot is void and nothing may be cut off.
+    /// [`Runtime::submit`]; none when it is complete, *or when the coordinator is not active*: then
+    /// the snapshot is void and nothing may be cut off.
     #[must_use = "the records are to be appended"]
     pub fn snapshot_next(&mut self, snapshot: &mut Snapshot, bytes_max: usize) -> Vec<Record> {
         assert!(

@@ -1,8 +1,9 @@
 //! Fetches: what a request asks for, rounds of looking, waiting for news, one answer.
 //!
-//! A fetch lives on the core of its connection ([`op`]). In each round every core that owns some of its partitions looks once
-//! ([`serve`]): this core directly, others by a message. If the bytes are too few, the fetch watches its partitions and looks
-//! again when one of them advances, or answers when its time is over. Sessions (KIP-227) are in [`session`].
+//! A fetch lives on the core of its connection ([`op`]). In each round every core that owns some of
+//! its partitions looks once ([`serve`]): this core directly, others by a message. If the bytes are
+//! too few, the fetch watches its partitions and looks again when one of them advances, or answers
+//! when its time is over. Sessions (KIP-227) are in [`session`].
 pub mod op;
 pub mod serve;
 pub mod session;

@@ -53,7 +53,8 @@ pub struct FetchOp {
 /// What a fetch has found so far in this round of looking.
 #[derive(Debug, Default)]
 pub struct Round {
-    /// Topics and partitions that nobody knew when the fetch began. The answer says so, and waits for the others.
+    /// Topics and partitions that nobody knew when the fetch began. The answer says so, and waits
+    /// for the others.
     unknown: Vec<Option<ErrorCode>>,
     found: Vec<Option<FetchedPart>>,
     /// Cores that have not answered.
@@ -69,7 +70,8 @@ pub struct Round {
 struct Again {
     core: CoreId,
     places: Vec<u32>,
-    /// They begin with the first place of the fetch that has anything: one batch of it may be larger than every limit (KIP-74).
+    /// They begin with the first place of the fetch that has anything: one batch of it may be
+    /// larger than every limit (KIP-74).
     first: bool,
 }
 
@@ -84,8 +86,9 @@ impl Round {
         self.found.iter().flatten().map(FetchedPart::bytes).sum()
     }
 
-    /// As [`Self::bytes`], but a partition that has more than it may give counts as if it gave all that it may: whole batches are
-    /// often less, and waiting makes them no more (`DelayedFetch.tryComplete`).
+    /// As [`Self::bytes`], but a partition that has more than it may give counts as if it gave all
+    /// that it may: whole batches are often less, and waiting makes them no more
+    /// (`DelayedFetch.tryComplete`).
     fn available(&self, wanted: &[Wanted]) -> usize {
         let of = |(part, found): (&Wanted, &Option<FetchedPart>)| {
             let found = found.as_ref()?;
@@ -98,7 +101,8 @@ impl Round {
         wanted.iter().zip(&self.found).filter_map(of).fold(0, usize::saturating_add)
     }
 
-    /// Keeps what the request allows, in its order: `max_bytes`, or the one batch that may be larger.
+    /// Keeps what the request allows, in its order: `max_bytes`, or the one batch that may be
+    /// larger.
     fn trim(&mut self, max_bytes: usize) {
         let (mut left, mut first) = (max_bytes, true);
         for part in self.found.iter_mut().flatten() {
@@ -117,8 +121,8 @@ impl Round {
         }
     }
 
-    /// Places that have something of which nothing came, in the order of the fetch and by core: the first of all that have
-    /// anything, and those that only their core's share kept back.
+    /// Places that have something of which nothing came, in the order of the fetch and by core: the
+    /// first of all that have anything, and those that only their core's share kept back.
     fn kept_back(&self, wanted: &[Wanted], core_of: impl Fn(&Wanted) -> CoreId) -> VecDeque<Again> {
         let mut again: VecDeque<Again> = VecDeque::new();
         let mut first = true;
@@ -159,8 +163,9 @@ impl Shard {
         self.look_again(id);
     }
 
-    /// What an answer may add to those that clients have not taken. A fetch gets one batch all the same (KIP-74), so slow
-    /// readers hold this much together and a batch each; they are closed when they take nothing for long.
+    /// What an answer may add to those that clients have not taken. A fetch gets one batch all the
+    /// same (KIP-74), so slow readers hold this much together and a batch each; they are closed
+    /// when they take nothing for long.
     fn answer_room(&self) -> usize {
         let max = self.settings.limits.answer_bytes_max;
         max.saturating_sub(self.io.output_bytes_of_all())
@@ -198,7 +203,8 @@ impl Shard {
             return;
         }
         for (core, places) in by_core {
-            // Of several cores each would add a batch beyond the limits: which one may is seen when all have looked.
+            // Of several cores each would add a batch beyond the limits: which one may is seen when
+            // all have looked.
             self.ask(id, core, &wanted, places, share, cores == 1);
         }
     }
@@ -237,10 +243,13 @@ impl Shard {
         }
     }
 
-    /// Asks the next core for what did not fit into its share, with what the others left. False when there is none.
+    /// Asks the next core for what did not fit into its share, with what the others left. False
+    /// when there is none.
     ///
-    /// In the order of the fetch, or a large batch would starve behind partitions of other cores that always have some:
-    /// 1. of two cores each may give half; the batch of the first partition is larger, the second partition has small ones,
+    /// In the order of the fetch, or a large batch would starve behind partitions of other cores
+    /// that always have some:
+    /// 1. of two cores each may give half; the batch of the first partition is larger, the second
+    ///    partition has small ones,
     /// 2. every answer brings the small ones, and the first partition stays where it is.
     fn ask_again(&mut self, id: u64) -> bool {
         let room = self.answer_room();
@@ -298,8 +307,8 @@ impl Shard {
             op.timer = Some(self.io.timer(op.deadline, token(Timer::Fetch, id)));
         }
         let wanted = op.wanted.clone();
-        // News is what lies above what was seen, not above what was asked: some bytes may be there already, too few. They are
-        // not kept: what is answered in the end is what is there then.
+        // News is what lies above what was seen, not above what was asked: some bytes may be there
+        // already, too few. They are not kept: what is answered in the end is what is there then.
         let seen = std::mem::take(&mut op.round.found)
             .into_iter()
             .map(|found| found.map(|f| f.high_watermark))
@@ -370,7 +379,8 @@ impl Shard {
         }
     }
 
-    /// A partition of the fetch advanced. It looks again when the turn settles, once for all that happened.
+    /// A partition of the fetch advanced. It looks again when the turn settles, once for all that
+    /// happened.
     pub(crate) fn on_woken(&mut self, id: u64) {
         if self.fetches.ops.get(&id).is_some_and(|op| op.waiting)
             && !self.fetches.woken.contains(&id)
@@ -389,7 +399,8 @@ impl Shard {
         !woken.is_empty()
     }
 
-    /// The fetch's time is over: it looks a last time, and answers what is there (`DelayedFetch.onComplete`).
+    /// The fetch's time is over: it looks a last time, and answers what is there
+    /// (`DelayedFetch.onComplete`).
     ///
     /// What it saw when it began to wait may not be true any more:
     /// 1. a fetch sees 10 records, too few, and waits,
@@ -415,8 +426,8 @@ impl Shard {
         }
     }
 
-    /// No fetch waits for news any longer: the server stops. What needs another core or the disk for its last look may end
-    /// without an answer, with its connection.
+    /// No fetch waits for news any longer: the server stops. What needs another core or the disk
+    /// for its last look may end without an answer, with its connection.
     pub(crate) fn answer_all_fetches(&mut self) {
         let mut ids: Vec<u64> = self.fetches.ops.keys().copied().collect();
         ids.sort_unstable();
@@ -495,7 +506,8 @@ impl Shard {
                     last.partitions.push(data)
                 }
                 _ => {
-                    // Of many partitions, those of the topic are counted: a list of them that doubles is most of the memory.
+                    // Of many partitions, those of the topic are counted: a list of them that
+                    // doubles is most of the memory.
                     let room = match op.wanted.len() {
                         0..=FEW => 1,
                         _ => op.wanted[at..].iter().take_while(|w| w.topic == part.topic).count(),
@@ -552,7 +564,8 @@ impl Shard {
         read_committed: bool,
         tell_endpoints: &mut bool,
     ) -> PartitionData<'static> {
-        // Clients of those versions do not know that an error of the disk may pass: one that makes them ask again is told.
+        // Clients of those versions do not know that an error of the disk may pass: one that makes
+        // them ask again is told.
         let storage = found.error == ErrorCode::KafkaStorageError.code();
         let error_code = if storage && pending.version <= 5 {
             ErrorCode::NotLeaderOrFollower.code()
@@ -572,7 +585,8 @@ impl Shard {
         if let Some((epoch, end_offset)) = found.diverging {
             data.diverging_epoch = EpochEndOffset { epoch, end_offset };
         }
-        // Since version 16 the new leader is told to who was fenced, too (`KafkaApis.handleFetchRequest`).
+        // Since version 16 the new leader is told to who was fenced, too
+        // (`KafkaApis.handleFetchRequest`).
         let fenced = found.error == ErrorCode::FencedLeaderEpoch.code();
         let elsewhere = found.error == ErrorCode::NotLeaderOrFollower.code();
         if pending.version >= if fenced { 16 } else { 12 }

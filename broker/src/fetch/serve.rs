@@ -61,7 +61,8 @@ impl FetchedPart {
 }
 
 impl Shard {
-    /// Looks at what is at `places` of `wanted` now; what comes from disk comes later. The origin gets all of it at once.
+    /// Looks at what is at `places` of `wanted` now; what comes from disk comes later. The origin
+    /// gets all of it at once.
     pub(crate) fn serve_fetch(
         &mut self,
         origin: Origin,
@@ -165,8 +166,8 @@ impl Shard {
         code
     }
 
-    /// The topic's id and the partition's leader epoch, by this core's image; for what it does not know, what Kafka answers
-    /// without a look at any log (`KafkaApis.handleFetchRequest`).
+    /// The topic's id and the partition's leader epoch, by this core's image; for what it does not
+    /// know, what Kafka answers without a look at any log (`KafkaApis.handleFetchRequest`).
     pub(crate) fn known(&self, part: &Wanted) -> Result<(TopicId, i32), ErrorCode> {
         let topic = match &part.topic {
             TopicKey::Id(id) => self.image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId)?,

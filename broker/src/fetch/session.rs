@@ -1,8 +1,9 @@
-//! Incremental fetch sessions (KIP-227), as Kafka's `FetchSession` and `FetchSessionCache`. Pure: a table per core.
+//! Incremental fetch sessions (KIP-227), as Kafka's `FetchSession` and `FetchSessionCache`. Pure: a
+//! table per core.
 //!
-//! A session remembers what a client fetches, so that a request names only what changed, and a response only what has news.
-//! A table that is full first drops sessions that were idle for long, then answers without a session: clients go on with full
-//! fetches.
+//! A session remembers what a client fetches, so that a request names only what changed, and a
+//! response only what has news. A table that is full first drops sessions that were idle for long,
+//! then answers without a session: clients go on with full fetches.
 use hashbrown::HashMap;
 use netio::Instant;
 use record::TopicId;
@@ -12,7 +13,8 @@ use std::collections::BTreeMap;
 pub const INITIAL_EPOCH: i32 = 0;
 /// `FetchMetadata.FINAL_EPOCH`: a full fetch without a session.
 pub const FINAL_EPOCH: i32 = -1;
-/// A session idle for this long may be dropped for a new one (`MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
+/// A session idle for this long may be dropped for a new one
+/// (`MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const EVICTION_MS: u64 = 120_000;
 
 type Hasher = foldhash::fast::FixedState;
@@ -91,7 +93,8 @@ pub enum Refused {
 pub struct Opened {
     /// 0 = none.
     pub session_id: i32,
-    /// Only what has news is to be answered, if the session's next request is still to carry this epoch then.
+    /// Only what has news is to be answered, if the session's next request is still to carry this
+    /// epoch then.
     pub next_epoch: Option<i32>,
     pub wanted: Vec<Wanted>,
 }
@@ -133,7 +136,8 @@ impl FetchSessions {
         self.sessions.values().map(|s| s.order.len()).sum()
     }
 
-    /// Takes a request's session fields and partitions. `random` is where a new session's id comes from.
+    /// Takes a request's session fields and partitions. `random` is where a new session's id comes
+    /// from.
     pub fn open(
         &mut self,
         (id, epoch): (i32, i32),
@@ -215,8 +219,8 @@ impl FetchSessions {
         self.sessions.get(&id).map(|s| s.next_epoch)
     }
 
-    /// Whether a partition's answer goes into the response of session `id`; remembers what was told. To be asked exactly once
-    /// for each partition of a response.
+    /// Whether a partition's answer goes into the response of session `id`; remembers what was
+    /// told. To be asked exactly once for each partition of a response.
     pub fn tell(
         &mut self,
         id: i32,

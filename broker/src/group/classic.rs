@@ -8,8 +8,8 @@
 //!                             |             expires                                  | SyncGroup
 //!                             +------------------ Stable <---------------------------+
 //! ```
-//! This file holds the rules; what an operation does with them, and with timers and answers, is [`super::rebalance`].
-//! Source of the rules: Kafka's `ClassicGroup`.
+//! This file holds the rules; what an operation does with them, and with timers and answers, is
+//! [`super::rebalance`]. Source of the rules: Kafka's `ClassicGroup`.
 
 use super::member::Member;
 use super::subscription;
@@ -193,7 +193,8 @@ impl Classic {
     }
 
     /// # Errors
-    /// FENCED_INSTANCE_ID: the instance id belongs to another member by now. UNKNOWN_MEMBER_ID: nobody has it.
+    /// FENCED_INSTANCE_ID: the instance id belongs to another member by now. UNKNOWN_MEMBER_ID:
+    /// nobody has it.
     pub(super) fn check_member(
         &self,
         id: &str,
@@ -211,7 +212,8 @@ impl Classic {
 
     // ---- agreement
 
-    /// Whether a member with these could be in the group: any at all while it is empty, else one that all have.
+    /// Whether a member with these could be in the group: any at all while it is empty, else one
+    /// that all have.
     pub(super) fn supports<'a>(
         &self,
         protocol_type: &str,
@@ -228,8 +230,8 @@ impl Classic {
         self.supported.get(protocol).copied().unwrap_or(0) == self.members.len()
     }
 
-    /// Each member votes for the first of its protocols that all can run; most votes win, of equals the one that the
-    /// first members voted for.
+    /// Each member votes for the first of its protocols that all can run; most votes win, of equals
+    /// the one that the first members voted for.
     pub(super) fn select_protocol(&self) -> Arc<str> {
         let mut votes: Vec<(&Arc<str>, usize)> = Vec::new();
         for member in self.members() {
@@ -381,8 +383,8 @@ impl Classic {
         self.members.get_mut(id)?.awaiting_sync.take()
     }
 
-    /// Gives `instance_id`'s place to `new_id`; all else stays. The old member, out of the group, is returned with
-    /// whatever it waits in.
+    /// Gives `instance_id`'s place to `new_id`; all else stays. The old member, out of the group,
+    /// is returned with whatever it waits in.
     ///
     /// # Panics
     /// `old_id` is no member.

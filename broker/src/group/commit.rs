@@ -38,8 +38,9 @@ pub(super) fn process(
         };
         let mut room = turn.room;
         let mut topics = Vec::with_capacity(request.topics.len());
-        // Where in this request's records a partition's commit stands: one that is named again takes its place, so records
-        // follow the partitions there are and not how often they are named. (Kafka writes them all; the last one counts.)
+        // Where in this request's records a partition's commit stands: one that is named again
+        // takes its place, so records follow the partitions there are and not how often they are
+        // named. (Kafka writes them all; the last one counts.)
         let mut written: BTreeMap<(&str, i32), usize> = BTreeMap::new();
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());

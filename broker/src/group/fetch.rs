@@ -26,7 +26,8 @@ impl Coordinator {
         let group = self.groups.get(group);
         let partitions = group.and_then(|group| group.offsets.topic(topic));
         let commit = partitions.and_then(|partitions| partitions.get(&partition));
-        // A topic of the same name that was deleted and made again has another id: its offsets are none.
+        // A topic of the same name that was deleted and made again has another id: its offsets are
+        // none.
         let unknown = Uuid::default();
         let is_other = |commit: &&Commit| {
             commit.topic_id != unknown && topic_id != unknown && commit.topic_id != topic_id
@@ -37,7 +38,8 @@ impl Coordinator {
         }
     }
 
-    /// Topics that a group committed for, by name, with the number of partitions: those behind one, or all.
+    /// Topics that a group committed for, by name, with the number of partitions: those behind one,
+    /// or all.
     pub fn committed_topics(
         &self,
         group: &str,

@@ -91,7 +91,8 @@ impl Join<'_> {
         turn.reply_join(self.reply_to, join_error(told_id, error));
     }
 
-    /// Memory that the member may come to take, about; of one that is there already, what it takes more.
+    /// Memory that the member may come to take, about; of one that is there already, what it takes
+    /// more.
     fn need(&self, turn: &Turn<'_>) -> usize {
         let classic = &turn.group.classic;
         let protocols = self.protocols.bytes();
@@ -252,7 +253,8 @@ impl Join<'_> {
             let skip_assignment = turn.group.classic.is_leader(id);
             return JoinGroupResponse { skip_assignment, ..answer };
         }
-        // Before KIP-814 a leader would assign; so it is told of the leader that it was, and follows.
+        // Before KIP-814 a leader would assign; so it is told of the leader that it was, and
+        // follows.
         let leader = Cow::Owned(old_leader.unwrap_or_default().to_owned());
         JoinGroupResponse { leader, members: Vec::new(), ..answer }
     }

@@ -15,7 +15,8 @@ const CLASSIC: &str = "classic";
 pub struct Wanted(Vec<GroupState>);
 
 impl Wanted {
-    /// No filter lets everything through. A state that nobody knows matches no group, and a type neither.
+    /// No filter lets everything through. A state that nobody knows matches no group, and a type
+    /// neither.
     pub fn new(states: &[Cow<'_, str>], types: &[Cow<'_, str>]) -> Self {
         let mut wanted = GroupState::ALL.to_vec();
         if !types.is_empty() && !types.iter().any(|kind| kind.eq_ignore_ascii_case(CLASSIC)) {

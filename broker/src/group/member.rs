@@ -4,15 +4,16 @@ use crate::coordinator::ReplyTo;
 use std::sync::Arc;
 use wire::join_group::JoinGroupRequestProtocol;
 
-/// A protocol that a member can run, with what it wants to tell the leader (Kafka: assignor and subscription).
+/// A protocol that a member can run, with what it wants to tell the leader (Kafka: assignor and
+/// subscription).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Protocol {
     pub(super) name: Arc<str>,
     pub(super) metadata: Arc<[u8]>,
 }
 
-/// Protocols of a request in order of preference, as they lie there: most joins are answered without keeping them. A name said
-/// twice counts once, or it would vote twice.
+/// Protocols of a request in order of preference, as they lie there: most joins are answered
+/// without keeping them. A name said twice counts once, or it would vote twice.
 #[derive(Debug)]
 pub(super) struct Offered<'a> {
     request: &'a [JoinGroupRequestProtocol<'a>],
@@ -94,7 +95,8 @@ impl Member {
         own.eq(offered.iter())
     }
 
-    /// A member that waits for the coordinator need not heartbeat; a new one may be gone while it waits.
+    /// A member that waits for the coordinator need not heartbeat; a new one may be gone while it
+    /// waits.
     pub(super) fn has_satisfied_heartbeat(&self) -> bool {
         !self.is_new && (self.awaiting_join.is_some() || self.awaiting_sync.is_some())
     }

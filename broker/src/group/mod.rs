@@ -18,9 +18,12 @@
 //! * `records`, `replay`, [`snapshot`]   the state as records, and back.
 //!
 //! What differs from Kafka on purpose:
-//! * a request that is replaced by a later one of the same member is answered (Kafka leaves it open);
-//! * a static member that is replaced is not waited for in SyncGroup (Kafka rebalances for its old id);
-//! * a pending id that comes with an instance id is UNKNOWN_MEMBER_ID (Kafka: UNKNOWN_SERVER_ERROR);
+//! * a request that is replaced by a later one of the same member is answered (Kafka leaves it
+//!   open);
+//! * a static member that is replaced is not waited for in SyncGroup (Kafka rebalances for its old
+//!   id);
+//! * a pending id that comes with an instance id is UNKNOWN_MEMBER_ID (Kafka:
+//!   UNKNOWN_SERVER_ERROR);
 //! * protocols with as many votes: the first member's wins (Kafka: by the order of a hash table);
 //! * everything is bounded ([`options::Limits`]).
 

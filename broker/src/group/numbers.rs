@@ -1,4 +1,5 @@
-//! What `/metrics` tells of groups: how many are in which state, and a portion of the committed offsets at a time.
+//! What `/metrics` tells of groups: how many are in which state, and a portion of the committed
+//! offsets at a time.
 use super::classic::GroupState;
 use super::state::Coordinator;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ impl Coordinator {
         self.groups.keys().cloned().collect()
     }
 
-    /// A group and at most `max` of its offsets, those after `behind`, which is moved on; `None` there at the end of the group.
-    /// `None` if the group has gone.
+    /// A group and at most `max` of its offsets, those after `behind`, which is moved on; `None`
+    /// there at the end of the group. `None` if the group has gone.
     pub fn group_numbers(&self, id: &str, behind: &mut Behind, max: usize) -> Option<GroupNumbers> {
         let group = self.groups.get(id)?;
         let mut offsets: Vec<CommittedOffset> = Vec::new();

@@ -1,5 +1,5 @@
-//! OffsetDelete: an administrator removes offsets of topics that the group no longer reads (KIP-496).
-//! And what becomes of offsets when their topic is deleted.
+//! OffsetDelete: an administrator removes offsets of topics that the group no longer reads
+//! (KIP-496). And what becomes of offsets when their topic is deleted.
 
 use super::classic::GroupState::Empty;
 use super::offsets::Commit;
@@ -62,8 +62,8 @@ pub(super) fn process(
     })
 }
 
-/// Removes what all groups have committed for topics that are no more. A commit that does not know its
-/// topic's id goes by the name; one for another topic of the same name, made since, stays.
+/// Removes what all groups have committed for topics that are no more. A commit that does not know
+/// its topic's id goes by the name; one for another topic of the same name, made since, stays.
 pub(super) fn topics_deleted(
     coordinator: &mut Coordinator,
     topics: &[(&str, Uuid)],

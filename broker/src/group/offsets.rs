@@ -1,7 +1,7 @@
 //! Committed offsets of one group.
 //!
-//! Most of a coordinator's memory: a topic's name is held once per group, a commit without metadata takes 64 bytes.
-//! Ordered maps, so that answers and snapshots come in the same order in every run.
+//! Most of a coordinator's memory: a topic's name is held once per group, a commit without metadata
+//! takes 64 bytes. Ordered maps, so that answers and snapshots come in the same order in every run.
 
 use std::{collections::BTreeMap, ops::Bound};
 use wire::Uuid;
@@ -51,7 +51,8 @@ impl Commit {
         (self.expire_ms != NEVER).then_some(self.expire_ms)
     }
 
-    /// Whether the time is over. `base_ms` is when its retention began if the client did not set an end.
+    /// Whether the time is over. `base_ms` is when its retention began if the client did not set an
+    /// end.
     pub(super) fn is_expired(&self, base_ms: i64, retention_ms: i64, now_ms: i64) -> bool {
         match self.expire_ms() {
             Some(end_ms) => now_ms >= end_ms,

@@ -9,7 +9,8 @@ pub struct Options {
     pub session_timeout_ms_max: i32,
     /// `group.initial.rebalance.delay.ms`
     pub initial_rebalance_delay_ms: i32,
-    /// How long a new member may wait in its first join, since it cannot heartbeat yet (not configurable in Kafka).
+    /// How long a new member may wait in its first join, since it cannot heartbeat yet (not
+    /// configurable in Kafka).
     pub new_member_join_timeout_ms: i32,
     /// `group.max.size`
     pub group_size_max: usize,
@@ -44,18 +45,20 @@ impl Default for Options {
 pub struct Limits {
     /// Groups; a new one beyond is refused with COORDINATOR_NOT_AVAILABLE.
     pub groups: usize,
-    /// Members and those about to become one, of a group; the next is refused with GROUP_MAX_SIZE_REACHED.
+    /// Members and those about to become one, of a group; the next is refused with
+    /// GROUP_MAX_SIZE_REACHED.
     pub members_per_group: usize,
-    /// Memory held by groups and offsets, estimated: what the core's budget leaves to this coordinator
-    /// ([`super::Coordinator::set_bytes_max`]). What takes no more than before goes on beyond it. New groups and
-    /// members, larger subscriptions and assignments are refused with COORDINATOR_NOT_AVAILABLE, on which clients find
-    /// the coordinator and try again: memory may come free. New commits are refused with INVALID_COMMIT_OFFSET_SIZE,
-    /// on which the commit fails: a code to try again on would make members leave their coordinator for it.
+    /// Memory held by groups and offsets, estimated: what the core's budget leaves to this
+    /// coordinator ([`super::Coordinator::set_bytes_max`]). What takes no more than before goes on
+    /// beyond it. New groups and members, larger subscriptions and assignments are refused with
+    /// COORDINATOR_NOT_AVAILABLE, on which clients find the coordinator and try again: memory may
+    /// come free. New commits are refused with INVALID_COMMIT_OFFSET_SIZE, on which the commit
+    /// fails: a code to try again on would make members leave their coordinator for it.
     pub bytes: usize,
     /// Longest group id in bytes; a longer one is INVALID_GROUP_ID.
     pub group_id_bytes: usize,
-    /// Largest GroupMetadata record. A SyncGroup that would make a larger one fails with UNKNOWN_SERVER_ERROR, as
-    /// in Kafka, whose bound is the topic's `max.message.bytes`.
+    /// Largest GroupMetadata record. A SyncGroup that would make a larger one fails with
+    /// UNKNOWN_SERVER_ERROR, as in Kafka, whose bound is the topic's `max.message.bytes`.
     pub record_bytes: usize,
     /// Work of one tick on expired offsets: groups looked at, and tombstones written.
     pub expiry_groups_per_tick: usize,

@@ -1,7 +1,7 @@
 //! The course of a rebalance: what members wait for, and for how long.
 //!
-//! Differences of time to Kafka: an assignment takes effect when its record is appended and not when
-//! it is committed; nobody can tell, since no answer leaves before the commit.
+//! Differences of time to Kafka: an assignment takes effect when its record is appended and not
+//! when it is committed; nobody can tell, since no answer leaves before the commit.
 
 use super::classic::GroupState::{CompletingRebalance, Empty, PreparingRebalance, Stable};
 use super::member::Member;
@@ -103,8 +103,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes out a member, or an id that was given out, with its timer. What it waits in is answered
-    /// with UNKNOWN_MEMBER_ID, so that a client that is alive joins anew.
+    /// Takes out a member, or an id that was given out, with its timer. What it waits in is
+    /// answered with UNKNOWN_MEMBER_ID, so that a client that is alive joins anew.
     pub(super) fn remove_member(&mut self, member_id: &str) {
         self.timers.cancel(&self.group.session_timer(&member_id.into()));
         if let Some(member) = self.group.classic.remove(member_id) {
@@ -161,8 +161,8 @@ impl Turn<'_> {
         let was_empty = self.group.classic.is(Empty);
         self.group.classic.transition_to(PreparingRebalance, self.now.wall_ms);
         if was_empty {
-            // The first members of a group come one after the other: wait for more, and for more still
-            // as long as they come, up to the rebalance timeout.
+            // The first members of a group come one after the other: wait for more, and for more
+            // still as long as they come, up to the rebalance timeout.
             let delay_ms = self.options.initial_rebalance_delay_ms;
             let remaining_ms =
                 self.group.classic.rebalance_timeout_ms().saturating_sub(delay_ms).max(0);
@@ -206,7 +206,8 @@ impl Turn<'_> {
         self.group.classic.initial_delay = None;
         self.group.classic.new_member_added = false;
         if !self.group.classic.elect_joined_leader() && self.group.classic.len() > 0 {
-            // Only static members, all of them away: their sessions decide. A member may have named a timeout of nothing.
+            // Only static members, all of them away: their sessions decide. A member may have named
+            // a timeout of nothing.
             let again_ms = self.group.classic.rebalance_timeout_ms().max(ALL_AWAY_MS_MIN);
             let deadline = self.now.after(again_ms);
             self.timers.schedule(self.group.join_timer(), deadline);

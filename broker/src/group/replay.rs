@@ -10,8 +10,8 @@ use wire::records::group::GroupMetadataValue;
 
 impl Coordinator {
     /// Applies a record of the log; `value` is `None` for a tombstone. `now_ms` (wall clock) stands
-    /// for times that the log does not tell. Returns false for a record of a kind that is not served,
-    /// which is passed over. No limit is looked at: what was accepted once is kept.
+    /// for times that the log does not tell. Returns false for a record of a kind that is not
+    /// served, which is passed over. No limit is looked at: what was accepted once is kept.
     ///
     /// # Errors
     /// The record is of a kind that is served, and cannot be read.

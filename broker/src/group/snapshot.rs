@@ -1,8 +1,8 @@
 //! The live state as records, a portion at a time, so that what is older can be cut off the log.
 //!
 //! Operations may run between the portions: a portion says how the groups in it are when it is
-//! appended, and what changes them afterwards stands behind it. So the log from the first portion on
-//! is the whole state once the last one is appended.
+//! appended, and what changes them afterwards stands behind it. So the log from the first portion
+//! on is the whole state once the last one is appended.
 //!
 //! ```text
 //! log:   ... old records ... | portion 1 | commit of group a | portion 2 | ...
@@ -34,8 +34,8 @@ impl Coordinator {
         Snapshot { groups, behind: None, in_group: false }
     }
 
-    /// The next records, about `bytes_max` of them; none at the end. They must be appended before the
-    /// next operation runs.
+    /// The next records, about `bytes_max` of them; none at the end. They must be appended before
+    /// the next operation runs.
     pub fn snapshot_next(&self, snapshot: &mut Snapshot, bytes_max: usize) -> Vec<Record> {
         let mut records = Vec::new();
         let mut bytes = 0;

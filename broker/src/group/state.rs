@@ -1,4 +1,5 @@
-//! All groups of one partition of `__consumer_offsets`: where operations, timers and replay come in.
+//! All groups of one partition of `__consumer_offsets`: where operations, timers and replay come
+//! in.
 
 use super::classic::Classic;
 use super::numbers::ByState;
@@ -130,7 +131,8 @@ impl Coordinator {
     /// Does what is due: sessions, rebalances and syncs that took too long, offsets that expired.
     pub fn tick(&mut self, now: Now) -> Outcome {
         let mut out = Outcome::default();
-        // What is set meanwhile for this very moment waits for the next tick, or one group could hold the core for ever.
+        // What is set meanwhile for this very moment waits for the next tick, or one group could
+        // hold the core for ever.
         for _ in 0..self.timers.len() {
             let Some(timer) = self.timers.pop_due(now.monotonic_ms) else {
                 break;

@@ -1,13 +1,15 @@
 //! What topics a member of type `consumer` subscribes to, from the metadata it joins with.
 //!
-//! The metadata belongs to the clients; the coordinator only looks into it to keep the offsets of subscribed topics.
-//! Version 0 of the format is a prefix of all later ones: `version: i16, topics: [string], user_data: nullable bytes`.
-//! Source: Kafka's `ConsumerProtocolSubscription`.
+//! The metadata belongs to the clients; the coordinator only looks into it to keep the offsets of
+//! subscribed topics. Version 0 of the format is a prefix of all later ones:
+//! `version: i16, topics: [string], user_data: nullable bytes`. Source: Kafka's
+//! `ConsumerProtocolSubscription`.
 
 /// The topics; `None` if the bytes are not in the format.
 pub(super) fn topics(metadata: &[u8]) -> Option<Vec<&str>> {
     let mut left = metadata;
-    // Whatever the version is: Kafka does not look at it either (`ClassicGroup.computeSubscribedTopics`).
+    // Whatever the version is: Kafka does not look at it either
+    // (`ClassicGroup.computeSubscribedTopics`).
     let [_, _] = take(&mut left)?;
     let count = usize::try_from(i32::from_be_bytes(take(&mut left)?)).ok()?;
     // A string takes two bytes at least.

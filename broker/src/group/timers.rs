@@ -1,8 +1,8 @@
 //! Deadlines of a coordinator, in order.
 //!
-//! A heartbeat moves its member's deadline further away some hundred thousand times a second, so a later deadline does
-//! not touch the order: the timer stays where it is, and when its time comes it is put where it belongs. The next
-//! deadline may therefore be too early, never too late.
+//! A heartbeat moves its member's deadline further away some hundred thousand times a second, so a
+//! later deadline does not touch the order: the timer stays where it is, and when its time comes it
+//! is put where it belongs. The next deadline may therefore be too early, never too late.
 
 use super::FixedHashMap;
 use std::collections::BTreeSet;

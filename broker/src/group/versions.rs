@@ -1,7 +1,8 @@
-//! What the version of a request changes in the rules. Everything else about versions is the crate `wire`'s.
+//! What the version of a request changes in the rules. Everything else about versions is the crate
+//! `wire`'s.
 
-/// JoinGroup: a new dynamic member is told its id and must join again with it (KIP-394), so that a client that never
-/// hears the answer leaves no member behind.
+/// JoinGroup: a new dynamic member is told its id and must join again with it (KIP-394), so that a
+/// client that never hears the answer leaves no member behind.
 pub(super) const fn join_requires_member_id(version: i16) -> bool {
     version >= 4
 }
@@ -26,7 +27,8 @@ pub(super) const fn commit_names_unknown_group(version: i16) -> bool {
     version >= 9
 }
 
-/// OffsetFetch: an error of the group stands beside its topics; before version 2 it is on each partition.
+/// OffsetFetch: an error of the group stands beside its topics; before version 2 it is on each
+/// partition.
 pub(super) const fn fetch_has_group_error(version: i16) -> bool {
     version >= 2
 }
@@ -36,7 +38,8 @@ pub(super) const fn fetch_is_batched(version: i16) -> bool {
     version >= 8
 }
 
-/// DescribeGroups: an unknown group is GROUP_ID_NOT_FOUND; before, a group in state Dead (KIP-1043).
+/// DescribeGroups: an unknown group is GROUP_ID_NOT_FOUND; before, a group in state Dead
+/// (KIP-1043).
 pub(super) const fn describe_names_unknown_group(version: i16) -> bool {
     version >= 6
 }

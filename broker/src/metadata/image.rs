@@ -1,10 +1,11 @@
 //! The image: what all metadata records up to an offset say, as plain data that one core owns.
 //!
-//! It changes by [`Image::apply`] alone, in the order of the log, and every core that has applied the same records holds the
-//! same image. It never judges: the controller does, before a record is written. A record that refers to nothing is ignored.
+//! It changes by [`Image::apply`] alone, in the order of the log, and every core that has applied
+//! the same records holds the same image. It never judges: the controller does, before a record is
+//! written. A record that refers to nothing is ignored.
 //!
-//! Applying a snapshot ([`Image::to_records`]) to the image that it was made from changes nothing, so a log may hold both the
-//! old records and the snapshot.
+//! Applying a snapshot ([`Image::to_records`]) to the image that it was made from changes nothing,
+//! so a log may hold both the old records and the snapshot.
 use super::{
     records::{
         BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord,
@@ -236,7 +237,8 @@ impl Image {
             *known = partition;
             return true;
         }
-        // Records of a topic's partitions are written in order: a hole is no state that a controller makes.
+        // Records of a topic's partitions are written in order: a hole is no state that a
+        // controller makes.
         if topic.partitions.len() != index {
             return false;
         }
@@ -331,7 +333,8 @@ impl Image {
         true
     }
 
-    /// A snapshot: records that make this image from nothing, in an order that refers only backwards.
+    /// A snapshot: records that make this image from nothing, in an order that refers only
+    /// backwards.
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         let mut records = Vec::with_capacity(self.partitions + 2 * self.topics.len() + 16);
         for (name, &feature_level) in &self.features {
@@ -380,8 +383,8 @@ impl PartitionImage {
         }
     }
 
-    /// Kafka's `PartitionRegistration.merge`: a leader that is named raises the leader epoch, even if it is the same one, and
-    /// every change raises the partition epoch.
+    /// Kafka's `PartitionRegistration.merge`: a leader that is named raises the leader epoch, even
+    /// if it is the same one, and every change raises the partition epoch.
     fn change(&mut self, r: &PartitionChangeRecord) {
         let lists = [
             (&mut self.isr, &r.isr),

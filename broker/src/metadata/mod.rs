@@ -1,7 +1,8 @@
-//! What the cluster knows of itself: the records of `__cluster_metadata`, and the image that they make.
+//! What the cluster knows of itself: the records of `__cluster_metadata`, and the image that they
+//! make.
 //!
-//! Records are Kafka's own (KRaft), in Kafka's frame, so that Kafka's tools read the log. They speak of hosts (`node.id`);
-//! which core of a host leads a partition is not metadata.
+//! Records are Kafka's own (KRaft), in Kafka's frame, so that Kafka's tools read the log. They
+//! speak of hosts (`node.id`); which core of a host leads a partition is not metadata.
 pub mod image;
 pub mod records;
 

@@ -1,8 +1,10 @@
-//! The metadata records that Millrace writes and applies: those of Kafka's KRaft log that have a meaning here.
+//! The metadata records that Millrace writes and applies: those of Kafka's KRaft log that have a
+//! meaning here.
 //!
-//! A record is owned, so it can be sent to every core. Its bytes are Kafka's: frame version, type, version, message
-//! (`MetadataRecordSerde`). Types of Kafka that have no meaning here (ACLs, quotas, ...) decode to `None`: who replays a log
-//! counts them. A type that Kafka 4.3 does not have is an error, for the log then says something that cannot be obeyed.
+//! A record is owned, so it can be sent to every core. Its bytes are Kafka's: frame version, type,
+//! version, message (`MetadataRecordSerde`). Types of Kafka that have no meaning here (ACLs,
+//! quotas, ...) decode to `None`: who replays a log counts them. A type that Kafka 4.3 does not
+//! have is an error, for the log then says something that cannot be obeyed.
 use record::TopicId;
 use wire::{
     Encode, Error, IntoOwned, Reader, RecordSet, Writer,
@@ -57,7 +59,8 @@ macro_rules! each {
 impl MetadataRecord {
     /// Bytes for the value of a record of `__cluster_metadata`.
     ///
-    /// A record that cannot be encoded (a string beyond 32 KiB) is a mistake of the controller, which checks what it lets in.
+    /// A record that cannot be encoded (a string beyond 32 KiB) is a mistake of the controller,
+    /// which checks what it lets in.
     pub fn encode(&self) -> Vec<u8> {
         match encode_metadata(self, self.version()) {
             Ok(bytes) => bytes,
@@ -73,7 +76,8 @@ impl MetadataRecord {
         Ok(Self::of(record))
     }
 
-    /// What a value is whose frame, type or version is not known here, as those of a newer program: found, and what is known.
+    /// What a value is whose frame, type or version is not known here, as those of a newer program:
+    /// found, and what is known.
     pub fn unknown(bytes: &[u8]) -> Option<String> {
         let [frame, id, version] = wire::record_frame::metadata_head(bytes)?;
         if frame != 1 {
@@ -81,7 +85,8 @@ impl MetadataRecord {
         }
         let message = match Self::decode(bytes) {
             Err(Error::Unsupported { message, .. }) => message,
-            // Kafka's way to say that records may be there which an older program does not know, or would pass over.
+            // Kafka's way to say that records may be there which an older program does not know, or
+            // would pass over.
             Ok(Some(Self::FeatureLevel(r)))
                 if r.name == METADATA_FEATURE && r.feature_level > METADATA_VERSION =>
             {
@@ -114,7 +119,8 @@ impl MetadataRecord {
         }
     }
 
-    /// The oldest version that carries what the record says: the newest ones add fields of features that are not in force.
+    /// The oldest version that carries what the record says: the newest ones add fields of features
+    /// that are not in force.
     fn version(&self) -> i16 {
         let elr = |now: &Option<Vec<i32>>, last: &Option<Vec<i32>>| {
             if now.is_some() || last.is_some() { 2 } else { 1 }

@@ -1,4 +1,5 @@
-//! Since when a partition has had acked records that are not on the device: those of classes `written` and `memory`.
+//! Since when a partition has had acked records that are not on the device: those of classes
+//! `written` and `memory`.
 use netio::Instant;
 use std::collections::VecDeque;
 
@@ -7,7 +8,8 @@ const GRAIN_NS: u64 = 10_000_000;
 /// Most entries; then the last one takes what is new.
 const ENTRIES_MAX: usize = 256;
 
-/// Offsets below which records were acked and may not be durable, and when the first of them was; oldest first.
+/// Offsets below which records were acked and may not be durable, and when the first of them was;
+/// oldest first.
 #[derive(Debug, Default)]
 pub struct Acked(VecDeque<(i64, Instant)>);
 

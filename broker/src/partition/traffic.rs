@@ -1,9 +1,10 @@
 //! What clients write to and read from topics, counted by each core for `/metrics`.
 //!
-//! The number of topics has no bound that a time-series database would like, so only so many have counters of their own
-//! (`millrace.metrics.topics.max`); all others share one set. A topic keeps what it has until it is deleted. If one that
-//! shares could get its own later, the shared counters would have to go back, and a total that goes back looks like a restart
-//! to Prometheus: it would count all of it again as new.
+//! The number of topics has no bound that a time-series database would like, so only so many have
+//! counters of their own (`millrace.metrics.topics.max`); all others share one set. A topic keeps
+//! what it has until it is deleted. If one that shares could get its own later, the shared counters
+//! would have to go back, and a total that goes back looks like a restart to Prometheus: it would
+//! count all of it again as new.
 use bytes::Bytes;
 use hashbrown::{HashMap, hash_map::Entry};
 use record::TopicId;
@@ -73,8 +74,8 @@ struct Topic {
     own: Option<usize>,
 }
 
-/// The topics of the cluster, as a core counts them. Every core opens and closes the same ones in the same order, so the same
-/// ones have counters of their own everywhere.
+/// The topics of the cluster, as a core counts them. Every core opens and closes the same ones in
+/// the same order, so the same ones have counters of their own everywhere.
 #[derive(Debug)]
 pub struct Traffic {
     topics: HashMap<TopicId, Topic, foldhash::fast::FixedState>,

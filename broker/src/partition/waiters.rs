@@ -21,8 +21,9 @@ pub struct AckWaiters(VecDeque<AckWaiter>);
 
 impl AckWaiters {
     pub fn push(&mut self, waiter: AckWaiter) {
-        // A duplicate of an append that is not durable yet waits for an offset that may lie before the last one: it keeps its
-        // place behind, which only delays it until the later offset is durable.
+        // A duplicate of an append that is not durable yet waits for an offset that may lie before
+        // the last one: it keeps its place behind, which only delays it until the later offset is
+        // durable.
         self.0.push_back(waiter);
     }
 

@@ -1,8 +1,8 @@
 //! A produce request that names a partition twice.
 //!
-//! Kafka keeps a request's batches in a map (`KafkaApis.handleProduceRequest`): the one that was named last is stored, and the
-//! partition is answered once. Where Kafka finds an earlier one malformed, it stores the last and answers the error; here only
-//! the last counts.
+//! Kafka keeps a request's batches in a map (`KafkaApis.handleProduceRequest`): the one that was
+//! named last is stored, and the partition is answered once. Where Kafka finds an earlier one
+//! malformed, it stores the last and answers the error; here only the last counts.
 use hashbrown::{HashMap, HashSet};
 use wire::{
     Uuid,
@@ -19,8 +19,8 @@ const NAMED_FEW: usize = 256;
 /// Each partition once, where it was named first and with what was named last.
 ///
 /// # Errors
-/// The request has `bytes`, and names so many topics and partitions that most of them can have no batch: it is given back. An
-/// answer takes more memory for each than its name did.
+/// The request has `bytes`, and names so many topics and partitions that most of them can have no
+/// batch: it is given back. An answer takes more memory for each than its name did.
 pub(crate) fn each_once(
     topics: Vec<TopicProduceData<'_>>,
     bytes: usize,

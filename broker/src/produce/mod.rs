@@ -1,7 +1,7 @@
 //! Produce requests that wait for their acks.
 //!
-//! An operation is the response as far as it is known, and the number of partitions whose watermark has not come yet. The
-//! answer goes when the last has, or when the request's time is over.
+//! An operation is the response as far as it is known, and the number of partitions whose watermark
+//! has not come yet. The answer goes when the last has, or when the request's time is over.
 mod each_once;
 
 use crate::shard::{Shard, reply::Pending};
@@ -17,9 +17,11 @@ use wire::{
 #[derive(Debug, Default)]
 pub struct ProduceAnswer {
     pub topics: Vec<TopicProduceResponse<'static>>,
-    /// acks=0: there is no answer, but what comes behind it on its connection waits until it can be seen.
+    /// acks=0: there is no answer, but what comes behind it on its connection waits until it can be
+    /// seen.
     pub silent: bool,
-    /// Some partition answered NOT_LEADER_OR_FOLLOWER: the endpoints of this host go along (KIP-951).
+    /// Some partition answered NOT_LEADER_OR_FOLLOWER: the endpoints of this host go along
+    /// (KIP-951).
     pub tell_endpoints: bool,
 }
 
@@ -160,7 +162,8 @@ impl Shard {
         ProduceResponse { responses: answer.topics, throttle_time_ms: 0, node_endpoints }
     }
 
-    /// Answers REQUEST_TIMED_OUT where the log took longer than the request allows. What was appended stays.
+    /// Answers REQUEST_TIMED_OUT where the log took longer than the request allows. What was
+    /// appended stays.
     pub(crate) fn expire_produces(&mut self) {
         for id in self.produces.expired(self.now) {
             let Some(mut op) = self.produces.ops.remove(&id) else {

@@ -5,19 +5,22 @@ use std::net::IpAddr;
 
 /// Memory of large frames being received, taken before they are received into it.
 ///
-/// Up to half of it, a frame gets all that it announced at once. Above, it gets as much again as has arrived: whoever announces
-/// a lot and sends little holds little. What announces and does not go on is closed then, see [`Reserved::pace`].
+/// Up to half of it, a frame gets all that it announced at once. Above, it gets as much again as
+/// has arrived: whoever announces a lot and sends little holds little. What announces and does not
+/// go on is closed then, see [`Reserved::pace`].
 ///
 /// ```text
 /// 0                        1/2     5/8                 max
 /// | all of a frame at once  | begin | go on             | one
 /// ```
-/// The last part is for frames that have begun: many of them at a time can show that they go on, or do not.
+/// The last part is for frames that have begun: many of them at a time can show that they go on, or
+/// do not.
 #[derive(Debug)]
 pub struct RequestMemory {
     max: usize,
     used: usize,
-    /// One frame has more than there is: without it, frames that each have a part could wait for each other for ever.
+    /// One frame has more than there is: without it, frames that each have a part could wait for
+    /// each other for ever.
     beyond: bool,
 }
 
@@ -42,8 +45,8 @@ impl RequestMemory {
         Self { max, used: 0, beyond: false }
     }
 
-    /// Gets `held` memory for more of a frame of `frame` bytes, of which `arrived` are there. False when there is none now. A
-    /// frame larger than all memory is let in alone.
+    /// Gets `held` memory for more of a frame of `frame` bytes, of which `arrived` are there. False
+    /// when there is none now. A frame larger than all memory is let in alone.
     pub fn take(
         &mut self,
         held: &mut Reserved,
@@ -97,8 +100,8 @@ impl Reserved {
         self.bytes == 0
     }
 
-    /// Whether the frame, of which `arrived` bytes are there now, goes on at the pace at which it would take `frame_ms` in all.
-    /// Asked again and again; over less than a second it says yes.
+    /// Whether the frame, of which `arrived` bytes are there now, goes on at the pace at which it
+    /// would take `frame_ms` in all. Asked again and again; over less than a second it says yes.
     pub fn pace(&mut self, arrived: usize, now: Instant, frame_ms: u64) -> bool {
         let (at, before) = self.seen;
         let passed = now.since(at);

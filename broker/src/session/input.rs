@@ -53,8 +53,8 @@ impl Shard {
         self.io.start_receiving(conn);
     }
 
-    /// The peer has closed its side, or has gone. As by Kafka, whose channels are not read while a request is under way, what
-    /// came whole before is answered; then the connection ends.
+    /// The peer has closed its side, or has gone. As by Kafka, whose channels are not read while a
+    /// request is under way, what came whole before is answered; then the connection ends.
     pub(crate) fn on_finished(&mut self, conn: ConnId) {
         let Some(session) = self.sessions.get_mut(conn) else {
             return;
@@ -181,8 +181,9 @@ impl Shard {
                 hold = Some(Held::Memory);
             }
         }
-        // A little more is received behind a request that waits for others, or nobody would see that its peer has gone.
-        // What received much at once does so again when its turns have used it up.
+        // A little more is received behind a request that waits for others, or nobody would see
+        // that its peer has gone. What received much at once does so again when its turns have used
+        // it up.
         let waits = match hold {
             Some(Held::Earlier) => bytes.len() - consumed < EARLIER_BYTES_MAX,
             Some(Held::Turn) => bytes.len() < EARLIER_BYTES_MAX,
@@ -243,7 +244,8 @@ impl Shard {
         if self.io.is_congested(conn) {
             return Taken::Hold(Held::Output);
         }
-        // With one port for several cores it is the owners' logs that count, where it waits if it must.
+        // With one port for several cores it is the owners' logs that count, where it waits if it
+        // must.
         if appends && !self.settings.splits() && !self.store.has_room() {
             self.stats.log_waits += 1;
             return Taken::Hold(Held::Log);
@@ -276,7 +278,8 @@ impl Shard {
         Taken::Done
     }
 
-    /// Decodes a frame's header and gives it to its API's handler. Errors of the peer close the connection.
+    /// Decodes a frame's header and gives it to its API's handler. Errors of the peer close the
+    /// connection.
     pub(crate) fn handle(&mut self, arrival: Arrival, body: &[u8]) -> Stage {
         let Arrival { reply, host, at, .. } = arrival;
         let mut reader = Reader::new(body);
@@ -352,7 +355,8 @@ impl Shard {
         self.send(to, answer.slices);
     }
 
-    /// Puts a reply whose errors are counted in its place, and sends what may leave. Empty = the request has no answer.
+    /// Puts a reply whose errors are counted in its place, and sends what may leave. Empty = the
+    /// request has no answer.
     pub(crate) fn send(&mut self, to: ReplyTo, slices: Vec<Bytes>) {
         match to {
             ReplyTo::Core { core, id } => {
@@ -371,7 +375,8 @@ impl Shard {
         }
     }
 
-    /// Sends a part of the answer to request `seq`, before the rest of it. False when the connection takes no more.
+    /// Sends a part of the answer to request `seq`, before the rest of it. False when the
+    /// connection takes no more.
     pub(crate) fn send_part(&mut self, conn: ConnId, seq: u64, part: Bytes) -> bool {
         let Some(session) = self.sessions.get_mut(conn) else {
             return false;
@@ -440,7 +445,8 @@ impl Shard {
 }
 
 impl Shard {
-    /// A header is read by its API and version; of others only the beginning is known, which all have.
+    /// A header is read by its API and version; of others only the beginning is known, which all
+    /// have.
     fn unreadable_header(&mut self, to: ReplyTo, body: &[u8]) -> Stage {
         let Ok(header) = RequestHeader::decode(&mut Reader::new(body), 1) else {
             return Stage::close("a request header that cannot be read");

@@ -1,5 +1,5 @@
-//! A connection: what is kept of it between its bytes. Framing and admission are in [`input`], the order of replies in
-//! [`order`], the bounds of a core's connections in [`admission`].
+//! A connection: what is kept of it between its bytes. Framing and admission are in [`input`], the
+//! order of replies in [`order`], the bounds of a core's connections in [`admission`].
 pub mod admission;
 pub mod input;
 pub mod named;
@@ -21,7 +21,8 @@ pub enum Held {
     Output,
     /// The write-ahead log has no room.
     Log,
-    /// Another core, to which it would be forwarded, has as much of this core's that is not answered as it may.
+    /// Another core, to which it would be forwarded, has as much of this core's that is not
+    /// answered as it may.
     Owner,
     /// The core has no memory for the next frame.
     Memory,
@@ -46,7 +47,8 @@ pub struct Session {
     pub in_transit: (usize, usize),
     /// When the unfinished frame began, and whether its length is known.
     pub partial: Option<(Instant, bool)>,
-    /// Name and version of the client's software, as it says in ApiVersions (KIP-511); bounded, and safe to log.
+    /// Name and version of the client's software, as it says in ApiVersions (KIP-511); bounded, and
+    /// safe to log.
     pub software: Option<Box<str>>,
     /// The last fetch that it began, if any: it may be over.
     pub fetch: Option<u64>,
@@ -132,7 +134,8 @@ impl Sessions {
         self.len == 0
     }
 
-    /// Connections that wait for memory: those whose frame has some first, then by how long they have waited.
+    /// Connections that wait for memory: those whose frame has some first, then by how long they
+    /// have waited.
     pub fn short_of_memory(&self) -> Vec<ConnId> {
         let waiting = self.iter().filter(|s| s.held == Some(Held::Memory));
         let mut waiting: Vec<_> =

@@ -1,4 +1,5 @@
-//! How a log line names a client: by what it says of itself, which is cut and escaped before it is shown.
+//! How a log line names a client: by what it says of itself, which is cut and escaped before it is
+//! shown.
 use crate::shard::{
     Shard,
     reply::{Closing, ReplyTo, Request, Stage},
@@ -38,7 +39,8 @@ impl Shard {
         }
     }
 
-    /// A request for what is not in the table of APIs: it cannot be answered, and its sender is named.
+    /// A request for what is not in the table of APIs: it cannot be answered, and its sender is
+    /// named.
     pub(crate) fn not_served(&mut self, request: &Request<'_>, what: &str) -> Stage {
         let pending = request.pending;
         let client = self.client_behind(pending.reply, request.client_id);

@@ -1,11 +1,13 @@
-//! Requests of a connection are carried out one after the other, and answered in their order (wire rule 19).
+//! Requests of a connection are carried out one after the other, and answered in their order (wire
+//! rule 19).
 //!
-//! Kafka takes a connection's next request when the answer to the last one has left. A client that sends several at once
-//! counts on that: without it
+//! Kafka takes a connection's next request when the answer to the last one has left. A client that
+//! sends several at once counts on that: without it
 //! 1. CreateTopics waits for the log,
 //! 2. the Produce behind it finds no such topic, and is answered UNKNOWN_TOPIC_OR_PARTITION.
 //!
-//! The one exception cannot be seen: Produce behind Produce. They are appended in their order, and wait for the disk together.
+//! The one exception cannot be seen: Produce behind Produce. They are appended in their order, and
+//! wait for the disk together.
 use bytes::Bytes;
 use netio::Instant;
 use std::collections::VecDeque;
@@ -18,7 +20,8 @@ pub type Reply = Vec<Bytes>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Send(Reply),
-    /// The request had no answer but this: the connection ends, after the answers to those before it.
+    /// The request had no answer but this: the connection ends, after the answers to those before
+    /// it.
     Close,
 }
 
@@ -37,7 +40,8 @@ struct Place {
     next: Option<Next>,
 }
 
-/// The queue of requests that were taken and not answered yet: one, or several that are all Produce.
+/// The queue of requests that were taken and not answered yet: one, or several that are all
+/// Produce.
 #[derive(Debug, Default)]
 pub struct Order {
     /// Sequence number of `waiting[0]`.
@@ -48,7 +52,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// Whether the next request may be carried out now; if not, it may when the order is empty. `appends`: it is a Produce.
+    /// Whether the next request may be carried out now; if not, it may when the order is empty.
+    /// `appends`: it is a Produce.
     pub fn admits(&self, appends: bool) -> bool {
         self.waiting.is_empty() || (appends && self.appends)
     }

@@ -1,7 +1,8 @@
 //! From a data directory to cores that serve.
 //!
-//! Core 0 reads what the last run left: first `__cluster_metadata`, then every log that the image knows. It raises every leader
-//! epoch by a metadata record that is durable before anybody serves, and hands each core the image and its logs.
+//! Core 0 reads what the last run left: first `__cluster_metadata`, then every log that the image
+//! knows. It raises every leader epoch by a metadata record that is durable before anybody serves,
+//! and hands each core the image and its logs.
 //!
 //! ```text
 //! core 0:  recover -> open own logs -> raise epochs -> durable -> Boot to the others -> listen
@@ -256,7 +257,8 @@ pub(crate) fn reason(error: &storage::Error, data: &Path) -> String {
     }
 }
 
-/// A directory that a newer program has written is left as it is: its metadata is looked at before anything is changed.
+/// A directory that a newer program has written is left as it is: its metadata is looked at before
+/// anything is changed.
 async fn look_at_metadata(recovery: &Recovery, plan: &Plan, id: LogId) -> Result<(), String> {
     let looked = recovery.look(id, METADATA_NAME).await;
     for bytes in looked.map_err(|e| e.to_string())? {
@@ -308,7 +310,8 @@ async fn read_image(recovery: &Recovery, id: LogId, from: Offset) -> Result<(Ima
 /// One read of the metadata log.
 const READ_BYTES: usize = 1 << 20;
 
-/// Where DescribeLogDirs says that the partitions are: a path that another process can use, as Kafka's is.
+/// Where DescribeLogDirs says that the partitions are: a path that another process can use, as
+/// Kafka's is.
 fn log_dir(data: &Path) -> String {
     let kafka = data.join("kafka");
     std::path::absolute(&kafka).unwrap_or(kafka).display().to_string()
@@ -423,7 +426,8 @@ impl Shard {
         }
     }
 
-    /// Core 0: once the raised epochs are durable, every core gets the image and its logs, and serves.
+    /// Core 0: once the raised epochs are durable, every core gets the image and its logs, and
+    /// serves.
     pub(crate) fn continue_start(&mut self) {
         if self.stopping {
             // Nobody is to serve any more. What the others would have got is in segments.

@@ -1,5 +1,6 @@
-//! The controller's home on core 0: its records go into `__cluster_metadata`, its answers wait until they are committed and
-//! applied by every core of this host, so that a client reads its own writes on any core.
+//! The controller's home on core 0: its records go into `__cluster_metadata`, its answers wait
+//! until they are committed and applied by every core of this host, so that a client reads its own
+//! writes on any core.
 use super::{
     Shard,
     message::Message,
@@ -47,16 +48,19 @@ pub struct ControllerHome {
     uncommitted: VecDeque<(i64, Arc<Vec<MetadataRecord>>)>,
     proposals: VecDeque<Proposal>,
     next_proposal: u64,
-    /// What the controller has seen is in force when all cores have applied the metadata below this offset.
+    /// What the controller has seen is in force when all cores have applied the metadata below this
+    /// offset.
     proposed: i64,
     /// What each core has applied.
     applied: Vec<i64>,
     /// Its log has failed: no change of metadata until another start.
     failed: Option<String>,
-    /// Bytes appended since the last snapshot, and the snapshot's first offset while it is not committed.
+    /// Bytes appended since the last snapshot, and the snapshot's first offset while it is not
+    /// committed.
     since_snapshot: u64,
     snapshot: Option<(i64, i64)>,
-    /// Topics of which the log has said that fewer replicas are kept than were asked for; at most [`SAID_MAX`].
+    /// Topics of which the log has said that fewer replicas are kept than were asked for; at most
+    /// [`SAID_MAX`].
     said_clipped: BTreeSet<String>,
 }
 
@@ -85,10 +89,12 @@ impl std::fmt::Debug for ControllerHome {
     }
 }
 
-/// Metadata appended since the last snapshot that makes the next (`metadata.log.max.record.bytes.between.snapshots` of Kafka is
-/// 20 MiB; ours follows the bound of internal logs, see docs/data-files.md).
+/// Metadata appended since the last snapshot that makes the next
+/// (`metadata.log.max.record.bytes.between.snapshots` of Kafka is 20 MiB; ours follows the bound of
+/// internal logs, see docs/data-files.md).
 const SNAPSHOT_BYTES: u64 = 64 << 20;
-/// How long a request for the controller may take that does not say: as long as Kafka's broker waits for its controller.
+/// How long a request for the controller may take that does not say: as long as Kafka's broker
+/// waits for its controller.
 pub(crate) const FORWARDED_MS: i32 = 60_000;
 /// `request.timeout.ms`: topics that are made by the way have so much time.
 pub(crate) const AUTO_CREATE_MS: i32 = 30_000;
@@ -137,11 +143,12 @@ impl Shard {
         &mut self.controller.as_mut().expect("the controller is on core 0").controller
     }
 
-    /// Lets the controller decide a request, appends the records and answers when they are in force; without records, when
-    /// what the controller has seen is. Waits for room in the log before the decision.
+    /// Lets the controller decide a request, appends the records and answers when they are in
+    /// force; without records, when what the controller has seen is. Waits for room in the log
+    /// before the decision.
     ///
-    /// All of it takes at most `timeout_ms` ([`FORWARDED_MS`] for requests that name no time), then the answer is
-    /// REQUEST_TIMED_OUT: what was decided may come into force later, as in Kafka.
+    /// All of it takes at most `timeout_ms` ([`FORWARDED_MS`] for requests that name no time), then
+    /// the answer is REQUEST_TIMED_OUT: what was decided may come into force later, as in Kafka.
     pub(crate) fn decide<T: Respond + 'static>(
         &mut self,
         request: &Request<'_>,
@@ -171,8 +178,8 @@ impl Shard {
         Ok(Stage::Later)
     }
 
-    /// Appends what the controller decided and goes on with `then` when it is in force, has failed, or takes longer than
-    /// `deadline`. Core 0 only.
+    /// Appends what the controller decided and goes on with `then` when it is in force, has failed,
+    /// or takes longer than `deadline`. Core 0 only.
     pub(crate) fn propose_then(
         &mut self,
         records: Vec<MetadataRecord>,
@@ -192,7 +199,8 @@ impl Shard {
         self.release_proposals();
     }
 
-    /// Appends records of the controller and gives the offset at which they, and all that it has seen before, are in force.
+    /// Appends records of the controller and gives the offset at which they, and all that it has
+    /// seen before, are in force.
     fn append_metadata(&mut self, records: Vec<MetadataRecord>) -> Result<i64, Failed> {
         let wall = self.io.wall();
         let home = self.controller.as_mut().expect("the controller is on core 0");
@@ -224,7 +232,8 @@ impl Shard {
         self.settings.auto_create_topics
     }
 
-    /// Records that make the topics of these names which can be made: with defaults, internal ones as Kafka has them. Core 0.
+    /// Records that make the topics of these names which can be made: with defaults, internal ones
+    /// as Kafka has them. Core 0.
     pub(crate) fn auto_create(&mut self, names: &[String]) -> Vec<MetadataRecord> {
         let io = self.io.clone();
         let home = self.controller.as_mut().expect("the controller is on core 0");

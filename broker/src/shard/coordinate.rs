@@ -1,5 +1,6 @@
-//! Group coordinators of a core: their partitions of `__consumer_offsets` are read at start, their records appended, their
-//! answers released when these are committed. The state machine is `crate::coordinator` and `crate::group`.
+//! Group coordinators of a core: their partitions of `__consumer_offsets` are read at start, their
+//! records appended, their answers released when these are committed. The state machine is
+//! `crate::coordinator` and `crate::group`.
 use super::{
     Shard,
     reply::{Pending, Request, Stage},
@@ -19,7 +20,8 @@ use wire::ErrorCode;
 
 /// One read of a coordinator's log while loading.
 const LOAD_BYTES: usize = 1 << 20;
-/// Records appended by all coordinators of a core between two snapshots of each: bounds what a start reads.
+/// Records appended by all coordinators of a core between two snapshots of each: bounds what a
+/// start reads.
 const SNAPSHOT_BYTES: u64 = 64 << 20;
 /// A coordinator is not worth a snapshot below this.
 const SNAPSHOT_BYTES_MIN: u64 = 1 << 20;
@@ -61,7 +63,8 @@ struct Home {
     snapshotting: Option<Snapshotting>,
     /// Topics deleted while loading: their offsets go once the log is read.
     deleted: Vec<(String, TopicId)>,
-    /// An append was refused, so its state is ahead of its log: it is read again when appends are taken.
+    /// An append was refused, so its state is ahead of its log: it is read again when appends are
+    /// taken.
     reload: bool,
 }
 
@@ -80,7 +83,8 @@ pub struct Coordinators {
     replies: HashMap<u64, (u64, usize), foldhash::fast::FixedState>,
     /// The earliest deadline that is known, and its timer.
     armed: Option<(u64, u64)>,
-    /// A coordinator changed: its deadline may have, and a snapshot may be due. Turns in which none did pay nothing.
+    /// A coordinator changed: its deadline may have, and a snapshot may be due. Turns in which none
+    /// did pay nothing.
     changed: bool,
 }
 
@@ -167,7 +171,7 @@ impl Shard {
         }
     }
 
-    // ---- life ------------------------------------------------------------------------------------------------------------
+    // ---- life -----------------------------------------------------------------------------------
 
     /// This core leads a partition of `__consumer_offsets` now: its log is read.
     pub(crate) fn open_coordinator(&mut self, partition: i32, slot: LogSlot) {
@@ -220,7 +224,8 @@ impl Shard {
                         return;
                     }
                 }
-                // Recovered, and not yet said to be committed: the watermark's event comes back here.
+                // Recovered, and not yet said to be committed: the watermark's event comes back
+                // here.
                 Ok(Read::Ready(_)) => return,
                 Ok(Read::Pending(token)) => {
                     self.coordinators.reads.insert(token, partition);
@@ -272,7 +277,8 @@ impl Shard {
                     self.load_coordinator(partition);
                 }
             }
-            // A damaged batch is passed over: what it held is lost and reported, the rest of the groups is served.
+            // A damaged batch is passed over: what it held is lost and reported, the rest of the
+            // groups is served.
             Err(ReadError::Damaged { offset, next }) => {
                 tracing::error!(
                     partition,
@@ -353,10 +359,11 @@ impl Shard {
         self.coordinators.homes.insert(partition, home);
     }
 
-    // ---- operations ------------------------------------------------------------------------------------------------------
+    // ---- operations -----------------------------------------------------------------------------
 
-    /// Hands parts of a request to the coordinators of their groups on this core; `assemble` makes the answer. Parts of groups
-    /// that this core does not coordinate are refused in their own answer.
+    /// Hands parts of a request to the coordinators of their groups on this core; `assemble` makes
+    /// the answer. Parts of groups that this core does not coordinate are refused in their own
+    /// answer.
     pub(crate) fn coordinate(
         &mut self,
         request: &Request<'_>,
@@ -437,8 +444,9 @@ impl Shard {
         reply
     }
 
-    /// Goes on with `then` when all that the coordinators of these partitions have appended up to now is committed: what was
-    /// read of their groups may be told then. False when one of them has failed.
+    /// Goes on with `then` when all that the coordinators of these partitions have appended up to
+    /// now is committed: what was read of their groups may be told then. False when one of them has
+    /// failed.
     pub(crate) fn when_committed(
         &mut self,
         partitions: &BTreeSet<i32>,
@@ -467,7 +475,8 @@ impl Shard {
         }
     }
 
-    /// The partition of `__consumer_offsets` that a group lives in; `None` while the topic does not exist.
+    /// The partition of `__consumer_offsets` that a group lives in; `None` while the topic does not
+    /// exist.
     pub(crate) fn partition_of_group(&self, group: &str) -> Option<i32> {
         let topic = self.image.topic(OFFSETS_TOPIC)?;
         Some(placement::partition_for(group, i32::try_from(topic.partitions.len()).ok()?))
@@ -531,7 +540,7 @@ impl Shard {
         (op.then)(self, op.parts.into_iter().flatten().collect());
     }
 
-    // ---- the log ---------------------------------------------------------------------------------------------------------
+    // ---- the log --------------------------------------------------------------------------------
 
     /// The high watermark of a coordinator's log moved.
     pub(crate) fn on_offsets_committed(&mut self, slot: LogSlot, high_watermark: i64) {
@@ -607,7 +616,8 @@ impl Shard {
         }
     }
 
-    /// One timer for the earliest deadline of all coordinators; a step of a snapshot, where one is under way or due.
+    /// One timer for the earliest deadline of all coordinators; a step of a snapshot, where one is
+    /// under way or due.
     pub(crate) fn arm_coordinators(&mut self) {
         if !std::mem::take(&mut self.coordinators.changed) {
             return;

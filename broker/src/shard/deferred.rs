@@ -1,9 +1,10 @@
-//! Requests that came while the log had no room for what they lead to: those for the controller and for group coordinators, and
-//! those of producers on other cores.
+//! Requests that came while the log had no room for what they lead to: those for the controller and
+//! for group coordinators, and those of producers on other cores.
 //!
-//! They wait before anything is decided: what is decided must be appended at once, for the next decision builds on it.
-//! Connections of this core's producers are held, but other cores' requests come by the mesh. What has waited as long as it
-//! may is handled all the same, marked as expired, and refuses itself.
+//! They wait before anything is decided: what is decided must be appended at once, for the next
+//! decision builds on it. Connections of this core's producers are held, but other cores' requests
+//! come by the mesh. What has waited as long as it may is handled all the same, marked as expired,
+//! and refuses itself.
 use super::{
     Shard,
     reply::{Arrival, Request, Stage},
@@ -14,8 +15,8 @@ use netio::Instant;
 use std::collections::VecDeque;
 use wire::ApiKey;
 
-/// Most requests that wait; above, they are tried and refused. Those of producers are bounded where they come from
-/// ([`Shard::may_forward`]).
+/// Most requests that wait; above, they are tried and refused. Those of producers are bounded where
+/// they come from ([`Shard::may_forward`]).
 const DEFERRED_MAX: usize = 1024;
 
 #[derive(Debug)]
@@ -34,8 +35,8 @@ pub struct DeferredRequests {
 }
 
 impl Shard {
-    /// Lets a request wait if there is no room for what it may lead to, at most until `deadline`. Order is kept: it also waits
-    /// for those before it.
+    /// Lets a request wait if there is no room for what it may lead to, at most until `deadline`.
+    /// Order is kept: it also waits for those before it.
     pub(crate) fn defer(&mut self, request: &Request<'_>, deadline: Instant) -> bool {
         if request.expired || self.deferred.running {
             return false;

@@ -1,8 +1,9 @@
 //! Requests that another core answers: whole, or split by owner and merged.
 //!
-//! Controller requests always go to core 0. In single-port mode a connection is on any core, so requests that name partitions
-//! or groups are split by owning core: each core handles its part like a request of its own ([`ReplyTo::Core`]), and the
-//! parts' answers are merged where the connection is.
+//! Controller requests always go to core 0. In single-port mode a connection is on any core, so
+//! requests that name partitions or groups are split by owning core: each core handles its part
+//! like a request of its own ([`ReplyTo::Core`]), and the parts' answers are merged where the
+//! connection is.
 use super::{
     Shard,
     message::{Forwarded, Message},
@@ -22,11 +23,12 @@ use wire::{ApiMessage, Decode, Reader, ResponseHeader};
 pub(crate) trait Split: wire::Request {
     /// An answer is an array of what each part answers, and no more.
     const IS_LIST: bool = false;
-    /// An answer is an array of topics, each with its name and its partitions, and no more: how to read over a partition.
+    /// An answer is an array of topics, each with its name and its partitions, and no more: how to
+    /// read over a partition.
     const SKIP: Option<Skip> = None;
 
-    /// Puts the answers to all parts into one, in the order of the parts. (`'r: 'r` makes the lifetime one that an associated type
-    /// may be named with.)
+    /// Puts the answers to all parts into one, in the order of the parts. (`'r: 'r` makes the
+    /// lifetime one that an associated type may be named with.)
     fn merge<'r: 'r>(answers: Vec<Self::Response<'r>>) -> Self::Response<'r>;
 }
 
@@ -166,8 +168,9 @@ impl Shard {
         Stage::Later
     }
 
-    /// Whether a produce request may go to `core` now. It may wait there for room in the log, so what is there is bounded: by
-    /// a share of this core's request memory for each. A request larger than that goes alone.
+    /// Whether a produce request may go to `core` now. It may wait there for room in the log, so
+    /// what is there is bounded: by a share of this core's request memory for each. A request
+    /// larger than that goes alone.
     pub(crate) fn may_forward(&mut self, core: CoreId, request: &Request<'_>) -> bool {
         let max = self.settings.limits.request_bytes_max / 2 / usize::from(self.settings.cores);
         let there = self.forwards.bytes.get(usize::from(core.0)).copied();
@@ -258,8 +261,8 @@ impl Shard {
             Stage::Later => {}
             Stage::Silent => self.send(to, Vec::new()),
             Stage::Hold(why) => unreachable!("held ({why:?}) after it was taken"),
-            // The core of the connection has checked the bytes already; what fails here is answered with nothing, and the
-            // connection is closed there.
+            // The core of the connection has checked the bytes already; what fails here is answered
+            // with nothing, and the connection is closed there.
             Stage::Close(_) => self.tell(request.from, Message::ForwardFailed { id }),
         }
     }
@@ -329,8 +332,8 @@ impl Shard {
         }
     }
 
-    /// Answers a request that waited. An answer that its version cannot carry is our mistake: it is logged, and the connection
-    /// is closed.
+    /// Answers a request that waited. An answer that its version cannot carry is our mistake: it is
+    /// logged, and the connection is closed.
     pub(crate) fn finish<T: ApiMessage>(&mut self, pending: &Pending, response: &T) {
         match pending.encode(response) {
             Ok(answer) => self.reply(pending.reply, answer),

@@ -1,7 +1,8 @@
 //! Latencies as counts between fixed bounds, as Prometheus has them.
 //!
-//! A core counts each of its requests here, so that recording is a table look-up and a comparison or two, and a scrape copies
-//! 200 bytes. Two histograms of one kind are added bound by bound: those of several cores are exact together.
+//! A core counts each of its requests here, so that recording is a table look-up and a comparison
+//! or two, and a scrape copies 200 bytes. Two histograms of one kind are added bound by bound:
+//! those of several cores are exact together.
 
 /// Upper bounds in nanoseconds, in steps of about two from 10 us to a minute.
 pub const BOUNDS_NS: [u64; 20] = [

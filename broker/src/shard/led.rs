@@ -8,7 +8,8 @@ use wire::ErrorCode;
 const UNKNOWN_EPOCH: i32 = -1;
 
 impl Shard {
-    /// The log of a partition that this core leads, and its epoch; the error that Kafka gives otherwise.
+    /// The log of a partition that this core leads, and its epoch; the error that Kafka gives
+    /// otherwise.
     pub(crate) fn led(
         &self,
         topic: &str,
@@ -30,14 +31,19 @@ impl Shard {
         }
     }
 
-    /// Where the epoch `asked` ended, in a log whose leader's is `leader_epoch`; `None` for an epoch that has not begun.
+    /// Where the epoch `asked` ended, in a log whose leader's is `leader_epoch`; `None` for an
+    /// epoch that has not begun.
     ///
-    /// A log knows epochs by their records. The leader's own has begun all the same, at the end of the log (Kafka:
-    /// `Partition.makeLeader`, which notes it before the first record), and with it all before it have ended there:
+    /// A log knows epochs by their records. The leader's own has begun all the same, at the end of
+    /// the log (Kafka: `Partition.makeLeader`, which notes it before the first record), and with it
+    /// all before it have ended there:
     ///
-    /// 1. a consumer that starts at the end is told that the end is of epoch 5, in which nothing was written;
-    /// 2. the broker starts again, which makes epoch 6, and the consumer asks where its epoch 5 ended;
-    /// 3. "unknown" would send it to wherever `auto.offset.reset` points: past new records, or back to the first.
+    /// 1. a consumer that starts at the end is told that the end is of epoch 5, in which nothing
+    ///    was written;
+    /// 2. the broker starts again, which makes epoch 6, and the consumer asks where its epoch 5
+    ///    ended;
+    /// 3. "unknown" would send it to wherever `auto.offset.reset` points: past new records, or back
+    ///    to the first.
     pub(crate) fn end_of_epoch(
         &self,
         slot: LogSlot,

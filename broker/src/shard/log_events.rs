@@ -80,7 +80,8 @@ impl Shard {
 
     /// The high watermark of a log moved.
     fn on_advanced(&mut self, slot: LogSlot) {
-        // An event before this one may have deleted the log: that of the metadata, which removes its topic.
+        // An event before this one may have deleted the log: that of the metadata, which removes
+        // its topic.
         let Some(leader) = self.partitions.at_mut(slot) else {
             return;
         };

@@ -1,4 +1,5 @@
-//! What cores and the control thread say to each other. A message is owned and can be sent between threads.
+//! What cores and the control thread say to each other. A message is owned and can be sent between
+//! threads.
 use super::{
     scrape::{GroupCursor, GroupPortion, PartitionPortion, TopicPortion},
     stats::Snapshot,
@@ -13,13 +14,15 @@ use storage::{LogId, RecoveredLog};
 /// A message to a core.
 #[derive(Debug)]
 pub enum Message {
-    /// A request to be handled on the core that owns its subject; [`Message::Reply`] with `id` follows.
+    /// A request to be handled on the core that owns its subject; [`Message::Reply`] with `id`
+    /// follows.
     Forward { id: u64, request: Forwarded },
     /// The answer, as slices for one send; empty when there is none.
     Reply { id: u64, slices: Vec<Bytes> },
     /// The request could not be answered: its connection is to be closed.
     ForwardFailed { id: u64 },
-    /// Partitions of a fetch that another core serves (single-port mode): places in what the fetch wants.
+    /// Partitions of a fetch that another core serves (single-port mode): places in what the fetch
+    /// wants.
     FetchPart {
         from: CoreId,
         id: u64,
@@ -86,6 +89,7 @@ pub struct FetchedPart {
     /// KIP-320: the largest epoch both know, and its end here.
     pub diverging: Option<(i32, i64)>,
     pub records: Vec<Bytes>,
-    /// Less was left of the fetch than the partition may give: more may come where the others leave some.
+    /// Less was left of the fetch than the partition may give: more may come where the others leave
+    /// some.
     pub cut: bool,
 }

@@ -1,4 +1,5 @@
-//! Committed metadata, applied in order to this core's image, and its logs opened and closed accordingly.
+//! Committed metadata, applied in order to this core's image, and its logs opened and closed
+//! accordingly.
 use super::{Shard, message::Message, route::core_of};
 use crate::{
     config::topic::TopicConfig,
@@ -81,7 +82,8 @@ impl Shard {
         }
     }
 
-    /// Opens the logs of a topic's partitions that this core leads, and gives them their epoch and configuration.
+    /// Opens the logs of a topic's partitions that this core leads, and gives them their epoch and
+    /// configuration.
     fn open_topic(&mut self, id: TopicId) {
         let Some(topic) = self.image.topic_by_id(id) else {
             return;

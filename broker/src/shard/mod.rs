@@ -1,7 +1,8 @@
 //! A core of the server: one value owns everything of it.
 //!
-//! A turn gathers a bounded batch of events ([`event`]), applies each with `&mut self` (plain code: the only place where state
-//! changes), and settles: the log's write goes out, watermarks release those who wait, fetches that were woken look again.
+//! A turn gathers a bounded batch of events ([`event`]), applies each with `&mut self` (plain code:
+//! the only place where state changes), and settles: the log's write goes out, watermarks release
+//! those who wait, fetches that were woken look again.
 pub mod boot;
 pub mod control;
 pub mod coordinate;
@@ -164,7 +165,8 @@ impl netio::Program for Shard {
 }
 
 impl Shard {
-    /// Submits what the turn gathered and releases those whose time has come. False when something is left.
+    /// Submits what the turn gathered and releases those whose time has come. False when something
+    /// is left.
     fn settle(&mut self) -> bool {
         for _ in 0..ROUNDS_PER_TURN {
             self.store.settle();
@@ -198,7 +200,8 @@ impl Shard {
         false
     }
 
-    /// Sends a message to a core; when its lane is full, in a later turn. Order is kept. A core that has ended gets none.
+    /// Sends a message to a core; when its lane is full, in a later turn. Order is kept. A core
+    /// that has ended gets none.
     pub(crate) fn tell(&mut self, to: CoreId, message: Message) {
         let waiting = &mut self.outbox[usize::from(to.0)];
         if waiting.is_empty() {
@@ -220,7 +223,8 @@ impl Shard {
                 let to = CoreId(to as u16);
                 if let Err(message) = self.mesh.send(to, message) {
                     if self.mesh.has_ended(to) {
-                        // Nobody reads it any more, and waiting for that would keep this core from its end.
+                        // Nobody reads it any more, and waiting for that would keep this core from
+                        // its end.
                         waiting.clear();
                         break;
                     }

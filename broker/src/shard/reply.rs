@@ -14,7 +14,8 @@ pub enum ReplyTo {
     Core { core: CoreId, id: u64 },
 }
 
-/// What is needed to answer later. Small and copied freely; every one of them is answered exactly once.
+/// What is needed to answer later. Small and copied freely; every one of them is answered exactly
+/// once.
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
     pub reply: ReplyTo,
@@ -60,7 +61,8 @@ pub enum Stage {
     Later,
     /// This request has no answer (acks=0).
     Silent,
-    /// Nothing was done: it is to come again when the reason is gone. Only for requests that are not forwarded.
+    /// Nothing was done: it is to come again when the reason is gone. Only for requests that are
+    /// not forwarded.
     Hold(Held),
     /// The connection is closed: the request cannot be answered (wire rule 18).
     Close(Closing),
@@ -81,8 +83,8 @@ impl Stage {
     }
 }
 
-/// An answer: slices for one send, and the error codes in it. Every answer is one of these until it leaves, where its codes
-/// are counted ([`Shard::reply`](crate::shard::Shard)).
+/// An answer: slices for one send, and the error codes in it. Every answer is one of these until it
+/// leaves, where its codes are counted ([`Shard::reply`](crate::shard::Shard)).
 #[derive(Debug)]
 pub struct Answer {
     pub key: ApiKey,

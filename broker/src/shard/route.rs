@@ -1,9 +1,10 @@
-//! Which core of this host owns what. Local placement: records of the metadata log never speak of cores.
+//! Which core of this host owns what. Local placement: records of the metadata log never speak of
+//! cores.
 use netio::CoreId;
 use record::TopicId;
 
-/// The core that leads a partition of this host: partitions of a topic go round the cores, from a core that the topic's id
-/// chooses, so that every topic is spread and many small topics are too.
+/// The core that leads a partition of this host: partitions of a topic go round the cores, from a
+/// core that the topic's id chooses, so that every topic is spread and many small topics are too.
 pub fn core_of(topic: TopicId, partition: i32, cores: u16) -> CoreId {
     let mut h: u64 = 0xcbf2_9ce4_8422_2325;
     for b in topic.0 {

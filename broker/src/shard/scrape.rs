@@ -1,7 +1,9 @@
-//! What the control thread is told of topics, partitions and groups for `/metrics`, a portion a message.
+//! What the control thread is told of topics, partitions and groups for `/metrics`, a portion a
+//! message.
 //!
-//! They are many, and clients wait meanwhile. So a core keeps nothing between two portions: the next message says where to go
-//! on, what comes and goes in between is seen or not, and a scraper that loses interest stops asking.
+//! They are many, and clients wait meanwhile. So a core keeps nothing between two portions: the
+//! next message says where to go on, what comes and goes in between is seen or not, and a scraper
+//! that loses interest stops asking.
 use super::Shard;
 use crate::{
     coordinator::Status,
@@ -142,7 +144,8 @@ impl Shard {
             if done {
                 cursor.partition = partition + 1;
             }
-            // A partition with groups ends the portion, since the next one's list is as long as this one's may be.
+            // A partition with groups ends the portion, since the next one's list is as long as
+            // this one's may be.
             if !done || !portion.rows.is_empty() || self.io.read_clock().since(begun) > PORTION_NS {
                 portion.next = Some(cursor);
                 break;

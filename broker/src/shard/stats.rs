@@ -5,13 +5,15 @@ use netio::Instant;
 use std::collections::BTreeMap;
 use wire::ApiKey;
 
-/// Requests of one API on the core of their connections: each is counted once, wherever its parts are carried out.
+/// Requests of one API on the core of their connections: each is counted once, wherever its parts
+/// are carried out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ApiStats {
     /// Requests begun.
     pub requests: u64,
-    /// From the arrival of a request until its answer leaves with the core's turn. The time for which a fetch waited for news, as its client
-    /// asked, is not in it. What closes its connection instead has none.
+    /// From the arrival of a request until its answer leaves with the core's turn. The time for
+    /// which a fetch waited for news, as its client asked, is not in it. What closes its connection
+    /// instead has none.
     pub latency: Latency,
 }
 
@@ -31,7 +33,8 @@ pub struct Stats {
     /// Of this turn: when those came whose handlers have ended, and those whose answers leave.
     handled: Vec<Instant>,
     answered: Vec<Answered>,
-    /// Error codes answered, by API key and code: as many as are both served and said, so a bounded number.
+    /// Error codes answered, by API key and code: as many as are both served and said, so a bounded
+    /// number.
     pub errors: BTreeMap<(i16, i16), u64>,
     pub sent_bytes: u64,
     pub produced_bytes: u64,
@@ -48,9 +51,11 @@ pub struct Stats {
     /// Times that a group's coordinator had no memory for more.
     pub group_memory_refusals: u64,
     pub forwarded: u64,
-    /// Of requests that had to wait before they were begun: for earlier ones, for memory, for room in the log.
+    /// Of requests that had to wait before they were begun: for earlier ones, for memory, for room
+    /// in the log.
     pub stage_wait: Latency,
-    /// From the arrival of a request to the end of the turn of its handler, on the core of its connection.
+    /// From the arrival of a request to the end of the turn of its handler, on the core of its
+    /// connection.
     pub stage_handle: Latency,
     /// From an append to its high watermark.
     pub stage_wal: Latency,
@@ -80,13 +85,15 @@ impl Stats {
         self.handled.push(at);
     }
 
-    /// The answer to a request that came at `at` leaves with this turn; `silent`: there is none (acks=0).
+    /// The answer to a request that came at `at` leaves with this turn; `silent`: there is none
+    /// (acks=0).
     #[inline]
     pub fn answered(&mut self, key: ApiKey, at: Instant, silent: bool) {
         self.answered.push(Answered { key, at, silent });
     }
 
-    /// A turn of the core ends, and what it sends leaves now: one reading of the clock serves all that it has done.
+    /// A turn of the core ends, and what it sends leaves now: one reading of the clock serves all
+    /// that it has done.
     pub fn end_turn(&mut self, clock: impl FnOnce() -> Instant) {
         if self.handled.is_empty() && self.answered.is_empty() {
             return;

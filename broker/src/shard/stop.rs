@@ -1,5 +1,6 @@
-//! Stopping in one way: gate, drain, flush, drop; the reverse order of the start. All of it is bounded in time: what is not done
-//! by then is left for the next start, which replays it as after a kill, and core 0 says so.
+//! Stopping in one way: gate, drain, flush, drop; the reverse order of the start. All of it is
+//! bounded in time: what is not done by then is left for the next start, which replays it as after
+//! a kill, and core 0 says so.
 use super::{
     Shard,
     message::Message,
@@ -8,7 +9,8 @@ use super::{
 use netio::{Class, CoreId, TaskSet};
 use storage::Left;
 
-/// Requests that wait get this long to be answered, and no more than a part of what the whole stop may take.
+/// Requests that wait get this long to be answered, and no more than a part of what the whole stop
+/// may take.
 const DRAIN_MS: u64 = 2_000;
 const DRAIN_PARTS: u64 = 4;
 /// How often a stop says how far it has come.
@@ -91,7 +93,8 @@ impl Shard {
         self.store.stop();
     }
 
-    /// The store has ended: everything of this core is on the device and trimmed, or it says what is not.
+    /// The store has ended: everything of this core is on the device and trimmed, or it says what
+    /// is not.
     pub(crate) fn on_store_stopped(&mut self) {
         let left = self.store.left();
         match &left.why {
@@ -114,7 +117,8 @@ impl Shard {
         }
     }
 
-    /// The device does not end what was begun. Whatever it still does, the next start can deal with it, as after a kill.
+    /// The device does not end what was begun. Whatever it still does, the next start can deal with
+    /// it, as after a kill.
     fn end_unready(&mut self) {
         let core = self.me;
         let mut left = self.store.left();
@@ -153,13 +157,15 @@ impl Shard {
         self.marking = Some(marking);
     }
 
-    /// A core that ended without a word, because it could not start or was asked to stop while it did, is not waited for.
+    /// A core that ended without a word, because it could not start or was asked to stop while it
+    /// did, is not waited for.
     ///
     /// ```text
     /// 1. core 0 serves; core 1 cannot listen, says why to the control thread, and ends
     /// 2. the process is asked to stop; core 0 flushes, and waits for `Stopped` of core 1 for ever
     /// ```
-    /// Whether a core has flushed everything is not concluded from its end: `mark_clean` reads its checkpoint.
+    /// Whether a core has flushed everything is not concluded from its end: `mark_clean` reads its
+    /// checkpoint.
     pub(crate) fn see_ended_cores(&mut self) {
         if self.mesh.ended() == self.ends_seen {
             return;

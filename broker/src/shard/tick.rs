@@ -59,10 +59,12 @@ impl Shard {
         self.resume(Held::Log);
     }
 
-    /// Closes connections that are idle for too long, and those that take too long over a frame (slow senders hold memory).
+    /// Closes connections that are idle for too long, and those that take too long over a frame
+    /// (slow senders hold memory).
     ///
-    /// As by Kafka's `Selector`, every byte is activity, one of an unfinished frame or of an answer under way too. It does not
-    /// make a frame's time longer: that is counted from the frame's beginning.
+    /// As by Kafka's `Selector`, every byte is activity, one of an unfinished frame or of an answer
+    /// under way too. It does not make a frame's time longer: that is counted from the frame's
+    /// beginning.
     fn expire_connections(&mut self) {
         let limits = &self.settings.limits;
         let mut late = Vec::new();

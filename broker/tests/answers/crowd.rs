@@ -1,4 +1,5 @@
-//! Requests in which one array is as long as a frame allows: with one name again and again, or with another each time.
+//! Requests in which one array is as long as a frame allows: with one name again and again, or with
+//! another each time.
 use crate::notation::{Field, Message, Type};
 use wire::{ApiKey, header};
 

@@ -1,4 +1,5 @@
-//! Every array of every API in every version that is served, as long as a frame of some size allows.
+//! Every array of every API in every version that is served, as long as a frame of some size
+//! allows.
 use crate::{
     PATIENCE_NS,
     bed::{Bed, How, SECOND_NS},
@@ -18,14 +19,17 @@ fn frame_bytes() -> usize {
     text.map_or(48 << 10, |text| text.parse().unwrap())
 }
 
-/// Memory that a turn may take for each byte received, for the request alone: what decoding may take ([`wire::Reader`]).
-/// Those with more each have their reason in decision 0010; they are linear, and not to grow.
+/// Memory that a turn may take for each byte received, for the request alone: what decoding may
+/// take ([`wire::Reader`]). Those with more each have their reason in decision 0010; they are
+/// linear, and not to grow.
 fn times_allowed(key: ApiKey) -> usize {
     match key {
-        // What is made lasts, but its tables double: the old one and the new one are there for a moment.
+        // What is made lasts, but its tables double: the old one and the new one are there for a
+        // moment.
         ApiKey::Metadata => 80,
         ApiKey::CreateTopics => 60,
-        // Each partition is an operation of its own, from what is wanted to what was found and is answered.
+        // Each partition is an operation of its own, from what is wanted to what was found and is
+        // answered.
         ApiKey::Fetch => 20,
         // Decisions of the controller: a result for each name, beside the request.
         ApiKey::AlterConfigs
@@ -35,7 +39,8 @@ fn times_allowed(key: ApiKey) -> usize {
         | ApiKey::AlterPartitionReassignments => 20,
         // A member that leaves is 72 bytes decoded, against 9 received, and answered beside it.
         ApiKey::LeaveGroup => 20,
-        // A topic without partitions is 64 bytes decoded, against 8 received, and named again in the answer.
+        // A topic without partitions is 64 bytes decoded, against 8 received, and named again in
+        // the answer.
         ApiKey::OffsetFetch => 10,
         _ => 8,
     }

@@ -1,4 +1,5 @@
-//! Long answers that are asked for in earnest: whole, in order, in little memory, and beside others.
+//! Long answers that are asked for in earnest: whole, in order, in little memory, and beside
+//! others.
 use crate::{
     Outcome, PATIENCE_NS,
     bed::{Bed, Conn, read_answer},
@@ -81,7 +82,8 @@ fn many_configurations_are_streamed_and_others_go_on() {
         let received = frame(&request, 4).len();
         assert!(turn.bytes <= 16 * received + TURN_BYTES_MAX, "{outcome:?}");
         assert!(sent <= TURN_SENT_MAX, "{outcome:?}");
-        // The request, what the connection has not taken, and the simulated network's copies of both.
+        // The request, what the connection has not taken, and the simulated network's copies of
+        // both.
         assert!(held <= 8 * received + (5 << 20), "{outcome:?}");
 
         // Another connection's request is answered in the middle of it.
@@ -171,7 +173,8 @@ fn a_giant_group_is_described_some_members_at_a_time() {
             conn.send(&join, 5);
             members.push(conn);
         }
-        // All have joined, and are described with what they are called; the client's id is long here.
+        // All have joined, and are described with what they are called; the client's id is long
+        // here.
         bed.sim.run_for(5_000_000_000);
         let request = DescribeGroupsRequest {
             groups: vec!["group".into(), "none".into()],

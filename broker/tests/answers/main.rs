@@ -1,8 +1,10 @@
-//! What an answer may take of a core: memory that follows the bytes received, or parts that leave one after the other.
+//! What an answer may take of a core: memory that follows the bytes received, or parts that leave
+//! one after the other.
 //!
 //! * [`small`]  the largest answers that few bytes can ask for.
 //! * [`every`]  every array of every API in every version, as long as a frame allows.
-//! * [`long`]   long answers that are asked for in earnest: whole, in order, in little memory, beside others.
+//! * [`long`]   long answers that are asked for in earnest: whole, in order, in little memory,
+//!   beside others.
 #![allow(clippy::unwrap_used)]
 
 mod crowd;
@@ -44,7 +46,8 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// The most that a turn took for the request alone. What lasts may have been made in any of its turns.
+    /// The most that a turn took for the request alone. What lasts may have been made in any of its
+    /// turns.
     fn transient(&self) -> usize {
         self.turn.returned.max(self.turn.bytes.saturating_sub(self.lasting))
     }

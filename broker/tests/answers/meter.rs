@@ -1,9 +1,10 @@
 //! Memory of the broker under test: what a turn takes at once, and what it leaves behind.
 //!
-//! What a request makes that lasts (topics, logs, groups, records that were appended) has bounds of its own. It is what is
-//! still held when the answer has come; the rest was for the request alone.
+//! What a request makes that lasts (topics, logs, groups, records that were appended) has bounds of
+//! its own. It is what is still held when the answer has come; the rest was for the request alone.
 //!
-//! The whole process is counted, simulated network and clients included, so one test runs at a time.
+//! The whole process is counted, simulated network and clients included, so one test runs at a
+//! time.
 use peak_alloc::PeakAlloc;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,7 +22,8 @@ static WORST: Mutex<Turn> = Mutex::new(Turn { bytes: 0, returned: 0, took: Durat
 pub(crate) struct Turn {
     /// Above what was held when it began.
     pub(crate) bytes: usize,
-    /// Above what was held when it began, and above what was held when it ended: taken and given back.
+    /// Above what was held when it began, and above what was held when it ended: taken and given
+    /// back.
     pub(crate) returned: usize,
     /// For a reader of the output: no test depends on it.
     pub(crate) took: Duration,

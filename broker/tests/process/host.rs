@@ -138,7 +138,8 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// A hangup is not ignored, although whoever runs the tests may have been told so (`nohup`), which is inherited.
+/// A hangup is not ignored, although whoever runs the tests may have been told so (`nohup`), which
+/// is inherited.
 pub(crate) fn hears_hangups(inner: &Command) -> Command {
     wrapped(inner, "set -- env --default-signal=HUP \"$@\"")
 }

@@ -1,4 +1,5 @@
-//! The binary as an operator meets it: exit status, standard streams, signals, sockets, files, limits of the real kernel.
+//! The binary as an operator meets it: exit status, standard streams, signals, sockets, files,
+//! limits of the real kernel.
 //!
 //! * [`host`]    a process of the binary, and what is asked of it.
 //! * [`kafka`]   a client.

@@ -1,5 +1,5 @@
-//! `/metrics` of a broker that has had traffic, against what is written about it: every metric is in docs/metrics.md, and every
-//! metric that the alert rules and the dashboard ask for is there.
+//! `/metrics` of a broker that has had traffic, against what is written about it: every metric is
+//! in docs/metrics.md, and every metric that the alert rules and the dashboard ask for is there.
 use crate::host::Host;
 use record::{BatchBuilder, Timestamp};
 use std::{

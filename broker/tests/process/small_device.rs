@@ -1,4 +1,5 @@
-//! A device of one gigabyte that is really full: not a byte is left, for the broker and for whoever shares it.
+//! A device of one gigabyte that is really full: not a byte is left, for the broker and for whoever
+//! shares it.
 use crate::{
     host::{Ended, Host},
     kafka::{Batch, Kafka},
@@ -48,7 +49,8 @@ impl Device {
         match made {
             Ok(()) => Some(Self { dir, mounted: true }),
             Err(why) => {
-                // Past the capture of the test's output: whoever reads it must see what was not tested.
+                // Past the capture of the test's output: whoever reads it must see what was not
+                // tested.
                 let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", module_path!());
                 None
             }
@@ -168,7 +170,8 @@ fn stop(process: crate::host::Process) -> Ended {
     process.end()
 }
 
-/// Filled by a producer, then to the last byte by a foreign file, before and after the end of the process.
+/// Filled by a producer, then to the last byte by a foreign file, before and after the end of the
+/// process.
 fn full_to_the_last_byte(signal: &str) {
     let host = host(64 * MIB);
     let Some(device) = Device::mount(&host) else {
@@ -265,11 +268,13 @@ fn a_reserve_larger_than_the_device() {
     drop(device);
 }
 
-/// More in the write-ahead log than there is space for in segments: a sentence says how much, and a start comes through with it.
+/// More in the write-ahead log than there is space for in segments: a sentence says how much, and a
+/// start comes through with it.
 #[test]
 fn what_is_unflushed_does_not_fit() {
     const LOGS: i32 = 1_800;
-    // A directory and a segment each take more than the records, and than the files of the log that can be freed.
+    // A directory and a segment each take more than the records, and than the files of the log that
+    // can be freed.
     let host = host(0).with(&["--set", "millrace.unflushed.bytes.max=16777216"]);
     let Some(device) = Device::mount(&host) else {
         return;

@@ -1,4 +1,5 @@
-//! A start that cannot succeed says one sentence and ends with status 1, whichever core finds out; so does one that a signal ends.
+//! A start that cannot succeed says one sentence and ends with status 1, whichever core finds out;
+//! so does one that a signal ends.
 use crate::{
     host::{Ended, Host, Process, command, fifo, hears_hangups, wrapped},
     kafka::{Batch, Kafka},

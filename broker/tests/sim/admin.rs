@@ -1,4 +1,5 @@
-//! What admin clients and tools ask for: replicas, assignments, directories, lists in configurations.
+//! What admin clients and tools ask for: replicas, assignments, directories, lists in
+//! configurations.
 use crate::{
     bed::{Bed, How, every_mode, log_of},
     kafka::{Kafka, batch},

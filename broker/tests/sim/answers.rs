@@ -228,7 +228,8 @@ fn an_epoch_in_which_nothing_was_written_has_an_end() {
         assert_eq!(end_of_epoch(bed, kafka, silent + 1), (-1, -1));
         bed.sim.power_cut(bed.node);
         bed.restart();
-        // The next leader knows that it ended where the records did: the consumer stays where it is.
+        // The next leader knows that it ended where the records did: the consumer stays where it
+        // is.
         assert_eq!(end_of_epoch(bed, kafka, silent), (written, 1));
         assert_eq!(end_of_epoch(bed, kafka, written), (written, 1));
         let first = kafka.list_offset(bed, "t", 0, EARLIEST);
@@ -315,7 +316,8 @@ fn metadata_of_topics_that_are_named_twice_or_by_id() {
                     topics
                         .iter()
                         .map(|(name, topic_id)| MetadataRequestTopic {
-                            // No name is null where there is an id, and empty in the versions that cannot say so.
+                            // No name is null where there is an id, and empty in the versions that
+                            // cannot say so.
                             name: (!name.is_empty() || version < 12)
                                 .then(|| (*name).to_owned().into()),
                             topic_id: *topic_id,

@@ -1,5 +1,5 @@
-//! Which batches are stored, and what is answered to the others: the code decides whether a client tries
-//! again, splits or gives up.
+//! Which batches are stored, and what is answered to the others: the code decides whether a client
+//! tries again, splits or gives up.
 use crate::{
     bed::{Bed, How, SECOND_NS, every_mode},
     kafka::{Kafka, NOW, batch, produce_request, with_topic},
@@ -339,7 +339,8 @@ fn all_records_that_are_refused_are_named_within_a_bound() {
     }
 }
 
-/// The broker's own stamp in a producer's batch, in a topic with the producers' times: taken off, as Kafka does.
+/// The broker's own stamp in a producer's batch, in a topic with the producers' times: taken off,
+/// as Kafka does.
 #[test]
 fn a_stamp_that_is_the_broker_s_is_taken_off() {
     let (mut bed, mut kafka, _) = with_topic(How::new(71, 1));

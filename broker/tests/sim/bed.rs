@@ -1,6 +1,7 @@
 //! A host with a broker on it, and connections to it.
 //!
-//! All calls let the simulation run until what they wait for is there, for at most [`PATIENCE_NS`] of virtual time.
+//! All calls let the simulation run until what they wait for is there, for at most [`PATIENCE_NS`]
+//! of virtual time.
 use broker::{
     config::Defaults,
     limits::Limits,
@@ -200,7 +201,8 @@ impl Bed {
         self.progress.borrow().clone()
     }
 
-    /// As SIGTERM does it; what the broker says was left. Panics if it is not over after `ns` of virtual time.
+    /// As SIGTERM does it; what the broker says was left. Panics if it is not over after `ns` of
+    /// virtual time.
     pub(crate) fn stop_within(&mut self, ns: u64) -> Option<String> {
         self.sim.stop(self.node);
         let node = self.node;

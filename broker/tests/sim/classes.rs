@@ -15,7 +15,8 @@ fn text(n: i64) -> String {
     format!("record {n}")
 }
 
-/// A topic of this class with 60 acked records, some of them flushed; then the end. Gives what is left of it.
+/// A topic of this class with 60 acked records, some of them flushed; then the end. Gives what is
+/// left of it.
 fn left_of(seed: u64, class: &str, power: bool) -> (Bed, Kafka, usize) {
     let mut bed = Bed::start(How::new(seed, 1 + (seed % 2) as u16));
     let mut kafka = Kafka::default();
@@ -53,7 +54,8 @@ fn a_class_keeps_what_it_promises_and_never_more_than_a_prefix() {
         ] {
             let (mut bed, mut kafka, left) = left_of(seed, class, power);
             assert!(left == 60 || !all, "class {class}, power: {power}: {left} of 60 are left");
-            // Lost offsets are not used again unseen: the epoch has risen, and a consumer beyond the end is told.
+            // Lost offsets are not used again unseen: the epoch has risen, and a consumer beyond
+            // the end is told.
             if left < 60 {
                 let core = kafka.leader(&mut bed, "t", 0);
                 let mut beyond = fetch_request("t", 0, 60);

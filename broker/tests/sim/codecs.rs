@@ -1,4 +1,5 @@
-//! Batches that are stored otherwise than they came (`compression.type`), and those that Kafka does not store at all.
+//! Batches that are stored otherwise than they came (`compression.type`), and those that Kafka does
+//! not store at all.
 use crate::{
     bed::{Bed, every_mode},
     kafka::{Kafka, NOW, batch, produce_request, with_topic},

@@ -1,8 +1,9 @@
 //! Kills and power cuts under load, and what must be there afterwards.
 //!
-//! Producers (idempotent ones that try again, plain ones that do not), consumers, committers of offsets and an administrator
-//! work until a moment that the seed chooses; then the process is killed, the power goes, or it is asked to stop. The host
-//! starts again, with as many cores as the seed says and sometimes into another crash, and [`Model::check`] looks at all of it.
+//! Producers (idempotent ones that try again, plain ones that do not), consumers, committers of
+//! offsets and an administrator work until a moment that the seed chooses; then the process is
+//! killed, the power goes, or it is asked to stop. The host starts again, with as many cores as the
+//! seed says and sometimes into another crash, and [`Model::check`] looks at all of it.
 use crate::{
     bed::{Bed, Conn, How, SECOND_NS, read_answer, seeds},
     kafka::{
@@ -50,7 +51,8 @@ struct Model {
     starts: BTreeMap<Part, (i64, i64)>,
     /// Acked and sent positions of groups.
     commits: BTreeMap<usize, (i64, i64)>,
-    /// Topics of the administrator: true when they exist for sure, false when they do not; what is in doubt is not here.
+    /// Topics of the administrator: true when they exist for sure, false when they do not; what is
+    /// in doubt is not here.
     topics: BTreeMap<String, bool>,
 }
 
@@ -124,7 +126,8 @@ impl Model {
         }
     }
 
-    /// Records of a producer are in the order in which it sent them, each at most once; an idempotent one's without a hole.
+    /// Records of a producer are in the order in which it sent them, each at most once; an
+    /// idempotent one's without a hole.
     fn check_order(&self, part: Part, log: &[(i64, Vec<u8>)]) {
         let mut next: BTreeMap<usize, usize> = BTreeMap::new();
         for (offset, value) in log {

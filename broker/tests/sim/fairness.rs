@@ -1,4 +1,5 @@
-//! A connection beside many that always have more to do. Counted are turns of the core and requests, not time.
+//! A connection beside many that always have more to do. Counted are turns of the core and
+//! requests, not time.
 use crate::bed::{Bed, Conn, How, TurnNote, seeds};
 use broker::limits::{TURN_REQUESTS, TURNS_MIN};
 use std::sync::{Arc, Mutex};

@@ -364,7 +364,8 @@ fn what_waits_for_room_in_the_log_waits_no_longer_than_its_request_allows() {
     }
 }
 
-/// The log has it all: a segment that cannot be written makes its own partition read-only, and loses nothing.
+/// The log has it all: a segment that cannot be written makes its own partition read-only, and
+/// loses nothing.
 #[test]
 fn a_failed_segment_is_that_of_its_partition_alone() {
     let mut bed = Bed::start(How::new(34, 1));
@@ -473,7 +474,8 @@ fn flood(conns: &mut [Conn], partition: i32) -> Vec<i32> {
     conns.iter_mut().map(|c| c.send(&request, 9)).collect()
 }
 
-/// More than the log takes: producers are held back, and go on when there is room, not when a clock ticks.
+/// More than the log takes: producers are held back, and go on when there is room, not when a clock
+/// ticks.
 #[test]
 fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
     let mut bed = Bed::start(small_log(38, 1));
@@ -493,10 +495,12 @@ fn producers_that_are_held_back_go_on_as_soon_as_there_is_room() {
     assert!(took < 40 * rounds, "{took} ms for {rounds} rounds of 400 KB");
 }
 
-/// With one port the connections are on any core: what they send waits where the log is, in its order.
+/// With one port the connections are on any core: what they send waits where the log is, in its
+/// order.
 #[test]
 fn producers_of_other_cores_wait_for_room_in_the_log_and_keep_their_order() {
-    // The second: so little memory that a core has a few requests at the other and holds its connections for the rest.
+    // The second: so little memory that a core has a few requests at the other and holds its
+    // connections for the rest.
     for request_bytes_max in [64 << 20, 512 << 10] {
         for seed in seeds(3) {
             let mut how = small_log(seed, 2).single_port();

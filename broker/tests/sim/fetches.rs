@@ -193,7 +193,8 @@ fn news_between_the_look_and_the_wait_are_not_missed() {
         bed.sim.run_for(5 * SECOND_NS);
         let (mut consumer, mut producer) = (bed.connect(core), bed.connect(core));
         for step in 0..STEPS {
-            // Of one partition a batch comes from the disk, the other is looked at in memory. Both together are enough.
+            // Of one partition a batch comes from the disk, the other is looked at in memory. Both
+            // together are enough.
             let mut cold = fetch_topic("cold", &[(0, step)]);
             cold.partitions[0].partition_max_bytes = 1;
             let fetch = FetchRequest {
@@ -371,7 +372,8 @@ fn a_long_poll_says_what_is_there_at_its_end() {
             }
             for (answer, is_deleted) in answers.into_iter().zip([true, false]) {
                 let Some(answer) = answer else {
-                    // Another core may have stopped before it could be asked: no answer is no wrong one.
+                    // Another core may have stopped before it could be asked: no answer is no wrong
+                    // one.
                     let asks = bed.how.settings.single_port && bed.cores() > 1;
                     assert!(asks && matches!(end, End::Stop), "{end:?}: not answered");
                     continue;
@@ -453,7 +455,7 @@ fn a_partition_named_twice_is_fetched_as_named_last() {
     });
 }
 
-// ---- limits of size ----------------------------------------------------------------------------------------------------------
+// ---- limits of size -----------------------------------------------------------------------------
 
 const PARTITIONS: i32 = 8;
 
@@ -480,7 +482,8 @@ fn bytes_of(data: &PartitionData<'_>) -> usize {
     data.records.as_ref().map_or(0, |r| Records::contiguous(r).len())
 }
 
-/// A consumer in a session: goes on where it is, and counts its fetches that brought something of each partition.
+/// A consumer in a session: goes on where it is, and counts its fetches that brought something of
+/// each partition.
 struct Consumer {
     session: (i32, i32),
     limits: (i32, i32),
@@ -541,7 +544,8 @@ fn one_batch_of_all_may_be_larger_than_the_request_allows() {
                     kafka.produce(&mut bed, "many", partition, batch(&[vec![n; 5_000]]));
                 }
             }
-            // Too large for the request, too large for a partition: the first that has something, and each in its turn.
+            // Too large for the request, too large for a partition: the first that has something,
+            // and each in its turn.
             for limits in [(1, 1 << 20), (0, 0), (50 << 20, 100)] {
                 let mut consumer = Consumer::new(limits);
                 for round in 0..3 * PARTITIONS {

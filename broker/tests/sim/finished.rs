@@ -1,4 +1,5 @@
-//! Clients that close for writing behind their last request, and read on: what came whole is answered, then the connection ends.
+//! Clients that close for writing behind their last request, and read on: what came whole is
+//! answered, then the connection ends.
 use crate::{
     bed::{Bed, Conn, SECOND_NS, every_mode, seeds},
     kafka::{batch, fetch_request, produce_request, with_topic},
@@ -27,7 +28,8 @@ fn what_came_whole_is_answered() {
     for seed in seeds(3) {
         for how in every_mode(seed) {
             let (mut bed, mut kafka, core) = with_topic(how);
-            // Part of a frame behind them: none; of its length; of its body; of one that is received in one shot.
+            // Part of a frame behind them: none; of its length; of its body; of one that is
+            // received in one shot.
             let rests: [&[u8]; 4] = [&[], &[0, 0], &[0, 0, 1, 0, 7], &[0, 1, 0, 0, 7]];
             for rest in rests {
                 let mut conn = bed.connect(core);

@@ -149,7 +149,8 @@ fn produce_large(world: &mut World) -> u64 {
     (world.bed.sim.now() - before) / 1_000_000
 }
 
-/// What is announced and does not come holds little, and not for long: a frame's minute is for those whom nobody waits for.
+/// What is announced and does not come holds little, and not for long: a frame's minute is for
+/// those whom nobody waits for.
 #[test]
 fn who_announces_and_does_not_send_keeps_nobody_waiting() {
     /// What a connection sends after its length: at once, and then each second.
@@ -192,7 +193,8 @@ fn who_announces_and_does_not_send_keeps_nobody_waiting() {
     }
 }
 
-/// More large frames at once than there is memory for, in pieces: each has a part, and all of them come to their end.
+/// More large frames at once than there is memory for, in pieces: each has a part, and all of them
+/// come to their end.
 #[test]
 fn large_frames_do_not_wait_for_each_other() {
     for seed in seeds(2) {
@@ -280,7 +282,8 @@ fn every_byte_is_activity() {
         let waited = (bed.sim.now() - before) / SECOND_NS;
         assert!((IDLE_S..IDLE_S + 3).contains(&waited), "{bytes:?}: {waited} s");
     }
-    // A frame that comes slowly, a small one and one that is received in one shot: for longer than a connection may be idle.
+    // A frame that comes slowly, a small one and one that is received in one shot: for longer than
+    // a connection may be idle.
     for size in [10, 60_000] {
         let mut conn = bed.connect(0);
         let request = produce_request("good", 0, -1, batch(&[vec![7; size]]));

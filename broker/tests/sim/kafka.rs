@@ -1,4 +1,5 @@
-//! What a Kafka client does, one call at a time: finds leaders and coordinators, produces, fetches, commits.
+//! What a Kafka client does, one call at a time: finds leaders and coordinators, produces, fetches,
+//! commits.
 use crate::bed::{Bed, Conn, How, PORT};
 use bytes::Bytes;
 use record::{BatchBuilder, Batches, ProducerEpoch, ProducerId, Timestamp};
@@ -104,7 +105,8 @@ pub(crate) fn fetch_topic(topic: &str, partitions: &[(i32, i64)]) -> FetchTopic<
     }
 }
 
-/// Offsets and values of the records that a fetch brought, in order; what is before `from` is left out, as clients do.
+/// Offsets and values of the records that a fetch brought, in order; what is before `from` is left
+/// out, as clients do.
 pub(crate) fn values(data: &PartitionData<'_>, from: i64) -> Vec<(i64, Vec<u8>)> {
     let bytes = data.records.as_ref().map(Records::contiguous).unwrap_or_default();
     let mut found = Vec::new();
@@ -405,7 +407,8 @@ impl Kafka {
     }
 }
 
-/// A commit by a member (generation and id); -1 and no id for a consumer without a group's protocol.
+/// A commit by a member (generation and id); -1 and no id for a consumer without a group's
+/// protocol.
 pub(crate) fn commit_request(
     group: &str,
     member: (i32, &str),

@@ -1,4 +1,5 @@
-//! What a core holds for its clients is bounded over all of them, and what is there already goes on at the bound.
+//! What a core holds for its clients is bounded over all of them, and what is there already goes on
+//! at the bound.
 use crate::{
     bed::{Bed, How},
     kafka::Kafka,

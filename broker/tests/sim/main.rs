@@ -17,14 +17,16 @@
 //! * [`batches`]   which batches are stored, and the code that the others get.
 //! * [`codecs`]    batches that are stored otherwise than they came.
 //! * [`crash`]     kills and power cuts under load, and what must be there afterwards.
-//! * [`classes`]   durability classes other than `device`, and groups, through the end of a process.
+//! * [`classes`]   durability classes other than `device`, and groups, through the end of a
+//!   process.
 //! * [`faults`]    a disk that fails or is full.
 //! * [`short`]     descriptors or kernel memory that are missing for a moment.
 //! * [`space`]     a device that fills up, what goes on then, and how it ends.
 //! * [`names`]     directories with the longest names, and such as cannot be moved.
 //! * [`starts`]    starts that fail, or are stopped on the way.
 //!
-//! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7 alone.
+//! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7
+//! alone.
 #![allow(clippy::unwrap_used)]
 
 mod admin;

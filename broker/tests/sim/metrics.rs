@@ -1,4 +1,5 @@
-//! What `/metrics` tells: each request once in both listener modes, sums that are right, and bounds that hold.
+//! What `/metrics` tells: each request once in both listener modes, sums that are right, and bounds
+//! that hold.
 use crate::{
     bed::{Bed, How, PATIENCE_NS, SECOND_NS, every_mode},
     kafka::{Kafka, batch, fetch_topic},
@@ -36,7 +37,8 @@ fn ask<T>(bed: &mut Bed, core: u16, of: impl FnOnce(oneshot::Sender<T>) -> Messa
     answer.unwrap()
 }
 
-/// What one scrape tells, as the control thread gathers it; and how many portions each core was asked for.
+/// What one scrape tells, as the control thread gathers it; and how many portions each core was
+/// asked for.
 fn scrape(bed: &mut Bed) -> (Samples, usize) {
     let mut portions = 0;
     let mut cores: Vec<CoreNumbers> = Vec::new();
@@ -106,7 +108,8 @@ impl Samples {
     }
 }
 
-/// Produces a batch of `records` records to each partition: with one port by one request for all of them.
+/// Produces a batch of `records` records to each partition: with one port by one request for all of
+/// them.
 fn produce_all(bed: &mut Bed, kafka: &mut Kafka, partitions: i32, records: usize) -> u64 {
     let batch = batch(&vec!["some value"; records]);
     if !bed.how.settings.single_port {

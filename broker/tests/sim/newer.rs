@@ -48,7 +48,8 @@ fn refusal(bed: &mut Bed) -> String {
     bed.progress().failed.expect("a reason")
 }
 
-/// Changes bytes of the first batch that holds `pattern`, `at` bytes behind its beginning, and makes the batch's checksum right.
+/// Changes bytes of the first batch that holds `pattern`, `at` bytes behind its beginning, and
+/// makes the batch's checksum right.
 fn change(bed: &Bed, pattern: &[u8], at: usize, to: u8) {
     let disk = bed.sim.disk(bed.node);
     let mut log = disk.read(METADATA).unwrap();

@@ -1,4 +1,5 @@
-//! Several requests sent at once on one connection do as if each had been sent after the answer to the last.
+//! Several requests sent at once on one connection do as if each had been sent after the answer to
+//! the last.
 use crate::{
     bed::{Bed, Conn, How, every_mode, seeds},
     kafka::{
@@ -234,7 +235,8 @@ fn produce_requests_wait_for_the_disk_together_and_keep_their_order() {
 fn what_ends_a_connection_ends_it_after_the_answers_before() {
     for how in seeds(6).flat_map(every_mode) {
         let (mut bed, mut kafka, core) = with_topic(how);
-        // A produce request that has no other way to say that it failed; a frame that is none; a request that is none.
+        // A produce request that has no other way to say that it failed; a frame that is none; a
+        // request that is none.
         let failing = wire::encode_request(
             &produce_request("nothing", 0, 0, batch(&["x"])),
             99,

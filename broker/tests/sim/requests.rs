@@ -1,4 +1,5 @@
-//! A request of every API in every version: with nothing set, and with everything that the version carries.
+//! A request of every API in every version: with nothing set, and with everything that the version
+//! carries.
 use crate::{
     bed::read_answer,
     kafka::{NOW, batch},

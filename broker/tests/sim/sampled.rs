@@ -1,6 +1,8 @@
-//! Well-formed requests with any values in them: an answer that its version carries, and a broker that goes on.
+//! Well-formed requests with any values in them: an answer that its version carries, and a broker
+//! that goes on.
 //!
-//! A connection that is closed instead is a mistake of ours (an answer that could not be encoded), but for acks=0.
+//! A connection that is closed instead is a mistake of ours (an answer that could not be encoded),
+//! but for acks=0.
 use crate::{
     bed::{Bed, SECOND_NS, every_mode, seeds},
     kafka::{Kafka, batch},

@@ -1,4 +1,5 @@
-//! Descriptors or kernel memory that are missing for a moment: refused, tried again, and no fault of the device.
+//! Descriptors or kernel memory that are missing for a moment: refused, tried again, and no fault
+//! of the device.
 use crate::{
     bed::{Bed, How, SECOND_NS},
     kafka::{Kafka, batch, values},
@@ -42,7 +43,8 @@ impl Load {
         Self { bed, kafka, acked: Vec::new(), committed: 0, topics: 0, deleted: Vec::new() }
     }
 
-    /// A little of everything that opens, makes, renames, lists or removes files. Refusals are retriable.
+    /// A little of everything that opens, makes, renames, lists or removes files. Refusals are
+    /// retriable.
     fn round(&mut self) {
         let fine = |code: i16| {
             let code = ErrorCode::from_code(code).unwrap();

@@ -1,4 +1,5 @@
-//! A device that fills up: what is refused, what goes on, how the operator gets space back, and what a start does on it.
+//! A device that fills up: what is refused, what goes on, how the operator gets space back, and
+//! what a start does on it.
 use crate::{
     bed::{Bed, How, SECOND_NS, seeds},
     kafka::{Kafka, batch, values},

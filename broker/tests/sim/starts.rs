@@ -1,4 +1,5 @@
-//! Starts that fail or are asked to stop on the way: the process ends and says why, and the next start finds what was acked.
+//! Starts that fail or are asked to stop on the way: the process ends and says why, and the next
+//! start finds what was acked.
 use crate::{
     bed::{Bed, How, PATIENCE_NS, seeds},
     kafka::{Kafka, batch},
@@ -12,7 +13,8 @@ const ENOSPC: i32 = 28;
 /// Offsets and values of a partition's records.
 type Records = Vec<(i64, Vec<u8>)>;
 
-/// A topic with records that are not in segments, on every core; the process is killed. With them, by partition.
+/// A topic with records that are not in segments, on every core; the process is killed. With them,
+/// by partition.
 fn with_records(how: How) -> (Bed, Vec<Records>) {
     let mut bed = Bed::start(how);
     let mut kafka = Kafka::default();

@@ -1,4 +1,5 @@
-//! The end of a broker: what it flushes, what it leaves to the next start, and what it says of that.
+//! The end of a broker: what it flushes, what it leaves to the next start, and what it says of
+//! that.
 use crate::{
     bed::{Bed, How, SECOND_NS},
     kafka::{Kafka, batch},
@@ -84,8 +85,8 @@ fn after_a_fault_a_stop_says_so() {
     bed.restart();
 }
 
-/// Looks at segments for retention were wanted of every partition, 32 of them were looked at in a turn, and an idle core takes a
-/// turn a second.
+/// Looks at segments for retention were wanted of every partition, 32 of them were looked at in a
+/// turn, and an idle core takes a turn a second.
 #[test]
 fn right_after_a_retention_check_many_idle_partitions_do_not_hold_up_a_stop() {
     let mut how = How::new(86, 1);

@@ -1,4 +1,5 @@
-//! Every API in every version that is served: the answer is there, decodes in that version, and has Kafka's error codes.
+//! Every API in every version that is served: the answer is there, decodes in that version, and has
+//! Kafka's error codes.
 use crate::{
     bed::{Bed, Conn, Errors, every_mode, log_of},
     kafka::{Kafka, batch},

@@ -1,7 +1,7 @@
 //! Kafka's API keys: which request a frame holds.
 //!
-//! All keys that Kafka has ever given out, up to those of Kafka 4.4; which of them are served is the
-//! broker's table.
+//! All keys that Kafka has ever given out, up to those of Kafka 4.4; which of them are served is
+//! the broker's table.
 
 macro_rules! keys {
     ($($name:ident = $code:literal,)*) => {

@@ -11,16 +11,16 @@ pub trait Decode<'a>: Sized {
     /// Least number of bytes that a value takes in any version: bounds the length of lists.
     const MIN_SIZE: usize;
 
-    /// Reads one value. Fields that `version` does not carry have their defaults; tagged fields that
-    /// nobody knows are skipped. A message refuses versions that it does not have; for a struct
-    /// inside a message the version is that of the message, and is not checked again.
+    /// Reads one value. Fields that `version` does not carry have their defaults; tagged fields
+    /// that nobody knows are skipped. A message refuses versions that it does not have; for a
+    /// struct inside a message the version is that of the message, and is not checked again.
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, Error>;
 }
 
 /// Something that a version of the protocol can carry, written to a list of slices.
 pub trait Encode {
-    /// Writes the value. A field that `version` does not carry must have its default, or be ignorable
-    /// by Kafka's schema: then it is dropped.
+    /// Writes the value. A field that `version` does not carry must have its default, or be
+    /// ignorable by Kafka's schema: then it is dropped.
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Error>;
 }
 

@@ -1,4 +1,5 @@
-//! Kafka's error codes, by Kafka's names and numbers (class `org.apache.kafka.common.protocol.Errors`).
+//! Kafka's error codes, by Kafka's names and numbers (class
+//! `org.apache.kafka.common.protocol.Errors`).
 
 /// Whether a client is to try again without changing anything (Kafka's `RetriableException`).
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Kafka's requests and responses: pure, no I/O, no clock.
 //!
-//! Bytes come in as slices and messages borrow from them; messages go out as lists of slices, so that
-//! records of a Fetch response are never copied. This crate is the only one that knows versions: its
-//! structs hold the fields of all versions, and what a version does not carry has its default.
+//! Bytes come in as slices and messages borrow from them; messages go out as lists of slices, so
+//! that records of a Fetch response are never copied. This crate is the only one that knows
+//! versions: its structs hold the fields of all versions, and what a version does not carry has its
+//! default.
 //!
 //! In reading order:
 //! * [`frame`]: the 4 bytes in front of everything.
@@ -11,7 +12,8 @@
 //! * [`reader`], [`writer`]: Kafka's primitive types, bounded.
 //! * [`types`]: strings, bytes, records and ids as messages hold them.
 //! * [`api_key`], [`error_code`]: Kafka's numbers and their names.
-//! * [`messages`]: one module per API, generated from `schema/api` (re-exported here: `wire::produce`).
+//! * [`messages`]: one module per API, generated from `schema/api` (re-exported here:
+//!   `wire::produce`).
 //! * [`records`]: what Kafka keeps in its own topics, generated from the rest of `schema`.
 //! * [`record_frame`]: the few bytes around those in a record's key and value.
 //! * [`Error`]: by blame.

@@ -1,8 +1,8 @@
 //! Reading Kafka's primitive types from a slice, without trust.
 //!
 //! Every length is compared with the bytes that are left before memory is taken for it, and all
-//! memory taken for arrays is charged to a budget of 8 bytes per byte received and 64 KiB. So an array
-//! of a billion elements costs its sender a gigabyte and not us.
+//! memory taken for arrays is charged to a budget of 8 bytes per byte received and 64 KiB. So an
+//! array of a billion elements costs its sender a gigabyte and not us.
 
 use std::borrow::Cow;
 
@@ -263,8 +263,8 @@ impl<'a> Reader<'a> {
         self.opt_strings(flex, false)?.ok_or(NULL)
     }
 
-    /// A struct behind a byte that says whether it is there (KIP-893); without that byte in versions
-    /// in which it cannot be null.
+    /// A struct behind a byte that says whether it is there (KIP-893); without that byte in
+    /// versions in which it cannot be null.
     pub fn opt_struct<T: Decode<'a>>(
         &mut self,
         nullable: bool,

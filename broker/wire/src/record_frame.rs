@@ -76,8 +76,9 @@ pub fn encode_metadata<'a, R: RecordSet<'a>>(record: &R, version: i16) -> Result
     Ok(writer.into_vec())
 }
 
-/// What stands before a metadata record: version of the frame, the type's number, version. Only the first is sure to be what it
-/// is called when that is not [`METADATA_FRAME_VERSION`]. `None`: too short.
+/// What stands before a metadata record: version of the frame, the type's number, version. Only the
+/// first is sure to be what it is called when that is not [`METADATA_FRAME_VERSION`]. `None`: too
+/// short.
 pub fn metadata_head(bytes: &[u8]) -> Option<[u32; 3]> {
     let mut reader = Reader::new(bytes);
     let frame = reader.uvarint().ok()?;

@@ -13,7 +13,8 @@ pub type Blob<'a> = Cow<'a, [u8]>;
 /// Record batches, one behind the other, in a message.
 ///
 /// Decoding borrows them from the input. Encoding takes them over by reference: a [`Bytes`] goes
-/// from here to the socket without being copied. Equality is that of the bytes, however they are cut.
+/// from here to the socket without being copied. Equality is that of the bytes, however they are
+/// cut.
 #[derive(Clone)]
 pub enum Records<'a> {
     /// A part of the input (or of what the caller keeps alive); encoding copies it.

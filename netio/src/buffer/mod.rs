@@ -1,7 +1,8 @@
 //! Memory for O_DIRECT and its ownership.
 //!
-//! [`AlignedBuf`] is a plain owned buffer. [`ArenaBuf`] is the writable tail of a large chunk: what has been written is
-//! split off as immutable [`Bytes`] without a copy, so that a WAL group is at once the disk's input and the tail cache.
+//! [`AlignedBuf`] is a plain owned buffer. [`ArenaBuf`] is the writable tail of a large chunk: what
+//! has been written is split off as immutable [`Bytes`] without a copy, so that a WAL group is at
+//! once the disk's input and the tail cache.
 pub(crate) mod provided;
 
 pub use provided::Provided;
@@ -28,17 +29,20 @@ const fn blocks(bytes: usize) -> usize {
 /// Size and alignment of a huge page, as far as this machine has them.
 const HUGE: usize = 2 << 20;
 
-/// Page-aligned memory of a fixed size, all of it initialized: the one owner of a raw allocation here.
+/// Page-aligned memory of a fixed size, all of it initialized: the one owner of a raw allocation
+/// here.
 ///
-/// From [`HUGE`] on it is mapped by itself, on huge pages where the system has some to give: a large chunk then costs two
-/// page faults instead of a thousand (each a round trip to the hypervisor on a virtual machine), and the kernel pins a few
-/// pages for a direct write instead of hundreds.
+/// From [`HUGE`] on it is mapped by itself, on huge pages where the system has some to give: a
+/// large chunk then costs two page faults instead of a thousand (each a round trip to the
+/// hypervisor on a virtual machine), and the kernel pins a few pages for a direct write instead of
+/// hundreds.
 struct Memory {
     start: NonNull<u8>,
     bytes: usize,
 }
 
-// SAFETY: Memory owns its allocation like a Box<[u8]>; the pointer is never shared except through its owner.
+// SAFETY: Memory owns its allocation like a Box<[u8]>; the pointer is never shared except through
+// its owner.
 unsafe impl Send for Memory {}
 // SAFETY: as above; shared access goes through `&self` methods that only read.
 unsafe impl Sync for Memory {}
@@ -79,7 +83,8 @@ impl Memory {
         let map = map.cast::<u8>();
         let skip = map.addr().next_multiple_of(HUGE) - map.addr();
         let pages = bytes.next_multiple_of(BLOCK);
-        // SAFETY: skip is below HUGE, so start..start + pages lies in the mapping; what is unmapped lies in it beside that.
+        // SAFETY: skip is below HUGE, so start..start + pages lies in the mapping; what is unmapped
+        // lies in it beside that.
         let start = unsafe {
             let start = map.add(skip);
             if skip > 0 {
@@ -96,7 +101,8 @@ impl Memory {
         Self { start, bytes }
     }
 
-    /// Has the kernel give the pages now. A wish: where it can't (before Linux 5.14), they come when they are touched.
+    /// Has the kernel give the pages now. A wish: where it can't (before Linux 5.14), they come
+    /// when they are touched.
     fn populate(&self) {
         // SAFETY: memory that is ours, of this size; its content stays.
         unsafe {
@@ -121,7 +127,8 @@ impl Drop for Memory {
     }
 }
 
-/// Owned memory, aligned to [`BLOCK`], of a length that is a multiple of [`BLOCK`]. Zeroed when made.
+/// Owned memory, aligned to [`BLOCK`], of a length that is a multiple of [`BLOCK`]. Zeroed when
+/// made.
 pub struct AlignedBuf(Memory);
 
 impl AlignedBuf {
@@ -164,7 +171,8 @@ impl fmt::Debug for AlignedBuf {
     }
 }
 
-/// A pool of chunks of one size; a chunk returns to it when the last [`Bytes`] of it is dropped, on whichever core.
+/// A pool of chunks of one size; a chunk returns to it when the last [`Bytes`] of it is dropped, on
+/// whichever core.
 #[derive(Clone, Debug)]
 pub struct Arena {
     shared: Arc<Shared>,
@@ -200,8 +208,8 @@ impl fmt::Debug for Shared {
 }
 
 impl Arena {
-    /// Chunks of `chunk_bytes` (multiple of [`BLOCK`]); up to `keep` free chunks are kept, more are given back to the system
-    /// at once. See [`Self::trim`].
+    /// Chunks of `chunk_bytes` (multiple of [`BLOCK`]); up to `keep` free chunks are kept, more are
+    /// given back to the system at once. See [`Self::trim`].
     pub fn new(chunk_bytes: usize, keep: usize) -> Self {
         assert!(
             chunk_bytes > 0 && chunk_bytes.is_multiple_of(BLOCK),
@@ -230,21 +238,23 @@ impl Arena {
             limit: self.shared.chunk_bytes,
         }
     }
-    /// True if there is no free chunk left and nobody makes one: the caller does then, see [`Self::make_chunk`].
+    /// True if there is no free chunk left and nobody makes one: the caller does then, see
+    /// [`Self::make_chunk`].
     pub(crate) fn wants_chunk(&self) -> bool {
         let free = self.shared.free();
         free.is_empty() && !self.shared.making.swap(true, Ordering::Relaxed)
     }
-    /// Makes a free chunk whose pages are there. Slow: milliseconds where a hypervisor has to find them first.
+    /// Makes a free chunk whose pages are there. Slow: milliseconds where a hypervisor has to find
+    /// them first.
     pub(crate) fn make_chunk(&self) {
         let memory = self.shared.fresh();
         memory.populate();
         self.shared.free().push(memory);
         self.shared.making.store(false, Ordering::Relaxed);
     }
-    /// Gives a part of the free chunks back to the system, at least one, but for `keep` of them. Called now and then, it lets
-    /// the memory of a burst go without a chunk being given back that is wanted again at once. False when there was nothing
-    /// to give.
+    /// Gives a part of the free chunks back to the system, at least one, but for `keep` of them.
+    /// Called now and then, it lets the memory of a burst go without a chunk being given back that
+    /// is wanted again at once. False when there was nothing to give.
     pub fn trim(&self, keep: usize) -> bool {
         let given: Vec<Memory> = {
             let mut free = self.shared.free();
@@ -301,13 +311,15 @@ struct Part {
 
 impl AsRef<[u8]> for Part {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: start + len lies in the chunk, its bytes are initialized, and nothing writes to them: they were below `start`
-        // of the ArenaBuf that they were split from, and others of the chunk have `start` at or above its `limit`.
+        // SAFETY: start + len lies in the chunk, its bytes are initialized, and nothing writes to
+        // them: they were below `start` of the ArenaBuf that they were split from, and others of
+        // the chunk have `start` at or above its `limit`.
         unsafe { std::slice::from_raw_parts(self.chunk.start().add(self.start), self.len) }
     }
 }
 
-/// A writable part of a chunk: its tail, or less of it ([`Self::cut`]). Starts and ends on [`BLOCK`] boundaries.
+/// A writable part of a chunk: its tail, or less of it ([`Self::cut`]). Starts and ends on
+/// [`BLOCK`] boundaries.
 ///
 /// ```text
 /// 0        start      end          limit          chunk_bytes
@@ -342,8 +354,9 @@ impl ArenaBuf {
     pub fn spare(&self) -> usize {
         self.limit - self.end
     }
-    /// Gives away what lies behind the first `bytes` since the last split, rounded up to whole blocks; they may be more than what
-    /// has been written, so that an end can follow. What is given away is a writable part of its own.
+    /// Gives away what lies behind the first `bytes` since the last split, rounded up to whole
+    /// blocks; they may be more than what has been written, so that an end can follow. What is
+    /// given away is a writable part of its own.
     pub fn cut(&mut self, bytes: usize) -> ArenaBuf {
         let limit = self.start + blocks(bytes.max(self.len()));
         assert!(
@@ -364,9 +377,10 @@ impl ArenaBuf {
             bytes.len(),
             self.spare()
         );
-        // SAFETY: end + bytes.len() lies in the chunk, at or below `limit` (asserted). No other reference covers start..limit: Parts
-        // of this one end at or below `start`, and other ArenaBufs of the chunk, with their Parts, lie wholly below `start` or at or
-        // above `limit`. `bytes` cannot overlap, as it would have to be `written_mut`.
+        // SAFETY: end + bytes.len() lies in the chunk, at or below `limit` (asserted). No other
+        // reference covers start..limit: Parts of this one end at or below `start`, and other
+        // ArenaBufs of the chunk, with their Parts, lie wholly below `start` or at or above
+        // `limit`. `bytes` cannot overlap, as it would have to be `written_mut`.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 bytes.as_ptr(),
@@ -378,14 +392,16 @@ impl ArenaBuf {
     }
     /// What has been written since the last split, for patching headers.
     pub fn written_mut(&mut self) -> &mut [u8] {
-        // SAFETY: start..end lies in the chunk, was written by `put`, and is exclusively ours (see `put`).
+        // SAFETY: start..end lies in the chunk, was written by `put`, and is exclusively ours (see
+        // `put`).
         unsafe { std::slice::from_raw_parts_mut(self.chunk.start().add(self.start), self.len()) }
     }
-    /// Pads with zeros to the next [`BLOCK`], splits off what was written, leaves the rest of the chunk writable.
+    /// Pads with zeros to the next [`BLOCK`], splits off what was written, leaves the rest of the
+    /// chunk writable.
     pub fn split(&mut self) -> Bytes {
         let end = blocks(self.end);
-        // SAFETY: `limit` is a multiple of BLOCK, so `end` is at or below it; exclusively ours (see `put`). A recycled chunk
-        // holds old bytes, hence the explicit zeros.
+        // SAFETY: `limit` is a multiple of BLOCK, so `end` is at or below it; exclusively ours (see
+        // `put`). A recycled chunk holds old bytes, hence the explicit zeros.
         unsafe { self.chunk.start().add(self.end).write_bytes(0, end - self.end) };
         let part = Part { chunk: self.chunk.clone(), start: self.start, len: end - self.start };
         self.start = end;

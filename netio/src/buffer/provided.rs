@@ -1,7 +1,8 @@
-//! Provided receive buffers: a ring of equal buffers from which the kernel takes one for each piece that arrives.
+//! Provided receive buffers: a ring of equal buffers from which the kernel takes one for each piece
+//! that arrives.
 //!
-//! A buffer that was handed up is a [`Lease`]; dropping it puts the buffer back into the ring. The memory lives until the last
-//! lease is dropped, also after the ring.
+//! A buffer that was handed up is a [`Lease`]; dropping it puts the buffer back into the ring. The
+//! memory lives until the last lease is dropped, also after the ring.
 use io_uring::{IoUring, types::BufRingEntry};
 use std::{
     cell::Cell,
@@ -76,9 +77,11 @@ impl Pool {
         Ok(Rc::new(pool))
     }
 
-    /// Makes the pool known to the kernel. It must outlive the ring's last receive: the ring keeps an `Rc` of it.
+    /// Makes the pool known to the kernel. It must outlive the ring's last receive: the ring keeps
+    /// an `Rc` of it.
     pub(crate) fn register(&self, ring: &IoUring) -> io::Result<()> {
-        // SAFETY: the entries are page-aligned, `count` long, and live as long as the ring (see above).
+        // SAFETY: the entries are page-aligned, `count` long, and live as long as the ring (see
+        // above).
         unsafe {
             ring.submitter().register_buf_ring_with_flags(
                 self.entries.start as u64,
@@ -114,8 +117,9 @@ impl Pool {
     fn give_back(&self, id: u16) {
         let tail = self.tail.get();
         let base: *mut BufRingEntry = self.entries.start.cast();
-        // SAFETY: the index is masked to the ring; the kernel reads an entry only after the tail has passed it, and there are as
-        // many entries as buffers, so this one is not in use. Field by field, as entry 0 overlays the tail.
+        // SAFETY: the index is masked to the ring; the kernel reads an entry only after the tail
+        // has passed it, and there are as many entries as buffers, so this one is not in use. Field
+        // by field, as entry 0 overlays the tail.
         unsafe {
             let entry = &mut *base.add(usize::from(tail & (self.count - 1)));
             entry.set_addr(self.address(id) as u64);
@@ -124,7 +128,8 @@ impl Pool {
         }
         let tail = tail.wrapping_add(1);
         self.tail.set(tail);
-        // SAFETY: the tail is an aligned u16 in the mapping; the kernel reads it concurrently, hence atomic with release.
+        // SAFETY: the tail is an aligned u16 in the mapping; the kernel reads it concurrently,
+        // hence atomic with release.
         unsafe {
             AtomicU16::from_ptr(BufRingEntry::tail(base).cast_mut()).store(tail, Ordering::Release)
         };
@@ -142,8 +147,8 @@ pub(crate) struct Lease {
 
 impl Lease {
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the buffer is ours until it is given back; `len` is within it (asserted in `lease`); the mapping is zeroed at
-        // first, so all of it is initialized.
+        // SAFETY: the buffer is ours until it is given back; `len` is within it (asserted in
+        // `lease`); the mapping is zeroed at first, so all of it is initialized.
         unsafe { std::slice::from_raw_parts(self.pool.address(self.id), self.len as usize) }
     }
 }

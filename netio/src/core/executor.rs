@@ -1,7 +1,8 @@
-//! Background tasks of one core: polled in small slices between turns, chosen by stride scheduling between their classes.
+//! Background tasks of one core: polled in small slices between turns, chosen by stride scheduling
+//! between their classes.
 //!
-//! A future is polled, dropped and woken with no borrow held, so it may do with [`crate::Io`] what it likes. Wakers may be
-//! used from any thread.
+//! A future is polled, dropped and woken with no borrow held, so it may do with [`crate::Io`] what
+//! it likes. Wakers may be used from any thread.
 use crate::core::tasks::Class;
 use crate::seam::Wake as WakeCore;
 use slab::Slab;
@@ -19,10 +20,11 @@ use std::{
 };
 
 const CLASSES: usize = 4;
-/// What a class gets when all have ready tasks, in relation to the others: read, flush, maintenance, compaction.
+/// What a class gets when all have ready tasks, in relation to the others: read, flush,
+/// maintenance, compaction.
 const SHARES: [u64; CLASSES] = [8, 8, 2, 1];
-/// Every poll is charged at least this many nanoseconds, so that many tiny polls end a slice too (and so that the
-/// simulation, whose clock stands still during a step, has slices at all).
+/// Every poll is charged at least this many nanoseconds, so that many tiny polls end a slice too
+/// (and so that the simulation, whose clock stands still during a step, has slices at all).
 const POLL_NS_MIN: u64 = 1_000;
 
 /// A task of this executor; never used again for another.
@@ -152,7 +154,8 @@ impl Executor {
         self.inner.borrow().tasks.len()
     }
 
-    /// Polls ready tasks until none is ready or about `slice_ns` were used, by the nanosecond clock `now`.
+    /// Polls ready tasks until none is ready or about `slice_ns` were used, by the nanosecond clock
+    /// `now`.
     pub(crate) fn run(&self, slice_ns: u64, mut now: impl FnMut() -> u64) {
         let yielded = mem::take(&mut self.inner.borrow_mut().yielded);
         yielded.into_iter().for_each(Waker::wake);

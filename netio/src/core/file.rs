@@ -1,7 +1,7 @@
 //! Files. All operations are asynchronous; a [`File`] may be used by several operations at once.
 //!
-//! An operation that is dropped before it ends is cancelled if the kernel still can; its buffer stays with the driver until
-//! the kernel has given it back.
+//! An operation that is dropped before it ends is cancelled if the kernel still can; its buffer
+//! stays with the driver until the kernel has given it back.
 use crate::{
     buffer::AlignedBuf,
     core::{io::Io, state::Pending},
@@ -17,8 +17,8 @@ use std::{
     task::{Context, Poll},
 };
 
-/// An open file of this core. Clones share the descriptor; it is closed when the last is dropped (after the operations that
-/// are still in flight).
+/// An open file of this core. Clones share the descriptor; it is closed when the last is dropped
+/// (after the operations that are still in flight).
 #[derive(Clone)]
 pub struct File {
     inner: Rc<Inner>,
@@ -53,7 +53,8 @@ impl File {
         &self.inner.path
     }
 
-    /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file. Returns the buffer and the count.
+    /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file. Returns the
+    /// buffer and the count.
     pub async fn read_at(&self, buf: AlignedBuf, offset: u64) -> (AlignedBuf, Result<usize>) {
         match self.op(Op::Read { file: self.handle(), buf, offset }).await {
             Outcome::Read { buf, result } => (buf, self.named(result)),
@@ -70,8 +71,8 @@ impl File {
             other => panic!("a read ended with {other:?}"),
         }
     }
-    /// Writes all of `bytes` (its memory aligned if the file is `direct`). With `dsync` it is on the device when this returns
-    /// (RWF_DSYNC): this write only, not earlier ones.
+    /// Writes all of `bytes` (its memory aligned if the file is `direct`). With `dsync` it is on
+    /// the device when this returns (RWF_DSYNC): this write only, not earlier ones.
     pub async fn write_at(&self, bytes: Bytes, offset: u64, dsync: bool) -> Result<()> {
         self.write_all_at(vec![bytes], offset, dsync).await
     }

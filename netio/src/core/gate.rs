@@ -1,4 +1,5 @@
-//! A gate counts what is under way and, once closed, tells when the last has left: stopping in one way.
+//! A gate counts what is under way and, once closed, tells when the last has left: stopping in one
+//! way.
 
 /// Closes once; `enter` fails after that; `is_drained` when closed and empty.
 #[derive(Debug, Default)]

@@ -43,7 +43,7 @@ impl Io {
         self.shared.core
     }
 
-    // ---- time and chance -------------------------------------------------------------------------------------------------
+    // ---- time and chance ------------------------------------------------------------------------
     /// Monotonic time, read once a turn (cheap).
     pub fn now(&self) -> Instant {
         self.shared.state.borrow().now
@@ -59,7 +59,8 @@ impl Io {
     pub fn random(&self) -> u64 {
         self.shared.state.borrow_mut().driver.random()
     }
-    /// `Event::Timer { token }` at `at` (not before). One-shot. Returns an id for [`Self::cancel_timer`].
+    /// `Event::Timer { token }` at `at` (not before). One-shot. Returns an id for
+    /// [`Self::cancel_timer`].
     pub fn timer(&self, at: Instant, token: u64) -> u64 {
         self.shared.state.borrow_mut().timers.insert(at, Due::Program(token))
     }
@@ -71,7 +72,7 @@ impl Io {
         Sleep { io: self, at, timer: None }.await
     }
 
-    // ---- background ------------------------------------------------------------------------------------------------------
+    // ---- background -----------------------------------------------------------------------------
     /// Runs a future in the background until it ends (see [`crate::TaskSet`] for outcomes).
     pub fn spawn(&self, class: Class, future: impl Future<Output = ()> + 'static) {
         self.spawn_task(class, Box::pin(future));
@@ -85,8 +86,9 @@ impl Io {
         self.shared.state.borrow_mut().want_turn = true;
     }
 
-    // ---- sockets ---------------------------------------------------------------------------------------------------------
-    /// Binds and listens (retries a moment when a dead process still holds the port); accepts with multishot.
+    // ---- sockets --------------------------------------------------------------------------------
+    /// Binds and listens (retries a moment when a dead process still holds the port); accepts with
+    /// multishot.
     pub fn listen(&self, addr: SocketAddr) -> Result<ListenerId> {
         self.shared.state.borrow_mut().listen(addr, Sharing::Alone)
     }
@@ -106,25 +108,27 @@ impl Io {
     pub fn connect(&self, addr: SocketAddr) -> ConnId {
         self.shared.state.borrow_mut().connect(addr)
     }
-    /// Begins receiving on a new connection. Until then its bytes stay in the kernel (back-pressure).
+    /// Begins receiving on a new connection. Until then its bytes stay in the kernel
+    /// (back-pressure).
     pub fn start_receiving(&self, conn: ConnId) {
         self.shared.state.borrow_mut().start_receiving(conn);
     }
-    /// The connection stays when its peer has closed it for writing: [`crate::Event::Finished`] comes instead of `Closed`, and the
-    /// program closes it once it has sent what it owes. A peer that has gone altogether looks the same, until it is sent
-    /// something.
+    /// The connection stays when its peer has closed it for writing: [`crate::Event::Finished`]
+    /// comes instead of `Closed`, and the program closes it once it has sent what it owes. A peer
+    /// that has gone altogether looks the same, until it is sent something.
     pub fn outlive_peer(&self, conn: ConnId) {
         self.shared.state.borrow_mut().outlive_peer(conn);
     }
-    /// Takes the unconsumed input. `None` when there is none, or the connection is gone. Receiving goes on only after
-    /// [`Self::put_back`].
+    /// Takes the unconsumed input. `None` when there is none, or the connection is gone. Receiving
+    /// goes on only after [`Self::put_back`].
     pub fn take(&self, conn: ConnId) -> Option<Received> {
         self.shared.state.borrow_mut().take(conn)
     }
-    /// Gives the input back with `consumed` bytes used up. `want`: bytes that the next frame needs in all, counted from the
-    /// first unconsumed byte (0 = unknown): a large `want` grows the connection's own buffer once and receives in one shot.
-    /// `Event::Readable` comes when more has arrived (with `want`, when that many are there). With `hold`, nothing is received
-    /// until [`Self::start_receiving`].
+    /// Gives the input back with `consumed` bytes used up. `want`: bytes that the next frame needs
+    /// in all, counted from the first unconsumed byte (0 = unknown): a large `want` grows the
+    /// connection's own buffer once and receives in one shot. `Event::Readable` comes when more has
+    /// arrived (with `want`, when that many are there). With `hold`, nothing is received until
+    /// [`Self::start_receiving`].
     pub fn put_back(
         &self,
         conn: ConnId,
@@ -135,12 +139,13 @@ impl Io {
     ) {
         self.shared.state.borrow_mut().put_back(conn, received, consumed, want, hold);
     }
-    /// Bytes that have arrived and were not consumed: what [`Self::take`] would give, or less than `want`.
+    /// Bytes that have arrived and were not consumed: what [`Self::take`] would give, or less than
+    /// `want`.
     pub fn input_bytes(&self, conn: ConnId) -> usize {
         self.shared.state.borrow().net.get(conn).map_or(0, |conn| conn.input_bytes())
     }
-    /// Queues slices in order; small ones are gathered by copy (< 512 B), large ones are sent from where they are.
-    /// Ignored when the connection is gone.
+    /// Queues slices in order; small ones are gathered by copy (< 512 B), large ones are sent from
+    /// where they are. Ignored when the connection is gone.
     pub fn send(&self, conn: ConnId, slices: impl IntoIterator<Item = Bytes>) {
         // The iterator is the caller's code, which may use this handle: it runs before the borrow.
         let mut slices = slices.into_iter();
@@ -166,8 +171,9 @@ impl Io {
     pub fn is_congested(&self, conn: ConnId) -> bool {
         self.shared.state.borrow().net.get(conn).is_some_and(|conn| conn.is_congested())
     }
-    /// Closes after the queued output is sent (`flush`), or at once. `Event::Closed` follows. After a flush the peer gets the end
-    /// of the stream and no reset, also when it still sends: that is received and dropped, for at most a second and 1 MiB.
+    /// Closes after the queued output is sent (`flush`), or at once. `Event::Closed` follows. After
+    /// a flush the peer gets the end of the stream and no reset, also when it still sends: that is
+    /// received and dropped, for at most a second and 1 MiB.
     pub fn close(&self, conn: ConnId, flush: bool) {
         self.shared.state.borrow_mut().close(conn, flush);
     }
@@ -176,9 +182,9 @@ impl Io {
         self.shared.state.borrow().net.get(conn).map(|conn| conn.peer)
     }
 
-    // ---- disk ------------------------------------------------------------------------------------------------------------
-    /// Foreground write (the WAL): `Event::Written { token }` when done. All slices are written, in order, from `offset`;
-    /// memory and lengths aligned if the file is direct. Never retried.
+    // ---- disk -----------------------------------------------------------------------------------
+    /// Foreground write (the WAL): `Event::Written { token }` when done. All slices are written, in
+    /// order, from `offset`; memory and lengths aligned if the file is direct. Never retried.
     pub fn write(&self, file: &File, slices: Vec<Bytes>, offset: u64, dsync: bool, token: u64) {
         let pending = Pending::Foreground { token, path: file.path().clone() };
         self.shared
@@ -227,12 +233,13 @@ impl Io {
     pub async fn sync_dir(&self, path: &Path) -> Result<()> {
         named(path, done(self.op(Op::SyncDir { path: path.into() }).await))
     }
-    /// Makes everything durable that was completed before on the file system of `path`, whoever did it: contents, lengths, names
-    /// (syncfs). For very many small files, of which each would take a sync of its own. What others have written to the
-    /// file system goes with it, so nobody may wait for it who has no patience.
+    /// Makes everything durable that was completed before on the file system of `path`, whoever did
+    /// it: contents, lengths, names (syncfs). For very many small files, of which each would take a
+    /// sync of its own. What others have written to the file system goes with it, so nobody may
+    /// wait for it who has no patience.
     ///
-    /// Not for what nothing checks when it is read: of an error of a buffered write that the kernel has already told to somebody
-    /// else, nothing is said here.
+    /// Not for what nothing checks when it is read: of an error of a buffered write that the kernel
+    /// has already told to somebody else, nothing is said here.
     pub async fn sync_all(&self, path: &Path) -> Result<()> {
         named(path, done(self.op(Op::SyncAll { path: path.into() }).await))
     }
@@ -242,8 +249,8 @@ impl Io {
         named(path, result)
     }
 
-    /// Sees to it that the arena's next chunk is there before it is needed: fresh memory costs page faults, which would halt the
-    /// core for up to milliseconds. Cheap when there is a free chunk.
+    /// Sees to it that the arena's next chunk is there before it is needed: fresh memory costs page
+    /// faults, which would halt the core for up to milliseconds. Cheap when there is a free chunk.
     pub fn keep_ahead(&self, arena: &Arena) {
         if arena.wants_chunk() {
             self.shared.state.borrow().driver.make_chunk(arena);

@@ -1,10 +1,11 @@
 //! Bounded lanes between the cores of a process, and from threads outside (the control thread).
 //!
-//! One lane per ordered pair of cores. A full lane refuses: the sender keeps the message and tries again in its next turn.
+//! One lane per ordered pair of cores. A full lane refuses: the sender keeps the message and tries
+//! again in its next turn.
 //!
-//! The wake-up protocol, which loses none: a core that wants to park sets its `parked` flag and then looks at its lanes once
-//! more; a sender pushes and then looks at the flag. With sequentially consistent order between the two steps on both sides,
-//! at least one of them sees the other.
+//! The wake-up protocol, which loses none: a core that wants to park sets its `parked` flag and
+//! then looks at its lanes once more; a sender pushes and then looks at the flag. With sequentially
+//! consistent order between the two steps on both sides, at least one of them sees the other.
 use crate::{core::program::CoreId, seam::Wake};
 use crossbeam_queue::ArrayQueue;
 use std::{
@@ -86,12 +87,13 @@ impl<M: Send + 'static> Mesh<M> {
     pub fn me(&self) -> CoreId {
         self.me
     }
-    /// Hands `message` to core `to` and wakes it; gives it back when the lane is full or the core has ended. `to == me` is
-    /// allowed.
+    /// Hands `message` to core `to` and wakes it; gives it back when the lane is full or the core
+    /// has ended. `to == me` is allowed.
     pub fn send(&self, to: CoreId, message: M) -> Result<(), M> {
         self.shared.send(usize::from(self.me.0), to, message)
     }
-    /// Whether a core takes no more messages. Each end makes the others take a turn, in which they can ask.
+    /// Whether a core takes no more messages. Each end makes the others take a turn, in which they
+    /// can ask.
     pub fn has_ended(&self, core: CoreId) -> bool {
         let port = self.shared.ports.get(usize::from(core.0));
         port.is_none_or(|port| port.ended.load(Ordering::SeqCst))
@@ -192,7 +194,8 @@ impl<M: Send + 'static> Inbox for InboxOf<M> {
     }
 }
 
-/// A sender for threads that are not cores (control thread), or for a test that drives a simulation.
+/// A sender for threads that are not cores (control thread), or for a test that drives a
+/// simulation.
 pub struct Sender<M> {
     shared: Arc<Shared<M>>,
 }

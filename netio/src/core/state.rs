@@ -1,4 +1,5 @@
-//! What a core owns below its program: driver, operations in flight, connections, timers, events not yet delivered.
+//! What a core owns below its program: driver, operations in flight, connections, timers, events
+//! not yet delivered.
 //!
 //! Every borrow of it is short: none is held while a program's turn or a future's poll runs.
 use super::{
@@ -97,7 +98,8 @@ impl State {
         self.slots.get_mut(index_of(slot)).filter(|entry| u64::from(entry.generation) == slot >> 32)
     }
 
-    /// Submits what is queued, collects what has ended, and turns it into events and wake-ups. Returns how many.
+    /// Submits what is queued, collects what has ended, and turns it into events and wake-ups.
+    /// Returns how many.
     pub(crate) fn reap(&mut self, wait: Wait) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
         self.driver.reap(&mut completions, wait);

@@ -1,4 +1,5 @@
-//! Background tasks of a core: futures in scheduling classes with shares, whose outcomes come back as values.
+//! Background tasks of a core: futures in scheduling classes with shares, whose outcomes come back
+//! as values.
 use super::executor::TaskId;
 use crate::core::io::Io;
 use std::{
@@ -9,7 +10,8 @@ use std::{
     rc::Rc,
 };
 
-/// Scheduling class of a background task. Shares decide who runs when several classes have ready tasks.
+/// Scheduling class of a background task. Shares decide who runs when several classes have ready
+/// tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Recovery, opening of logs, cold reads that a client waits for: first.
@@ -46,7 +48,8 @@ impl<T: 'static> TaskSet<T> {
             Shared { done: RefCell::default(), running: RefCell::default(), next: Cell::new(0) };
         Self { io: io.clone(), shared: Rc::new(shared) }
     }
-    /// Runs `future` in the background; its outcome appears in [`Self::take`], and the core takes a turn for it.
+    /// Runs `future` in the background; its outcome appears in [`Self::take`], and the core takes a
+    /// turn for it.
     pub fn spawn(&self, class: Class, future: impl Future<Output = T> + 'static) {
         let number = self.shared.next.get();
         self.shared.next.set(number + 1);

@@ -35,7 +35,8 @@ impl Timers {
         self.sequence += 1;
         let index = self.entries.insert((self.sequence, at));
         self.order.insert((at, self.sequence), (index, due));
-        // 2^32 timers alive at once, and a timer's number wraps only after 2^32 timers in the same slot.
+        // 2^32 timers alive at once, and a timer's number wraps only after 2^32 timers in the same
+        // slot.
         (self.sequence << 32) | index as u64
     }
 

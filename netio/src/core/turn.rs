@@ -5,8 +5,8 @@
 //!         ^                                                                            |
 //!         +---------------- submits what the last step queued: one system call --------+
 //! ```
-//! The thread of a ring calls `step` until it rests, then spins or parks; the simulation calls it when the core's next event
-//! is due. Nothing here asks which of the two it is.
+//! The thread of a ring calls `step` until it rests, then spins or parks; the simulation calls it
+//! when the core's next event is due. Nothing here asks which of the two it is.
 use super::{
     executor::Executor,
     mesh::{Inbox, Mesh},
@@ -71,7 +71,8 @@ impl fmt::Debug for Core {
 }
 
 impl Core {
-    /// A core on `driver`; `boot` runs as its first task. To be called on the thread that the core will live on.
+    /// A core on `driver`; `boot` runs as its first task. To be called on the thread that the core
+    /// will live on.
     pub fn new<M: Send + 'static>(
         driver: Driver,
         options: &Options,
@@ -173,8 +174,9 @@ impl Core {
         true
     }
 
-    /// Asked to stop while the boot runs: it is dropped where it waits, as a kill would end it, only that what it has in flight
-    /// is waited for. A boot may take minutes (a long log to read), or wait for a core that will never answer.
+    /// Asked to stop while the boot runs: it is dropped where it waits, as a kill would end it,
+    /// only that what it has in flight is waited for. A boot may take minutes (a long log to read),
+    /// or wait for a core that will never answer.
     fn abandon_boot(&mut self) {
         let program = self.program.borrow_mut().take();
         drop(program);
@@ -195,7 +197,8 @@ impl Core {
         self.again = true;
     }
 
-    /// Moves an ending core on: output flushed, then program and tasks dropped, then operations waited for.
+    /// Moves an ending core on: output flushed, then program and tasks dropped, then operations
+    /// waited for.
     fn end_when_due(&mut self) {
         if let Stage::Flushing(until) = self.stage {
             let over = {
@@ -241,7 +244,8 @@ impl Core {
         }
     }
 
-    /// Something for this core came from outside its driver: a message, a request to stop, a woken task.
+    /// Something for this core came from outside its driver: a message, a request to stop, a woken
+    /// task.
     pub fn has_work(&self) -> bool {
         // While it boots or ends, messages wait; they would make it spin.
         let messages =
@@ -263,7 +267,8 @@ impl Core {
         self.io.shared.state.borrow().driver.now()
     }
 
-    /// Submits what is queued and waits for a completion, a wake-up or `until`. Loses no wake-up: see [`super::mesh`].
+    /// Submits what is queued and waits for a completion, a wake-up or `until`. Loses no wake-up:
+    /// see [`super::mesh`].
     pub(crate) fn park(&mut self, until: Option<Instant>) {
         self.wake.set_parked(true);
         if !self.has_work() {
@@ -285,7 +290,8 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        // Tasks and the program hold `Io`, which holds them: the circle is cut here. Their drop may still use it.
+        // Tasks and the program hold `Io`, which holds them: the circle is cut here. Their drop may
+        // still use it.
         let program = self.program.borrow_mut().take();
         drop(program);
         self.io.shared.executor.clear();

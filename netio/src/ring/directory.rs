@@ -1,5 +1,5 @@
-//! Whether a directory can hold the data: asked once at the start, so that a file system that cannot is a sentence with a cure and
-//! not a failure of the first write.
+//! Whether a directory can hold the data: asked once at the start, so that a file system that
+//! cannot is a sentence with a cure and not a failure of the first write.
 use super::sys;
 use crate::error::{Error, Result};
 use std::{
@@ -15,8 +15,8 @@ const BLOCK: usize = crate::buffer::BLOCK;
 /// Made, written and removed again. The lock is held, so nobody else has it.
 const PROBE: &str = ".probe";
 
-/// Tries a file with direct, synchronous writes. A device that is full, or has no inodes left, is no reason against it: reads go
-/// on there.
+/// Tries a file with direct, synchronous writes. A device that is full, or has no inodes left, is
+/// no reason against it: reads go on there.
 ///
 /// # Errors
 /// What the file system refuses, with the cure.

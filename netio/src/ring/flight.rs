@@ -1,4 +1,5 @@
-//! Operations in flight: the memory that the kernel uses, the entries that are queued, and what a completion means.
+//! Operations in flight: the memory that the kernel uses, the entries that are queued, and what a
+//! completion means.
 use super::{IGNORE, Ring, SPARE, helper, sys, vectored::Vectored};
 use crate::{
     buffer::{AlignedBuf, BLOCK, Provided, provided::GROUP},
@@ -27,7 +28,8 @@ pub(super) struct Flight {
     kind: Kind,
 }
 
-/// An operation and its memory. What the kernel points to is behind a pointer, so a flight may move.
+/// An operation and its memory. What the kernel points to is behind a pointer, so a flight may
+/// move.
 enum Kind {
     Accept,
     Connect {
@@ -121,7 +123,7 @@ fn open_flags(how: Open) -> i32 {
 
 const CWD: types::Fd = types::Fd(libc::AT_FDCWD);
 
-// ---- submission ----------------------------------------------------------------------------------------------------------
+// ---- submission ---------------------------------------------------------------------------------
 impl Ring {
     pub(super) fn begin(&mut self, slot: Slot, op: Op) {
         match op {
@@ -432,7 +434,7 @@ fn read_entry(fd: types::Fd, buf: &mut [u8], offset: u64) -> squeue::Entry {
         .build()
 }
 
-// ---- completion ----------------------------------------------------------------------------------------------------------
+// ---- completion ---------------------------------------------------------------------------------
 impl Ring {
     /// The operation is over, by other ways than a completion of the kernel.
     pub(super) fn finish(&mut self, slot: Slot, outcome: Outcome) {
@@ -524,7 +526,8 @@ impl Ring {
             }
             Kind::Read { mut buf, offset, done } => {
                 let at = done + *value.as_ref().unwrap_or(&0);
-                // A direct read that ends within a block has met the end of the file, and could not go on from there.
+                // A direct read that ends within a block has met the end of the file, and could not
+                // go on from there.
                 if result > 0 && at < buf.len() && at.is_multiple_of(BLOCK) && !cancelled {
                     let entry = read_entry(fd, &mut buf[at..], offset + at as u64);
                     return self.go_on(resumed(Kind::Read { buf, offset, done: at }), entry);

@@ -1,6 +1,7 @@
-//! One thread per process for what would block a core and the ring cannot do: listing, statvfs, syncfs, ftruncate on kernels
-//! before 6.9, and memory whose pages have to be found. It is started when it is first needed. A core never waits for it; answers
-//! come back through the ring's wake-up.
+//! One thread per process for what would block a core and the ring cannot do: listing, statvfs,
+//! syncfs, ftruncate on kernels before 6.9, and memory whose pages have to be found. It is started
+//! when it is first needed. A core never waits for it; answers come back through the ring's
+//! wake-up.
 use super::{sys, wake::RingWake};
 use crate::{
     buffer::Arena,

@@ -1,8 +1,8 @@
 //! The io_uring driver: production.
 //!
-//! One ring per core, made and used on the core's thread only (SINGLE_ISSUER, DEFER_TASKRUN): the kernel works completions off
-//! when the core asks for them, in the same system call that submits. A cheap flag tells whether asking is worth it, so a core
-//! that spins makes no system calls.
+//! One ring per core, made and used on the core's thread only (SINGLE_ISSUER, DEFER_TASKRUN): the
+//! kernel works completions off when the core asks for them, in the same system call that submits.
+//! A cheap flag tells whether asking is worth it, so a core that spins makes no system calls.
 //!
 //! * `flight`    operations in flight: their memory, their entries, what their completions mean.
 //! * `vectored`  slices of a send or write, continued when the kernel took a part.
@@ -12,9 +12,9 @@
 //! * `directory` whether a data directory will do.
 //! * `sys`       the plain system calls around it.
 //!
-//! A descriptor is closed only when no operation on it is in flight, so a late continuation cannot hit the next file with the
-//! same number. Memory of operations in flight is never freed: if the kernel does not give it back in time at the end of a
-//! ring, it is leaked.
+//! A descriptor is closed only when no operation on it is in flight, so a late continuation cannot
+//! hit the next file with the same number. Memory of operations in flight is never freed: if the
+//! kernel does not give it back in time at the end of a ring, it is leaked.
 pub(crate) mod directory;
 mod flight;
 mod helper;
@@ -111,8 +111,8 @@ fn failed(op: &'static str) -> impl Fn(std::io::Error) -> Error {
 }
 
 impl Ring {
-    /// A ring for the calling thread. `lock`: the locked file of the data directory, which stays locked until this ring's last
-    /// operation is over, also after SIGKILL.
+    /// A ring for the calling thread. `lock`: the locked file of the data directory, which stays
+    /// locked until this ring's last operation is over, also after SIGKILL.
     pub(crate) fn new(
         options: &Options,
         features: Features,
@@ -149,7 +149,8 @@ impl Ring {
             submitter.register_files(&lock.descriptors()).map_err(failed("register the locks"))?;
         }
         let mut seed = [0; 8];
-        // SAFETY: valid memory of the given size. Should it fail, the address of the pool is the seed: no secret hangs on it.
+        // SAFETY: valid memory of the given size. Should it fail, the address of the pool is the
+        // seed: no secret hangs on it.
         if unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) } != 8 {
             seed = (Rc::as_ptr(&pool) as u64).to_ne_bytes();
         }
@@ -270,12 +271,14 @@ impl Ring {
         let result = match (want, timeout) {
             (_, Some(timeout)) => submitter
                 .submit_with_args(want as usize, &types::SubmitArgs::new().timespec(&timeout)),
-            // SAFETY: no argument; the count is the queue's own length. GETEVENTS also without a wait: it runs deferred work.
+            // SAFETY: no argument; the count is the queue's own length. GETEVENTS also without a
+            // wait: it runs deferred work.
             _ => unsafe { submitter.enter::<libc::sigset_t>(entries, want, GETEVENTS, None) },
         };
         match result {
             Ok(submitted) => self.counters.submitted += submitted as u64,
-            // The time is over, a signal came, or completions must be collected first: the caller looks again in any case.
+            // The time is over, a signal came, or completions must be collected first: the caller
+            // looks again in any case.
             Err(e)
                 if matches!(
                     e.raw_os_error(),
@@ -289,8 +292,8 @@ impl Ring {
     }
 
     fn push(&mut self, entry: squeue::Entry) {
-        // SAFETY: every entry points to memory owned by its flight (or by the ring itself), which lives, unmoved, until the
-        // completion; `Drop` leaks what the kernel has not given back.
+        // SAFETY: every entry points to memory owned by its flight (or by the ring itself), which
+        // lives, unmoved, until the completion; `Drop` leaks what the kernel has not given back.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {
             self.enter(0, None);
             if self.ring.submission().is_full() {
@@ -370,7 +373,8 @@ fn clock(id: libc::clockid_t) -> u64 {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // Whatever is in flight is cancelled, and waited for, for a moment: the kernel writes to our memory until then.
+        // Whatever is in flight is cancelled, and waited for, for a moment: the kernel writes to
+        // our memory until then.
         let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
         self.push(cancel.user_data(IGNORE));
         self.starved.clear();

@@ -1,4 +1,5 @@
-//! What this kernel allows: asked once at start, so that a missing feature is a sentence with a cure and not a late failure.
+//! What this kernel allows: asked once at start, so that a missing feature is a sentence with a
+//! cure and not a late failure.
 use super::sys;
 use crate::error::{Error, Result};
 use io_uring::{IoUring, Probe, opcode};
@@ -12,7 +13,8 @@ const MEMLOCK_BYTES: u64 = 512 << 10;
 pub struct Features {
     /// Kernel release, as `uname -r` says it.
     pub kernel: String,
-    /// IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN: completions are worked off when the core asks, by the core.
+    /// IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN: completions are worked off when the core asks,
+    /// by the core.
     pub defer_taskrun: bool,
     /// Truncation as an operation of the ring (6.9); a helper thread does it otherwise.
     pub ftruncate: bool,

@@ -124,10 +124,12 @@ pub(crate) fn tcp_socket(addr: SocketAddr) -> std::result::Result<OwnedFd, i32> 
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Binds and listens; waits a moment when the port is still held by a dead process. Accepted sockets inherit TCP_NODELAY.
+/// Binds and listens; waits a moment when the port is still held by a dead process. Accepted
+/// sockets inherit TCP_NODELAY.
 pub(crate) fn listen(addr: SocketAddr, sharing: Sharing) -> Result<(OwnedFd, SocketAddr)> {
     if sharing == Sharing::First {
-        // SO_REUSEPORT would let us share the port with another process of the same user, which takes half our connections.
+        // SO_REUSEPORT would let us share the port with another process of the same user, which
+        // takes half our connections.
         drop(listen(addr, Sharing::Alone)?);
     }
     let failed = |op| move |errno| Error::new(op, addr.to_string(), errno);
@@ -169,7 +171,8 @@ pub(crate) fn peer_of(fd: RawFd) -> Option<SocketAddr> {
     if result == 0 { peer.get() } else { None }
 }
 
-/// Queues a FIN behind what was sent; does not wait for anything. It fails only on a connection that is broken.
+/// Queues a FIN behind what was sent; does not wait for anything. It fails only on a connection
+/// that is broken.
 pub(crate) fn finish_sending(fd: RawFd) {
     // SAFETY: no pointers.
     unsafe { libc::shutdown(fd, libc::SHUT_WR) };
@@ -193,7 +196,8 @@ pub(crate) fn pin_to(cpu: usize) -> Result<()> {
     Ok(())
 }
 
-/// Gives this thread a nice value, and what it starts (io-wq workers are its children) none below 0. False: it may not.
+/// Gives this thread a nice value, and what it starts (io-wq workers are its children) none
+/// below 0. False: it may not.
 pub(crate) fn set_nice(nice: i32) -> bool {
     let attr = libc::sched_attr {
         size: size_of::<libc::sched_attr>() as u32,
@@ -243,7 +247,8 @@ pub fn raise_open_files() -> u64 {
     }
 }
 
-/// Writes at the beginning of a file, on the device before it returns; the errno if not, or not all.
+/// Writes at the beginning of a file, on the device before it returns; the errno if not, or not
+/// all.
 pub(crate) fn write_synced(fd: RawFd, bytes: &[u8]) -> std::result::Result<(), i32> {
     let slice = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: one slice of valid memory, which a write does not change.
@@ -255,7 +260,8 @@ pub(crate) fn write_synced(fd: RawFd, bytes: &[u8]) -> std::result::Result<(), i
     }
 }
 
-/// A locked data directory: for as long as these descriptors, or a ring that they are registered with, live.
+/// A locked data directory: for as long as these descriptors, or a ring that they are registered
+/// with, live.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: OwnedFd,
@@ -273,14 +279,16 @@ impl Lock {
 
 /// Locks the directory of the lock file, and the lock file, which is made if it is not there.
 ///
-/// The directory too: to remove a "stale" lock file is a habit, and frees the name, not the directory.
+/// The directory too: to remove a "stale" lock file is a habit, and frees the name, not the
+/// directory.
 ///
 /// ```text
 /// 1. a broker holds the flock of DATA/lock; somebody removes the file
 /// 2. a second broker makes a new DATA/lock, whose flock is free, and writes over what the first one writes
 /// ```
-/// After SIGKILL the dead process's ring still writes: its flocks, being registered with the ring, outlast its last write. So they
-/// are waited for, for about two seconds; then a living process must hold them.
+/// After SIGKILL the dead process's ring still writes: its flocks, being registered with the ring,
+/// outlast its last write. So they are waited for, for about two seconds; then a living process
+/// must hold them.
 pub(crate) fn lock(path: &Path) -> Result<Lock> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let parent = parent.unwrap_or_else(|| Path::new("."));

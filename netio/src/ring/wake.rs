@@ -1,6 +1,7 @@
 //! Waking a parked ring from another thread: an eventfd whose read is always armed on the ring.
 //!
-//! The eventfd is written only when the core is parked, and once per park, so a busy core costs its senders no system call.
+//! The eventfd is written only when the core is parked, and once per park, so a busy core costs its
+//! senders no system call.
 use crate::seam::Wake;
 use std::{
     io,
@@ -16,7 +17,8 @@ pub(crate) struct RingWake {
 
 impl RingWake {
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers. Blocking on purpose: the ring's read then waits for a count instead of failing with EAGAIN.
+        // SAFETY: no pointers. Blocking on purpose: the ring's read then waits for a count instead
+        // of failing with EAGAIN.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
@@ -38,7 +40,8 @@ impl Wake for RingWake {
         fence(Ordering::SeqCst);
         if self.parked.load(Ordering::SeqCst) && self.parked.swap(false, Ordering::SeqCst) {
             let one = 1u64;
-            // SAFETY: 8 valid bytes. It can only fail if the counter is full, and then the ring is woken anyway.
+            // SAFETY: 8 valid bytes. It can only fail if the counter is full, and then the ring is
+            // woken anyway.
             unsafe { libc::write(self.fd(), (&raw const one).cast(), 8) };
         }
     }

@@ -1,8 +1,9 @@
 //! The seeded simulation: every core of every node, disk, network and clock in one thread.
 //!
-//! A test builds a [`Sim`] from a seed, adds nodes with the same [`crate::Boot`]s that production runs, and lets virtual time
-//! pass. The seed decides which runnable core steps next, how long each operation takes, how bytes are cut into pieces, and
-//! what a kill or a power cut leaves; so a failing seed is the bug report, and [`Sim::trace_hash`] proves the replay.
+//! A test builds a [`Sim`] from a seed, adds nodes with the same [`crate::Boot`]s that production
+//! runs, and lets virtual time pass. The seed decides which runnable core steps next, how long each
+//! operation takes, how bytes are cut into pieces, and what a kill or a power cut leaves; so a
+//! failing seed is the bug report, and [`Sim::trace_hash`] proves the replay.
 //!
 //! ```
 //! use netio::{Boot, Event, Program, Turn, sim::{NodeOptions, Sim, SimOptions}};
@@ -66,15 +67,20 @@
 //! assert_eq!(sim.disk(node).read("data/wal").unwrap(), [7; 512]);
 //! ```
 //!
-//! * Nodes: [`Sim::add_node`], [`Sim::add_host`], [`Sim::run_on`], [`Sim::kill`], [`Sim::power_cut`], [`Sim::stop`], [`Sim::restart`], [`Sim::sender`].
-//! * Time: [`Sim::run_until`], [`Sim::run_for`], [`Sim::now`]. Virtual time passes by a small seeded cost per step of a core
-//!   and jumps when no core has anything to do. Cores of one world do not slow each other down.
-//! * Disk (rules in `disk/mod.rs`): [`Sim::disk`] to look and to damage, [`Sim::fail_next`] and [`Sim::fail_always`] to order
-//!   errors, [`Sim::set_disk`] for errors and slowness by chance, [`DiskImage::set_capacity`] for a full disk.
-//! * Network (rules in `net/mod.rs`): [`Sim::client`], [`Sim::cut`], [`Sim::heal`], [`Sim::set_net`].
+//! * Nodes: [`Sim::add_node`], [`Sim::add_host`], [`Sim::run_on`], [`Sim::kill`],
+//!   [`Sim::power_cut`], [`Sim::stop`], [`Sim::restart`], [`Sim::sender`].
+//! * Time: [`Sim::run_until`], [`Sim::run_for`], [`Sim::now`]. Virtual time passes by a small
+//!   seeded cost per step of a core and jumps when no core has anything to do. Cores of one world
+//!   do not slow each other down.
+//! * Disk (rules in `disk/mod.rs`): [`Sim::disk`] to look and to damage, [`Sim::fail_next`] and
+//!   [`Sim::fail_always`] to order errors, [`Sim::set_disk`] for errors and slowness by chance,
+//!   [`DiskImage::set_capacity`] for a full disk.
+//! * Network (rules in `net/mod.rs`): [`Sim::client`], [`Sim::cut`], [`Sim::heal`],
+//!   [`Sim::set_net`].
 //!
-//! Not modelled: a read that sees half of a concurrent write; hard and symbolic links; a full submission queue; datagrams; the
-//! lock file of [`crate::Options`] (a kill decides at once about what was in flight, so nothing late can land).
+//! Not modelled: a read that sees half of a concurrent write; hard and symbolic links; a full
+//! submission queue; datagrams; the lock file of [`crate::Options`] (a kill decides at once about
+//! what was in flight, so nothing late can land).
 mod scheduler;
 
 pub use crate::world::{

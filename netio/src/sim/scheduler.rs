@@ -64,9 +64,9 @@ impl Sim {
         }
     }
 
-    // ---- nodes -----------------------------------------------------------------------------------------------------------
-    /// A host with an empty disk but for its data directory, and a process with one core per boot. Its address is
-    /// [`NodeId::ip`].
+    // ---- nodes ----------------------------------------------------------------------------------
+    /// A host with an empty disk but for its data directory, and a process with one core per boot.
+    /// Its address is [`NodeId::ip`].
     pub fn add_node<M: Send + 'static>(
         &mut self,
         options: NodeOptions,
@@ -76,7 +76,8 @@ impl Sim {
         self.restart(node, boots);
         node
     }
-    /// A host as above, with no process yet: for [`Self::restart`], [`Self::run_on`], or files put there first.
+    /// A host as above, with no process yet: for [`Self::restart`], [`Self::run_on`], or files put
+    /// there first.
     pub fn add_host(&mut self, options: NodeOptions) -> NodeId {
         let mut w = self.world.borrow_mut();
         let disk = options.disk.clone().unwrap_or_else(|| w.options.disk.clone());
@@ -96,8 +97,9 @@ impl Sim {
         self.processes.push(None);
         node
     }
-    /// Runs one future as the only task of a process of one core on a node that has none, and gives its result. `None`: it did
-    /// not end within `max_ns`; it still runs, to be killed or [`Self::run_for`] longer.
+    /// Runs one future as the only task of a process of one core on a node that has none, and gives
+    /// its result. `None`: it did not end within `max_ns`; it still runs, to be killed or
+    /// [`Self::run_for`] longer.
     pub fn run_on<T, F>(
         &mut self,
         node: NodeId,
@@ -131,7 +133,8 @@ impl Sim {
         }
         result.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-    /// Starts a process on a node that has none (after [`Self::kill`], [`Self::power_cut`], or its own end).
+    /// Starts a process on a node that has none (after [`Self::kill`], [`Self::power_cut`], or its
+    /// own end).
     pub fn restart<M: Send + 'static>(&mut self, node: NodeId, boots: Vec<Boot<M>>) {
         self.bury(node);
         assert!(self.processes[index(node)].is_none(), "{node:?} runs");
@@ -160,13 +163,13 @@ impl Sim {
             Process { cores, sender: Box::new(sender), stop: Box::new(move || stop.stop()) };
         self.processes[index(node)] = Some(process);
     }
-    /// SIGKILL: what was in flight to the disk lands whole, in part, or not; the rest is as the page cache has it. Peers see a
-    /// reset. The host stays: connections to it are refused.
+    /// SIGKILL: what was in flight to the disk lands whole, in part, or not; the rest is as the
+    /// page cache has it. Peers see a reset. The host stays: connections to it are refused.
     pub fn kill(&mut self, node: NodeId) {
         self.end_life(node, Power::Killed);
     }
-    /// The power goes: of all that was not durable, each piece is lost, kept, or torn. Nobody answers for this host until
-    /// [`Self::restart`].
+    /// The power goes: of all that was not durable, each piece is lost, kept, or torn. Nobody
+    /// answers for this host until [`Self::restart`].
     pub fn power_cut(&mut self, node: NodeId) {
         self.end_life(node, Power::Off);
     }
@@ -176,7 +179,8 @@ impl Sim {
         // Dropped after the world stopped listening to it: a killed process says nothing.
         drop(process);
     }
-    /// Asks the process to stop (`Event::Stop` on every core); it [`Self::has_ended`] when its programs are done.
+    /// Asks the process to stop (`Event::Stop` on every core); it [`Self::has_ended`] when its
+    /// programs are done.
     pub fn stop(&self, node: NodeId) {
         if let Some(p) = &self.processes[index(node)] {
             (p.stop)();
@@ -192,7 +196,8 @@ impl Sim {
             self.end_life(node, Power::Killed);
         }
     }
-    /// A sender into the mesh of the running process. Panics if it runs with another message type, or not at all.
+    /// A sender into the mesh of the running process. Panics if it runs with another message type,
+    /// or not at all.
     pub fn sender<M: Send + 'static>(&self, node: NodeId) -> Sender<M> {
         let process = self.processes[index(node)].as_ref();
         let sender = process.and_then(|p| p.sender.downcast_ref::<Sender<M>>());
@@ -208,7 +213,7 @@ impl Sim {
         cores.filter_map(|c| c.1.as_ref().map(Core::stats)).collect()
     }
 
-    // ---- time ------------------------------------------------------------------------------------------------------------
+    // ---- time -----------------------------------------------------------------------------------
     /// Virtual nanoseconds since the start of the simulation.
     pub fn now(&self) -> u64 {
         self.world.borrow().now
@@ -217,7 +222,8 @@ impl Sim {
     pub fn set_wall_offset(&self, node: NodeId, ms: i64) {
         self.world.borrow_mut().host(node).wall_offset_ms = ms;
     }
-    /// Runs until `done` says so (true) or `max_ns` of virtual time have passed (false). `done` is asked between all steps.
+    /// Runs until `done` says so (true) or `max_ns` of virtual time have passed (false). `done` is
+    /// asked between all steps.
     pub fn run_until(&mut self, max_ns: u64, mut done: impl FnMut(&Sim) -> bool) -> bool {
         let deadline = self.now().saturating_add(max_ns);
         loop {
@@ -259,7 +265,8 @@ impl Sim {
             return match next {
                 Some(at) if at <= deadline => {
                     w.now = w.now.max(at);
-                    // What is due happens before anybody asks again: a test's client sees it now, not at the next event.
+                    // What is due happens before anybody asks again: a test's client sees it now,
+                    // not at the next event.
                     w.run_due();
                     true
                 }
@@ -297,7 +304,7 @@ impl Sim {
         true
     }
 
-    // ---- disk and network --------------------------------------------------------------------------------------------------
+    // ---- disk and network -----------------------------------------------------------------------
     /// The node's disk, past all programs.
     pub fn disk(&self, node: NodeId) -> DiskImage {
         DiskImage { world: self.world.clone(), node }
@@ -329,7 +336,8 @@ impl Sim {
     pub fn clear_faults(&self, node: NodeId) {
         self.world.borrow_mut().host(node).faults.clear();
     }
-    /// Changes a disk's options from now on (`capacity_bytes` and `names` are read only when the node is added).
+    /// Changes a disk's options from now on (`capacity_bytes` and `names` are read only when the
+    /// node is added).
     pub fn set_disk(&self, node: NodeId, change: impl FnOnce(&mut DiskOptions)) {
         change(&mut self.world.borrow_mut().host(node).disk_options);
     }
@@ -356,8 +364,9 @@ impl Sim {
         w.heal(b, a);
     }
 
-    // ---- replay ------------------------------------------------------------------------------------------------------------
-    /// A hash over every choice, operation and result so far: the same for the same seed and the same programs.
+    // ---- replay ---------------------------------------------------------------------------------
+    /// A hash over every choice, operation and result so far: the same for the same seed and the
+    /// same programs.
     pub fn trace_hash(&self) -> u64 {
         self.world.borrow().trace.hash()
     }
@@ -365,7 +374,8 @@ impl Sim {
     pub fn trace_lines(&self) -> Vec<String> {
         self.world.borrow().trace.lines().map(str::to_owned).collect()
     }
-    /// A number from the world's seed, for choices of the test itself (they become part of the run).
+    /// A number from the world's seed, for choices of the test itself (they become part of the
+    /// run).
     pub fn random(&self) -> u64 {
         self.world.borrow_mut().rng.next_u64()
     }

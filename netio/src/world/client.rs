@@ -3,7 +3,8 @@ use super::{net::EndId, world::World};
 use bytes::Bytes;
 use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 
-/// One connection. What arrives is taken from the network at once; nothing happens but while the simulation runs.
+/// One connection. What arrives is taken from the network at once; nothing happens but while the
+/// simulation runs.
 #[derive(Debug)]
 pub struct Client {
     world: Rc<RefCell<World>>,
@@ -43,12 +44,13 @@ impl Client {
         let rest = e.arrived.split_off(count);
         Some(std::mem::replace(&mut e.arrived, rest))
     }
-    /// How it ended, if it did: `Some(None)` = closed in order, `Some(Some(errno))` = refused, reset or timed out. Bytes that
-    /// arrived before can still be taken.
+    /// How it ended, if it did: `Some(None)` = closed in order, `Some(Some(errno))` = refused,
+    /// reset or timed out. Bytes that arrived before can still be taken.
     pub fn ended(&self) -> Option<Option<i32>> {
         self.world.borrow().net.ends.get(&self.end).map_or(Some(None), |e| e.ended())
     }
-    /// Closes for writing, behind what was sent (shutdown(2) with SHUT_WR); what arrives is still taken.
+    /// Closes for writing, behind what was sent (shutdown(2) with SHUT_WR); what arrives is still
+    /// taken.
     pub fn finish(&self) {
         self.world.borrow_mut().finish(self.end);
     }

@@ -17,7 +17,8 @@ use std::{
 
 /// The driver of one core of one life of a process.
 ///
-/// Its functions stay functions: counts of a core's instructions (`cargo xtask instructions`) leave them out by their names.
+/// Its functions stay functions: counts of a core's instructions (`cargo xtask instructions`) leave
+/// them out by their names.
 #[derive(Debug)]
 pub struct SimDriver {
     world: Rc<RefCell<World>>,
@@ -36,7 +37,8 @@ impl SimDriver {
     pub fn cancel(&mut self, slot: Slot) {
         self.world.borrow_mut().cancel(self.core, slot);
     }
-    /// Never blocks: `wait` is only noted, for the scheduler of the world to decide when this core runs next.
+    /// Never blocks: `wait` is only noted, for the scheduler of the world to decide when this core
+    /// runs next.
     #[inline(never)]
     pub fn reap(&mut self, out: &mut Vec<Completion>, wait: Wait) {
         let mut world = self.world.borrow_mut();

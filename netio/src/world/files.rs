@@ -1,7 +1,8 @@
-//! File operations of the world: latency, faults, alignment, and the moment at which the disk changes.
+//! File operations of the world: latency, faults, alignment, and the moment at which the disk
+//! changes.
 //!
-//! An operation takes effect when it completes, not when it is submitted: of two in flight at once either may be first. What a
-//! sync covers is fixed when it is submitted.
+//! An operation takes effect when it completes, not when it is submitted: of two in flight at once
+//! either may be first. What a sync covers is fixed when it is submitted.
 use super::{
     disk::Inode,
     world::{CoreKey, Event, EventKey, Flight, NodeId, Object, OpenFile, Power, World},
@@ -162,7 +163,8 @@ impl World {
             Op::SyncAll { .. } => disk.file_marks(),
             _ => Vec::new(),
         };
-        // The number is free for the next open at once, as with a real descriptor; the file stays open until the event.
+        // The number is free for the next open at once, as with a real descriptor; the file stays
+        // open until the event.
         if let (Op::CloseFile { .. }, Some(h)) = (&op, handle) {
             self.cores[core].handles.remove(&h.0);
         }
@@ -192,8 +194,8 @@ impl World {
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
-    /// A disk operation that has not taken effect may be cancelled; whether the kernel still can is chance. One that was
-    /// submitted to the device usually cannot.
+    /// A disk operation that has not taken effect may be cancelled; whether the kernel still can is
+    /// chance. One that was submitted to the device usually cannot.
     pub(crate) fn cancel_disk(&mut self, core: CoreKey, slot: Slot, key: EventKey) {
         let may = match self.events.get(&key) {
             Some(Event::Disk(e)) => !matches!(e.op, Op::CloseFile { .. }),
@@ -376,8 +378,8 @@ impl World {
         }
     }
 
-    /// The process dies: each of its disk operations in flight lands whole, in part (a write), or not at all. With the power
-    /// gone too, what landed is as much at risk as any unsynced write.
+    /// The process dies: each of its disk operations in flight lands whole, in part (a write), or
+    /// not at all. With the power gone too, what landed is as much at risk as any unsynced write.
     pub(crate) fn abandon_disk(&mut self, node: NodeId) {
         let mine =
             |w: &World, e: &Event| matches!(e, Event::Disk(d) if w.cores[d.core].node == node);

@@ -6,7 +6,8 @@ use super::{
 use crate::{error::Result, seam::Space};
 use std::{cell::RefCell, path::Path, rc::Rc};
 
-/// The disk of one node. Paths as programs use them; changes made here take effect at once and are durable.
+/// The disk of one node. Paths as programs use them; changes made here take effect at once and are
+/// durable.
 #[derive(Clone, Debug)]
 pub struct DiskImage {
     pub(crate) world: Rc<RefCell<World>>,
@@ -37,7 +38,8 @@ impl DiskImage {
     pub fn remove(&self, path: &str) -> Result<()> {
         named("remove", path, self.world.borrow_mut().host(self.node).disk.discard(Path::new(path)))
     }
-    /// How many changes of a file a power cut could take back; 0 = all of it is durable (its name aside).
+    /// How many changes of a file a power cut could take back; 0 = all of it is durable (its name
+    /// aside).
     pub fn at_risk(&self, path: &str) -> Result<usize> {
         named(
             "at risk",

@@ -1,7 +1,9 @@
 //! The simulated machine below the seam: hosts, disks, network and clock, all from one seed.
 //!
-//! * [`world`]   events in the order of their time, cores with their operations in flight; [`driver`] a core's window on it.
-//! * [`files`]   operations on files, their errors and slowness; `disk` what a disk holds and what a cut leaves of it.
+//! * [`world`]   events in the order of their time, cores with their operations in flight;
+//!   [`driver`] a core's window on it.
+//! * [`files`]   operations on files, their errors and slowness; `disk` what a disk holds and what
+//!   a cut leaves of it.
 //! * `net`       connections, cuts and delays; [`client`] a test's end of a connection.
 //! * [`image`]   a disk as a test looks at it; [`options`]; [`rng`]; `trace`.
 //!

@@ -11,8 +11,8 @@ pub struct SimOptions {
     pub step_ns: (u64, u64),
     /// Wall clock at virtual time 0, milliseconds since the epoch.
     pub wall_start_ms: i64,
-    /// Probability that a multishot operation ends after a completion although it could go on (Linux may clear `F_MORE` at any
-    /// time).
+    /// Probability that a multishot operation ends after a completion although it could go on
+    /// (Linux may clear `F_MORE` at any time).
     pub multishot_ends: f64,
     /// Trace lines kept for [`crate::sim::Sim::trace_lines`]; 0 = only the hash.
     pub trace_lines: usize,
@@ -39,8 +39,8 @@ impl SimOptions {
     }
 }
 
-/// A disk. Probabilities are per operation. The defaults have latency, no errors, and the strictest reading of what a power
-/// cut may take.
+/// A disk. Probabilities are per operation. The defaults have latency, no errors, and the strictest
+/// reading of what a power cut may take.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
     pub capacity_bytes: u64,
@@ -51,8 +51,9 @@ pub struct DiskOptions {
     /// Probability that an operation takes `slow_ns` more.
     pub slow: f64,
     pub slow_ns: u64,
-    /// EIO on a read; on a write (a part of which may have landed); on a sync (what it should have made durable stays at risk,
-    /// and a later sync that succeeds says nothing about it, as on Linux).
+    /// EIO on a read; on a write (a part of which may have landed); on a sync (what it should have
+    /// made durable stays at risk, and a later sync that succeeds says nothing about it, as on
+    /// Linux).
     pub read_error: f64,
     pub write_error: f64,
     pub sync_error: f64,
@@ -83,12 +84,13 @@ impl Default for DiskOptions {
 pub enum Names {
     /// Any subset of them is lost; a file's sync says nothing about its name (POSIX).
     Strict,
-    /// A suffix of them is lost, over all directories, and a file's sync makes its name durable with all that came before (a
-    /// journal, like ext4's).
+    /// A suffix of them is lost, over all directories, and a file's sync makes its name durable
+    /// with all that came before (a journal, like ext4's).
     Journal,
 }
 
-/// A network. Both directions of a connection have their own delays; bytes of one direction never overtake each other.
+/// A network. Both directions of a connection have their own delays; bytes of one direction never
+/// overtake each other.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
     /// Delay of a piece, in nanoseconds: from, to.
@@ -104,9 +106,11 @@ pub struct NetOptions {
     pub provided_bytes: usize,
     /// Established connections that wait for accept, per listener; more are refused.
     pub backlog: usize,
-    /// How long bytes may wait for a cut link or a dead host before their connection fails with ETIMEDOUT.
+    /// How long bytes may wait for a cut link or a dead host before their connection fails with
+    /// ETIMEDOUT.
     pub timeout_ns: u64,
-    /// Peers of a host without power see a reset, as if its address were taken over; otherwise they wait for `timeout_ns`.
+    /// Peers of a host without power see a reset, as if its address were taken over; otherwise they
+    /// wait for `timeout_ns`.
     pub reset_on_power_cut: bool,
 }
 
@@ -129,9 +133,11 @@ impl Default for NetOptions {
 /// A node: a host with a disk, and the process on it.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
-    /// Made (and durable) before the first start; relative names are below the root of the node's disk.
+    /// Made (and durable) before the first start; relative names are below the root of the node's
+    /// disk.
     pub data_dir: String,
-    /// Options of the process's cores. `cpus` is not used: the number of cores is the number of boots.
+    /// Options of the process's cores. `cpus` is not used: the number of cores is the number of
+    /// boots.
     pub process: crate::Options,
     /// Own disk options; the world's otherwise.
     pub disk: Option<DiskOptions>,

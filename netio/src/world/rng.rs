@@ -1,4 +1,5 @@
-//! The one source of chance of a simulation: xoshiro256++ seeded by splitmix64 (Blackman, Vigna 2019).
+//! The one source of chance of a simulation: xoshiro256++ seeded by splitmix64 (Blackman, Vigna
+//! 2019).
 //!
 //! Our own few lines, so that a seed in a bug report keeps its meaning when a dependency changes.
 
@@ -32,7 +33,8 @@ impl Rng {
         s[3] = s[3].rotate_left(45);
         result
     }
-    /// Uniform in `0..n`; 0 for `n == 0`. (Multiply-shift: the bias below 2^-32 does not matter here.)
+    /// Uniform in `0..n`; 0 for `n == 0`. (Multiply-shift: the bias below 2^-32 does not matter
+    /// here.)
     pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
     }
@@ -41,8 +43,8 @@ impl Rng {
         assert!(low <= high, "between({low}, {high})");
         low + self.below((high - low).saturating_add(1))
     }
-    /// True with probability `p`. Takes a number from the stream also for 0 and 1, so that switching one fault off does not
-    /// shift the rest of the run.
+    /// True with probability `p`. Takes a number from the stream also for 0 and 1, so that
+    /// switching one fault off does not shift the rest of the run.
     pub fn chance(&mut self, p: f64) -> bool {
         let x = (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         x < p

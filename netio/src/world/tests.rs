@@ -152,7 +152,8 @@ impl Bed {
         let Outcome::Accepted(Ok((theirs, _))) = self.wait(b, accept) else { panic!() };
         (ours, theirs)
     }
-    /// Receives with multishot, submitting again when it ends early, until `n` bytes, the end, or an error.
+    /// Receives with multishot, submitting again when it ends early, until `n` bytes, the end, or
+    /// an error.
     fn receive(
         &mut self,
         core: usize,

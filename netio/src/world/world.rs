@@ -1,7 +1,9 @@
-//! The world below the seam: clock, events, and per core the operations in flight and the completions not yet reaped.
+//! The world below the seam: clock, events, and per core the operations in flight and the
+//! completions not yet reaped.
 //!
-//! Everything that will happen is an event, ordered by (time, sequence); nothing happens outside one, but for what a program
-//! submits. Cores are never reused: a restarted process has new ones, so nothing late can reach it.
+//! Everything that will happen is an event, ordered by (time, sequence); nothing happens outside
+//! one, but for what a program submits. Cores are never reused: a restarted process has new ones,
+//! so nothing late can reach it.
 use super::{
     disk::{Disk, Inode},
     files::{DiskEvent, Fault},
@@ -113,7 +115,8 @@ pub(crate) struct CoreState {
 }
 
 impl CoreState {
-    /// The lowest free number, as descriptors are given out: re-use shows what confuses an old with a new one.
+    /// The lowest free number, as descriptors are given out: re-use shows what confuses an old with
+    /// a new one.
     pub(crate) fn add(&mut self, object: Object) -> Handle {
         let mut free = 0;
         for &used in self.handles.keys() {
@@ -214,7 +217,7 @@ impl World {
         key
     }
 
-    // ---- events ----------------------------------------------------------------------------------------------------------
+    // ---- events ---------------------------------------------------------------------------------
     pub(crate) fn at(&mut self, time: u64, event: Event) -> EventKey {
         let key = (time.max(self.now), self.next_seq);
         self.next_seq += 1;
@@ -287,7 +290,7 @@ impl World {
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
-    // ---- the driver ------------------------------------------------------------------------------------------------------
+    // ---- the driver -----------------------------------------------------------------------------
     pub(crate) fn submit(&mut self, core: CoreKey, slot: Slot, op: Op) {
         // What the memory of a dead process does as it is dropped reaches nobody.
         if !self.cores[core].alive {
@@ -343,7 +346,8 @@ impl World {
         Instant(self.now)
     }
 
-    /// The process on `node` ends (`Killed`), or its power does (`Off`): what it had in flight is decided, then forgotten.
+    /// The process on `node` ends (`Killed`), or its power does (`Off`): what it had in flight is
+    /// decided, then forgotten.
     pub(crate) fn end_life(&mut self, node: NodeId, power: Power) {
         let host = self.host(node);
         host.power = power;

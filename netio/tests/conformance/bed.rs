@@ -160,7 +160,8 @@ pub(crate) fn echo_server() -> Boot<Message> {
     })
 }
 
-/// A core that waits for the address of a server (core 1), then acts; it tells the server when it is done.
+/// A core that waits for the address of a server (core 1), then acts; it tells the server when it
+/// is done.
 pub(crate) fn client(
     make: impl FnOnce(Io, SocketAddr) -> Box<dyn FnMut(Event) -> Turn> + Send + 'static,
 ) -> Boot<Message> {

@@ -150,7 +150,8 @@ pub(crate) fn nobody_listens(_: &Place) -> Vec<Boot<Message>> {
 }
 
 pub(crate) fn late_events_never_reach_the_next_connection(_: &Place) -> Vec<Boot<Message>> {
-    // Connections come and go in the same slots, closed by either side with bytes and operations still under way.
+    // Connections come and go in the same slots, closed by either side with bytes and operations
+    // still under way.
     const ROUNDS: u64 = 150;
     let server = core(|io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -342,7 +343,8 @@ pub(crate) fn giving_up_a_connect(_: &Place) -> Vec<Boot<Message>> {
 }
 
 pub(crate) fn close_while_sending_and_receiving(_: &Place) -> Vec<Boot<Message>> {
-    // Closed hard with a large send and a large receive in flight; the memory of both stays whole, and the core goes on.
+    // Closed hard with a large send and a large receive in flight; the memory of both stays whole,
+    // and the core goes on.
     let closes = client(|io, addr| {
         let mut conn = io.connect(addr);
         let mut round = 0;
@@ -378,8 +380,8 @@ pub(crate) fn close_while_sending_and_receiving(_: &Place) -> Vec<Boot<Message>>
 
 const ANSWER_BYTES: usize = 200_000;
 
-/// A core that answers the first bytes of a connection, reads no others, and closes in order. `check` sees its counters when
-/// core 0 says that it is over.
+/// A core that answers the first bytes of a connection, reads no others, and closes in order.
+/// `check` sees its counters when core 0 says that it is over.
 fn closing_server(check: fn(netio::stats::Stats)) -> Boot<Message> {
     core(move |io, mesh| {
         let listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -427,7 +429,8 @@ pub(crate) fn a_flushing_close_is_no_reset_to_who_sends_on(_: &Place) -> Vec<Boo
             match event {
                 Event::Connected { .. } => {
                     io.start_receiving(conn);
-                    // In every second round some of it still waits in the server's kernel when that closes.
+                    // In every second round some of it still waits in the server's kernel when that
+                    // closes.
                     let first = if round % 2 == 0 { 10 } else { 300_000 };
                     io.send(conn, [Bytes::from(vec![3; first])]);
                     io.timer(io.now().after_us(300), round);
@@ -475,7 +478,8 @@ pub(crate) fn a_flushing_close_is_no_reset_to_who_sends_on(_: &Place) -> Vec<Boo
     vec![sends_on, closing_server(|_| ())]
 }
 
-/// A peer that has had the end of the stream and stays. It sends `each` again and again, until that is refused.
+/// A peer that has had the end of the stream and stays. It sends `each` again and again, until that
+/// is refused.
 fn stays(each: usize, check: fn(netio::stats::Stats)) -> Vec<Boot<Message>> {
     let stays = client(move |io, addr| {
         let conn = io.connect(addr);

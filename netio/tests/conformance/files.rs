@@ -256,7 +256,8 @@ pub(crate) fn dropped_reads_harm_nobody(place: &Place) -> Vec<Boot<Message>> {
         for round in 0..60u64 {
             begin_and_drop(file.read_at(AlignedBuf::zeroed(64 * BLOCK), 0)).await;
             begin_and_drop(io.open(&path, Open::default())).await;
-            // Memory that the dropped read may have owned: were it given back too early, the kernel would write here.
+            // Memory that the dropped read may have owned: were it given back too early, the kernel
+            // would write here.
             let fresh: Vec<AlignedBuf> = (0..4).map(|_| AlignedBuf::zeroed(64 * BLOCK)).collect();
             if round % 10 == 0 {
                 let (buf, n) =

@@ -1,4 +1,5 @@
-//! What only the simulation can do: replay, kills and power cuts, faults by order and by chance, cut links.
+//! What only the simulation can do: replay, kills and power cuts, faults by order and by chance,
+//! cut links.
 use crate::bed::{Message, SECOND, act, core, frame, frames, pattern, seeds, task};
 use bytes::Bytes;
 use netio::{
@@ -260,7 +261,8 @@ fn a_journal_keeps_names_in_order() {
 
 #[test]
 fn a_killed_process_loses_nothing_that_was_written() {
-    // Acked writes are there for the next process, those in flight may be; but a later power cut can still take both.
+    // Acked writes are there for the next process, those in flight may be; but a later power cut
+    // can still take both.
     let (mut landed, mut lost_later) = (0, 0);
     for seed in 0..40 {
         let mut sim = Sim::new(SimOptions::seeded(seed));

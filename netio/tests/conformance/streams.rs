@@ -210,7 +210,8 @@ pub(crate) fn a_held_connection_pushes_back(_: &Place) -> Vec<Boot<Message>> {
 }
 
 pub(crate) fn put_back_with_hold_rests(_: &Place) -> Vec<Boot<Message>> {
-    // The client holds after the first frame; a second is on its way; nothing is readable until it starts again.
+    // The client holds after the first frame; a second is on its way; nothing is readable until it
+    // starts again.
     let client = client(|io, addr| {
         let conn = io.connect(addr);
         let mut got = 0;
@@ -246,8 +247,8 @@ pub(crate) fn put_back_with_hold_rests(_: &Place) -> Vec<Boot<Message>> {
 }
 
 pub(crate) fn output_stays_in_order(_: &Place) -> Vec<Boot<Message>> {
-    // One long frame, queued in slices of all sizes over many calls: gathered copies and referenced slices must not change
-    // places.
+    // One long frame, queued in slices of all sizes over many calls: gathered copies and referenced
+    // slices must not change places.
     let client = client(|io, addr| {
         let conn = io.connect(addr);
         let body = pattern(4, 2 << 20);
@@ -351,7 +352,8 @@ impl Flow {
 }
 
 pub(crate) fn both_directions_at_once(_: &Place) -> Vec<Boot<Message>> {
-    // Both sides flood each other, as they may, over one connection: nobody waits for the other for ever.
+    // Both sides flood each other, as they may, over one connection: nobody waits for the other for
+    // ever.
     fn side(io: Io) -> Flow {
         Flow { io, sent: 0, got: Rc::default() }
     }

@@ -64,7 +64,8 @@ pub(crate) fn sleeps_end_in_order_of_time(_: &Place) -> Vec<Boot<Message>> {
 
 pub(crate) fn every_class_gets_on(_: &Place) -> Vec<Boot<Message>> {
     vec![core(|io, _| {
-        // Tasks that never rest, in each class, several each: all make progress, and the foreground has its turns meanwhile.
+        // Tasks that never rest, in each class, several each: all make progress, and the foreground
+        // has its turns meanwhile.
         let progress: Rc<RefCell<Vec<u64>>> = Rc::new(RefCell::new(vec![0; 12]));
         let tasks: TaskSet<()> = TaskSet::new(&io);
         let classes = [Class::Read, Class::Flush, Class::Maintenance, Class::Compaction];

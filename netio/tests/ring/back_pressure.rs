@@ -1,4 +1,5 @@
-//! Bounds: slow readers, held connections, few receive buffers, many connections, peers that vanish.
+//! Bounds: slow readers, held connections, few receive buffers, many connections, peers that
+//! vanish.
 use crate::support::{Echo, LOOPBACK, boot, frame_of, round_trip};
 use bytes::Bytes;
 use netio::{CloseReason, ConnId, Event, Io, Options, Program, Turn};

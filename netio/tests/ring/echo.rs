@@ -96,13 +96,15 @@ fn reporting() -> (Running<()>, SocketAddr, mpsc::Receiver<Stats>) {
 #[test]
 fn a_connection_that_ends_leaves_its_large_buffer_to_the_next() {
     let (running, address, reports) = reporting();
-    // Large input of a client that leaves: with the buffer at rest, lent for the next frame, and with part of one in it.
+    // Large input of a client that leaves: with the buffer at rest, lent for the next frame, and
+    // with part of one in it.
     for part in [0, 10, 100_000] {
         let mut stream = TcpStream::connect(address).unwrap();
         round_trip(&mut stream, &frame_of(1, 100_000));
         stream.write_all(&frame_of(2, 200_000)[..part]).unwrap();
         drop(stream);
-        // Told within the turn that sees the end; the buffer is there after it. Reports of before it began may wait as well.
+        // Told within the turn that sees the end; the buffer is there after it. Reports of before
+        // it began may wait as well.
         let reports = reports.iter().skip_while(|report| report.connections == 0);
         let mut since = reports.skip_while(|report| report.connections > 0);
         let spare = since.nth(2).unwrap().spare_buffer_bytes;

@@ -55,7 +55,8 @@ fn a_lock_file_that_was_removed_frees_nothing() {
     second.join().unwrap();
 }
 
-/// Listens on the port of the environment, and writes numbers to a file, several at a time, until it is killed.
+/// Listens on the port of the environment, and writes numbers to a file, several at a time, until
+/// it is killed.
 #[test]
 #[ignore = "the process that the next test kills"]
 fn victim() {
@@ -89,7 +90,8 @@ fn victim() {
 
 /// 1. The victim's ring has writes in flight, and its accept holds the port.
 /// 2. SIGKILL: the process is gone at once, its ring is not.
-/// 3. The next process takes the lock: nothing of the victim may reach the file from now on, and the port is free.
+/// 3. The next process takes the lock: nothing of the victim may reach the file from now on, and
+///    the port is free.
 #[test]
 fn after_sigkill_the_lock_outlasts_the_last_write() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

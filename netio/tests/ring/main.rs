@@ -1,5 +1,5 @@
-//! What only the io_uring driver can show: real threads, real sockets, wake-ups, rest. What every driver owes is in
-//! `conformance`.
+//! What only the io_uring driver can show: real threads, real sockets, wake-ups, rest. What every
+//! driver owes is in `conformance`.
 mod back_pressure;
 mod cores;
 mod echo;

@@ -1,4 +1,5 @@
-//! Figures, not assertions: `cargo test --release -p netio --test ring -- --ignored --nocapture --test-threads 1 measure`.
+//! Figures, not assertions:
+//! `cargo test --release -p netio --test ring -- --ignored --nocapture --test-threads 1 measure`.
 use crate::support::{Echo, boot, frame_of, run_once};
 use netio::{AlignedBuf, Event, Io, Open, Options, Program, Turn, stats::Stats};
 use std::{
@@ -24,7 +25,8 @@ impl Program for Counted {
     }
 }
 
-/// `connections`, each with `depth` frames of `bytes` in flight, from one client thread: writes to all, then reads from all.
+/// `connections`, each with `depth` frames of `bytes` in flight, from one client thread: writes to
+/// all, then reads from all.
 fn echo(connections: usize, depth: usize, bytes: usize, rounds: usize) {
     let (address, addresses) = mpsc::channel();
     let (stats, all_stats) = mpsc::channel();

@@ -222,8 +222,8 @@ pub struct BatchHeader {
     pub records_count: i32,
 }
 
-/// Bytes of the whole batch at the front of `bytes`, and its number of records, without a look at the rest of its header; `None`
-/// if no header fits there.
+/// Bytes of the whole batch at the front of `bytes`, and its number of records, without a look at
+/// the rest of its header; `None` if no header fits there.
 #[must_use]
 pub fn size_and_count(bytes: &[u8]) -> Option<(usize, u64)> {
     let header = bytes.first_chunk::<HEADER_SIZE>()?;

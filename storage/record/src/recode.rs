@@ -20,8 +20,8 @@ pub enum RecodeError {
     TooLong,
 }
 
-/// `batch` with its records in `codec`, as large as [`compress::compress_into`] makes it at `level`. At most `cap` bytes of
-/// records are taken out of it.
+/// `batch` with its records in `codec`, as large as [`compress::compress_into`] makes it at
+/// `level`. At most `cap` bytes of records are taken out of it.
 ///
 /// # Errors
 /// [`RecodeError`]; a batch that has been validated to its end can only be too long.

@@ -1,17 +1,19 @@
-//! What a start must know beyond the write-ahead log: per log how far segments reach, per chain where its live part begins.
+//! What a start must know beyond the write-ahead log: per log how far segments reach, per chain
+//! where its live part begins.
 //!
-//! `wal/<core>.checkpoint` is written by a core before WAL files are recycled, and at a clean stop; `wal/recovered.checkpoint`
-//! by recovery, with the logs of all cores, when everything it found is in segments. A core's file counts only if it is of the
-//! same *start* as the recovered one: an older one is a leftover. Both are replaced atomically (temporary file, sync, rename,
-//! directory sync).
+//! `wal/<core>.checkpoint` is written by a core before WAL files are recycled, and at a clean stop;
+//! `wal/recovered.checkpoint` by recovery, with the logs of all cores, when everything it found is
+//! in segments. A core's file counts only if it is of the same *start* as the recovered one: an
+//! older one is a leftover. Both are replaced atomically (temporary file, sync, rename, directory
+//! sync).
 //!
 //! ```text
 //! "millckpt" version u32 | start u64 | core u32 | run u128 | clean u8 | first_live u64 | first_file u64
 //! | logs u32 | deleted u32 | logs ... | deleted ... | crc32c u32 of all before
 //! ```
-//! Integers are little-endian. A log's segments and its producers belong together: the producers are those of the flushed
-//! end, so a replay applies exactly the batches behind it. Producers "as of now" would already know unflushed batches, and their
-//! replay would take them for duplicates.
+//! Integers are little-endian. A log's segments and its producers belong together: the producers
+//! are those of the flushed end, so a replay applies exactly the batches behind it. Producers "as
+//! of now" would already know unflushed batches, and their replay would take them for duplicates.
 //!
 //! A checkpoint whose checksum holds may still say what cannot be: `sense`.
 pub(crate) mod sense;
@@ -66,11 +68,13 @@ pub(crate) struct LogState {
     pub closed: bool,
     pub epoch: LeaderEpoch,
     pub epochs: EpochHistory,
-    /// The producers as of what is in segments: [`crate::producer_state::ProducerStates::to_bytes`]; empty = none.
+    /// The producers as of what is in segments:
+    /// [`crate::producer_state::ProducerStates::to_bytes`]; empty = none.
     pub producers: Vec<u8>,
     /// Ranges lost to damage: reading them is an error.
     pub fenced: Vec<(Offset, Offset)>,
-    /// Ranges whose segments are not there, as this start has found; not in the file, for they may come back.
+    /// Ranges whose segments are not there, as this start has found; not in the file, for they may
+    /// come back.
     pub missing: Vec<(Offset, Offset)>,
 }
 
@@ -243,7 +247,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, Bad> {
     }
 }
 
-/// Another version; not one of ours with a flipped bit in its version, whose checksum is right with the right one.
+/// Another version; not one of ours with a flipped bit in its version, whose checksum is right with
+/// the right one.
 fn foreign(bytes: &[u8]) -> Option<Bad> {
     let mut at = Reader(bytes);
     if at.take(MAGIC.len())? != MAGIC {
@@ -321,12 +326,14 @@ async fn write_whole(io: &Io, path: &Path, bytes: Vec<u8>) -> Result<(), netio::
 /// Reads the checkpoint of `core`; `None` if there is none.
 ///
 /// # Errors
-/// [`Error::Damaged`]: it is replaced atomically, so a bad one is never a torn one. [`Error::Version`].
+/// [`Error::Damaged`]: it is replaced atomically, so a bad one is never a torn one.
+/// [`Error::Version`].
 pub(crate) async fn read(io: &Io, dir: &Path, core: u32) -> Result<Option<Checkpoint>, Error> {
     read_since(io, dir, core, 0).await
 }
 
-/// As [`read`]; also `None` for one of an unknown version and an earlier start than `start`: a leftover.
+/// As [`read`]; also `None` for one of an unknown version and an earlier start than `start`: a
+/// leftover.
 pub(crate) async fn read_since(
     io: &Io,
     dir: &Path,

@@ -1,11 +1,12 @@
 //! Whether what a checkpoint says can be.
 //!
-//! Its checksum says that these are the bytes that were written, not that a sound store wrote them: a checkpoint may have been
-//! made by hand, or by a program with a bug. What follows from a position that cannot be (an index entry past its segment, an
-//! offset that runs over) is an assertion deep inside a flush, on every start again. So it is refused at the door, by name.
+//! Its checksum says that these are the bytes that were written, not that a sound store wrote them:
+//! a checkpoint may have been made by hand, or by a program with a bug. What follows from a
+//! position that cannot be (an index entry past its segment, an offset that runs over) is an
+//! assertion deep inside a flush, on every start again. So it is refused at the door, by name.
 //!
-//! Looked at are bounds and the order of numbers, not files: a segment that is shorter than its checkpoint says is found when
-//! it is opened or read. Producers are checked where they are parsed.
+//! Looked at are bounds and the order of numbers, not files: a segment that is shorter than its
+//! checkpoint says is found when it is opened or read. Producers are checked where they are parsed.
 use super::{Checkpoint, LogState};
 use crate::{
     disk_log::FlushedState,

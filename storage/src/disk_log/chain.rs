@@ -1,4 +1,5 @@
-//! The closed segments of a log, so that a listing shows whether one is missing: see `recover::chain`.
+//! The closed segments of a log, so that a listing shows whether one is missing: see
+//! `recover::chain`.
 use record::{Offset, checksum};
 
 /// How many closed segments there are, and a sum over their bases and sizes.

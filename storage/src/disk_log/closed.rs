@@ -36,8 +36,9 @@ impl DiskLog {
         self.inner.disk.file(self.key(base, suffix), &self.inner.dir, BUFFERED).await
     }
 
-    // ---- the active segment's indexes ------------------------------------------------------------------------------------
-    /// Writes the pending index entries, on the device when it returns unless syncs are deferred. The batches they name are.
+    // ---- the active segment's indexes -----------------------------------------------------------
+    /// Writes the pending index entries, on the device when it returns unless syncs are deferred.
+    /// The batches they name are.
     pub(super) async fn sync_index(&self) -> Result<(), Error> {
         let (facts, synced, offsets, times) = {
             let state = self.inner.state.borrow();
@@ -91,9 +92,10 @@ impl DiskLog {
         Ok(())
     }
 
-    // ---- closing ---------------------------------------------------------------------------------------------------------
-    /// Brings the active segment to the form of a closed one: the last index entries, files cut to their content, the seal.
-    /// The segment can go on growing afterwards (its seal then no longer fits, and is replaced at the next close).
+    // ---- closing --------------------------------------------------------------------------------
+    /// Brings the active segment to the form of a closed one: the last index entries, files cut to
+    /// their content, the seal. The segment can go on growing afterwards (its seal then no longer
+    /// fits, and is replaced at the next close).
     pub(super) async fn seal_active(&self, tail: &mut Tail) -> Result<Seal, Error> {
         {
             let active = &mut self.inner.state.borrow_mut().active;
@@ -120,7 +122,8 @@ impl DiskLog {
         Ok(seal)
     }
 
-    /// Cuts an index file to `bytes`, durably unless syncs are deferred; returns the CRC of what is in it.
+    /// Cuts an index file to `bytes`, durably unless syncs are deferred; returns the CRC of what is
+    /// in it.
     async fn cut_index(
         &self,
         base: Offset,
@@ -143,9 +146,9 @@ impl DiskLog {
         self.inner.disk.replace(&self.inner.dir, &name(seal.facts.base, SEAL), bytes).await
     }
 
-    // ---- closed segments -------------------------------------------------------------------------------------------------
-    /// The seal of a closed segment: read, or made by a scan where there is none that fits. `None` if there is no such closed
-    /// segment (any more).
+    // ---- closed segments ------------------------------------------------------------------------
+    /// The seal of a closed segment: read, or made by a scan where there is none that fits. `None`
+    /// if there is no such closed segment (any more).
     pub(super) async fn seal_of(&self, base: Offset) -> Result<Option<Seal>, Error> {
         let known = self.inner.state.borrow().closed.get(&base).copied();
         match known {
@@ -178,7 +181,8 @@ impl DiskLog {
             .await?)
     }
 
-    /// Makes sure that the index files of a closed segment are what the seal says, once after a start; else makes them anew.
+    /// Makes sure that the index files of a closed segment are what the seal says, once after a
+    /// start; else makes them anew.
     pub(super) async fn check_indexes(&self, base: Offset) -> Result<(), Error> {
         let known = self.inner.state.borrow().closed.get(&base).copied();
         let Some(Closed { seal: Some(seal), checked: false, .. }) = known else {
@@ -267,7 +271,8 @@ impl DiskLog {
         let index_crc = self.replace_index(base, INDEX, &offsets).await?;
         let time_index_crc = self.replace_index(base, TIME_INDEX, &times).await?;
         let seal = Seal { facts, index_crc, time_index_crc };
-        // The seal of a segment that was cut short stays: it alone says what is missing, and does so at every start.
+        // The seal of a segment that was cut short stays: it alone says what is missing, and does
+        // so at every start.
         let is_short = old.is_some_and(|old| old.facts.size > len || old.facts.end > facts.end);
         if !is_short {
             self.write_seal(&seal).await?;

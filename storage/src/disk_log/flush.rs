@@ -13,11 +13,13 @@ use netio::Open;
 use record::{BatchHeader, BatchView, Offset};
 
 impl DiskLog {
-    /// Writes whole batches, in offset order, on from [`Self::flushed`]; batches below it (a flush that is tried again) are
-    /// passed over. When it returns, data is on the device, and so is what makes index entries of it again.
+    /// Writes whole batches, in offset order, on from [`Self::flushed`]; batches below it (a flush
+    /// that is tried again) are passed over. When it returns, data is on the device, and so is what
+    /// makes index entries of it again.
     ///
     /// # Errors
-    /// [`Error::Full`]: try again with the same batches when space returns. Any other error makes the log read-only.
+    /// [`Error::Full`]: try again with the same batches when space returns. Any other error makes
+    /// the log read-only.
     ///
     /// # Panics
     /// If a batch does not follow: our memory is broken, and must not reach the disk.
@@ -53,9 +55,9 @@ impl DiskLog {
         Ok(self.state())
     }
 
-    /// Headers of the batches, which must continue the log. Their CRC was checked when they came in, and is again by whoever
-    /// reads them from the segment; once more here would cost a tenth of a byte's way through the broker, and halt its core for
-    /// a millisecond.
+    /// Headers of the batches, which must continue the log. Their CRC was checked when they came
+    /// in, and is again by whoever reads them from the segment; once more here would cost a tenth
+    /// of a byte's way through the broker, and halt its core for a millisecond.
     fn parse(&self, batches: Vec<Bytes>) -> Vec<(BatchHeader, Bytes)> {
         let flushed = self.flushed();
         let mut next = flushed;
@@ -108,8 +110,8 @@ impl DiskLog {
             .await
             .map_err(|error| self.fault(error))?;
 
-        // Epochs before their batches, unless somebody else keeps them: one too many is cut off at the next start, one too few
-        // would be lost.
+        // Epochs before their batches, unless somebody else keeps them: one too many is cut off at
+        // the next start, one too few would be lost.
         let kept = self.inner.state.borrow().epochs_kept;
         let epochs = {
             let (mut epochs, mut changed) = {
@@ -132,8 +134,8 @@ impl DiskLog {
         }
 
         let batches: Vec<Bytes> = run.iter().map(|(_, bytes)| bytes.clone()).collect();
-        // A file that became longer is in the file system's journal, with which a sync of everything makes its data durable; one
-        // that is only written over may not be.
+        // A file that became longer is in the file system's journal, with which a sync of
+        // everything makes its data durable; one that is only written over may not be.
         let synced = !longer || !self.inner.disk.defers();
         tail.write(&file, self.inner.disk.buffers(), &batches, longer, synced)
             .await
@@ -157,7 +159,8 @@ impl DiskLog {
         Ok(())
     }
 
-    /// Ends the active segment and begins one at `base`, if there is anything in the active one (Kafka's `UnifiedLog.roll`).
+    /// Ends the active segment and begins one at `base`, if there is anything in the active one
+    /// (Kafka's `UnifiedLog.roll`).
     pub async fn roll(&self) -> Result<FlushedState, Error> {
         let mut tail = self.inner.writer.hold().await;
         self.inner.state.borrow().usable()?;
@@ -212,7 +215,8 @@ impl DiskLog {
         self.inner.disk.replace(&self.inner.dir, &name(offset, SNAPSHOT), bytes).await
     }
 
-    /// A full disk while a small file is made changes nothing; what else fails makes the log read-only.
+    /// A full disk while a small file is made changes nothing; what else fails makes the log
+    /// read-only.
     pub(super) fn space(&self, error: Error) -> Error {
         match error {
             Error::Io(error) if error.is_full() => Error::Full(error.to_string()),

@@ -1,24 +1,28 @@
 //! [`DiskLog`]: the segments of one partition, in Kafka's own files.
 //!
-//! Behind the write-ahead log: what it gets has been validated, has its offsets, and is durable elsewhere until
-//! [`DiskLog::flush`] returns. What was flushed is on the device. Reads go to the device with direct I/O and check every batch.
+//! Behind the write-ahead log: what it gets has been validated, has its offsets, and is durable
+//! elsewhere until [`DiskLog::flush`] returns. What was flushed is on the device. Reads go to the
+//! device with direct I/O and check every batch.
 //!
 //! ```text
 //! closed segments, sealed                       active segment
 //! [0..................)[1500..................)[3000........................|zeros]
 //!       ^ log_start                                  ^ synced      ^ flushed
 //! ```
-//! * A closed segment is exactly its content, with whole indexes and a [seal](crate::seal): Kafka's tools read it at any time.
-//! * The active one may have zeros behind its content (space taken in advance). Its newest index entries are in memory only,
-//!   up to [`PENDING_MAX`] of them: they follow from the batches, so after a crash they are made again from the few batches
-//!   behind `synced`, and a flush needs one sync instead of three.
-//! * What a checkpoint keeps of a log is [`FlushedState`]; bytes behind its position are not trusted when it is opened again.
-//! * Damage is fenced: a batch that fails its checks is never returned and never cut off; [`crate::ReadError::Damaged`] names where
-//!   reading can go on.
+//! * A closed segment is exactly its content, with whole indexes and a [seal](crate::seal): Kafka's
+//!   tools read it at any time.
+//! * The active one may have zeros behind its content (space taken in advance). Its newest index
+//!   entries are in memory only, up to [`PENDING_MAX`] of them: they follow from the batches, so
+//!   after a crash they are made again from the few batches behind `synced`, and a flush needs one
+//!   sync instead of three.
+//! * What a checkpoint keeps of a log is [`FlushedState`]; bytes behind its position are not
+//!   trusted when it is opened again.
+//! * Damage is fenced: a batch that fails its checks is never returned and never cut off;
+//!   [`crate::ReadError::Damaged`] names where reading can go on.
 //!
-//! Methods take `&self` and may run at the same time on their core; those that change files wait for each other. In files:
-//! `open` (create, open, close), `flush` (write, roll), `closed` (seals, rebuilt indexes), `read`, `time`, `shrink` (retention,
-//! truncation, removal).
+//! Methods take `&self` and may run at the same time on their core; those that change files wait
+//! for each other. In files: `open` (create, open, close), `flush` (write, roll), `closed` (seals,
+//! rebuilt indexes), `read`, `time`, `shrink` (retention, truncation, removal).
 mod chain;
 mod closed;
 mod flush;
@@ -169,8 +173,8 @@ struct State {
     /// As of `flushed`.
     producers: ProducerStates,
     epochs: EpochHistory,
-    /// The file has epochs that the log no longer has: it must be written before the next batch, or a later start, which finds
-    /// batches behind them, would believe them.
+    /// The file has epochs that the log no longer has: it must be written before the next batch, or
+    /// a later start, which finds batches behind them, would believe them.
     epochs_stale: bool,
     /// Whoever opened the log keeps its epochs as well: see [`DiskLog::set_epochs`].
     epochs_kept: bool,
@@ -330,30 +334,37 @@ impl DiskLog {
     pub fn producers(&self) -> ProducerStates {
         self.inner.state.borrow().producers.clone()
     }
-    /// Looks at the producers as of [`Self::flushed`] without a copy. `look` must not come back to this log.
+    /// Looks at the producers as of [`Self::flushed`] without a copy. `look` must not come back to
+    /// this log.
     pub fn with_producers<T>(&self, look: impl FnOnce(&ProducerStates) -> T) -> T {
         look(&self.inner.state.borrow().producers)
     }
-    /// Forgets producers that `keep` does not name, if more than `kept_max` are known. Not within a flush: it changes them too.
+    /// Forgets producers that `keep` does not name, if more than `kept_max` are known. Not within a
+    /// flush: it changes them too.
     pub(crate) fn forget_producers(&self, kept_max: usize, keep: impl Fn(i64) -> bool) {
         let producers = &mut self.inner.state.borrow_mut().producers;
         if producers.len() > kept_max {
             producers.retain(keep);
         }
     }
-    /// The producers as of [`Self::flushed`], read from a checkpoint. After [`Self::open`], before the first flush.
+    /// The producers as of [`Self::flushed`], read from a checkpoint. After [`Self::open`], before
+    /// the first flush.
     pub fn set_producers(&self, producers: ProducerStates) {
         self.inner.state.borrow_mut().producers = producers;
     }
-    /// The epochs of the log, from a checkpoint that goes on holding them. After [`Self::open`] or [`Self::create`], before the
-    /// first flush. From then on the file `leader-epoch-checkpoint` is written when a segment or the log is closed, and not,
-    /// with two syncs, at the first flush of each epoch. Why no crash hurts:
+    /// The epochs of the log, from a checkpoint that goes on holding them. After [`Self::open`] or
+    /// [`Self::create`], before the first flush. From then on the file `leader-epoch-checkpoint` is
+    /// written when a segment or the log is closed, and not, with two syncs, at the first flush of
+    /// each epoch. Why no crash hurts:
     /// 1. a batch of a new epoch is flushed, the file does not know the epoch, the power goes;
-    /// 2. the checkpoint that counts the batch as flushed was captured later, with the epochs of all it counts; as long as there
-    ///    is none, the batch is in the chain, and its replay makes the epoch known again;
-    /// 3. so recovery opens the log with its flushed state and *these* epochs; what the file says is not looked at.
+    /// 2. the checkpoint that counts the batch as flushed was captured later, with the epochs of
+    ///    all it counts; as long as there is none, the batch is in the chain, and its replay makes
+    ///    the epoch known again;
+    /// 3. so recovery opens the log with its flushed state and *these* epochs; what the file says
+    ///    is not looked at.
     ///
-    /// The file counts where there is no checkpoint: in a directory that Kafka has left, or a clean stop, which writes it.
+    /// The file counts where there is no checkpoint: in a directory that Kafka has left, or a clean
+    /// stop, which writes it.
     pub fn set_epochs(&self, mut epochs: EpochHistory) {
         let mut state = self.inner.state.borrow_mut();
         epochs.truncate_from_end(state.active.flushed);
@@ -381,7 +392,8 @@ impl DiskLog {
     pub fn failed(&self) -> Option<String> {
         self.inner.state.borrow().failed.clone()
     }
-    /// Bytes of all segments whose size is known: all, after [`Self::segments`] has been called once.
+    /// Bytes of all segments whose size is known: all, after [`Self::segments`] has been called
+    /// once.
     pub fn size_bytes(&self) -> u64 {
         let state = self.inner.state.borrow();
         state
@@ -459,8 +471,8 @@ impl DiskLog {
         })
     }
 
-    /// Keeps the first fault. Returns the error to give on. What is short for a moment is none: whoever changes files can do so
-    /// again from the beginning.
+    /// Keeps the first fault. Returns the error to give on. What is short for a moment is none:
+    /// whoever changes files can do so again from the beginning.
     fn fail(&self, error: Error) -> Error {
         if error.is_transient() {
             return error;

@@ -32,7 +32,8 @@ const SMALL_FILE_MAX: usize = 256 << 20;
 /// What opening a log found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// Segments behind the known position, removed: their content comes again from the write-ahead log.
+    /// Segments behind the known position, removed: their content comes again from the write-ahead
+    /// log.
     pub segments_removed: Vec<Offset>,
     /// Bytes cut off the end of the last segment (only without a known position).
     pub bytes_cut: u64,
@@ -40,13 +41,14 @@ pub struct OpenReport {
     pub cut_because: Option<String>,
     /// The epoch history could not be read: epochs of older records are unknown.
     pub epochs_lost: Option<String>,
-    /// The producers come from the directory (only without a known position); else they come from the checkpoint.
+    /// The producers come from the directory (only without a known position); else they come from
+    /// the checkpoint.
     pub producers_read: bool,
 }
 
 impl DiskLog {
-    /// Makes the directory of a new log that begins at `first`. One that a crash left half made is used again if it is of the
-    /// same topic and has no records.
+    /// Makes the directory of a new log that begins at `first`. One that a crash left half made is
+    /// used again if it is of the same topic and has no records.
     ///
     /// # Errors
     /// [`Error::Damaged`] if another log is in the way; those of the disk.
@@ -67,7 +69,8 @@ impl DiskLog {
             }
             _ => {}
         }
-        // Whose directory it is, it says at any moment: another core may look whether the name is free.
+        // Whose directory it is, it says at any moment: another core may look whether the name is
+        // free.
         let mut named = false;
         for entry in io.read_dir(&dir).await? {
             if entry.name == PARTITION_METADATA {
@@ -97,9 +100,10 @@ impl DiskLog {
         Ok(log)
     }
 
-    /// Opens a directory. With a known position (of a checkpoint) nothing behind it is trusted: later segments go, bytes behind
-    /// it will be overwritten; the cost does not depend on the size of the data. Without one (a directory that Kafka, or a
-    /// clean stop, left) the last segment is read through, unless its seal fits.
+    /// Opens a directory. With a known position (of a checkpoint) nothing behind it is trusted:
+    /// later segments go, bytes behind it will be overwritten; the cost does not depend on the size
+    /// of the data. Without one (a directory that Kafka, or a clean stop, left) the last segment is
+    /// read through, unless its seal fits.
     ///
     /// # Errors
     /// [`Error::Damaged`] if the segment of the known position is not there; those of the disk.
@@ -198,7 +202,8 @@ impl DiskLog {
         {
             let mut state = log.inner.state.borrow_mut();
             state.closed = found.closed_before(base);
-            // Doubted until a start finds nothing missing; and where something has gone since the start looked.
+            // Doubted until a start finds nothing missing; and where something has gone since the
+            // start looked.
             state.chain_doubted = state.chain() != known.chain;
             state.epochs_stale = epochs_stale;
         }
@@ -378,7 +383,7 @@ impl DiskLog {
         }
     }
 
-    // ---- catching up -----------------------------------------------------------------------------------------------------
+    // ---- catching up ----------------------------------------------------------------------------
     /// Reads what lies between the index files and the position, if that has not been done.
     pub(super) async fn load(&self) -> Result<(), Error> {
         if self.inner.state.borrow().active.loaded {
@@ -441,10 +446,10 @@ impl DiskLog {
         Ok(())
     }
 
-    // ---- closing ---------------------------------------------------------------------------------------------------------
-    /// Brings all files to the form that Kafka's tools read without complaint: nothing behind the content, whole indexes, the
-    /// producers' snapshot, the epochs. The log takes no more writes. A log that was not written since it was closed last
-    /// costs a look at its seal.
+    // ---- closing --------------------------------------------------------------------------------
+    /// Brings all files to the form that Kafka's tools read without complaint: nothing behind the
+    /// content, whole indexes, the producers' snapshot, the epochs. The log takes no more writes. A
+    /// log that was not written since it was closed last costs a look at its seal.
     ///
     /// # Errors
     /// As [`Self::flush`].
@@ -535,7 +540,8 @@ impl Found {
         closed.collect()
     }
 
-    /// Lists it, and removes what a crash left behind: temporary files, files that waited for removal, indexes without a log.
+    /// Lists it, and removes what a crash left behind: temporary files, files that waited for
+    /// removal, indexes without a log.
     async fn list(disk: &Disk, dir: &std::path::Path) -> Result<Self, Error> {
         let mut found = Self::default();
         let mut others = Vec::new();

@@ -24,13 +24,15 @@ pub(super) struct Start {
 }
 
 impl DiskLog {
-    /// Whole batches from the one that holds `from` (or the next, where compaction left a gap), all below `upto`, at most
-    /// `max_bytes` in all, but the first one in any case with `at_least_one`. Neighbours come as one slice. Ends at the end of a
-    /// segment; empty when there is nothing in the range.
+    /// Whole batches from the one that holds `from` (or the next, where compaction left a gap), all
+    /// below `upto`, at most `max_bytes` in all, but the first one in any case with `at_least_one`.
+    /// Neighbours come as one slice. Ends at the end of a segment; empty when there is nothing in
+    /// the range.
     ///
     /// # Errors
-    /// [`ReadError::OutOfRange`] below the log start; [`ReadError::Damaged`] when the first batch is damaged: `next` is the
-    /// first offset behind that can be read. Damage further on ends the read before it.
+    /// [`ReadError::OutOfRange`] below the log start; [`ReadError::Damaged`] when the first batch
+    /// is damaged: `next` is the first offset behind that can be read. Damage further on ends the
+    /// read before it.
     pub async fn read(
         &self,
         from: Offset,
@@ -63,7 +65,8 @@ impl DiskLog {
                 }
                 let flushed = state.active.flushed;
                 if at >= flushed.min(upto) {
-                    // Segments were gone through to the end of what is flushed, and nothing was there.
+                    // Segments were gone through to the end of what is flushed, and nothing was
+                    // there.
                     if at > from && upto >= flushed {
                         return Err(ReadError::Damaged { offset: from, next: flushed });
                     }
@@ -90,7 +93,8 @@ impl DiskLog {
             {
                 let state = self.inner.state.borrow();
                 if state.generation != generation || from < state.log_start {
-                    // Truncated or removed under the read: what it saw, or did not find, says nothing.
+                    // Truncated or removed under the read: what it saw, or did not find, says
+                    // nothing.
                     continue;
                 }
             }
@@ -124,7 +128,8 @@ impl DiskLog {
             .reader(
                 place.base,
                 place.size,
-                // Kafka's largest batch by default is a little more than the bytes that clients ask for.
+                // Kafka's largest batch by default is a little more than the bytes that clients ask
+                // for.
                 max_bytes.clamp(READ_BYTES_MIN, SCAN_BYTES) + WINDOW_SLACK,
             )
             .await?;
@@ -136,8 +141,8 @@ impl DiskLog {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut total = 0;
         loop {
-            // The rest of an answer that is half full is not worth another read: its reader comes again, and then what is read
-            // is used to the end.
+            // The rest of an answer that is half full is not worth another read: its reader comes
+            // again, and then what is read is used to the end.
             if total > 0 && total >= max_bytes / 2 && !reader.has_batch(walk.position) {
                 break;
             }
@@ -179,7 +184,7 @@ impl DiskLog {
         Ok(Some((pieces, end)))
     }
 
-    // ---- where to begin --------------------------------------------------------------------------------------------------
+    // ---- where to begin -------------------------------------------------------------------------
     fn cursor(&self, base: Offset, from: Offset) -> Option<Start> {
         let state = self.inner.state.borrow();
         let cursor =
@@ -196,8 +201,9 @@ impl DiskLog {
         cursors.push(cursor);
     }
 
-    /// The last place at or before the batch of `offset` that the index knows and that holds what the index says. An entry that
-    /// is wrong, or names a damaged batch, is passed over for the one before: positions that are reached by walking are right.
+    /// The last place at or before the batch of `offset` that the index knows and that holds what
+    /// the index says. An entry that is wrong, or names a damaged batch, is passed over for the one
+    /// before: positions that are reached by walking are right.
     pub(super) async fn start_for(
         &self,
         reader: &mut Reader,

@@ -1,4 +1,5 @@
-//! Walking a segment batch by batch: to rebuild indexes, to find the end of a log, to catch up behind the index files.
+//! Walking a segment batch by batch: to rebuild indexes, to find the end of a log, to catch up
+//! behind the index files.
 use super::{DiskLog, Fence};
 use crate::{
     error::Error,
@@ -16,7 +17,8 @@ use record::{BatchHeader, Batches, Offset, Tail};
 /// Most index entries tried to find where reading can go on behind damage.
 const RESUME_TRIES: usize = 64;
 
-/// Most bytes searched for a batch: as many as may lie behind the index files on the device, and some more.
+/// Most bytes searched for a batch: as many as may lie behind the index files on the device, and
+/// some more.
 const SEARCH_BYTES_MAX: u64 = 4 << 20;
 
 /// What to do at damage.
@@ -69,7 +71,8 @@ impl DiskLog {
         Ok(Reader::new(file, size, window))
     }
 
-    /// Goes on from `facts` to the end of `bounds`, giving each good batch to `sink` with the index entries it makes.
+    /// Goes on from `facts` to the end of `bounds`, giving each good batch to `sink` with the index
+    /// entries it makes.
     pub(super) async fn scan(
         &self,
         mut facts: Facts,
@@ -87,7 +90,8 @@ impl DiskLog {
             let position = facts.size;
             let expected = Expected {
                 next: facts.end,
-                // Indexes hold offsets as 32 bits from the base: whoever wrote a batch beyond has rolled before it.
+                // Indexes hold offsets as 32 bits from the base: whoever wrote a batch beyond has
+                // rolled before it.
                 end: bounds.end.min(facts.base.saturating_add(i64::from(i32::MAX) + 1)),
             };
             let (why, length) = match reader.batch_at(position).await? {
@@ -112,7 +116,8 @@ impl DiskLog {
                 break Some(why);
             }
             if expected.next == bounds.end && reader.zeros_from(position).await? {
-                // Space taken in advance and never cut off: the roll was not finished. Nothing is missing.
+                // Space taken in advance and never cut off: the roll was not finished. Nothing is
+                // missing.
                 break Some("zeros to the end".into());
             }
             let (next, resume) = self
@@ -138,8 +143,9 @@ impl DiskLog {
         Ok(Scanned { facts, fences, stopped })
     }
 
-    /// Offset and position of the first batch behind damage at `position` that can be believed: the one behind the damaged
-    /// batch if its length is right, else one that the index names, else one found by search, else the end of the segment.
+    /// Offset and position of the first batch behind damage at `position` that can be believed: the
+    /// one behind the damaged batch if its length is right, else one that the index names, else one
+    /// found by search, else the end of the segment.
     pub(super) async fn resume(
         &self,
         reader: &mut Reader,
@@ -206,8 +212,9 @@ impl DiskLog {
     }
 }
 
-/// Looks byte by byte for a batch that fits. A record may hold the bytes of a batch, and its sender may have chosen them: what
-/// is found is believed only if batches follow each other from it to the very end of the segment.
+/// Looks byte by byte for a batch that fits. A record may hold the bytes of a batch, and its sender
+/// may have chosen them: what is found is believed only if batches follow each other from it to the
+/// very end of the segment.
 async fn search(
     reader: &mut Reader,
     position: u64,

@@ -1,4 +1,5 @@
-//! Making a log smaller: retention and DeleteRecords from the front, truncation from the end, removal of all of it.
+//! Making a log smaller: retention and DeleteRecords from the front, truncation from the end,
+//! removal of all of it.
 use super::{
     Active, Closed, DiskLog, FlushedState,
     open::{SEGMENT_FILES, remove_segment},
@@ -19,8 +20,8 @@ use record::Offset;
 use std::path::PathBuf;
 
 impl DiskLog {
-    /// Raises the log start (never lowers it): records before it are no longer read. Files stay until [`Self::remove_below`].
-    /// Returns the log start.
+    /// Raises the log start (never lowers it): records before it are no longer read. Files stay
+    /// until [`Self::remove_below`]. Returns the log start.
     pub fn set_log_start(&self, to: Offset) -> Offset {
         let mut state = self.inner.state.borrow_mut();
         if to > state.log_start {
@@ -30,9 +31,10 @@ impl DiskLog {
         state.log_start
     }
 
-    /// Removes closed segments that lie wholly below `offset`, and raises the log start to it. Their files are renamed to
-    /// `*.deleted`, durably, and go after `file.delete.delay.ms`, so that reads under way end well. Returns the bases removed.
-    /// The caller has made the new log start durable.
+    /// Removes closed segments that lie wholly below `offset`, and raises the log start to it.
+    /// Their files are renamed to `*.deleted`, durably, and go after `file.delete.delay.ms`, so
+    /// that reads under way end well. Returns the bases removed. The caller has made the new log
+    /// start durable.
     ///
     /// # Errors
     /// Those of the disk; the log is read-only then.
@@ -59,7 +61,8 @@ impl DiskLog {
         let mut doomed = Vec::new();
         let renamed = self.doom(&bases, &mut doomed).await;
         if renamed.is_err() {
-            // Some of them may still have their names: they are gone over again when this is tried again.
+            // Some of them may still have their names: they are gone over again when this is tried
+            // again.
             let closed = &mut self.inner.state.borrow_mut().closed;
             closed.extend(bases.iter().map(|base| (*base, Closed::default())));
         }
@@ -80,7 +83,8 @@ impl DiskLog {
     async fn doom(&self, bases: &[Offset], doomed: &mut Vec<PathBuf>) -> Result<(), Error> {
         for &base in bases {
             self.inner.disk.forget(self.inner.key, base);
-            // The .log first: the other files of a segment without one are removed at the next start.
+            // The .log first: the other files of a segment without one are removed at the next
+            // start.
             for suffix in SEGMENT_FILES.into_iter().chain([SNAPSHOT]) {
                 let from = self.path(base, suffix);
                 let to = self.inner.dir.join(format!("{}{DELETED}", name(base, suffix)));
@@ -97,7 +101,8 @@ impl DiskLog {
             .map_err(|error| self.fail(error.into()))
     }
 
-    /// What retention plans by. `high_watermark` and `log_end` are the log's, which may be ahead of what is flushed.
+    /// What retention plans by. `high_watermark` and `log_end` are the log's, which may be ahead of
+    /// what is flushed.
     ///
     /// # Errors
     /// Those of [`Self::segments`].
@@ -111,7 +116,8 @@ impl DiskLog {
         })
     }
 
-    /// Carries a plan of retention out. A crash in the middle leaves some of the doomed segments, below the log start.
+    /// Carries a plan of retention out. A crash in the middle leaves some of the doomed segments,
+    /// below the log start.
     ///
     /// # Errors
     /// Those of [`Self::roll`] and [`Self::remove_below`].
@@ -125,11 +131,13 @@ impl DiskLog {
         }
     }
 
-    /// Cuts the log to end at `to`, or at the beginning of the batch that holds `to`. Indexes and producers of the last segment
-    /// are made anew from its batches (producers of older segments come from its snapshot, if there is one).
+    /// Cuts the log to end at `to`, or at the beginning of the batch that holds `to`. Indexes and
+    /// producers of the last segment are made anew from its batches (producers of older segments
+    /// come from its snapshot, if there is one).
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the segment cannot be read up to there; those of the disk. The log is read-only then.
+    /// [`Error::Damaged`] if the segment cannot be read up to there; those of the disk. The log is
+    /// read-only then.
     pub async fn truncate(&self, to: Offset) -> Result<FlushedState, Error> {
         let mut tail = self.inner.writer.hold().await;
         self.inner.state.borrow().usable()?;
@@ -211,8 +219,9 @@ impl DiskLog {
         self.sync_index().await
     }
 
-    /// Removes the log: its directory is renamed to `<name>.<id>-delete`, durably, then its files go. When this returns an error
-    /// after the rename, the rest goes at the next start (see [`crate::files::Disk::purge`]).
+    /// Removes the log: its directory is renamed to `<name>.<id>-delete`, durably, then its files
+    /// go. When this returns an error after the rename, the rest goes at the next start (see
+    /// [`crate::files::Disk::purge`]).
     ///
     /// # Errors
     /// Those of the disk.

@@ -14,8 +14,9 @@ use record::{BatchView, Offset, Records};
 const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
 
 impl DiskLog {
-    /// The first record at or behind the log start with a timestamp >= `timestamp`, below `upto` and flushed; as Kafka's
-    /// `UnifiedLog.fetchOffsetByTimestamp`. Damaged batches are passed over.
+    /// The first record at or behind the log start with a timestamp >= `timestamp`, below `upto`
+    /// and flushed; as Kafka's `UnifiedLog.fetchOffsetByTimestamp`. Damaged batches are passed
+    /// over.
     ///
     /// # Errors
     /// Those of the disk.
@@ -27,7 +28,8 @@ impl DiskLog {
         self.find_time_from(timestamp, Offset::ZERO, upto).await
     }
 
-    /// As [`Self::find_time`], at or behind `from`: the store's log start may be ahead of the one here.
+    /// As [`Self::find_time`], at or behind `from`: the store's log start may be ahead of the one
+    /// here.
     pub(crate) async fn find_time_from(
         &self,
         timestamp: i64,
@@ -59,7 +61,8 @@ impl DiskLog {
         Ok(None)
     }
 
-    /// The first record with the largest timestamp of all that is flushed (ListOffsets with timestamp -3).
+    /// The first record with the largest timestamp of all that is flushed (ListOffsets with
+    /// timestamp -3).
     ///
     /// # Errors
     /// Those of the disk.
@@ -87,8 +90,8 @@ impl DiskLog {
         .await
     }
 
-    /// The first record that `hit` likes, in batches of `place` from the one of `from` on whose largest timestamp is at least
-    /// `timestamp`.
+    /// The first record that `hit` likes, in batches of `place` from the one of `from` on whose
+    /// largest timestamp is at least `timestamp`.
     async fn search(
         &self,
         place: &Place,

@@ -1,7 +1,8 @@
 //! Search in an index file, block by block: nothing of an index stays in memory.
 //!
-//! The largest index of a default segment has 2 MiB; a search reads about ten blocks, which the page cache holds when it is
-//! used often. Entries are believed only so far that the batch they name is looked at before use.
+//! The largest index of a default segment has 2 MiB; a search reads about ten blocks, which the
+//! page cache holds when it is used often. Entries are believed only so far that the batch they
+//! name is looked at before use.
 use super::Entry;
 use crate::error::Error;
 use netio::File;

@@ -4,11 +4,12 @@
 //! .index      relative offset i32, position i32     last offset of a batch, and where the batch begins
 //! .timeindex  timestamp i64, relative offset i32    largest timestamp so far, and the last offset of its batch
 //! ```
-//! An entry of each is made for a batch when more than `index.interval.bytes` lie between its beginning and the batch that had
-//! one before. Both rise strictly; the time index has no entry where the largest timestamp has not grown, and gets a last one
-//! when its segment is closed.
+//! An entry of each is made for a batch when more than `index.interval.bytes` lie between its
+//! beginning and the batch that had one before. Both rise strictly; the time index has no entry
+//! where the largest timestamp has not grown, and gets a last one when its segment is closed.
 //!
-//! Here are the entries and the search in a slice; [`lookup`] searches a file. When entries are made: `segment::facts`.
+//! Here are the entries and the search in a slice; [`lookup`] searches a file. When entries are
+//! made: `segment::facts`.
 pub(crate) mod lookup;
 
 use record::Offset;
@@ -43,7 +44,8 @@ pub(crate) trait Entry: Copy {
     fn key(&self) -> i64;
 }
 
-/// `offset` as an i32 past `base`. Who appends has made sure that it fits (`can_convert_to_relative_offset`).
+/// `offset` as an i32 past `base`. Who appends has made sure that it fits
+/// (`can_convert_to_relative_offset`).
 fn relative(offset: Offset, base: Offset) -> i32 {
     offset
         .checked_since(base)

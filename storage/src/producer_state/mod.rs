@@ -1,20 +1,25 @@
-//! What a log remembers of its idempotent producers: the last epoch, and the last five batches of each.
+//! What a log remembers of its idempotent producers: the last epoch, and the last five batches of
+//! each.
 //!
-//! A batch is judged by [`ProducerStates::check`] before it is appended, against everything appended before (durable or not),
-//! and entered by [`ProducerStates::apply`] after. Rules and limits are those of Kafka's `ProducerStateManager`,
-//! `ProducerAppendInfo` and `ProducerStateEntry` (KIP-98, KIP-360):
+//! A batch is judged by [`ProducerStates::check`] before it is appended, against everything
+//! appended before (durable or not), and entered by [`ProducerStates::apply`] after. Rules and
+//! limits are those of Kafka's `ProducerStateManager`, `ProducerAppendInfo` and
+//! `ProducerStateEntry` (KIP-98, KIP-360):
 //!
 //! * an epoch below the producer's is refused; a higher one must start at sequence 0;
-//! * the exact sequence range of one of the last five batches of this epoch is a duplicate: answered, not appended;
+//! * the exact sequence range of one of the last five batches of this epoch is a duplicate:
+//!   answered, not appended;
 //! * otherwise the sequence must follow the last one, around `i32::MAX` to 0;
-//! * a producer without state is accepted at any sequence: its state may have expired, or its records been deleted.
+//! * a producer without state is accepted at any sequence: its state may have expired, or its
+//!   records been deleted.
 //!
-//! Two byte forms: Kafka's `<offset>.snapshot` (only the newest batch of a producer: for Kafka's tools and a clean move), and
-//! [`ProducerStates::to_bytes`] with all five, for checkpoints: after a restart a producer may repeat any of its five batches in
-//! flight, and with one batch remembered four of them would look out of order.
+//! Two byte forms: Kafka's `<offset>.snapshot` (only the newest batch of a producer: for Kafka's
+//! tools and a clean move), and [`ProducerStates::to_bytes`] with all five, for checkpoints: after
+//! a restart a producer may repeat any of its five batches in flight, and with one batch remembered
+//! four of them would look out of order.
 //!
-//! Not here: transactions. Their fields are carried (coordinator epoch, first offset of the open transaction) so that the file
-//! format need not change; nothing judges by them yet.
+//! Not here: transactions. Their fields are carried (coordinator epoch, first offset of the open
+//! transaction) so that the file format need not change; nothing judges by them yet.
 use crate::{
     error::{AppendError, Error},
     ids::{LogId, ProducerView},
@@ -22,7 +27,8 @@ use crate::{
 use record::{BatchHeader, Offset, checksum, header::next_sequence};
 use std::collections::BTreeMap;
 
-/// Batches kept per producer: what a client may have in flight (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+/// Batches kept per producer: what a client may have in flight
+/// (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
 pub const BATCHES_KEPT: usize = 5;
 /// Free slots that a log keeps for the next producers at least.
 const SLOTS_FREE_MIN: usize = 64;
@@ -34,8 +40,8 @@ const NONE: i8 = -1;
 pub enum Checked {
     /// Append it. Also every batch without a producer id.
     Accept,
-    /// It was appended before, at these offsets; `end` is the last offset + 1. `timestamp` is the batch's largest (the append
-    /// time in a LogAppendTime topic).
+    /// It was appended before, at these offsets; `end` is the last offset + 1. `timestamp` is the
+    /// batch's largest (the append time in a LogAppendTime topic).
     Duplicate { base: Offset, end: Offset, timestamp: i64 },
 }
 
@@ -73,7 +79,8 @@ impl BatchMetadata {
 struct ProducerState {
     producer_id: i64,
     last_timestamp: i64,
-    /// When [`ProducerStates::expire`] first saw it after its newest batch, by the wall clock; -1: not yet. In memory only.
+    /// When [`ProducerStates::expire`] first saw it after its newest batch, by the wall clock; -1:
+    /// not yet. In memory only.
     quiet_since_ms: i64,
     /// -1: none.
     current_txn_first_offset: i64,
@@ -158,7 +165,8 @@ struct Node {
     newer: u32,
 }
 
-/// The producers of one log. At most `max` are kept: one more evicts the one that appended longest ago.
+/// The producers of one log. At most `max` are kept: one more evicts the one that appended longest
+/// ago.
 ///
 /// Every walk is in order of producer id or of activity, so equal histories give equal bytes.
 #[derive(Clone, Debug)]
@@ -207,7 +215,8 @@ impl ProducerStates {
         self.by_id.get(&producer_id).map(|&slot| &self.nodes[slot as usize].state)
     }
 
-    /// Judges a client's batch; only producer fields and `last_offset_delta` are looked at. Changes nothing.
+    /// Judges a client's batch; only producer fields and `last_offset_delta` are looked at. Changes
+    /// nothing.
     ///
     /// # Errors
     /// [`AppendError::InvalidProducerEpoch`], [`AppendError::OutOfOrderSequence`].
@@ -239,7 +248,8 @@ impl ProducerStates {
                 got: epoch,
             });
         }
-        // A higher epoch begins anew; so does an epoch that has no batch yet (it came with a marker).
+        // A higher epoch begins anew; so does an epoch that has no batch yet (it came with a
+        // marker).
         let last = if epoch > state.epoch { i32::from(NONE) } else { state.last_sequence() };
         let expected = if last < 0 { 0 } else { next_sequence(last, 1) };
         if state.epoch >= 0 && batch.base_sequence != expected {
@@ -252,8 +262,9 @@ impl ProducerStates {
         Ok(Checked::Accept)
     }
 
-    /// Enters a batch that was appended (or is replayed); its offsets are final. No rule is applied: what is in the log is in
-    /// the log. A control batch sets the epoch and ends the open transaction.
+    /// Enters a batch that was appended (or is replayed); its offsets are final. No rule is
+    /// applied: what is in the log is in the log. A control batch sets the epoch and ends the open
+    /// transaction.
     pub fn apply(&mut self, batch: &BatchHeader) {
         let producer_id = batch.producer_id.0;
         if producer_id < 0 {
@@ -281,8 +292,8 @@ impl ProducerStates {
     /// Forgets producers that have been quiet for `expiration_ms` and have no open transaction
     /// (`producer.id.expiration.ms`). Returns how many. To be called now and then.
     ///
-    /// Quiet is counted from the first call after the producer's newest batch, or after a start. Kafka goes by the batch's own
-    /// time stamp, which for events of the past is long ago:
+    /// Quiet is counted from the first call after the producer's newest batch, or after a start.
+    /// Kafka goes by the batch's own time stamp, which for events of the past is long ago:
     /// 1. a producer writes events of ten years ago, and its ack is lost with its connection;
     /// 2. the state expires at the next check;
     /// 3. the producer tries again, and the batch is stored twice.
@@ -306,8 +317,8 @@ impl ProducerStates {
         expired.len()
     }
 
-    /// Forgets the producer that appended longest ago, if possible one without an open transaction. For the limit of a core
-    /// (`producer_budget`).
+    /// Forgets the producer that appended longest ago, if possible one without an open transaction.
+    /// For the limit of a core (`producer_budget`).
     pub fn evict_oldest(&mut self) -> Option<i64> {
         let mut at = self.oldest;
         while at != NIL && self.nodes[at as usize].state.current_txn_first_offset >= 0 {
@@ -339,8 +350,9 @@ impl ProducerStates {
         self.by_id.values().map(|&slot| self.nodes[slot as usize].state.view()).collect()
     }
 
-    // ---- bytes ---------------------------------------------------------------------------------------------------------------
-    /// Kafka's `<offset>.snapshot`, version 1: `version i16, crc u32 over the rest, count i32`, then 46 bytes an entry, by id.
+    // ---- bytes ----------------------------------------------------------------------------------
+    /// Kafka's `<offset>.snapshot`, version 1: `version i16, crc u32 over the rest, count i32`,
+    /// then 46 bytes an entry, by id.
     pub fn to_snapshot(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(SNAPSHOT_ENTRIES_AT + 4 + self.len() * SNAPSHOT_ENTRY);
         self.put_start(&mut out, SNAPSHOT_VERSION);
@@ -371,15 +383,17 @@ impl ProducerStates {
         if !at.is_empty() {
             return Err(StateError::Length { have });
         }
-        // The file has no order of activity: the newest batch's offset is one (markers are not batches, but nearly so).
+        // The file has no order of activity: the newest batch's offset is one (markers are not
+        // batches, but nearly so).
         states.sort_by_key(|state| {
             (state.last().map_or(-1, |batch| batch.last_offset), state.producer_id)
         });
         Ok(Self::from_states(states, max))
     }
 
-    /// Our own form, for checkpoints: as Kafka's but of version 101, in order of activity, each entry followed by the count of
-    /// remembered batches (u8) and the older ones, oldest first (24 bytes each).
+    /// Our own form, for checkpoints: as Kafka's but of version 101, in order of activity, each
+    /// entry followed by the count of remembered batches (u8) and the older ones, oldest first (24
+    /// bytes each).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out =
             Vec::with_capacity(SNAPSHOT_ENTRIES_AT + 4 + self.len() * (SNAPSHOT_ENTRY + 1 + 24));
@@ -446,7 +460,7 @@ impl ProducerStates {
         out.extend_from_slice(&count.to_be_bytes());
     }
 
-    // ---- the table -----------------------------------------------------------------------------------------------------------
+    // ---- the table ------------------------------------------------------------------------------
     /// From the one that appended longest ago to the newest.
     fn states(&self) -> impl Iterator<Item = &ProducerState> {
         let mut at = self.oldest;
@@ -551,7 +565,8 @@ const SNAPSHOT_VERSION: i16 = 1;
 const OWN_VERSION: i16 = 101;
 const SNAPSHOT_CRC_AT: usize = 2;
 const SNAPSHOT_ENTRIES_AT: usize = 6;
-/// id i64, epoch i16, last sequence i32, last offset i64, offset delta i32, timestamp i64, coordinator epoch i32, txn start i64.
+/// id i64, epoch i16, last sequence i32, last offset i64, offset delta i32, timestamp i64,
+/// coordinator epoch i32, txn start i64.
 const SNAPSHOT_ENTRY: usize = 46;
 
 fn put_entry(out: &mut Vec<u8>, state: &ProducerState) {
@@ -595,7 +610,8 @@ fn seal(out: &mut [u8]) {
     out[SNAPSHOT_CRC_AT..SNAPSHOT_ENTRIES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// The version of producers in a checkpoint, if it is not the one known here. `None` also for no producers.
+/// The version of producers in a checkpoint, if it is not the one known here. `None` also for no
+/// producers.
 pub(crate) fn foreign_version(bytes: &[u8]) -> Option<i16> {
     let version = i16::from_be_bytes(*bytes.first_chunk()?);
     (version != OWN_VERSION).then_some(version)

@@ -1,12 +1,14 @@
 //! A segment that is missing: found at the start, from a listing of names and sizes.
 //!
-//! Whatever took it away (fsck, a restore that forgot it, a hand), nothing in the files around it says so: readers would go from
-//! the end of the segment before to the beginning of the next, as over what was compacted away. So a checkpoint holds the
-//! [`Chain`] of the closed segments, and a start compares it with what lies there. Only where they differ, or where damage was
-//! found before, the seals are read: the end of each segment is the base of the next.
+//! Whatever took it away (fsck, a restore that forgot it, a hand), nothing in the files around it
+//! says so: readers would go from the end of the segment before to the beginning of the next, as
+//! over what was compacted away. So a checkpoint holds the [`Chain`] of the closed segments, and a
+//! start compares it with what lies there. Only where they differ, or where damage was found
+//! before, the seals are read: the end of each segment is the base of the next.
 //!
-//! What is missing is reported by name at every start, and reading it is an error ([`crate::ReadError::Damaged`]), until the file
-//! is back; then it is served again. No offset of it is given a second time.
+//! What is missing is reported by name at every start, and reading it is an error
+//! ([`crate::ReadError::Damaged`]), until the file is back; then it is served again. No offset of
+//! it is given a second time.
 use super::{Damage, replay::LogFound};
 use crate::{
     checkpoint::LogState,
@@ -35,7 +37,8 @@ struct Listing {
     others: BTreeSet<Offset>,
 }
 
-/// Compares a log's directory with what its checkpoint counts on, and makes `found` say what is not there.
+/// Compares a log's directory with what its checkpoint counts on, and makes `found` say what is not
+/// there.
 ///
 /// # Errors
 /// The disk's; [`Error::Version`].
@@ -76,7 +79,8 @@ pub(super) async fn check(
         None if known.position > 0 => now = begun_anew(&known),
         None => {}
         Some(bytes) if *bytes < known.position => {
-            // What it must be, only the checkpoint knows: a seal that does not fit says so from now on.
+            // What it must be, only the checkpoint knows: a seal that does not fit says so from now
+            // on.
             let mut facts = known.synced;
             facts.skip_to(known.position, known.flushed);
             let seal = Seal { facts, index_crc: 0, time_index_crc: 0 };

@@ -1,8 +1,9 @@
-//! What a clean stop leaves for Kafka: the checkpoints of its log directory and the marker of a clean shutdown.
+//! What a clean stop leaves for Kafka: the checkpoints of its log directory and the marker of a
+//! clean shutdown.
 //!
-//! Written once all cores have stopped, from their own checkpoints; removed by the next recovery. Millrace itself does not read
-//! them. Formats: Kafka's `OffsetCheckpointFile` (version, count, `topic partition offset` a line) and
-//! `CleanShutdownFileHandler`.
+//! Written once all cores have stopped, from their own checkpoints; removed by the next recovery.
+//! Millrace itself does not read them. Formats: Kafka's `OffsetCheckpointFile` (version, count,
+//! `topic partition offset` a line) and `CleanShutdownFileHandler`.
 use crate::{
     checkpoint::{self, LogState, RECOVERED},
     error::Error,
@@ -19,8 +20,8 @@ const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
-/// Writes Kafka's checkpoints and marker; false, and nothing written, if not every core has stopped cleanly. To be called once,
-/// on any core, after [`crate::Event::Stopped`] of all.
+/// Writes Kafka's checkpoints and marker; false, and nothing written, if not every core has stopped
+/// cleanly. To be called once, on any core, after [`crate::Event::Stopped`] of all.
 ///
 /// # Errors
 /// The disk's.
@@ -30,7 +31,8 @@ pub async fn mark_clean(io: &Io, options: &Options) -> Result<bool, Error> {
         return Ok(false);
     };
     let (files, cores) = super::list(io, &wal).await?;
-    // Each core's checkpoint has all of its logs. One that only the start's has was deleted since: its files need no closing.
+    // Each core's checkpoint has all of its logs. One that only the start's has was deleted since:
+    // its files need no closing.
     let mut logs: BTreeMap<_, LogState> = BTreeMap::new();
     let mut clean = Vec::new();
     for core in cores {

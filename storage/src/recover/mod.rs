@@ -1,14 +1,16 @@
 //! What a start does with the data directory, once, on one core, before anything is served.
 //!
 //! Two phases, because which logs exist stands in `__cluster_metadata`, which is a log itself:
-//! 1. [`Recovery::scan`] reads checkpoints and chains, also those of cores that no longer exist; [`Recovery::replay`] brings
-//!    single logs into their segments, which [`Recovery::read`] then reads.
-//! 2. [`Recovery::finish`] does the same for all other logs that the broker knows, removes what was deleted, sets aside what
-//!    nobody knows, writes a durable checkpoint of a new *start* and retires the old write-ahead log.
+//! 1. [`Recovery::scan`] reads checkpoints and chains, also those of cores that no longer exist;
+//!    [`Recovery::replay`] brings single logs into their segments, which [`Recovery::read`] then
+//!    reads.
+//! 2. [`Recovery::finish`] does the same for all other logs that the broker knows, removes what was
+//!    deleted, sets aside what nobody knows, writes a durable checkpoint of a new *start* and
+//!    retires the old write-ahead log.
 //!
-//! Its time depends on the unflushed write-ahead log only. A crash inside it repeats it: segments are written from the recorded
-//! position again, and only the new checkpoint ends the old start. What it leaves is all in segments, so a log may be opened on
-//! any core afterwards.
+//! Its time depends on the unflushed write-ahead log only. A crash inside it repeats it: segments
+//! are written from the recorded position again, and only the new checkpoint ends the old start.
+//! What it leaves is all in segments, so a log may be opened on any core afterwards.
 mod chain;
 mod clean;
 pub(crate) mod replay;
@@ -43,7 +45,8 @@ use std::{
 const REPLAYS_AT_ONCE: usize = 64;
 /// Files of the write-ahead log read at once.
 const FILES_READ_AT_ONCE: usize = 2;
-/// Files of the write-ahead log that are kept for the next start, for each core that had some: one to begin with, and spares.
+/// Files of the write-ahead log that are kept for the next start, for each core that had some: one
+/// to begin with, and spares.
 const FILES_KEPT: usize = 3;
 /// What a start takes beside the logs: a checkpoint, and whatever the file system takes for itself.
 const SMALL_FILES: u64 = 1 << 20;
@@ -77,7 +80,8 @@ pub struct RecoveryReport {
     /// Directories set aside: nobody knows their logs, and no deletion is recorded.
     pub strays: Vec<String>,
     pub removed: Vec<String>,
-    /// Directories that should have gone or been set aside and could not be, and why. They do not stop a start.
+    /// Directories that should have gone or been set aside and could not be, and why. They do not
+    /// stop a start.
     pub stuck: Vec<(String, String)>,
     pub logs: usize,
     pub scan_ms: u64,
@@ -108,8 +112,8 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Reads the data directory. Nothing is changed before [`Self::replay`] or [`Self::finish`]: a directory that a newer program
-    /// has written is left as it is.
+    /// Reads the data directory. Nothing is changed before [`Self::replay`] or [`Self::finish`]: a
+    /// directory that a newer program has written is left as it is.
     ///
     /// # Errors
     /// The disk's, or damage that leaves no way to go on ([`Error::Damaged`]); [`Error::Version`].
@@ -171,7 +175,8 @@ impl Recovery {
         Ok(recovery)
     }
 
-    /// Directories that no checkpoint names will be removed, adopted or set aside, by what their `partition.metadata` says.
+    /// Directories that no checkpoint names will be removed, adopted or set aside, by what their
+    /// `partition.metadata` says.
     async fn check_directories(&self) -> Result<(), Error> {
         let kafka = self.options.data.join("kafka");
         let named = self.logs.iter().filter(|(_, log)| log.state.disk.is_some());
@@ -190,7 +195,8 @@ impl Recovery {
         Ok(())
     }
 
-    /// Before the first change of anything: the directories are there, and Kafka's marker of a clean stop is not.
+    /// Before the first change of anything: the directories are there, and Kafka's marker of a
+    /// clean stop is not.
     async fn begin_changes(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.changing, true) {
             return Ok(());
@@ -207,8 +213,9 @@ impl Recovery {
         clean::unmark(io, &kafka).await
     }
 
-    /// The batches of a log as the last run has left it, those of its segments first, for a look at what they say before
-    /// anything is changed. Ends before what cannot be read: [`Self::replay`] judges that.
+    /// The batches of a log as the last run has left it, those of its segments first, for a look at
+    /// what they say before anything is changed. Ends before what cannot be read: [`Self::replay`]
+    /// judges that.
     ///
     /// # Errors
     /// The disk's.
@@ -267,7 +274,8 @@ impl Recovery {
         }
     }
 
-    /// A core's own checkpoint comes after the recovered one and replaces what that says of its logs.
+    /// A core's own checkpoint comes after the recovered one and replaces what that says of its
+    /// logs.
     fn take_checkpoint(&mut self, checkpoint: Checkpoint) {
         for log in checkpoint.logs {
             self.logs.insert(log.id, LogFound::new(log));
@@ -322,8 +330,8 @@ impl Recovery {
         Ok(void)
     }
 
-    /// Frees what holds nothing, if there may not be space for what the chains hold: without it no start would come through on
-    /// a full device. `live`: files of the chains that hold something.
+    /// Frees what holds nothing, if there may not be space for what the chains hold: without it no
+    /// start would come through on a full device. `live`: files of the chains that hold something.
     async fn make_room(
         &mut self,
         wal: &Path,
@@ -390,7 +398,8 @@ impl Recovery {
         &self.report
     }
 
-    /// Brings one log into its segments, so that [`Self::read`] can read it; `None` if it was not found.
+    /// Brings one log into its segments, so that [`Self::read`] can read it; `None` if it was not
+    /// found.
     ///
     /// # Errors
     /// The disk's; [`Error::Full`] with what is wanting.
@@ -406,8 +415,8 @@ impl Recovery {
         }
     }
 
-    /// A start that finds no space changes nothing of what counts, and may be tried again. How much it takes, it must say:
-    /// nobody else knows.
+    /// A start that finds no space changes nothing of what counts, and may be tried again. How much
+    /// it takes, it must say: nobody else knows.
     async fn wanting(&self, error: Error) -> Error {
         let data = &self.options.data;
         let available = self.io.space(data).await.map_or(0, |space| space.available_bytes);
@@ -497,8 +506,8 @@ impl Recovery {
         }
     }
 
-    /// Ends recovery: `known` names the directory's topic and the settings of every log that is to live. Returns those logs,
-    /// ready to be opened on any core.
+    /// Ends recovery: `known` names the directory's topic and the settings of every log that is to
+    /// live. Returns those logs, ready to be opened on any core.
     ///
     /// # Errors
     /// The disk's; [`Error::Full`] with what is wanting.
@@ -518,7 +527,8 @@ impl Recovery {
     ) -> Result<(Vec<RecoveredLog>, RecoveryReport), Error> {
         let began = self.io.now();
         self.begin_changes().await?;
-        // Nothing counts on what is written from here on before the new start's checkpoint: see `stop`.
+        // Nothing counts on what is written from here on before the new start's checkpoint: see
+        // `stop`.
         self.disk.defer_syncs();
         let mut wanted = Vec::new();
         for (id, found) in std::mem::take(&mut self.logs) {
@@ -531,7 +541,8 @@ impl Recovery {
             .iter()
             .map(|(id, name, _, found)| (*id, name.clone(), found.state.disk.is_some()));
         let expected: Vec<_> = expected.collect();
-        // Before any log is made: a deleted one, or one that nobody knows, may have left a directory of the same name.
+        // Before any log is made: a deleted one, or one that nobody knows, may have left a
+        // directory of the same name.
         self.settle_directories(&expected, &known).await?;
         let (disk, max) = (self.disk.clone(), self.options.producer_ids_max);
         let kafka = self.options.data.join("kafka");
@@ -579,8 +590,9 @@ impl Recovery {
         self.options.data.join("kafka").join(name)
     }
 
-    /// Removes the directories of deleted logs, sets aside those of logs that nobody knows, and takes in known ones that nothing
-    /// else names. `wanted`: the logs to come, with the topic's name, and whether a checkpoint counts on a directory.
+    /// Removes the directories of deleted logs, sets aside those of logs that nobody knows, and
+    /// takes in known ones that nothing else names. `wanted`: the logs to come, with the topic's
+    /// name, and whether a checkpoint counts on a directory.
     async fn settle_directories(
         &mut self,
         wanted: &[(LogId, String, bool)],
@@ -655,7 +667,8 @@ impl Recovery {
                         let stray = stray.file_name().unwrap_or_default();
                         self.report.strays.push(stray.to_string_lossy().into_owned());
                     }
-                    // It stays, and the next start tries again. A log of its name is refused until then.
+                    // It stays, and the next start tries again. A log of its name is refused until
+                    // then.
                     Err(error) => self.report.stuck.push((name, error.to_string())),
                 }
             }
@@ -666,7 +679,8 @@ impl Recovery {
         Ok(())
     }
 
-    /// The directory of a known log that neither a checkpoint nor a chain names: it is the log, as Kafka would leave it.
+    /// The directory of a known log that neither a checkpoint nor a chain names: it is the log, as
+    /// Kafka would leave it.
     async fn adopt(
         &mut self,
         id: LogId,

@@ -1,7 +1,8 @@
 //! One log's part of recovery: what its checkpoint and its chain say, brought into segments.
 //!
-//! Batches are kept by offset, not in the order of the chain: a carried batch stands behind later ones. Where the chain cut the
-//! log, what was behind the cut is gone; everything after is in order of (leader epoch, offset).
+//! Batches are kept by offset, not in the order of the chain: a carried batch stands behind later
+//! ones. Where the chain cut the log, what was behind the cut is gone; everything after is in order
+//! of (leader epoch, offset).
 use super::Damage;
 use crate::{
     checkpoint::LogState,
@@ -135,8 +136,8 @@ impl Replayed {
     }
 }
 
-/// Writes what is behind the flushed end to the log's segments, and counts it as `written`. Without anything to write, the log is
-/// not even opened.
+/// Writes what is behind the flushed end to the log's segments, and counts it as `written`. Without
+/// anything to write, the log is not even opened.
 ///
 /// # Errors
 /// The disk's. Everything can be done again after one.
@@ -159,7 +160,8 @@ pub(crate) async fn replay(
         batches: 0,
         bytes: 0,
     };
-    // Of a log without segments the chain has everything; also what the log start has passed, for the producers' sake.
+    // Of a log without segments the chain has everything; also what the log start has passed, for
+    // the producers' sake.
     let from = cut.or_else(|| state.disk.map(|disk| disk.flushed)).unwrap_or(Offset::ZERO);
     if all_deleted(&state) {
         crate::files::remove_dir(disk, &dir).await?;
@@ -187,13 +189,15 @@ pub(crate) async fn replay(
         Box::pin(log.truncate(to)).await?;
     }
     let mut expected = log.flushed().max(from);
-    // What the checkpoint knew of batches that come again: with later epochs there, an earlier one would seem to begin only here.
+    // What the checkpoint knew of batches that come again: with later epochs there, an earlier one
+    // would seem to begin only here.
     state.epochs.truncate_from_end(expected);
     let mut pending = Vec::new();
     let mut pending_bytes = 0;
     for (base, batch) in batches {
         if base < expected {
-            // In a segment already; offsets of what is in segments and of what is in the chain never overlap halfway.
+            // In a segment already; offsets of what is in segments and of what is in the chain
+            // never overlap halfway.
             if batch.end > expected {
                 result.damaged.push(Damage {
                     file: log.dir().display().to_string(),
@@ -244,8 +248,9 @@ pub(crate) async fn replay(
     Ok(result)
 }
 
-/// Was everything that the checkpoint counts on deleted since? Then its segment may be gone, in whole or in part: the log start
-/// was durable before. What comes after is in the chain, so the directory is made anew.
+/// Was everything that the checkpoint counts on deleted since? Then its segment may be gone, in
+/// whole or in part: the log start was durable before. What comes after is in the chain, so the
+/// directory is made anew.
 fn all_deleted(state: &LogState) -> bool {
     state.disk.is_some_and(|known| {
         state.log_start >= known.flushed && (known.position > 0 || !state.closed)

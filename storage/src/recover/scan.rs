@@ -1,9 +1,9 @@
 //! Reads a core's chain: which frames count, where it ends, and what is damaged inside it.
 //!
-//! **Torn tail or damage?** A frame that is missing or bad, with nothing valid after it but frames that were submitted before
-//! its ack (`acked_through` below it), is the torn tail: nobody was told of it, it is dropped with all after it. If a later
-//! frame says `acked_through` at or above it, it was acked: damage. Then what is readable is kept, what is not is reported and
-//! fenced.
+//! **Torn tail or damage?** A frame that is missing or bad, with nothing valid after it but frames
+//! that were submitted before its ack (`acked_through` below it), is the torn tail: nobody was told
+//! of it, it is dropped with all after it. If a later frame says `acked_through` at or above it, it
+//! was acked: damage. Then what is readable is kept, what is not is reported and fenced.
 use super::RecoveryReport;
 use crate::{
     checkpoint::Head,
@@ -79,7 +79,8 @@ fn frames_of(bytes: &Bytes, file: &str, owner: &Owner, out: &mut Vec<Frame>) -> 
     Ok(())
 }
 
-/// Orders a chain's frames, cuts the torn tail, keeps what is acked. `head` is the core's checkpoint of this start, if any.
+/// Orders a chain's frames, cuts the torn tail, keeps what is acked. `head` is the core's
+/// checkpoint of this start, if any.
 ///
 /// # Errors
 /// [`Error::Damaged`] if frames of two runs claim the same start.
@@ -186,10 +187,12 @@ pub(crate) struct Probed {
     pub used: bool,
 }
 
-/// Looks at a file's landmarks. The chain of a start is of one version, and a file is filled from its front: its first frame
-/// tells whether a newer program wrote it. Further in, bytes that look like one may be a client's. What is read from now on is on the device. Crash shown: a killed process leaves a frame in a
-/// cache that says a log begins at 141; recovery removes the segments below; the power goes before it ends, and takes the frame:
-/// the next recovery believes the checkpoint, whose segment is gone.
+/// Looks at a file's landmarks. The chain of a start is of one version, and a file is filled from
+/// its front: its first frame tells whether a newer program wrote it. Further in, bytes that look
+/// like one may be a client's. What is read from now on is on the device. Crash shown: a killed
+/// process leaves a frame in a cache that says a log begins at 141; recovery removes the segments
+/// below; the power goes before it ends, and takes the frame: the next recovery believes the
+/// checkpoint, whose segment is gone.
 pub(crate) async fn probe(io: &Io, path: &Path, owner: Owner) -> Result<Probed, Error> {
     let file = io.open(path, Open { direct: true, ..Open::default() }).await?;
     let path = path.display().to_string();
@@ -251,26 +254,33 @@ impl Probed {
         self.owner.generation
     }
 
-    /// The file's frames. `is_last`: no later file of the chain has any; only then less than all of it is read.
+    /// The file's frames. `is_last`: no later file of the chain has any; only then less than all of
+    /// it is read.
     ///
-    /// A file is filled from its front, so what was never written begins somewhere, and from there on nothing counts. Where?
-    /// Not at the first block that holds no frame: that may be a damaged frame, with acknowledged ones behind it, and the frame
-    /// may be as long as the file. But a frame that lies behind a landmark is not alone: there is one *at* every landmark
-    /// before it, except where one frame lies over landmarks, and that one begins at a landmark. With `k` the last landmark at
-    /// which a frame is readable, the file is read to the end of that frame, to the landmark behind it, and on to the next:
+    /// A file is filled from its front, so what was never written begins somewhere, and from there
+    /// on nothing counts. Where? Not at the first block that holds no frame: that may be a damaged
+    /// frame, with acknowledged ones behind it, and the frame may be as long as the file. But a
+    /// frame that lies behind a landmark is not alone: there is one *at* every landmark before it,
+    /// except where one frame lies over landmarks, and that one begins at a landmark. With `k` the
+    /// last landmark at which a frame is readable, the file is read to the end of that frame, to
+    /// the landmark behind it, and on to the next:
     ///
     /// ```text
     /// k                     k+1                   k+2
     /// | frame ok | ... ok | | damaged | ok | ok | |
     /// |<------------------ read ----------------->|
     /// ```
-    /// * Whatever is damaged up to `k`, the frames behind it up to `k` are found: the damage is seen for what it is.
-    /// * The frame at `k+1` is damaged, others follow in the same stretch: found, they are in what is read.
-    /// * Frames follow behind `k+2`: then one was at `k+2`, and it is not readable, nor is the one at `k+1`, nor any at a landmark
-    ///   further on. That takes two damaged places [`LANDMARK`] bytes apart, both exactly where headers are.
+    /// * Whatever is damaged up to `k`, the frames behind it up to `k` are found: the damage is
+    ///   seen for what it is.
+    /// * The frame at `k+1` is damaged, others follow in the same stretch: found, they are in what
+    ///   is read.
+    /// * Frames follow behind `k+2`: then one was at `k+2`, and it is not readable, nor is the one
+    ///   at `k+1`, nor any at a landmark further on. That takes two damaged places [`LANDMARK`]
+    ///   bytes apart, both exactly where headers are.
     ///
-    /// A power cut leaves no such picture with acknowledged frames in it: it takes frames that were in flight, or were written
-    /// without dsync, and no frame behind such a one says that it was on the device.
+    /// A power cut leaves no such picture with acknowledged frames in it: it takes frames that were
+    /// in flight, or were written without dsync, and no frame behind such a one says that it was on
+    /// the device.
     ///
     /// Returns the frames, and how many bytes were read.
     pub(crate) async fn frames(self, is_last: bool) -> Result<(Vec<Frame>, u64), Error> {

@@ -1,8 +1,9 @@
 //! What is known of a segment's content, as it grows batch by batch.
 //!
-//! [`Facts`] is a pure function of the batches: the flush, a scan of the file and a rebuild of an index all go through
-//! [`Facts::add`], so they all make the same index entries, and a scan that ends with other facts has found damage. The rules
-//! are those of Kafka's `LogSegment.append` and `LogSegment.shouldRoll`.
+//! [`Facts`] is a pure function of the batches: the flush, a scan of the file and a rebuild of an
+//! index all go through [`Facts::add`], so they all make the same index entries, and a scan that
+//! ends with other facts has found damage. The rules are those of Kafka's `LogSegment.append` and
+//! `LogSegment.shouldRoll`.
 use crate::{
     index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry},
     options::LogConfig,
@@ -25,7 +26,8 @@ pub struct Facts {
     pub last_epoch: LeaderEpoch,
     /// Largest timestamp of the first batch, -1 if it has none or there is no batch.
     pub first_timestamp: i64,
-    /// Largest timestamp, -1 while there is none; and the last offset of the first batch that has it.
+    /// Largest timestamp, -1 while there is none; and the last offset of the first batch that has
+    /// it.
     pub max_timestamp: i64,
     pub max_timestamp_offset: Offset,
     /// Wall time when the segment was made, ms; and when it was last written.
@@ -47,7 +49,8 @@ pub(crate) struct Entries {
     pub(crate) time: Option<TimeEntry>,
 }
 
-/// Most offsets of a segment, and most bytes: Kafka's indexes hold both as 32 bits from its beginning.
+/// Most offsets of a segment, and most bytes: Kafka's indexes hold both as 32 bits from its
+/// beginning.
 pub(crate) const OFFSETS_MAX: i64 = i32::MAX as i64 + 1;
 pub(crate) const POSITION_MAX: u64 = i32::MAX as u64;
 
@@ -90,7 +93,8 @@ impl Facts {
             self.max_timestamp = header.max_timestamp.0;
             self.max_timestamp_offset = last_offset;
         }
-        // A full index has rolled the segment before; a scan of a foreign one must not make more either.
+        // A full index has rolled the segment before; a scan of a foreign one must not make more
+        // either.
         let room =
             (self.index_entries as usize + 1) * OFFSET_ENTRY <= config.segment_index_bytes as usize;
         if self.unindexed > u64::from(config.index_interval_bytes) && room {
@@ -123,8 +127,8 @@ impl Facts {
         self.end = next;
     }
 
-    /// The time index's entry for what is in the segment now, if it says more than the last one. Also the last entry, made when
-    /// the segment is closed.
+    /// The time index's entry for what is in the segment now, if it says more than the last one.
+    /// Also the last entry, made when the segment is closed.
     pub(crate) fn time_entry(&mut self) -> Option<TimeEntry> {
         (self.max_timestamp > self.last_time_entry).then(|| {
             self.time_entries += 1;
@@ -142,7 +146,8 @@ impl Facts {
     }
 
     /// Whether the batch must go to a new segment (`LogSegment.shouldRoll`). An empty segment rolls
-    /// only for an offset out of its reach (a log start was raised far): otherwise the batch would find no more room in the next.
+    /// only for an offset out of its reach (a log start was raised far): otherwise the batch would
+    /// find no more room in the next.
     pub(crate) fn should_roll(&self, batch: &BatchHeader, config: &LogConfig, now: i64) -> bool {
         let far = batch
             .last_offset()
@@ -287,7 +292,8 @@ mod tests {
             let timestamp = [10, 20, 30, 25, 25, 40, 40, 40][n as usize];
             made.push(facts.add(&batch(100 + n * 2, 2, 400, timestamp), &config()));
         }
-        // 400 and 800 bytes lie before batches 1 and 2; 1,200 before batch 3; then 1,200 more before batch 6.
+        // 400 and 800 bytes lie before batches 1 and 2; 1,200 before batch 3; then 1,200 more
+        // before batch 6.
         let positions: Vec<_> =
             made.iter().map(|e| e.offset.map(|o| (o.last_offset.0, o.position))).collect();
         assert_eq!(

@@ -1,8 +1,9 @@
-//! Batches out of a segment file: direct reads with bounded read-ahead, each batch checked before anyone sees it.
+//! Batches out of a segment file: direct reads with bounded read-ahead, each batch checked before
+//! anyone sees it.
 //!
-//! Two checks. [`Reader::batch_at`] looks at the bytes of one batch: header, length, CRC. [`Expected::judge`] looks at its
-//! place: the CRC covers neither base offset, length nor leader epoch, so those are compared with the neighbours, the end of
-//! the segment and the epoch history.
+//! Two checks. [`Reader::batch_at`] looks at the bytes of one batch: header, length, CRC.
+//! [`Expected::judge`] looks at its place: the CRC covers neither base offset, length nor leader
+//! epoch, so those are compared with the neighbours, the end of the segment and the epoch history.
 use crate::{error::Error, leader_epoch::EpochHistory};
 use bytes::Bytes;
 use netio::{AlignedBuf, File, buffer::BLOCK};
@@ -70,7 +71,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Over the first `size` bytes of a file opened `direct`; `window` bytes a read, read-ahead included.
+    /// Over the first `size` bytes of a file opened `direct`; `window` bytes a read, read-ahead
+    /// included.
     pub(crate) fn new(file: File, size: u64, window: usize) -> Self {
         Self { file, size, window, chunk: Bytes::new(), chunk_at: 0, bytes_read: 0 }
     }
@@ -80,7 +82,8 @@ impl Reader {
         self.size
     }
 
-    /// The header at `position`, without a look at the rest of its batch. `None` if there is none, or at the end.
+    /// The header at `position`, without a look at the rest of its batch. `None` if there is none,
+    /// or at the end.
     pub(crate) async fn header_at(&mut self, position: u64) -> Result<Option<BatchHeader>, Error> {
         if position + HEADER_SIZE as u64 > self.size {
             return Ok(None);
@@ -193,10 +196,11 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Judges a batch whose own bytes are right, by its place and the header that follows it, if one does.
+    /// Judges a batch whose own bytes are right, by its place and the header that follows it, if
+    /// one does.
     ///
-    /// Offsets rise but may have gaps (compaction leaves them), so a base offset that was damaged upwards shows only where it
-    /// collides with the batch behind.
+    /// Offsets rise but may have gaps (compaction leaves them), so a base offset that was damaged
+    /// upwards shows only where it collides with the batch behind.
     pub(crate) fn judge(
         &self,
         header: &BatchHeader,

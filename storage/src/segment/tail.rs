@@ -4,9 +4,10 @@
 //! |........ whole blocks, written ........|tail: 1..4095 bytes|
 //!                                         ^ the next write begins here, with the same tail bytes again
 //! ```
-//! A direct write covers whole blocks, so the last block is written again when more comes. Its flushed bytes are the same
-//! again, sector by sector: whichever sectors of a torn write arrive, what was flushed stays readable. Space is taken by
-//! allocation before a byte is written, so that a full disk is not a failed write.
+//! A direct write covers whole blocks, so the last block is written again when more comes. Its
+//! flushed bytes are the same again, sector by sector: whichever sectors of a torn write arrive,
+//! what was flushed stays readable. Space is taken by allocation before a byte is written, so that
+//! a full disk is not a failed write.
 use crate::error::Error;
 use bytes::Bytes;
 use netio::{
@@ -17,7 +18,8 @@ use netio::{
 const BLOCK_U64: u64 = BLOCK as u64;
 /// Most bytes of one write.
 pub(crate) const WRITE_BYTES: usize = 256 << 10;
-/// Pieces above this are gathered in memory that is used again: fresh memory costs a page fault every 4 KiB.
+/// Pieces above this are gathered in memory that is used again: fresh memory costs a page fault
+/// every 4 KiB.
 const POOLED_BYTES: usize = 64 << 10;
 /// Most bytes that a file is extended by beyond what is needed now.
 pub(crate) const AHEAD_BYTES_MAX: u64 = 8 << 20;
@@ -29,7 +31,8 @@ pub(crate) struct Tail {
     size: u64,
     /// The content past the last whole block; `None` until it has been read.
     bytes: Option<Vec<u8>>,
-    /// Length of the file; a multiple of the block size unless it was trimmed. `None`: not asked yet.
+    /// Length of the file; a multiple of the block size unless it was trimmed. `None`: not asked
+    /// yet.
     allocated: Option<u64>,
 }
 
@@ -46,7 +49,8 @@ impl Tail {
         self.size
     }
 
-    /// Takes space for `bytes` more, and for no later ones where space is `tight`. True if the file became longer: its metadata must be synced with the data.
+    /// Takes space for `bytes` more, and for no later ones where space is `tight`. True if the file
+    /// became longer: its metadata must be synced with the data.
     ///
     /// # Errors
     /// [`Error::Full`]: nothing has changed.
@@ -62,7 +66,8 @@ impl Tail {
             None => file.len().await?,
         };
         if allocated < self.size {
-            // Flushed bytes are gone. Extending the file would put zeros in their place and hide it.
+            // Flushed bytes are gone. Extending the file would put zeros in their place and hide
+            // it.
             let what = format!("the file has {allocated} bytes of {}", self.size);
             return Err(Error::Damaged { file: String::new(), position: allocated, what });
         }
@@ -71,7 +76,8 @@ impl Tail {
         if need <= allocated {
             return Ok(false);
         }
-        // Small logs stay small, large ones are extended rarely: as much ahead as there is, within bounds.
+        // Small logs stay small, large ones are extended rarely: as much ahead as there is, within
+        // bounds.
         let ahead = if tight { 0 } else { self.size.min(AHEAD_BYTES_MAX) };
         let wish = (need + ahead).next_multiple_of(BLOCK_U64);
         let target = wish.min(file_bytes_max.next_multiple_of(BLOCK_U64)).max(need);
@@ -80,9 +86,9 @@ impl Tail {
         Ok(true)
     }
 
-    /// Writes `batches` at the end, on the device when it returns if it is to be `synced`. `metadata`: the file became longer (see
-    /// [`Self::reserve`]).
-    /// After an error nothing is known of the file beyond the old end.
+    /// Writes `batches` at the end, on the device when it returns if it is to be `synced`.
+    /// `metadata`: the file became longer (see [`Self::reserve`]). After an error nothing is known
+    /// of the file beyond the old end.
     pub(crate) async fn write(
         &mut self,
         file: &File,
@@ -112,7 +118,8 @@ impl Tail {
         assert_eq!(tail.len(), skip, "tail of a file of {} bytes", self.size);
 
         let total = skip + batches.iter().map(Bytes::len).sum::<usize>();
-        // One write can be made durable by itself; several, or a longer file, by one sync behind them.
+        // One write can be made durable by itself; several, or a longer file, by one sync behind
+        // them.
         let alone = total <= WRITE_BYTES && !metadata;
         let mut input = std::iter::once(&tail[..]).chain(batches.iter().map(|batch| &batch[..]));
         let mut piece: &[u8] = &[];
@@ -154,7 +161,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Cuts the file to its content, on the device when it returns if it is to be `synced`. False if it was so already.
+    /// Cuts the file to its content, on the device when it returns if it is to be `synced`. False
+    /// if it was so already.
     pub(crate) async fn trim(&mut self, file: &File, synced: bool) -> Result<bool, Error> {
         let len = file.len().await?;
         if len < self.size {

@@ -1,15 +1,18 @@
-//! Read-ahead: what a reader of old data will ask for next is read while it is still busy with what it got.
+//! Read-ahead: what a reader of old data will ask for next is read while it is still busy with what
+//! it got.
 //!
-//! A reader is known by where its cold reads begin and end: one that begins where another has just ended is a *stream*. From then
-//! on the next window is read in the background before it is asked for, so the disk works while the answer is on its way, and
-//! the next question is answered from memory or waits for the rest of a read only.
+//! A reader is known by where its cold reads begin and end: one that begins where another has just
+//! ended is a *stream*. From then on the next window is read in the background before it is asked
+//! for, so the disk works while the answer is on its way, and the next question is answered from
+//! memory or waits for the rest of a read only.
 //!
 //! ```text
 //! given out | window, ready | window, being read | not read yet
 //!           ^ at                                 ^ next
 //! ```
-//! Bounded: so many windows a stream, so many bytes a core ([`crate::Options::read_ahead_bytes_max`]), and what was not asked
-//! for within [`IDLE_MS`] is dropped. It is no cache: what is given out is forgotten here, and the tail cache is not touched.
+//! Bounded: so many windows a stream, so many bytes a core
+//! ([`crate::Options::read_ahead_bytes_max`]), and what was not asked for within [`IDLE_MS`] is
+//! dropped. It is no cache: what is given out is forgotten here, and the tail cache is not touched.
 //! Every batch has been checked once, by the read that brought it.
 //!
 //! Here is the bookkeeping; `reads` starts the reads and gives the answers.
@@ -103,7 +106,8 @@ impl Ahead {
         self.streams.is_empty()
     }
 
-    /// What a reader that asks for `from` may get, below `upto` and at most `max_bytes`, but one batch if `at_least_one`.
+    /// What a reader that asks for `from` may get, below `upto` and at most `max_bytes`, but one
+    /// batch if `at_least_one`.
     pub(crate) fn take(
         &mut self,
         slot: LogSlot,
@@ -146,7 +150,8 @@ impl Ahead {
             if let Some(end) = end {
                 stream.at = end;
             }
-            // Its last batch went although it was too large: an empty window would answer the next question with nothing.
+            // Its last batch went although it was too large: an empty window would answer the next
+            // question with nothing.
             if window.bytes == 0 {
                 stream.windows.pop_front();
             }
@@ -164,7 +169,8 @@ impl Ahead {
         }
     }
 
-    /// A cold read has gone from `from` to `end`: true if another one ended at `from`, and a stream begins here.
+    /// A cold read has gone from `from` to `end`: true if another one ended at `from`, and a stream
+    /// begins here.
     pub(crate) fn on_cold_read(
         &mut self,
         slot: LogSlot,
@@ -219,8 +225,8 @@ impl Ahead {
         }
     }
 
-    /// A read has ended that was begun for `reserved` bytes: with batches up to an offset, or `None` when there is nothing to be
-    /// had. Returns who waits for it.
+    /// A read has ended that was begun for `reserved` bytes: with batches up to an offset, or
+    /// `None` when there is nothing to be had. Returns who waits for it.
     pub(crate) fn on_read(
         &mut self,
         id: u64,
@@ -282,8 +288,8 @@ impl Ahead {
 }
 
 impl Window {
-    /// Takes batches off the front while they end at or below `upto` and `room` bytes hold them; the first one in any case if
-    /// `first`. Returns their bytes, and where the last one ends.
+    /// Takes batches off the front while they end at or below `upto` and `room` bytes hold them;
+    /// the first one in any case if `first`. Returns their bytes, and where the last one ends.
     fn split(
         &mut self,
         upto: Offset,

@@ -1,9 +1,10 @@
 //! Which logs to move from the write-ahead log to their segments, and how: a pure plan.
 //!
-//! A log with much unflushed is flushed because the core holds much; a log with little waits, because a write per log and
-//! flush is what the write-ahead log is there to avoid. What stands in the oldest file goes when space runs short: to its
-//! segment if it fills a block, else once more into the open group (*carry*), so that ten thousand idle partitions with a few
-//! bytes each do not cost ten thousand writes. Old remainders go to their segments in the end.
+//! A log with much unflushed is flushed because the core holds much; a log with little waits,
+//! because a write per log and flush is what the write-ahead log is there to avoid. What stands in
+//! the oldest file goes when space runs short: to its segment if it fills a block, else once more
+//! into the open group (*carry*), so that ten thousand idle partitions with a few bytes each do not
+//! cost ten thousand writes. Old remainders go to their segments in the end.
 use crate::ids::LogSlot;
 
 /// Bytes below which a log is not worth a write of its own.

@@ -1,11 +1,13 @@
-//! [`Store`]: all logs of a core, behind one write-ahead log. Called by the shard, on its core only.
+//! [`Store`]: all logs of a core, behind one write-ahead log. Called by the shard, on its core
+//! only.
 //!
-//! Boot: [`crate::Recovery`] reads the data directory once (on core 0), then every core opens its store with the logs it owns.
-//! Each turn of the core: feed `netio` events ([`Store::on_written`], [`Store::on_timer`]), call operations, then
-//! [`Store::settle`] once, then drain [`Store::take_event`].
+//! Boot: [`crate::Recovery`] reads the data directory once (on core 0), then every core opens its
+//! store with the logs it owns. Each turn of the core: feed `netio` events ([`Store::on_written`],
+//! [`Store::on_timer`]), call operations, then [`Store::settle`] once, then drain
+//! [`Store::take_event`].
 //!
-//! Here are the types, what an append does, and what is answered from memory; `turn` carries the store forward, `dirs` works on
-//! the logs' files, `reads` answers from memory and disk.
+//! Here are the types, what an append does, and what is answered from memory; `turn` carries the
+//! store forward, `dirs` works on the logs' files, `reads` answers from memory and disk.
 mod ahead;
 mod flush;
 mod producer_budget;
@@ -70,7 +72,8 @@ pub enum Event {
         token: u64,
         result: Result<Vec<Bytes>, ReadError>,
     },
-    /// Outcome of [`Store::offset_for_time`]: the first batch record with timestamp >= the asked one.
+    /// Outcome of [`Store::offset_for_time`]: the first batch record with timestamp >= the asked
+    /// one.
     TimeFound {
         token: u64,
         result: Result<Option<TimeOffset>, Error>,
@@ -88,14 +91,15 @@ pub enum Event {
     ChainFailed {
         reason: String,
     },
-    /// Clients' appends are refused for want of space since now, and why; `None`: they are taken again. Reads, deletions and
-    /// the server's own appends go on meanwhile.
+    /// Clients' appends are refused for want of space since now, and why; `None`: they are taken
+    /// again. Reads, deletions and the server's own appends go on meanwhile.
     Space {
         refusing: Option<String>,
     },
     /// [`Store::delete`] is durable.
     Deleted(LogId),
-    /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or [`Store::left`] says what is not.
+    /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or
+    /// [`Store::left`] says what is not.
     Stopped,
 }
 
@@ -122,8 +126,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store of this core with the logs that recovery found and the broker gives to this core. The first file of the
-    /// write-ahead log is pre-written when this returns.
+    /// Opens the store of this core with the logs that recovery found and the broker gives to this
+    /// core. The first file of the write-ahead log is pre-written when this returns.
     ///
     /// # Errors
     /// The disk's; [`Error::Failed`] if the data directory was not recovered first.
@@ -235,8 +239,9 @@ impl Store {
         }
     }
 
-    // ---- logs ------------------------------------------------------------------------------------------------------------
-    /// Makes a new, empty log in `kafka/<name>-<partition>`; usable at once, its creation is an entry of the WAL.
+    // ---- logs -----------------------------------------------------------------------------------
+    /// Makes a new, empty log in `kafka/<name>-<partition>`; usable at once, its creation is an
+    /// entry of the WAL.
     ///
     /// # Errors
     /// [`Error::Failed`] if the chain is read-only or a log of this id is there.
@@ -267,7 +272,8 @@ impl Store {
         self.by_id.iter().map(|(id, slot)| (*id, *slot))
     }
 
-    /// Removes the log: no read or append after this; files go in the background; [`Event::Deleted`] when it cannot come back.
+    /// Removes the log: no read or append after this; files go in the background;
+    /// [`Event::Deleted`] when it cannot come back.
     pub fn delete(&mut self, slot: LogSlot) {
         let log = self.log(slot);
         let (id, epoch, name) = (log.id, log.epoch, log.name.clone());
@@ -296,8 +302,8 @@ impl Store {
         self.advance(slot);
     }
 
-    /// Raises the leader epoch (an entry of the WAL, and of the log's epoch history at the first append in it). A lower or
-    /// equal one changes nothing.
+    /// Raises the leader epoch (an entry of the WAL, and of the log's epoch history at the first
+    /// append in it). A lower or equal one changes nothing.
     pub fn set_epoch(&mut self, slot: LogSlot, epoch: LeaderEpoch) {
         let log = self.log_mut(slot);
         if epoch <= log.epoch {
@@ -310,9 +316,9 @@ impl Store {
         self.wal.enter(entry, &[]);
     }
 
-    // ---- append ----------------------------------------------------------------------------------------------------------
-    /// Appends one validated batch of a client: checks idempotence, gives offsets, copies it once into the open group. With
-    /// `log_append_time` the batch is restamped.
+    // ---- append ---------------------------------------------------------------------------------
+    /// Appends one validated batch of a client: checks idempotence, gives offsets, copies it once
+    /// into the open group. With `log_append_time` the batch is restamped.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
@@ -325,8 +331,9 @@ impl Store {
         self.append_of(Whose::Client, slot, batch, log_append_time)
     }
 
-    /// As [`Self::append`], of a coordinator or of the controller: below the reserve too, for without them nothing could be
-    /// deleted. Their batches carry no producer id and so pass the idempotence check.
+    /// As [`Self::append`], of a coordinator or of the controller: below the reserve too, for
+    /// without them nothing could be deleted. Their batches carry no producer id and so pass the
+    /// idempotence check.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
@@ -420,7 +427,8 @@ impl Store {
         }
     }
 
-    /// Submits what the turn has gathered, when the device is idle enough. Call once a turn, after all appends.
+    /// Submits what the turn has gathered, when the device is idle enough. Call once a turn, after
+    /// all appends.
     pub fn settle(&mut self) {
         self.pump();
     }
@@ -444,7 +452,7 @@ impl Store {
         }
     }
 
-    // ---- what is known without a read --------------------------------------------------------------------------------------
+    // ---- what is known without a read -----------------------------------------------------------
     pub fn offsets(&self, slot: LogSlot) -> Offsets {
         self.log(slot).offsets
     }
@@ -466,8 +474,8 @@ impl Store {
     pub fn epoch_at(&self, slot: LogSlot, offset: Offset) -> Option<LeaderEpoch> {
         self.log(slot).epochs.epoch_at(offset)
     }
-    /// Bytes of the log on disk and not yet flushed (DescribeLogDirs). Of a log whose files were not opened since the start,
-    /// the position in its last segment stands for them.
+    /// Bytes of the log on disk and not yet flushed (DescribeLogDirs). Of a log whose files were
+    /// not opened since the start, the position in its last segment stands for them.
     pub fn size_bytes(&self, slot: LogSlot) -> u64 {
         let log = self.log(slot);
         let disk = match log.open_disk() {
@@ -476,13 +484,15 @@ impl Store {
         };
         disk + log.unflushed_bytes
     }
-    /// Active producers (DescribeProducers): id, epoch, last sequence, last timestamp, current transaction start.
+    /// Active producers (DescribeProducers): id, epoch, last sequence, last timestamp, current
+    /// transaction start.
     pub fn producers(&self, slot: LogSlot) -> Vec<ProducerView> {
         self.log(slot).producers.views()
     }
 
-    // ---- change ----------------------------------------------------------------------------------------------------------
-    /// Raises the log start (DeleteRecords, snapshots of internal logs); returns the new one. [`Event::LogStartMoved`] follows.
+    // ---- change ---------------------------------------------------------------------------------
+    /// Raises the log start (DeleteRecords, snapshots of internal logs); returns the new one.
+    /// [`Event::LogStartMoved`] follows.
     ///
     /// # Errors
     /// [`ReadError::OutOfRange`] beyond the high watermark.
@@ -525,8 +535,8 @@ impl Store {
         self.turn.ledger.space()
     }
 
-    /// Cuts the log to end at `to` (followers, later). What idempotent producers did is forgotten: a follower learns it again
-    /// with what it fetches.
+    /// Cuts the log to end at `to` (followers, later). What idempotent producers did is forgotten:
+    /// a follower learns it again with what it fetches.
     ///
     /// # Errors
     /// [`Error::Failed`] if the chain is read-only.
@@ -624,7 +634,8 @@ impl Store {
     }
 }
 
-/// Largest group, so that its frame fits a file of `file_bytes` with room to spare. A larger batch has a frame of its own.
+/// Largest group, so that its frame fits a file of `file_bytes` with room to spare. A larger batch
+/// has a frame of its own.
 fn group_bytes_max(file_bytes: u64) -> usize {
     usize::try_from(file_bytes / 2).unwrap_or(usize::MAX)
 }
@@ -663,11 +674,13 @@ pub struct Stats {
     pub cache_hits: u64,
     pub cold_reads: u64,
     pub cold_bytes: u64,
-    /// Cold reads that were read ahead, in whole or in part; and bytes read ahead that are held now.
+    /// Cold reads that were read ahead, in whole or in part; and bytes read ahead that are held
+    /// now.
     pub ahead_hits: u64,
     pub ahead_bytes: u64,
     pub damaged_batches: u64,
-    /// Idempotent producers remembered, over all logs; and how many were forgotten because there were too many.
+    /// Idempotent producers remembered, over all logs; and how many were forgotten because there
+    /// were too many.
     pub producer_ids: u64,
     pub producer_ids_evicted: u64,
     pub failed: Option<String>,

@@ -1,11 +1,13 @@
 //! One bound for the producers of all logs of a core (`Options::producer_ids_max`).
 //!
-//! A log alone may have as many; above the bound, the log with the most forgets the one of its producers that appended longest
-//! ago. So a client that takes id after id on one log costs the producers of other logs nothing, and what is forgotten is what
-//! Kafka forgets first: a producer that comes back is then taken at any sequence, as after `producer.id.expiration.ms`.
+//! A log alone may have as many; above the bound, the log with the most forgets the one of its
+//! producers that appended longest ago. So a client that takes id after id on one log costs the
+//! producers of other logs nothing, and what is forgotten is what Kafka forgets first: a producer
+//! that comes back is then taken at any sequence, as after `producer.id.expiration.ms`.
 //!
-//! Counts change with a producer's first batch in a log, and when it is forgotten: batches in between pay nothing here. Not
-//! counted: what a log's files know of producers ([`crate::disk_log::DiskLog`]); it follows, see `Store::follow_producers`.
+//! Counts change with a producer's first batch in a log, and when it is forgotten: batches in
+//! between pay nothing here. Not counted: what a log's files know of producers
+//! ([`crate::disk_log::DiskLog`]); it follows, see `Store::follow_producers`.
 use crate::{ids::LogSlot, log::Dir, producer_state::ProducerStates, store::Store};
 use std::collections::BTreeSet;
 
@@ -48,7 +50,8 @@ impl ProducerBudget {
         self.total = self.total - before + now;
     }
 
-    /// The log that is to forget a producer: none while the bound holds. `grown` has a new one, which is not to be that.
+    /// The log that is to forget a producer: none while the bound holds. `grown` has a new one,
+    /// which is not to be that.
     pub(crate) fn victim(&self, grown: Option<LogSlot>) -> Option<LogSlot> {
         if self.total <= self.max {
             return None;
@@ -76,7 +79,8 @@ impl Store {
         self.producer_budget.change(slot, before, now);
     }
 
-    /// The last append was its producer's first in this log, which had so many producers and had forgotten so many before.
+    /// The last append was its producer's first in this log, which had so many producers and had
+    /// forgotten so many before.
     #[cold]
     pub(crate) fn on_new_producer(&mut self, slot: LogSlot, (before, evicted): (usize, u64)) {
         let producers = &self.log(slot).producers;
@@ -96,8 +100,8 @@ impl Store {
         }
     }
 
-    /// What a log's files know of producers follows what is known in memory, as soon as it is twice as much: those that expired
-    /// or had to go stay there until then.
+    /// What a log's files know of producers follows what is known in memory, as soon as it is twice
+    /// as much: those that expired or had to go stay there until then.
     pub(crate) fn follow_producers(&mut self, slot: LogSlot) {
         let Some(log) = self.any_log(slot) else {
             return;

@@ -1,7 +1,8 @@
-//! Reads: the tail from the buffers that the write-ahead log wrote, the rest from segments in the background.
+//! Reads: the tail from the buffers that the write-ahead log wrote, the rest from segments in the
+//! background.
 //!
-//! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the tail cache. Readers that go on
-//! where they ended are read ahead of ([`crate::ahead`]).
+//! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the
+//! tail cache. Readers that go on where they ended are read ahead of ([`crate::ahead`]).
 use crate::{
     error::{Error, ReadError},
     ids::{LogSlot, TimeOffset},
@@ -44,8 +45,9 @@ const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
 const TRIES_MAX: u8 = 10;
 
 impl Store {
-    /// Whole batches from the one holding `from`, below `upto` (exclusive) and the high watermark, at most `max_bytes` in all
-    /// but at least one batch when `at_least_one`. From the tail cache when possible, else from disk in the background.
+    /// Whole batches from the one holding `from`, below `upto` (exclusive) and the high watermark,
+    /// at most `max_bytes` in all but at least one batch when `at_least_one`. From the tail cache
+    /// when possible, else from disk in the background.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -168,12 +170,14 @@ impl Store {
         self.reads.waiting.retain(|(waiting, ..)| *waiting != token);
     }
 
-    /// First record with a timestamp >= `timestamp` below the high watermark: [`Event::TimeFound`] with the token returned.
+    /// First record with a timestamp >= `timestamp` below the high watermark: [`Event::TimeFound`]
+    /// with the token returned.
     pub fn offset_for_time(&mut self, slot: LogSlot, timestamp: i64) -> u64 {
         self.ask(slot, Ask::Time(timestamp))
     }
 
-    /// Offset and timestamp of the record with the largest timestamp: [`Event::TimeFound`] (ListOffsets -3).
+    /// Offset and timestamp of the record with the largest timestamp: [`Event::TimeFound`]
+    /// (ListOffsets -3).
     pub fn offset_of_max_timestamp(&mut self, slot: LogSlot) -> u64 {
         self.ask(slot, Ask::MaxTimestamp)
     }
@@ -354,14 +358,15 @@ impl Store {
         if let (Some(log), Ask::Batches { from, .. }) = (self.any_log(slot), ask)
             && from < log.offsets.log_start
         {
-            // Segments went while this read was under way: it may have found only what lies behind them.
+            // Segments went while this read was under way: it may have found only what lies behind
+            // them.
             let (log_start, high_watermark) = (log.offsets.log_start, log.offsets.high_watermark);
             result = Err(ReadError::OutOfRange { offset: from, log_start, high_watermark });
         }
         self.events.push_back(Event::ReadDone { token, result });
     }
 
-    // ---- read-ahead --------------------------------------------------------------------------------------------------------
+    // ---- read-ahead -----------------------------------------------------------------------------
 
     /// Starts reading a stream's next window, if it wants one and there is something to read.
     fn read_ahead(&mut self, stream: u64) {

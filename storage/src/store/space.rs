@@ -5,9 +5,9 @@
 //!              (what is unflushed goes off)   | metadata, offsets,    | nothing takes
 //!                                             | flushes, WAL files    | space
 //! ```
-//! The file system is asked once a second, and again when this core has taken much since; in between it is reckoned, so that a
-//! fast device is not full before anybody has looked. Above all stands what the device itself says: an allocation that fails is
-//! the same state, and no fault.
+//! The file system is asked once a second, and again when this core has taken much since; in
+//! between it is reckoned, so that a fast device is not full before anybody has looked. Above all
+//! stands what the device itself says: an allocation that fails is the same state, and no fault.
 use crate::{
     error::Error,
     store::{Event, Store, turn::Outcome},
@@ -134,7 +134,8 @@ impl Store {
         }
     }
 
-    /// Refuses clients' appends from the one on that would leave less than the reserve, when all has been flushed that was taken.
+    /// Refuses clients' appends from the one on that would leave less than the reserve, when all
+    /// has been flushed that was taken.
     pub(crate) fn weigh(&mut self, bytes: u64) {
         let (ledger, unflushed) = (&self.turn.ledger, self.unflushed_bytes);
         if self.turn.refusing.is_some() || ledger.is_above(ledger.reserve(), unflushed + bytes) {
@@ -163,7 +164,8 @@ impl Store {
         self.refusal().is_some()
     }
 
-    /// Space for one more file of the write-ahead log. The first that is ready may take of the reserve: metadata go into it.
+    /// Space for one more file of the write-ahead log. The first that is ready may take of the
+    /// reserve: metadata go into it.
     pub(crate) fn may_make_file(&self) -> bool {
         let ledger = &self.turn.ledger;
         let mark = match self.wal.files.spares() {

@@ -1,27 +1,32 @@
-//! The end of a store: everything into segments, files closed as Kafka wants them, and a checkpoint that says so; or what was
-//! left, and why.
+//! The end of a store: everything into segments, files closed as Kafka wants them, and a checkpoint
+//! that says so; or what was left, and why.
 //!
-//! The next start voids the chain of a core whose checkpoint is marked *clean* without reading it. So the mark is written only
-//! when the chain holds nothing that is needed, whatever the reason why the rest could not be moved. Crash shown: the device
-//! is full, "nothing more can be flushed" is taken for "everything is flushed", the mark is written: every record since the
-//! last flush is gone with the next start.
+//! The next start voids the chain of a core whose checkpoint is marked *clean* without reading it.
+//! So the mark is written only when the chain holds nothing that is needed, whatever the reason why
+//! the rest could not be moved. Crash shown: the device is full, "nothing more can be flushed" is
+//! taken for "everything is flushed", the mark is written: every record since the last flush is
+//! gone with the next start.
 //!
-//! From here on files are made, flushed and closed without syncs of their own: they are sixteen for a new log, and with 20,000 logs
-//! that is a minute of journal commits. One sync of the whole file system stands before each checkpoint
-//! ([`crate::files::Disk::settle`]), and until then nothing counts on the files: what is in them is in the chain, or in the
-//! checkpoint before. What a power cut may leave:
-//! 1. a directory that does not say whose it is, or with nothing in the file that does: known as half made, and made anew from
-//!    the chain;
+//! From here on files are made, flushed and closed without syncs of their own: they are sixteen for
+//! a new log, and with 20,000 logs that is a minute of journal commits. One sync of the whole file
+//! system stands before each checkpoint ([`crate::files::Disk::settle`]), and until then nothing
+//! counts on the files: what is in them is in the chain, or in the checkpoint before. What a power
+//! cut may leave:
+//! 1. a directory that does not say whose it is, or with nothing in the file that does: known as
+//!    half made, and made anew from the chain;
 //! 2. a segment without its last batches: they are in the chain;
-//! 3. index entries behind those that the checkpoint before counts on, or none: made again from the batches;
-//! 4. a seal, a snapshot of producers or a file of epochs that is empty or not there: each says by its checksum, or by its form,
-//!    that it is none, and what they say is in the checkpoint before as well;
+//! 3. index entries behind those that the checkpoint before counts on, or none: made again from the
+//!    batches;
+//! 4. a seal, a snapshot of producers or a file of epochs that is empty or not there: each says by
+//!    its checksum, or by its form, that it is none, and what they say is in the checkpoint before
+//!    as well;
 //! 5. zeros behind the content of a segment, or not: nobody looks behind the position.
 //!
 //! So the next start is that after a kill.
 //!
-//! A stop ends when everything is done, when nothing can go on any more, or when its owner has no more time
-//! ([`Store::leave_rest`]). What is left then is replayed by the next start, as after a kill.
+//! A stop ends when everything is done, when nothing can go on any more, or when its owner has no
+//! more time ([`Store::leave_rest`]). What is left then is replayed by the next start, as after a
+//! kill.
 use crate::{ids::LogSlot, log::Dir, store::Store};
 use std::collections::BTreeSet;
 
@@ -81,8 +86,9 @@ impl Ending {
 }
 
 impl Store {
-    /// Flushes everything, closes the files, writes the clean mark; [`crate::Event::Stopped`] at the end, and [`Self::left`] says
-    /// what could not be done. No append after this. Space below the reserve is used: the reserve is kept for such work.
+    /// Flushes everything, closes the files, writes the clean mark; [`crate::Event::Stopped`] at
+    /// the end, and [`Self::left`] says what could not be done. No append after this. Space below
+    /// the reserve is used: the reserve is kept for such work.
     pub fn stop(&mut self) {
         if self.ending.stage == Stage::No {
             self.ending.stage = Stage::Flushing;
@@ -94,7 +100,8 @@ impl Store {
         self.pump();
     }
 
-    /// There is no more time: what is under way ends, nothing more is begun. [`crate::Event::Stopped`] follows soon.
+    /// There is no more time: what is under way ends, nothing more is begun.
+    /// [`crate::Event::Stopped`] follows soon.
     pub fn leave_rest(&mut self, why: &str) {
         if matches!(self.ending.stage, Stage::Flushing | Stage::Closing) {
             self.leave(why.into());
@@ -187,7 +194,8 @@ impl Store {
         }
     }
 
-    /// The last checkpoint: of a chain that holds nothing any more, or, so that the next start has less to read, of what is left.
+    /// The last checkpoint: of a chain that holds nothing any more, or, so that the next start has
+    /// less to read, of what is left.
     fn mark(&mut self) {
         let failed = self.logs.iter().flatten().any(|log| log.failed.is_some());
         if failed || self.wal.failed.is_some() {
@@ -243,7 +251,8 @@ impl Store {
         self.dirs.keep_wanting(wants);
     }
 
-    /// Opens the closed logs that were written since their files were closed, and closes them for Kafka's tools.
+    /// Opens the closed logs that were written since their files were closed, and closes them for
+    /// Kafka's tools.
     fn close_all(&mut self) {
         for at in 0..self.logs.len() {
             let slot = LogSlot(at as u32);

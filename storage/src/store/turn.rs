@@ -1,7 +1,8 @@
-//! What carries a store forward: outcomes of the disk become progress, progress becomes events, and work is started.
+//! What carries a store forward: outcomes of the disk become progress, progress becomes events, and
+//! work is started.
 //!
-//! The order that recovery relies on is here: segment data and index entries synced (a flush has ended) -> the checkpoint
-//! durable -> a WAL file used again.
+//! The order that recovery relies on is here: segment data and index entries synced (a flush has
+//! ended) -> the checkpoint durable -> a WAL file used again.
 use crate::{
     checkpoint::{self, Head},
     disk_log::{DiskLog, FlushedState},
@@ -124,8 +125,8 @@ pub(crate) struct Turn {
     pub ledger: Ledger,
     pub told_refusing: bool,
     pub quiet_since: Option<netio::Instant>,
-    /// Something else was short for a moment ([`Error::is_transient`]): until the care timer, nothing is begun that would
-    /// only fail again.
+    /// Something else was short for a moment ([`Error::is_transient`]): until the care timer,
+    /// nothing is begun that would only fail again.
     pub short: Option<Error>,
     /// The last attempt to make a file of the write-ahead log failed for want of something.
     no_file: bool,
@@ -156,7 +157,7 @@ impl Turn {
 }
 
 impl Store {
-    // ---- refusals ----------------------------------------------------------------------------------------------------------
+    // ---- refusals -------------------------------------------------------------------------------
 
     pub(crate) fn check_chain(&self) -> Result<(), Error> {
         match &self.wal.failed {
@@ -182,7 +183,8 @@ impl Store {
         Ok(())
     }
 
-    /// Why [`Self::append_own`] would be refused now, for those who must know before they decide what to append.
+    /// Why [`Self::append_own`] would be refused now, for those who must know before they decide
+    /// what to append.
     pub fn can_append_own(&mut self) -> Result<(), AppendError> {
         self.check_chain()?;
         self.check_room(Whose::Server, 0)
@@ -204,9 +206,10 @@ impl Store {
                 && self.unflushed_bytes <= self.options.unflushed_bytes_max
     }
 
-    // ---- events of netio ---------------------------------------------------------------------------------------------------
+    // ---- events of netio ------------------------------------------------------------------------
 
-    /// A `netio::Event::Written`; false when the token is not the store's (tokens of the store have the top bit set).
+    /// A `netio::Event::Written`; false when the token is not the store's (tokens of the store have
+    /// the top bit set).
     pub fn on_written(&mut self, token: u64, result: netio::Result<()>) -> bool {
         if !self.wal.on_written(token, result) {
             return false;
@@ -248,7 +251,7 @@ impl Store {
         Some(event)
     }
 
-    // ---- the turn ----------------------------------------------------------------------------------------------------------
+    // ---- the turn -------------------------------------------------------------------------------
 
     /// Everything that can go on, goes on. Cheap when there is nothing.
     pub(crate) fn pump(&mut self) {
@@ -286,7 +289,8 @@ impl Store {
             Outcome::FileMade { recycled, result } => self.on_file_made(recycled, result),
             Outcome::FilesRemoved(result) => {
                 self.turn.removing_files = false;
-                // A file that stays is not read again: its frames are of a former generation. The next recovery removes it.
+                // A file that stays is not read again: its frames are of a former generation. The
+                // next recovery removes it.
                 let _ = result;
             }
             Outcome::Checkpointed { first_live, through, result } => {
@@ -371,7 +375,7 @@ impl Store {
         }
     }
 
-    // ---- flush -------------------------------------------------------------------------------------------------------------
+    // ---- flush ----------------------------------------------------------------------------------
 
     pub(crate) fn plan_flush(&mut self) {
         if self.dirty.is_empty()
@@ -454,7 +458,7 @@ impl Store {
         }
     }
 
-    // ---- checkpoint --------------------------------------------------------------------------------------------------------
+    // ---- checkpoint -----------------------------------------------------------------------------
 
     pub(crate) fn pump_checkpoint(&mut self) {
         if self.wal.failed.is_some() {
@@ -478,9 +482,11 @@ impl Store {
         }
     }
 
-    /// Takes the state of every log as it is now; segments, producers and live frames are of the same moment. The file may be
-    /// written only when everything entered until now is durable. Crash shown: a batch was carried to frame 90, so frames below
-    /// 90 are done with; the checkpoint says so; if it were on the device before frame 90 is, a power cut takes the batch.
+    /// Takes the state of every log as it is now; segments, producers and live frames are of the
+    /// same moment. The file may be written only when everything entered until now is durable.
+    /// Crash shown: a batch was carried to frame 90, so frames below 90 are done with; the
+    /// checkpoint says so; if it were on the device before frame 90 is, a power cut takes the
+    /// batch.
     pub(crate) fn capture(&mut self, clean: bool) {
         let chain = *self.wal.chain();
         let first_live = self.wal.first_pending();
@@ -505,7 +511,8 @@ impl Store {
             .filter(|log| !log.deleted)
             .map(crate::log::Log::encode)
             .collect();
-        // Deletions whose entries are not durable yet are in the list as well: they will be when the file is written.
+        // Deletions whose entries are not durable yet are in the list as well: they will be when
+        // the file is written.
         let mut deleted = self.dirs.leaving_list();
         for log in self.logs.iter().flatten().filter(|log| log.deleted) {
             if !deleted.iter().any(|(id, _)| *id == log.id) {
@@ -561,14 +568,15 @@ impl Store {
                 }
             }
             Err(error) => {
-                // The old checkpoint stands, nothing is lost; but a disk that cannot do this should not take acks.
+                // The old checkpoint stands, nothing is lost; but a disk that cannot do this should
+                // not take acks.
                 self.wal.fail(format!("checkpoint: {error}"));
                 self.progress();
             }
         }
     }
 
-    // ---- files of the chain ------------------------------------------------------------------------------------------------
+    // ---- files of the chain ---------------------------------------------------------------------
 
     pub(crate) fn pump_files(&mut self) {
         if self.is_stopping() && !self.wal.is_starved()
@@ -585,7 +593,8 @@ impl Store {
         let size = self.options.wal_file_bytes;
         if self.wal.files.spares() < target && !self.wal.files.is_making() {
             let old = self.turn.done_files.pop();
-            // A full device gives no new file; one that is there may serve again. The care timer tries again.
+            // A full device gives no new file; one that is there may serve again. The care timer
+            // tries again.
             let tries = self.turn.full.is_none()
                 || self.wal.is_starved() && (self.turn.look || self.is_stopping());
             let recycled = old.is_some();
@@ -616,9 +625,10 @@ impl Store {
         }
     }
 
-    /// Keeps the files that are done for their next turn: to fill a new one with zeros costs the device as much as all that is
-    /// logged in it, and to remove one costs more where freed blocks are discarded at once (ext4's `discard`: 10 ms for 64 MiB,
-    /// and every ack behind it). More than can be live at once are never kept; while the device is full, only those that are
+    /// Keeps the files that are done for their next turn: to fill a new one with zeros costs the
+    /// device as much as all that is logged in it, and to remove one costs more where freed blocks
+    /// are discarded at once (ext4's `discard`: 10 ms for 64 MiB, and every ack behind it). More
+    /// than can be live at once are never kept; while the device is full, only those that are
     /// wanted next: no new ones can be made then.
     pub(crate) fn keep_files(&mut self) {
         let size = self.options.wal_file_bytes;
@@ -638,7 +648,8 @@ impl Store {
         self.turn.excess_files.extend(excess);
     }
 
-    /// There is no space for another file. Without any that is ready, clients are refused before they fill what is left.
+    /// There is no space for another file. Without any that is ready, clients are refused before
+    /// they fill what is left.
     fn miss_file(&mut self) {
         if self.wal.files.spares() > 0 {
             return;
@@ -683,7 +694,7 @@ impl Store {
         }
     }
 
-    // ---- what is looked at now and then ------------------------------------------------------------------------------------
+    // ---- what is looked at now and then ---------------------------------------------------------
 
     /// Each second while something is going on.
     fn care(&mut self) {
@@ -693,14 +704,15 @@ impl Store {
         self.care_for_space();
     }
 
-    /// What was acked in a weaker class becomes durable within the age of a flush, if the disk is otherwise quiet.
+    /// What was acked in a weaker class becomes durable within the age of a flush, if the disk is
+    /// otherwise quiet.
     fn wal_sync_when_old(&mut self) {
         if self.wal.durable_through() < self.wal.written_through() && self.wal.failed.is_none() {
             self.wal.want_durable();
         }
     }
 
-    // ---- timers ------------------------------------------------------------------------------------------------------------
+    // ---- timers ---------------------------------------------------------------------------------
 
     pub(crate) fn start_timers(&mut self) {
         if !self.turn.retention_armed && !self.is_stopping() && self.options.retention_check_ms > 0

@@ -1,6 +1,8 @@
-//! Work on the logs' directories: opened at the first need, one change at a time, a few logs at once.
+//! Work on the logs' directories: opened at the first need, one change at a time, a few logs at
+//! once.
 //!
-//! A start with ten thousand logs opens none of them; a log is made on disk when its first batches are flushed.
+//! A start with ten thousand logs opens none of them; a log is made on disk when its first batches
+//! are flushed.
 use crate::{
     disk_log::{DiskLog, FlushedState},
     error::Error,
@@ -104,7 +106,8 @@ impl Dirs {
     pub(crate) fn keep_wanting(&mut self, keep: impl Fn(&LogSlot) -> bool) {
         self.wanting.retain(keep);
     }
-    /// Forgets what was not begun. Flushes are in the chain, removals and log starts in checkpoints: the next start does it.
+    /// Forgets what was not begun. Flushes are in the chain, removals and log starts in
+    /// checkpoints: the next start does it.
     pub(crate) fn drop_planned(&mut self) {
         self.queue.clear();
         self.queued.clear();
@@ -251,8 +254,8 @@ impl Store {
         }
     }
 
-    /// How many logs may be changed at once. One after the other as long as nobody waits for it: several flushes together keep
-    /// the device busy for milliseconds, and every ack behind them.
+    /// How many logs may be changed at once. One after the other as long as nobody waits for it:
+    /// several flushes together keep the device busy for milliseconds, and every ack behind them.
     fn changes_max(&self) -> usize {
         if self.is_stopping() {
             CHANGES_MAX_AT_STOP
@@ -276,7 +279,8 @@ impl Store {
             self.dirs.drop_planned();
             return;
         }
-        // A few at a time, around and around: with ten thousand logs a look at all of them is too long for a turn.
+        // A few at a time, around and around: with ten thousand logs a look at all of them is too
+        // long for a turn.
         let next = self.dirs.next_wanting;
         let around = self.dirs.wanting.range(next..).chain(self.dirs.wanting.range(..next));
         let mut done = 0;
@@ -287,8 +291,8 @@ impl Store {
                 done += 1;
             }
         }
-        // Where nothing could be begun, something runs whose end calls for the next look. Else nobody does: an idle core would
-        // look again when a connection or a timer wakes it.
+        // Where nothing could be begun, something runs whose end calls for the next look. Else
+        // nobody does: an idle core would look again when a connection or a timer wakes it.
         let idle = self.dirs.running == 0 && self.dirs.opening == 0;
         self.dirs.unlooked = !self.dirs.wanting.is_empty() && (done > 0 || idle);
         if self.dirs.unlooked {
@@ -309,7 +313,8 @@ impl Store {
         }
     }
 
-    /// Starts flushes in their order; one that can't start yet keeps its place, and those behind it may pass.
+    /// Starts flushes in their order; one that can't start yet keeps its place, and those behind it
+    /// may pass.
     fn pump_flushes(&mut self) {
         let max = self.changes_max();
         // One that waits for its name does not keep the others from theirs.
@@ -354,9 +359,10 @@ impl Store {
         }
         let first = log.first_unflushed();
         if log.index.get(first).is_some_and(|cached| cached.sequence > through) {
-            // Segments never get ahead of what the chain holds durably, whatever the class. Crash shown: a batch of class
-            // `written` is flushed, its frame is lost with the power, the checkpoint knows an older position: what the flush
-            // wrote is cut off, and offsets that were called durable are gone.
+            // Segments never get ahead of what the chain holds durably, whatever the class. Crash
+            // shown: a batch of class `written` is flushed, its frame is lost with the power, the
+            // checkpoint knows an older position: what the flush wrote is cut off, and offsets that
+            // were called durable are gone.
             if !broken {
                 self.wal.want_durable();
             }
@@ -464,7 +470,8 @@ impl Store {
                 self.advance(slot);
             }
             Err(error) if error.is_full() => {
-                // Nothing was written; the data is safe in the write-ahead log. Flushing goes on when space is back.
+                // Nothing was written; the data is safe in the write-ahead log. Flushing goes on
+                // when space is back.
                 self.on_full(slot, error);
             }
             Err(error) if error.is_transient() => self.fall_short(slot, error),
@@ -473,8 +480,8 @@ impl Store {
         self.wants_again(slot);
     }
 
-    /// What could not be done now is looked at again by the care timer. A stop, which must end, passes it over: then there is no
-    /// clean mark, and the next start replays.
+    /// What could not be done now is looked at again by the care timer. A stop, which must end,
+    /// passes it over: then there is no clean mark, and the next start replays.
     fn fall_short(&mut self, slot: LogSlot, error: Error) {
         if self.is_stopping() {
             self.ending.because(error.to_string());
@@ -670,8 +677,9 @@ impl Store {
         self.tasks.spawn(Class::Maintenance, async move {
             let result = match dir {
                 Dir::Open(log) => Box::pin(log.remove()).await,
-                // One that was being made when space or descriptors ran out is there although nobody has opened it; and when
-                // this is tried again, another topic may have the name.
+                // One that was being made when space or descriptors ran out is there although
+                // nobody has opened it; and when this is tried again, another topic may have the
+                // name.
                 Dir::Closed(known) | Dir::Opening(known) => match disk.topic_of(&path).await {
                     Ok(owner) if owner.map_or_else(|| known.is_some(), |owner| owner == topic) => {
                         remove_dir(&disk, &path).await
@@ -688,9 +696,10 @@ impl Store {
         self.logs.iter().flatten().any(|log| log.wanted.truncate.is_some())
     }
 
-    // ---- retention ---------------------------------------------------------------------------------------------------------
+    // ---- retention ------------------------------------------------------------------------------
 
-    /// Asks every log with retention for what is too old or too much, and forgets producers that have been quiet for long.
+    /// Asks every log with retention for what is too old or too much, and forgets producers that
+    /// have been quiet for long.
     pub(crate) fn retain(&mut self) {
         let now = self.io.wall();
         let expiration = self.options.producer_id_expiration_ms;
@@ -725,7 +734,8 @@ impl Store {
                 self.move_log_start(slot, to);
             }
         }
-        // An error of a look at segments changes nothing: it is seen again by whoever reads or flushes.
+        // An error of a look at segments changes nothing: it is seen again by whoever reads or
+        // flushes.
         self.wants_again(slot);
     }
 }
@@ -736,9 +746,10 @@ impl crate::log::Wanted {
     }
 }
 
-/// Takes the directory's name for a new log, in one step with the file that says whose it is; waits while a deleted topic of the
-/// same name, perhaps of another core, is still on its way out. Crash shown: the name is taken by creating the directory first,
-/// a deleted log that was just being made does the same, and each removes the other's files.
+/// Takes the directory's name for a new log, in one step with the file that says whose it is; waits
+/// while a deleted topic of the same name, perhaps of another core, is still on its way out. Crash
+/// shown: the name is taken by creating the directory first, a deleted log that was just being made
+/// does the same, and each removes the other's files.
 async fn take_name(disk: &Disk, dir: &Path, id: LogId, gone: &Cell<bool>) -> Result<(), Error> {
     let io = disk.io();
     // Until it has its name it is one to be deleted, for us and for Kafka.

@@ -4,16 +4,19 @@
 //! 0        128                       table_at                bytes (multiple of 4096)
 //! | header | data of the entries ... | table: 48 B an entry | zeros |
 //! ```
-//! The table comes last, so that batches are copied once, straight to their place, while their number is not known yet. The
-//! header holds its own CRC-32C and the table's; a batch's bytes are under the CRC that its entry repeats, and its base offset
-//! and epoch, which no batch CRC covers, are in the entry as well. All integers are little-endian.
+//! The table comes last, so that batches are copied once, straight to their place, while their
+//! number is not known yet. The header holds its own CRC-32C and the table's; a batch's bytes are
+//! under the CRC that its entry repeats, and its base offset and epoch, which no batch CRC covers,
+//! are in the entry as well. All integers are little-endian.
 //!
-//! In every version magic, version, core, start, run and generation keep the places they have here, so that a program can tell
-//! a frame of a newer one from garbage; a version that cannot keep them gets another last byte of the magic.
+//! In every version magic, version, core, start, run and generation keep the places they have here,
+//! so that a program can tell a frame of a newer one from garbage; a version that cannot keep them
+//! gets another last byte of the magic.
 //!
-//! A frame belongs to a *run* (one open of a core's store) and to a *generation* of its file (a recycled file gets the next
-//! one, which is also the number in its name); it names its predecessor by sequence and checksum. So no byte of an earlier use
-//! of the file can be taken for a frame of this run.
+//! A frame belongs to a *run* (one open of a core's store) and to a *generation* of its file (a
+//! recycled file gets the next one, which is also the number in its name); it names its predecessor
+//! by sequence and checksum. So no byte of an earlier use of the file can be taken for a frame of
+//! this run.
 use crate::ids::{LogId, OFFSET_MAX};
 use record::{LeaderEpoch, Offset, TopicId, checksum};
 
@@ -67,7 +70,8 @@ pub(crate) struct Foreign {
 }
 
 impl Foreign {
-    /// `None` for a frame of a known version, whether it is whole or damaged, and for what is no frame.
+    /// `None` for a frame of a known version, whether it is whole or damaged, and for what is no
+    /// frame.
     pub(crate) fn read(bytes: &[u8]) -> Option<Foreign> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         let known = [VERSION, VERSION_WITHOUT_LANDMARKS];
@@ -75,7 +79,8 @@ impl Foreign {
         if !bytes.starts_with(FAMILY) || bytes[0..8] == MAGIC && known.contains(&version.1) {
             return None;
         }
-        // A flipped bit in magic or version of a frame of ours: with the right ones its checksum is right.
+        // A flipped bit in magic or version of a frame of ours: with the right ones its checksum is
+        // right.
         let is_ours = known.iter().any(|version| {
             let mut header = [0; CRC_AT];
             header.copy_from_slice(&bytes[..CRC_AT]);
@@ -90,7 +95,8 @@ impl Foreign {
         })
     }
 
-    /// Garbage of an earlier use of its file, number `generation`, of start `start`. What a magic of its own says is not known.
+    /// Garbage of an earlier use of its file, number `generation`, of start `start`. What a magic
+    /// of its own says is not known.
     pub(crate) fn is_stale(&self, start: u64, generation: u64) -> bool {
         self.is_of_our_layout() && (self.start < start || self.generation != generation)
     }
@@ -185,7 +191,8 @@ pub(crate) enum Kind {
     Deleted = 6,
     /// Reserved: a batch that already lies in a segment.
     Extent = 7,
-    /// A batch that was appended before in this run and is not in a segment yet: logged again to free its first place.
+    /// A batch that was appended before in this run and is not in a segment yet: logged again to
+    /// free its first place.
     Carry = 8,
 }
 
@@ -265,7 +272,8 @@ impl Entry {
         matches!(self.kind, Kind::Append | Kind::Carry)
     }
 
-    /// Does `data` hold what the entry says? The check behind every read of the log, and behind every copy into it.
+    /// Does `data` hold what the entry says? The check behind every read of the log, and behind
+    /// every copy into it.
     pub(crate) fn matches(&self, data: &[u8]) -> bool {
         if data.len() != self.length as usize {
             return false;

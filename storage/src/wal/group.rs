@@ -1,19 +1,21 @@
-//! The open group: what the next frame will hold, in the memory that goes to the disk and stays as tail cache.
+//! The open group: what the next frame will hold, in the memory that goes to the disk and stays as
+//! tail cache.
 use super::frame::{BLOCK, ENTRY_BYTES, Entry, FrameHeader, HEADER_BYTES};
 use crate::ids::LogSlot;
 use bytes::Bytes;
 use netio::{Instant, buffer::ArenaBuf};
 use record::{Offset, checksum};
 
-/// What a frame's completion means for one log: everything below `end` is written (or on the device).
+/// What a frame's completion means for one log: everything below `end` is written (or on the
+/// device).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
     pub slot: LogSlot,
     pub end: Offset,
 }
 
-/// A frame being filled. The header's place is kept free in front; the table gathers aside and goes behind the data at the
-/// end.
+/// A frame being filled. The header's place is kept free in front; the table gathers aside and goes
+/// behind the data at the end.
 #[derive(Debug)]
 pub(crate) struct Group {
     buf: ArenaBuf,
@@ -62,8 +64,8 @@ impl Group {
         self.buf.spare() >= self.table.len() + data + ENTRY_BYTES
     }
 
-    /// Copies `data` in and returns its place and the copy, to be patched before anything else happens. The entry follows by
-    /// [`Self::enter`].
+    /// Copies `data` in and returns its place and the copy, to be patched before anything else
+    /// happens. The entry follows by [`Self::enter`].
     pub(crate) fn put(&mut self, data: &[u8]) -> (u32, &mut [u8]) {
         let at = self.buf.len();
         self.buf.put(data);
@@ -95,14 +97,15 @@ impl Group {
         (self.bytes() as u64).next_multiple_of(BLOCK as u64)
     }
 
-    /// No entry follows: gives the rest of the chunk away, before the frame is sealed. Entries that come all the same do not fit.
+    /// No entry follows: gives the rest of the chunk away, before the frame is sealed. Entries that
+    /// come all the same do not fit.
     pub(crate) fn cut_rest(&mut self) -> ArenaBuf {
         let bytes = self.bytes();
         self.buf.cut(bytes)
     }
 
-    /// Completes the frame and splits it off. `header` brings what the writer knows: run, generation, chain. Returns the
-    /// frame, its header's checksum, and the rest of the chunk.
+    /// Completes the frame and splits it off. `header` brings what the writer knows: run,
+    /// generation, chain. Returns the frame, its header's checksum, and the rest of the chunk.
     pub(crate) fn seal(mut self, mut header: FrameHeader) -> (Bytes, u32, ArenaBuf, Vec<Reach>) {
         let bytes = self.frame_bytes();
         let table_at = self.buf.len();

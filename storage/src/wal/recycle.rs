@@ -1,12 +1,15 @@
-//! The files of a core's chain: pre-written, filled one after the other, used again once everything in them is flushed.
+//! The files of a core's chain: pre-written, filled one after the other, used again once everything
+//! in them is flushed.
 //!
-//! On ext4 a write into unwritten extents costs a journal commit; a write into extents that hold data is a pure overwrite. So
-//! a file is filled with zeros before its first use, in the background, and a file that is done gets the next number (its
-//! *generation*) and serves again without being cleaned: frames of its former use carry the old generation.
+//! On ext4 a write into unwritten extents costs a journal commit; a write into extents that hold
+//! data is a pure overwrite. So a file is filled with zeros before its first use, in the
+//! background, and a file that is done gets the next number (its *generation*) and serves again
+//! without being cleaned: frames of its former use carry the old generation.
 //!
-//! A file has its name only since it is full of zeros: whoever finds it may take it as pre-written. Recovery leaves some of the
-//! files that it has emptied as `spare-<k>.wal`, for any core of the next start: their frames are of an earlier start, so they
-//! need no cleaning either, and a start writes no zeros.
+//! A file has its name only since it is full of zeros: whoever finds it may take it as pre-written.
+//! Recovery leaves some of the files that it has emptied as `spare-<k>.wal`, for any core of the
+//! next start: their frames are of an earlier start, so they need no cleaning either, and a start
+//! writes no zeros.
 //!
 //! ```text
 //! 0                LANDMARK         2 * LANDMARK
@@ -26,8 +29,9 @@ use std::{
 
 /// Bytes of one pre-writing write.
 const ZEROS: usize = 1 << 20;
-/// Places of a file that are the beginning of a frame, if it was filled that far and no frame lies over them. Part of the format.
-/// Small, and a start reads little; large, and little space is left over before them.
+/// Places of a file that are the beginning of a frame, if it was filled that far and no frame lies
+/// over them. Part of the format. Small, and a start reads little; large, and little space is left
+/// over before them.
 pub(crate) const LANDMARK: u64 = 4 << 20;
 /// Before the number of a file that waits for any core.
 const SPARE: &str = "spare-";
@@ -55,7 +59,8 @@ pub(crate) struct WalFile {
     pub last: u64,
 }
 
-/// Why there is no next file, and the one that should have been it, under the name that it has now: nothing in it counts.
+/// Why there is no next file, and the one that should have been it, under the name that it has now:
+/// nothing in it counts.
 #[derive(Debug)]
 pub(crate) struct NotMade {
     pub error: netio::Error,
@@ -81,7 +86,8 @@ pub(crate) struct Files {
     /// Ready to be used, in order of `n`.
     spare: VecDeque<WalFile>,
     next_n: u64,
-    /// A background task makes or renames a file: one at a time, so that numbers rise in the order of use.
+    /// A background task makes or renames a file: one at a time, so that numbers rise in the order
+    /// of use.
     making: bool,
 }
 
@@ -107,7 +113,8 @@ impl Files {
             self.at = at;
         } else {
             let ready = self.spare.iter().position(|file| file.bytes >= bytes)?;
-            // Files too small for this frame are passed over; they keep their place in the order and go with the checkpoint.
+            // Files too small for this frame are passed over; they keep their place in the order
+            // and go with the checkpoint.
             for _ in 0..=ready {
                 self.live.extend(self.spare.pop_front());
             }
@@ -212,7 +219,8 @@ fn after(offset: u64, bytes: u64) -> u64 {
     }
 }
 
-/// A chain's first file: one that an earlier start has left, else a small one, so that the start does not wait long for zeros.
+/// A chain's first file: one that an earlier start has left, else a small one, so that the start
+/// does not wait long for zeros.
 pub(crate) async fn first(
     io: &Io,
     dir: &Path,
@@ -246,14 +254,16 @@ pub(crate) async fn make(
             Ok(WalFile { n, file, bytes, last: 0 })
         }
         Err(error) => {
-            // Space that a half-made file holds is better free; if the removal fails as well, recovery removes it.
+            // Space that a half-made file holds is better free; if the removal fails as well,
+            // recovery removes it.
             let _ = io.remove_file(&half_made).await;
             Err(error)
         }
     }
 }
 
-/// A spare file of `bytes` as file `n`, if there is one. Other cores take theirs at the same time: the rename decides.
+/// A spare file of `bytes` as file `n`, if there is one. Other cores take theirs at the same time:
+/// the rename decides.
 async fn take_spare(
     io: &Io,
     dir: &Path,
@@ -298,8 +308,9 @@ async fn spares(io: &Io, dir: &Path) -> Result<Vec<String>, netio::Error> {
     Ok(names.filter(|name| name.starts_with(SPARE) && name.ends_with(".wal")).collect())
 }
 
-/// After a recovery: nothing in the chains' files counts any more. At most `keep` of them, of `bytes` each, become spares; all
-/// others go, and so does what was half made. The caller syncs the directory.
+/// After a recovery: nothing in the chains' files counts any more. At most `keep` of them, of
+/// `bytes` each, become spares; all others go, and so does what was half made. The caller syncs the
+/// directory.
 pub(crate) async fn retire(
     io: &Io,
     dir: &Path,
@@ -335,8 +346,9 @@ pub(crate) async fn retire(
     Ok(())
 }
 
-/// Before a recovery writes anything on a device that is nearly full: files that hold nothing go - those of the chains named in
-/// `void`, those that wait for any core, and what was half made - but for `keep` of them of `bytes` each.
+/// Before a recovery writes anything on a device that is nearly full: files that hold nothing go -
+/// those of the chains named in `void`, those that wait for any core, and what was half made - but
+/// for `keep` of them of `bytes` each.
 pub(crate) async fn free_void(
     io: &Io,
     dir: &Path,
@@ -438,7 +450,8 @@ mod tests {
     fn no_frame_crosses_a_landmark_unless_it_is_larger() {
         const BLOCK: u64 = 4096;
         let mut at = 0;
-        // Sizes that fit, fill up to a landmark, do not fit before one, and are larger than all between two.
+        // Sizes that fit, fill up to a landmark, do not fit before one, and are larger than all
+        // between two.
         for bytes in [
             BLOCK,
             LANDMARK - BLOCK,

@@ -3,11 +3,12 @@
 //! ```text
 //! open group -> queue (full, waiting) -> in flight -> written, in order -> durable, in order
 //! ```
-//! Acks follow the order of the chain even if the disk does not. `written_through`: every frame up to it has been written.
-//! `durable_through`: every frame up to it is on the device. A frame with dsync says so of itself only (FUA): if a frame
-//! before it went out without, an fdatasync of the files concerned comes in between. Crash shown: frame 5 (class `written`, no
-//! dsync), frame 6 (class `device`, dsync) completes; without the fdatasync a power cut leaves 6 behind a hole, recovery cuts
-//! at 5, and an acked batch of 6 is gone.
+//! Acks follow the order of the chain even if the disk does not. `written_through`: every frame up
+//! to it has been written. `durable_through`: every frame up to it is on the device. A frame with
+//! dsync says so of itself only (FUA): if a frame before it went out without, an fdatasync of the
+//! files concerned comes in between. Crash shown: frame 5 (class `written`, no dsync), frame 6
+//! (class `device`, dsync) completes; without the fdatasync a power cut leaves 6 behind a hole,
+//! recovery cuts at 5, and an acked batch of 6 is gone.
 use super::{
     frame::{Entry, FrameHeader},
     group::{Group, Reach},
@@ -23,7 +24,8 @@ use std::collections::VecDeque;
 
 /// Smallest rest of a chunk in which another group is begun.
 const REST_MIN: usize = 64 << 10;
-/// Chunks kept for re-use under load, when many return at once and are wanted again in a moment; and at rest.
+/// Chunks kept for re-use under load, when many return at once and are wanted again in a moment;
+/// and at rest.
 const CHUNKS_KEPT: usize = 64;
 const CHUNKS_KEPT_AT_REST: usize = 2;
 /// Full groups that may wait for the disk.
@@ -162,7 +164,7 @@ impl Wal {
         }
     }
 
-    // ---- filling -----------------------------------------------------------------------------------------------------------
+    // ---- filling --------------------------------------------------------------------------------
 
     /// Does the queue still take groups?
     pub(crate) fn has_room(&self) -> bool {
@@ -174,8 +176,8 @@ impl Wal {
         let full =
             |group: &Group| group.bytes() + data > self.chain.group_bytes || !group.fits(data);
         if let Some(mut group) = self.open.take_if(|open| full(open)) {
-            // The next one begins behind it. With a chunk each, groups that wait for the disk would take four times their size,
-            // and the cache after them.
+            // The next one begins behind it. With a chunk each, groups that wait for the disk would
+            // take four times their size, and the cache after them.
             let rest = group.cut_rest();
             self.keep_rest(rest);
             self.queue.push_back(group);
@@ -216,7 +218,8 @@ impl Wal {
         }
     }
 
-    /// An entry without a batch; always on the device before it counts. Returns its frame's sequence.
+    /// An entry without a batch; always on the device before it counts. Returns its frame's
+    /// sequence.
     pub(crate) fn enter(&mut self, entry: Entry, data: &[u8]) -> u64 {
         debug_assert!(!entry.is_batch());
         let group = self.group(data.len());
@@ -226,7 +229,8 @@ impl Wal {
         group.sequence
     }
 
-    /// Copies a batch into the open group and lets `patch` finish it there: it returns the entry. Returns frame and place.
+    /// Copies a batch into the open group and lets `patch` finish it there: it returns the entry.
+    /// Returns frame and place.
     pub(crate) fn put_batch(
         &mut self,
         slot: LogSlot,
@@ -267,7 +271,7 @@ impl Wal {
         frame.pending -= 1;
     }
 
-    // ---- writing -----------------------------------------------------------------------------------------------------------
+    // ---- writing --------------------------------------------------------------------------------
 
     /// Submits what is due. With `now_all`, the open group goes without linger.
     pub(crate) fn submit(&mut self, now_all: bool) {
@@ -430,7 +434,8 @@ impl Wal {
         self.unsynced.retain(|(_, _, last)| *last > covers);
     }
 
-    /// Wants everything entered so far on the device; returns the sequence to wait for in [`Self::durable_through`].
+    /// Wants everything entered so far on the device; returns the sequence to wait for in
+    /// [`Self::durable_through`].
     pub(crate) fn want_durable(&mut self) -> u64 {
         let last = self.next - 1;
         self.wanted_durable = self.wanted_durable.max(last);
@@ -463,7 +468,8 @@ impl Wal {
                 || (self.queue.is_empty() && self.open.is_none() && self.syncing.is_none()))
     }
 
-    /// The next frame that has been written since the last call: whose it is and how far it reaches.
+    /// The next frame that has been written since the last call: whose it is and how far it
+    /// reaches.
     pub(crate) fn take_written(&mut self, out: &mut Vec<Reach>) {
         while self.told_written < self.written_through {
             self.told_written += 1;
@@ -481,9 +487,10 @@ impl Wal {
         }
     }
 
-    // ---- the frames in memory ----------------------------------------------------------------------------------------------
+    // ---- the frames in memory -------------------------------------------------------------------
 
-    /// The bytes at a place of a frame, from its very buffer; a copy while the group is not submitted. `None`: evicted.
+    /// The bytes at a place of a frame, from its very buffer; a copy while the group is not
+    /// submitted. `None`: evicted.
     pub(crate) fn slice(&mut self, sequence: u64, at: u32, len: u32) -> Option<Bytes> {
         if sequence < self.first {
             return None;
@@ -502,7 +509,8 @@ impl Wal {
         self.first
     }
 
-    /// First frame that holds a batch which is in no segment; the next one to come if there is none.
+    /// First frame that holds a batch which is in no segment; the next one to come if there is
+    /// none.
     pub(crate) fn first_pending(&mut self) -> u64 {
         self.pending_floor = self.pending_floor.max(self.first);
         while self.pending_floor < self.next {
@@ -515,7 +523,8 @@ impl Wal {
         self.pending_floor
     }
 
-    /// Drops the oldest frames until at most `budget` bytes are held. What is pending or not durable stays, and all after it.
+    /// Drops the oldest frames until at most `budget` bytes are held. What is pending or not
+    /// durable stays, and all after it.
     pub(crate) fn evict(&mut self, budget: u64) {
         while self.cached_bytes > budget && self.first <= self.told_durable {
             let Some(front) = self.frames.pop_front_if(|frame| frame.pending == 0) else {

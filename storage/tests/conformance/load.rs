@@ -1,4 +1,5 @@
-//! The program of a core in these tests: a store under random operations, all of them checked against the model.
+//! The program of a core in these tests: a store under random operations, all of them checked
+//! against the model.
 use crate::model::{LogModel, Model, Sent, Stored};
 use netio::{Boot, Io, Mesh, Program, Turn, sim::Rng};
 use record::{
@@ -300,7 +301,7 @@ impl Load {
         self.shared.life.lock().unwrap().ready += 1;
     }
 
-    // ---- operations --------------------------------------------------------------------------------------------------------
+    // ---- operations -----------------------------------------------------------------------------
 
     fn work(&mut self) {
         for _ in 0..self.rng.below(6) {
@@ -531,7 +532,7 @@ impl Load {
         self.by_time.insert(token, mine.id);
     }
 
-    // ---- events ------------------------------------------------------------------------------------------------------------
+    // ---- events ---------------------------------------------------------------------------------
 
     fn on_event(&mut self, event: Event) {
         match event {

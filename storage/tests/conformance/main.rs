@@ -1,9 +1,11 @@
-//! The log conformance suite: random operations and crashes from a seed, against a small model in memory.
+//! The log conformance suite: random operations and crashes from a seed, against a small model in
+//! memory.
 //!
-//! A run is a few lives of a process: it opens the data directory, reads back everything and compares, works, and is killed,
-//! loses power, or stops; the next life may have another number of cores. Checked: nothing acknowledged is lost, no offset is
-//! given twice, order and bytes stay, producers' repetitions are answered with the first append's offsets, log starts and
-//! deletions hold.
+//! A run is a few lives of a process: it opens the data directory, reads back everything and
+//! compares, works, and is killed, loses power, or stops; the next life may have another number of
+//! cores. Checked: nothing acknowledged is lost, no offset is given twice, order and bytes stay,
+//! producers' repetitions are answered with the first append's offsets, log starts and deletions
+//! hold.
 //!
 //! `MILLRACE_SEED=n` runs one seed, `MILLRACE_SEEDS=n` that many.
 mod load;
@@ -147,7 +149,8 @@ fn run(seed: u64) -> Summary {
     }
 }
 
-/// The same on io_uring and a real disk. A life ends with everything dropped where it stands, or cleanly.
+/// The same on io_uring and a real disk. A life ends with everything dropped where it stands, or
+/// cleanly.
 fn run_on_disk(seed: u64, data: &Path) {
     let mut rng = Rng::new(seed);
     let shared = Shared::new();

@@ -1,7 +1,8 @@
 //! What must be true of the logs, kept in memory beside them.
 //!
-//! Per log: every batch that was ever given an offset, how far it was acknowledged, and what idempotent producers may repeat.
-//! A crash may take what was not promised; then the model follows the store, and never the other way round.
+//! Per log: every batch that was ever given an offset, how far it was acknowledged, and what
+//! idempotent producers may repeat. A crash may take what was not promised; then the model follows
+//! the store, and never the other way round.
 use record::{BatchHeader, LeaderEpoch};
 use std::collections::BTreeMap;
 use storage::{Durability, LogConfig, LogId, Offsets};

@@ -241,8 +241,8 @@ impl Model {
         assert!(log.fences().is_empty(), "{:?}", log.fences());
     }
 
-    /// Reads from `start` to the end and goes around damage: all bytes returned are right, and all that is missing is said to
-    /// be. Returns the offsets said to be damaged.
+    /// Reads from `start` to the end and goes around damage: all bytes returned are right, and all
+    /// that is missing is said to be. Returns the offsets said to be damaged.
     pub(crate) async fn read_around(&self, log: &DiskLog, start: i64) -> Vec<std::ops::Range<i64>> {
         let (mut at, mut damaged) = (start, Vec::new());
         while at < self.end {

@@ -26,7 +26,8 @@ struct Kept {
     known: Arc<Mutex<Option<(FlushedState, ProducerStates)>>>,
 }
 
-/// Power cuts at any moment, many times: what a returned flush covered is there, without damage, and goes on growing.
+/// Power cuts at any moment, many times: what a returned flush covered is there, without damage,
+/// and goes on growing.
 #[test]
 fn power_cuts() {
     for seed in seeds(12) {
@@ -58,7 +59,8 @@ fn power_cuts() {
                         model.check_times(&log, 0, 6).await;
                     }
                     loop {
-                        // What is flushed but not yet known to the "checkpoint" may be forgotten: the model is what is known.
+                        // What is flushed but not yet known to the "checkpoint" may be forgotten:
+                        // the model is what is known.
                         *kept.model.lock().unwrap() = Some(model.clone());
                         *kept.known.lock().unwrap() = Some((log.state(), log.producers()));
                         let count = 1 + model.rng.below(12) as usize;
@@ -116,8 +118,8 @@ fn filled(sim: &mut Sim, seed: u64, close: bool) -> (netio::sim::NodeId, Model, 
     (node, model, state)
 }
 
-/// Any damaged byte of a `.log`: never a wrong byte is returned, what is missing is named, the rest is read; and a rebuilt
-/// index or a look-up by time does not stumble.
+/// Any damaged byte of a `.log`: never a wrong byte is returned, what is missing is named, the rest
+/// is read; and a rebuilt index or a look-up by time does not stumble.
 #[test]
 fn damaged_batches_are_fenced() {
     for seed in seeds(60) {
@@ -240,7 +242,8 @@ fn damaged_indexes_are_made_anew() {
     }
 }
 
-/// The end of a file is gone: said so, nothing is skipped unseen, and nothing is written over the hole.
+/// The end of a file is gone: said so, nothing is skipped unseen, and nothing is written over the
+/// hole.
 #[test]
 fn lost_ends_of_files() {
     for seed in seeds(8) {
@@ -282,7 +285,8 @@ fn lost_ends_of_files() {
     }
 }
 
-/// Space taken in advance and never cut off, behind it a segment that fits: an unfinished roll, not damage.
+/// Space taken in advance and never cut off, behind it a segment that fits: an unfinished roll, not
+/// damage.
 #[test]
 fn zeros_before_a_fitting_segment() {
     let mut sim = sim(3);

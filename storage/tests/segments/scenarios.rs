@@ -84,7 +84,8 @@ fn look_up_by_time() {
     });
 }
 
-/// A restart with what the last checkpoint knew: nothing that came after counts, and writing goes on over it.
+/// A restart with what the last checkpoint knew: nothing that came after counts, and writing goes
+/// on over it.
 #[test]
 fn opened_with_an_older_state() {
     both("older", |io, dir, seed| {
@@ -121,7 +122,8 @@ fn opened_with_an_older_state() {
     });
 }
 
-/// After a close every file is exactly what Kafka expects, and the log opens with and without its state.
+/// After a close every file is exactly what Kafka expects, and the log opens with and without its
+/// state.
 #[test]
 fn closed_and_opened() {
     both("closed", |io, dir, seed| {

@@ -1,7 +1,8 @@
-//! Kafka's configuration keys: the facts about them, read from Kafka's own classes into tables of ours.
+//! Kafka's configuration keys: the facts about them, read from Kafka's own classes into tables of
+//! ours.
 //!
-//! The tables are committed, so a build needs no Java; another run on the same jars changes nothing. What a key does in
-//! Millrace is not here but in the hand-written table beside them.
+//! The tables are committed, so a build needs no Java; another run on the same jars changes
+//! nothing. What a key does in Millrace is not here but in the hand-written table beside them.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! Brokers as processes: Apache Kafka and Millrace, started on loopback for a test or a measurement.
+//! Brokers as processes: Apache Kafka and Millrace, started on loopback for a test or a
+//! measurement.
 //!
 //! A peer is started with its data directory and ports, is ready when [`Kafka::start`] or
 //! [`Millrace::start`] returns, writes its output to a log file, and dies with its handle. Both

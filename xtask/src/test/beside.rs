@@ -1,9 +1,9 @@
 //! What runs beside the stages, with the lowest priority: `cargo xtask prepare`, then stages whose
 //! outcome does not depend on how long they take.
 //!
-//! Compilers leave a core idle where one crate is compiled alone, and foreign clients wait more than
-//! they work. This fills those gaps. Output goes to files, so that it is not mixed with that of the
-//! stage in front.
+//! Compilers leave a core idle where one crate is compiled alone, and foreign clients wait more
+//! than they work. This fills those gaps. Output goes to files, so that it is not mixed with that
+//! of the stage in front.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

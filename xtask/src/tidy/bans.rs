@@ -10,7 +10,8 @@ struct Ban {
     instead: &'static str,
 }
 
-/// Above `netio`, time, chance and I/O come from it, and nothing may differ between two runs of one seed.
+/// Above `netio`, time, chance and I/O come from it, and nothing may differ between two runs of one
+/// seed.
 const SHARD: &[&str] = &[
     "storage/src",
     "broker/src/shard",

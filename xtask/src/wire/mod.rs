@@ -1,4 +1,5 @@
-//! `cargo xtask wire`: from Kafka's published schemas to the Rust of the crate `wire`, in two steps.
+//! `cargo xtask wire`: from Kafka's published schemas to the Rust of the crate `wire`, in two
+//! steps.
 //!
 //! `import` needs Maven and the network and is run when the Kafka version changes; `generate` needs
 //! neither. What both write is committed, so a build needs nothing of this.

@@ -1,6 +1,7 @@
 //! Kafka's names as Rust's: one rule for the importer (files) and the generator (fields, modules).
 
-/// `LogAppendTimeMs`, `leaderEpoch`, `Enable2Pc` -> `log_append_time_ms`, `leader_epoch`, `enable2_pc`.
+/// `LogAppendTimeMs`, `leaderEpoch`, `Enable2Pc` -> `log_append_time_ms`, `leader_epoch`,
+/// `enable2_pc`.
 pub(crate) fn snake(name: &str) -> String {
     let letters: Vec<char> = name.chars().collect();
     let mut out = String::new();

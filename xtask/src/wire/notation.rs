@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Two spaces of indentation make a field part of the struct named on the line above. `struct N 0+`
-//! directly below a message declares a struct that several fields use. After a field's type come its
-//! versions, then, in this order and each only where it holds: `null VERSIONS`, `tag N`, `= DEFAULT`,
-//! `ignorable`, `key` (the field is part of the key by which Kafka keeps the list as a map), `rigid`
-//! (never in the flexible encoding). `=` with nothing behind it is the empty string.
+//! directly below a message declares a struct that several fields use. After a field's type come
+//! its versions, then, in this order and each only where it holds: `null VERSIONS`, `tag N`,
+//! `= DEFAULT`, `ignorable`, `key` (the field is part of the key by which Kafka keeps the list as a
+//! map), `rigid` (never in the flexible encoding). `=` with nothing behind it is the empty string.
 //!
 //! This file also serves the tests of the crate `wire`, which write bytes straight from the schema:
 //! it knows nothing of the importer and the generator.

@@ -162,7 +162,8 @@ fn only_static_members_and_all_away() {
     bed.sleep(6_000);
     let ids = asked.map(|asked| bed.joined(asked).member_id.into_owned());
     bed.sync_all(&ids);
-    // c goes silent; the others are to join and do not: the rebalance starts over until they are gone.
+    // c goes silent; the others are to join and do not: the rebalance starts over until they are
+    // gone.
     bed.sleep(200_000);
     assert_eq!((bed.state(), bed.size(), bed.generation()), (GroupState::PreparingRebalance, 2, 1));
     bed.sleep(100_000);
@@ -182,7 +183,8 @@ fn members_away_that_name_no_rebalance_timeout_do_not_hold_the_core() {
             let id = answer.member_id.into_owned();
             assert_eq!(bed.heartbeat_as(&id, 1, Some(instance)), ErrorCode::None);
         }
-        // b's session ends, and the rebalance that follows finds nobody, over and over, until a's ends too.
+        // b's session ends, and the rebalance that follows finds nobody, over and over, until a's
+        // ends too.
         bed.sleep(20_000);
         assert_eq!((bed.state(), bed.size()), (GroupState::PreparingRebalance, 1));
         bed.sleep(50_000);

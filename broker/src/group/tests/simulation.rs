@@ -2,7 +2,8 @@
 //! from a seed. Besides what [`Coordinator::check`] asserts after every step:
 //!
 //! * every request is answered exactly once, at the latest when the group has come to rest;
-//! * generations only rise; in each there is one leader, and all members are told the same protocol;
+//! * generations only rise; in each there is one leader, and all members are told the same
+//!   protocol;
 //! * a member's assignment is the one that the leader of that generation gave it;
 //! * what the log says, and what a snapshot says, is what the coordinator holds.
 

@@ -1,8 +1,8 @@
 //! Bytes of a message straight from its schema: a second encoder that shares nothing with the
 //! generated one but the facts.
 //!
-//! What it writes is canonical: a tagged field is there only if it differs from its default, and tags
-//! ascend. So decoding and encoding again must give the same bytes.
+//! What it writes is canonical: a tagged field is there only if it differs from its default, and
+//! tags ascend. So decoding and encoding again must give the same bytes.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

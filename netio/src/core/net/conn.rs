@@ -1,9 +1,10 @@
 //! A connection: what each completion and each request of the program does to it.
 //!
-//! Receiving has three modes. *Small*: a multishot receive into provided buffers, no memory at rest. *Large*: the next frame is
-//! known to be large, or the last ones were: one receive at a time into the connection's own buffer. *Stopped*: the program
-//! holds the connection back, or does not take what has arrived. `pump` moves a connection to the mode it should be in; a
-//! change of mode waits for the end of the receive in flight, so bytes are always appended in order.
+//! Receiving has three modes. *Small*: a multishot receive into provided buffers, no memory at
+//! rest. *Large*: the next frame is known to be large, or the last ones were: one receive at a time
+//! into the connection's own buffer. *Stopped*: the program holds the connection back, or does not
+//! take what has arrived. `pump` moves a connection to the mode it should be in; a change of mode
+//! waits for the end of the receive in flight, so bytes are always appended in order.
 use super::{
     CloseReason, ConnId, Received,
     input::Input,
@@ -60,7 +61,8 @@ pub(crate) struct Conn {
     connecting: Option<Slot>,
     /// `Closed` has been said.
     pub(crate) ended: bool,
-    /// The end of the peer's bytes ends the connection; else `Finished` is said, and the program ends it.
+    /// The end of the peer's bytes ends the connection; else `Finished` is said, and the program
+    /// ends it.
     ends_with_peer: bool,
     /// The peer has closed its side for writing.
     pub(super) finished: bool,
@@ -159,7 +161,7 @@ impl Conn {
     }
 }
 
-// ---- requests of the program ---------------------------------------------------------------------------------------------
+// ---- requests of the program --------------------------------------------------------------------
 impl State {
     pub(crate) fn connect(&mut self, addr: SocketAddr) -> ConnId {
         let conn = self.net.insert(addr, self.now);
@@ -269,7 +271,7 @@ impl State {
     }
 }
 
-// ---- completions ---------------------------------------------------------------------------------------------------------
+// ---- completions --------------------------------------------------------------------------------
 impl State {
     pub(crate) fn on_connected(&mut self, id: ConnId, outcome: Outcome) {
         let Outcome::Connected(result) = outcome else {
@@ -359,7 +361,8 @@ impl State {
         }
     }
 
-    /// The peer sends no more. Whether it still reads, nobody can tell before something is sent to it.
+    /// The peer sends no more. Whether it still reads, nobody can tell before something is sent to
+    /// it.
     fn on_peer_finished(&mut self, id: ConnId) {
         let Some(conn) = self.net.get_mut(id) else {
             return;
@@ -408,9 +411,10 @@ impl State {
     }
 }
 
-// ---- moving on -----------------------------------------------------------------------------------------------------------
+// ---- moving on ----------------------------------------------------------------------------------
 impl Conn {
-    /// Keeps the mode: large after a large frame, small again after a row of small ones. True when it became large.
+    /// Keeps the mode: large after a large frame, small again after a row of small ones. True when
+    /// it became large.
     fn note_frame(&mut self, want: usize) -> bool {
         if want > LARGE_BYTES {
             self.small_streak = 0;
@@ -427,7 +431,8 @@ impl Conn {
     }
 
     fn mode(&self) -> Mode {
-        // What the program has seen and left is the start of a frame that needs more: only unseen input is a backlog.
+        // What the program has seen and left is the start of a frame that needs more: only unseen
+        // input is a backlog.
         if self.hold
             || self.finished
             || (self.fresh && !self.taken && self.input.len() >= self.want.max(BACKLOG_BYTES))
@@ -449,8 +454,9 @@ enum Mode {
     Stopped,
     Small,
     Large,
-    /// `Readable` was said of bytes in the large buffer. Lent again before the program takes them, they would be out of its
-    /// reach until still more arrives: a small frame behind a large one would wait for the sweep.
+    /// `Readable` was said of bytes in the large buffer. Lent again before the program takes them,
+    /// they would be out of its reach until still more arrives: a small frame behind a large one
+    /// would wait for the sweep.
     Resting,
 }
 
@@ -508,8 +514,8 @@ impl State {
         }
     }
 
-    /// Ends a connection: its socket is closed, its output dropped, `Closed` said. Its input can be taken until the end of the
-    /// turn that sees `Closed`.
+    /// Ends a connection: its socket is closed, its output dropped, `Closed` said. Its input can be
+    /// taken until the end of the turn that sees `Closed`.
     pub(crate) fn end(&mut self, id: ConnId, why: CloseReason) {
         let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
             return;
@@ -552,8 +558,8 @@ impl State {
         self.net.dirty = dirty;
     }
 
-    /// After a step: provided buffers that were not taken go back to the driver. After a turn, also: ended connections, of which
-    /// the program now knows, give up their slots.
+    /// After a step: provided buffers that were not taken go back to the driver. After a turn,
+    /// also: ended connections, of which the program now knows, give up their slots.
     pub(crate) fn settle_connections(&mut self, turned: bool) {
         let spare = self.net.spare.clone();
         let mut notified = std::mem::take(&mut self.net.notified);

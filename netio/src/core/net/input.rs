@@ -4,7 +4,8 @@
 //! in a provided buffer, untouched:   first = Some(..), nothing in buf
 //! in memory of its own:              buf  | consumed | start .. end | room |
 //! ```
-//! All of `buf` is initialized memory: the kernel writes into `buf[end..]`, and no uninitialized byte is ever visible.
+//! All of `buf` is initialized memory: the kernel writes into `buf[end..]`, and no uninitialized
+//! byte is ever visible.
 use super::spare::{LARGE_BUFFER_BYTES, Spare};
 use crate::buffer::Provided;
 
@@ -13,8 +14,9 @@ const OWN_BYTES_MIN: usize = 1 << 10;
 /// What is larger gets a large buffer at once, instead of growing to it.
 const GROW_BYTES_MAX: usize = 32 << 10;
 
-/// The unconsumed input of a connection, taken by [`crate::Io::take`] and given back by [`crate::Io::put_back`] (if it is
-/// dropped instead, its bytes are lost and the connection receives no more).
+/// The unconsumed input of a connection, taken by [`crate::Io::take`] and given back by
+/// [`crate::Io::put_back`] (if it is dropped instead, its bytes are lost and the connection
+/// receives no more).
 #[derive(Debug)]
 pub struct Received(pub(crate) Input);
 
@@ -129,7 +131,8 @@ impl Input {
         }
     }
 
-    /// Hands out the buffer, at least `total` bytes long, for the driver to write behind the returned position.
+    /// Hands out the buffer, at least `total` bytes long, for the driver to write behind the
+    /// returned position.
     pub(crate) fn lend(&mut self, total: usize, spare: &Spare) -> (Vec<u8>, usize) {
         self.own(spare);
         if self.buf.len() < total {

@@ -1,24 +1,26 @@
 //! The end of a connection that is closed in order: its socket outlives it for a moment.
 //!
-//! A kernel answers input that nobody reads with a reset: on closing a socket with some of it unread, and on what arrives for a
-//! closed one. A reset overtakes what was sent, and the peer's kernel may drop answers that the peer has not read. So the
-//! end is said (FIN, behind the output), and what still comes is received and dropped until the peer has closed its side, too.
+//! A kernel answers input that nobody reads with a reset: on closing a socket with some of it
+//! unread, and on what arrives for a closed one. A reset overtakes what was sent, and the peer's
+//! kernel may drop answers that the peer has not read. So the end is said (FIN, behind the output),
+//! and what still comes is received and dropped until the peer has closed its side, too.
 //!
 //! ```text
 //! close(flush) -- output sent --> FIN, `Closed` is said --> drops input --> peer's end, error, LINGER_BYTES, LINGER_MS --> close
 //! ```
-//! To the program the connection has ended. Its slot stays, so that it counts in the limit of connections. The end of the core
-//! waits for no lingering socket.
+//! To the program the connection has ended. Its slot stays, so that it counts in the limit of
+//! connections. The end of the core waits for no lingering socket.
 use super::{CloseReason, ConnId, conn::Receiving};
 use crate::{
     core::{program::Event, state::State, timers::Due},
     error::Result,
 };
 
-/// How long a peer has to take the end and to close its side. A client that reads does so within a round trip; one that does
-/// not read cannot hold a slot for longer.
+/// How long a peer has to take the end and to close its side. A client that reads does so within a
+/// round trip; one that does not read cannot hold a slot for longer.
 const LINGER_MS: u64 = 1_000;
-/// Most that is received and dropped: what a peer may have under way (a window and its socket's buffer), not a flood.
+/// Most that is received and dropped: what a peer may have under way (a window and its socket's
+/// buffer), not a flood.
 const LINGER_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub(crate) struct Lingering {
 }
 
 impl State {
-    /// The output is sent: says the end to the peer and to the program, and keeps the socket for a while.
+    /// The output is sent: says the end to the peer and to the program, and keeps the socket for a
+    /// while.
     pub(super) fn end_in_order(&mut self, id: ConnId) {
         let Some(conn) = self.net.get_mut(id).filter(|conn| !conn.ended) else {
             return;
@@ -92,7 +95,8 @@ impl State {
         }
     }
 
-    /// The turn that sees `Closed` is over. False: the connection does not linger, and gives up its slot.
+    /// The turn that sees `Closed` is over. False: the connection does not linger, and gives up its
+    /// slot.
     pub(super) fn lingers_on(&mut self, id: ConnId) -> bool {
         let spare = self.net.spare.clone();
         let Some(conn) = self.net.get_mut(id) else {

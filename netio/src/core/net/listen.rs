@@ -11,7 +11,8 @@ use crate::{
 };
 use std::net::SocketAddr;
 
-/// Pause before accepting again after a failure such as EMFILE, which would otherwise repeat at once.
+/// Pause before accepting again after a failure such as EMFILE, which would otherwise repeat at
+/// once.
 const ACCEPT_PAUSE_MS: u64 = 20;
 
 pub(crate) struct Listener {

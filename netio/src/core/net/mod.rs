@@ -1,9 +1,11 @@
 //! Connections of a core.
 //!
-//! A connection at rest holds no receive buffer: small requests arrive in provided buffers (multishot), large bodies are
-//! received in one shot into the connection's own buffer. Output is an ordered queue of slices with a bound.
+//! A connection at rest holds no receive buffer: small requests arrive in provided buffers
+//! (multishot), large bodies are received in one shot into the connection's own buffer. Output is
+//! an ordered queue of slices with a bound.
 //!
-//! * [`input`]  the bytes that arrived and were not consumed, in a provided buffer or in memory of their own.
+//! * [`input`]  the bytes that arrived and were not consumed, in a provided buffer or in memory of
+//!   their own.
 //! * [`output`] the bytes to send, and how they are gathered into one send.
 //! * `spare`    large receive buffers between two connections.
 //! * `conn`     a connection's states, and what each completion does to it.
@@ -20,7 +22,8 @@ use crate::{clock::Instant, options::Options, stats::Stats};
 pub use input::Received;
 use std::{cell::Cell, net::SocketAddr, rc::Rc};
 
-/// A connection of this core: slot and generation, so that a late event never reaches the next connection in the slot.
+/// A connection of this core: slot and generation, so that a late event never reaches the next
+/// connection in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     pub slot: u32,
@@ -54,7 +57,8 @@ pub(crate) struct Net {
     pub(crate) dirty: Vec<ConnId>,
     /// Connections whose `Readable` has not been followed by the end of a turn.
     pub(crate) notified: Vec<ConnId>,
-    /// Connections whose `Closed` has not been followed by the end of a turn: until then their input can still be taken.
+    /// Connections whose `Closed` has not been followed by the end of a turn: until then their
+    /// input can still be taken.
     pub(crate) dead: Vec<ConnId>,
     /// Connections with a large receive buffer.
     pub(crate) large: Vec<ConnId>,

@@ -1,14 +1,17 @@
-//! The ordered output of one connection: small pieces are copied together, large ones are passed by reference.
+//! The ordered output of one connection: small pieces are copied together, large ones are passed by
+//! reference.
 use bytes::Bytes;
 use std::{cell::Cell, collections::VecDeque, rc::Rc};
 
-/// Slices below this are gathered by copy when several follow each other: an iovec costs more than the copy.
+/// Slices below this are gathered by copy when several follow each other: an iovec costs more than
+/// the copy.
 const SMALL_BYTES: usize = 512;
 /// Most that is gathered into one slice.
 const GATHER_BYTES: usize = 64 << 10;
 /// Slices of one send.
 const SLICES_MAX: usize = 64;
-/// A send is ended above this, so that progress becomes visible (and counts against the bound of the queue).
+/// A send is ended above this, so that progress becomes visible (and counts against the bound of
+/// the queue).
 const SEND_BYTES: usize = 1 << 20;
 
 /// Output that no send is in flight for, and the count of all output.
@@ -79,7 +82,8 @@ impl Output {
         send
     }
 
-    /// How many small slices are at the front (as far as they are gathered into one), and their bytes, if they are at least two.
+    /// How many small slices are at the front (as far as they are gathered into one), and their
+    /// bytes, if they are at least two.
     fn small_run(&self) -> Option<(usize, usize)> {
         let (mut count, mut bytes) = (0, 0);
         for slice in self.slices.iter().take_while(|slice| slice.len() < SMALL_BYTES) {

@@ -1,13 +1,15 @@
-//! Large receive buffers that no connection has now: a core's producers come and go many times a second, and memory that is
-//! given back and taken again costs a page fault every 4 KiB.
+//! Large receive buffers that no connection has now: a core's producers come and go many times a
+//! second, and memory that is given back and taken again costs a page fault every 4 KiB.
 use std::cell::RefCell;
 
-/// Size of a large receive buffer, if the next frame does not need more: several frames arrive per receive.
+/// Size of a large receive buffer, if the next frame does not need more: several frames arrive per
+/// receive.
 pub(crate) const LARGE_BUFFER_BYTES: usize = 256 << 10;
 /// Most that are kept: 8 MiB.
 const KEPT_MAX: usize = 32;
 
-/// The spare buffers of a core. What is in them is of former connections: only what is received over it is ever shown.
+/// The spare buffers of a core. What is in them is of former connections: only what is received
+/// over it is ever shown.
 #[derive(Debug, Default)]
 pub(crate) struct Spare(RefCell<Vec<Vec<u8>>>);
 

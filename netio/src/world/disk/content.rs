@@ -1,7 +1,8 @@
 //! The bytes of one file, twice: as reads see them, and as a power cut would leave them.
 //!
-//! Between the two stand the pending changes, in the order in which they were made. A sync retires those that were complete
-//! when it was asked for; a write with dsync (FUA) retires itself alone; a power cut keeps, loses or tears each of the rest.
+//! Between the two stand the pending changes, in the order in which they were made. A sync retires
+//! those that were complete when it was asked for; a write with dsync (FUA) retires itself alone; a
+//! power cut keeps, loses or tears each of the rest.
 use super::super::rng::Rng;
 use std::collections::BTreeMap;
 
@@ -129,7 +130,8 @@ impl Content {
             self.push(Change::Data { offset, bytes: bytes.to_vec() });
             return;
         }
-        // What is needed to find these bytes again (the length) becomes durable with them; other writes do not.
+        // What is needed to find these bytes again (the length) becomes durable with them; other
+        // writes do not.
         let is_length = |p: &Pending| !matches!(p.change, Change::Data { .. });
         if self.pending.iter().any(is_length) {
             self.retire(is_length);
@@ -161,8 +163,8 @@ impl Content {
             p.orphaned = true;
         }
     }
-    /// Makes the chosen changes durable. What older changes would write over a newer durable one is forgotten, or a power cut
-    /// could bring back old bytes over new ones.
+    /// Makes the chosen changes durable. What older changes would write over a newer durable one is
+    /// forgotten, or a power cut could bring back old bytes over new ones.
     fn retire(&mut self, chosen: impl Fn(&Pending) -> bool) {
         let mut kept: Vec<Pending> = Vec::new();
         for p in std::mem::take(&mut self.pending) {
@@ -224,7 +226,8 @@ impl Content {
         self.now = self.durable.clone();
     }
 
-    /// Turns bits of one byte in both images: damage that nothing of ours caused. False beyond the end.
+    /// Turns bits of one byte in both images: damage that nothing of ours caused. False beyond the
+    /// end.
     pub(crate) fn flip(&mut self, position: u64, mask: u8) -> bool {
         let mut byte = [0];
         if self.now.read(position, &mut byte) == 0 {

@@ -1,16 +1,19 @@
 //! A disk: a tree of names over files, with everything that a power cut could still take back.
 //!
 //! Rules, in one place:
-//! * Reads see every completed write, also after the process was killed (page cache, or the device's own cache).
-//! * A write is durable after a sync of its file that was asked for after the write completed, or by its own dsync. dsync is
-//!   FUA: it says nothing of other writes, but makes the file's length durable, as it is needed to find the bytes.
+//! * Reads see every completed write, also after the process was killed (page cache, or the
+//!   device's own cache).
+//! * A write is durable after a sync of its file that was asked for after the write completed, or
+//!   by its own dsync. dsync is FUA: it says nothing of other writes, but makes the file's length
+//!   durable, as it is needed to find the bytes.
 //! * A sync of everything is one of each file and each directory.
-//! * Creation, rename and removal are durable after a sync of their directory. A rename is atomic: seen whole or not at all.
-//!   A directory whose own name is not durable is lost with all in it.
+//! * Creation, rename and removal are durable after a sync of their directory. A rename is atomic:
+//!   seen whole or not at all. A directory whose own name is not durable is lost with all in it.
 //! * A file whose name is durable and which was never synced is empty (or has what was kept of it).
 //! * Space is charged for a file's length, rounded up to blocks; holes count.
 //!
-//! No time and no faults here: the world decides when an operation takes effect and whether it fails.
+//! No time and no faults here: the world decides when an operation takes effect and whether it
+//! fails.
 mod content;
 mod look;
 
@@ -122,7 +125,7 @@ impl Disk {
         }
     }
 
-    // ---- look-up ---------------------------------------------------------------------------------------------------------
+    // ---- look-up --------------------------------------------------------------------------------
     fn dir(&self, inode: Inode) -> Result<&Directory, Errno> {
         match &self.nodes[&inode].kind {
             Kind::Dir(d) => Ok(d),
@@ -172,7 +175,7 @@ impl Disk {
         matches!(self.nodes[&inode].kind, Kind::Dir(_))
     }
 
-    // ---- names -----------------------------------------------------------------------------------------------------------
+    // ---- names ----------------------------------------------------------------------------------
     fn note(&mut self, change: NameChange) {
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -336,7 +339,8 @@ impl Disk {
         });
         files.collect()
     }
-    /// Makes durable what was complete at the marks: contents first, for a name is of no use without.
+    /// Makes durable what was complete at the marks: contents first, for a name is of no use
+    /// without.
     pub(super) fn sync_all(
         &mut self,
         path: &Path,
@@ -353,7 +357,8 @@ impl Disk {
         self.keep_names(|seq, _| seq < mark);
         Ok(())
     }
-    /// Makes the chosen changes durable, and with each the older ones of the same names: a file system orders at least those.
+    /// Makes the chosen changes durable, and with each the older ones of the same names: a file
+    /// system orders at least those.
     fn keep_names(&mut self, mut chosen: impl FnMut(u64, &NameChange) -> bool) {
         let mut needed: BTreeSet<Place> = BTreeSet::new();
         let mut keep = vec![false; self.names.len()];
@@ -397,7 +402,8 @@ impl Disk {
             durable.remove(&at.1);
         }
     }
-    /// Drops inodes that neither a name (now or durable), nor a change of names, nor a descriptor can reach.
+    /// Drops inodes that neither a name (now or durable), nor a change of names, nor a descriptor
+    /// can reach.
     fn collect(&mut self) {
         let mut live: BTreeSet<Inode> = BTreeSet::new();
         let mut todo = vec![ROOT];
@@ -416,7 +422,7 @@ impl Disk {
         self.nodes.retain(|i, _| live.contains(i));
     }
 
-    // ---- files -----------------------------------------------------------------------------------------------------------
+    // ---- files ----------------------------------------------------------------------------------
     pub(crate) fn len(&self, inode: Inode) -> u64 {
         self.file(inode).len()
     }
@@ -503,7 +509,7 @@ impl Disk {
         self.capacity = bytes;
     }
 
-    // ---- the end of a process, or of the power -----------------------------------------------------------------------------
+    // ---- the end of a process, or of the power --------------------------------------------------
     /// The process is gone: descriptors are closed, all else is as it was.
     pub(crate) fn close_all(&mut self) {
         let opened: Vec<Inode> =
@@ -533,7 +539,8 @@ impl Disk {
             }
         }
         self.collect();
-        // A directory tree may hold an inode under two names after a cut between directories; the first in order keeps it.
+        // A directory tree may hold an inode under two names after a cut between directories; the
+        // first in order keeps it.
         let mut todo = vec![ROOT];
         self.node(ROOT).links = 1;
         while let Some(dir) = todo.pop() {

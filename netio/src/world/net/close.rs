@@ -46,7 +46,8 @@ impl World {
             self.drop_end(end, true);
         }
     }
-    /// The owner gives up an end: in order (FIN after what was sent), or by a reset when bytes were left unread or `hard`.
+    /// The owner gives up an end: in order (FIN after what was sent), or by a reset when bytes were
+    /// left unread or `hard`.
     pub(crate) fn drop_end(&mut self, id: EndId, hard: bool) {
         let Some(e) = self.net.ends.get_mut(&id) else {
             return;

@@ -1,9 +1,11 @@
-//! The network of the world: streams like TCP's, with delay, pieces, windows, resets, and links that can be cut.
+//! The network of the world: streams like TCP's, with delay, pieces, windows, resets, and links
+//! that can be cut.
 //!
-//! A connection is two ends. What one end sends travels on the other end's wire (in order, each piece with its own delay, never
-//! overtaking), lands in its inbox, and leaves that when the program receives. Wire and inbox together are bounded by the
-//! window: a program that does not receive stops its peer's sends. What arrives at an end that was closed is answered with a
-//! reset, and closing an end whose inbox was not read resets at once, both as in Linux.
+//! A connection is two ends. What one end sends travels on the other end's wire (in order, each
+//! piece with its own delay, never overtaking), lands in its inbox, and leaves that when the
+//! program receives. Wire and inbox together are bounded by the window: a program that does not
+//! receive stops its peer's sends. What arrives at an end that was closed is answered with a reset,
+//! and closing an end whose inbox was not read resets at once, both as in Linux.
 //!
 //! * `connect` listeners, backlogs, and how connections come to stand.
 //! * `stream`  between programs and the wire: sends and receives.
@@ -195,7 +197,7 @@ impl World {
         !self.rng.chance(p)
     }
 
-    // ---- the wire ----------------------------------------------------------------------------------------------------------
+    // ---- the wire -------------------------------------------------------------------------------
     pub(crate) fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Deliver(end) => self.deliver(end),
@@ -302,7 +304,7 @@ impl World {
         }
     }
 
-    // ---- links -------------------------------------------------------------------------------------------------------------
+    // ---- links ----------------------------------------------------------------------------------
     pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) {
         self.net.cut.insert((from, to));
     }

@@ -157,7 +157,7 @@ impl World {
         self.cores[core].flight.insert(slot, Flight::Event(key));
     }
 
-    // ---- receiving ---------------------------------------------------------------------------------------------------------
+    // ---- receiving ------------------------------------------------------------------------------
     pub(crate) fn submit_receive(
         &mut self,
         core: CoreKey,
@@ -198,7 +198,8 @@ impl World {
                 break;
             }
             if let Some(mut data) = e.inbox.pop_front() {
-                // Like a kernel, hand over what has queued up as one, up to the buffer; a multishot receive may get less.
+                // Like a kernel, hand over what has queued up as one, up to the buffer; a multishot
+                // receive may get less.
                 let limit = match &e.receives[0].into {
                     Some((buf, at)) => buf.len() - at,
                     None => {

@@ -88,7 +88,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// What is out and was not read yet; empty at the end. `left` of `cap` bytes may come out still.
+    /// What is out and was not read yet; empty at the end. `left` of `cap` bytes may come out
+    /// still.
     pub(super) fn ready(&mut self, left: usize, cap: usize) -> Result<&mut Block<'a>, Error> {
         while self.block.rest().is_empty() && !self.ended {
             self.next_block(left, cap)?;
@@ -102,7 +103,8 @@ impl<'a> Reader<'a> {
             return self.end();
         }
         let size = usize::try_from(head & !STORED).map_err(|_| CORRUPT)?;
-        // A stored block is never longer than the maximum; a compressed one that would be is stored.
+        // A stored block is never longer than the maximum; a compressed one that would be is
+        // stored.
         if size > self.block_size_max {
             return Err(CORRUPT);
         }

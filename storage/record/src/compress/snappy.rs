@@ -43,7 +43,8 @@ impl<'a> Reader<'a> {
         Ok(Self { input, raw, block })
     }
 
-    /// What is out and was not read yet; empty at the end. `left` of `cap` bytes may come out still.
+    /// What is out and was not read yet; empty at the end. `left` of `cap` bytes may come out
+    /// still.
     pub(super) fn ready(&mut self, left: usize, cap: usize) -> Result<&mut Block<'a>, Error> {
         while self.block.rest().is_empty() && !self.input.is_empty() {
             self.next_block(left, cap)?;

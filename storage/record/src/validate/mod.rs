@@ -170,7 +170,8 @@ pub fn validate_with(
 pub struct Refusal {
     /// Of the whole batch.
     pub why: Invalid,
-    /// The records at fault, in order, at most [`BAD_RECORDS_MAX`]; none if it is the batch's fault.
+    /// The records at fault, in order, at most [`BAD_RECORDS_MAX`]; none if it is the batch's
+    /// fault.
     pub records: Vec<BadRecord>,
 }
 
@@ -289,7 +290,8 @@ fn validate_header(
         }
     }
     // Kafka: each record's time is then the header's max timestamp, which passes where a topic has
-    // its producers' times and is within range; the bit is taken off (`LogValidator.validateTimestamp`).
+    // its producers' times and is within range; the bit is taken off
+    // (`LogValidator.validateTimestamp`).
     if attributes.timestamp_type() == TimestampType::LogAppendTime
         && (options.timestamp_type == TimestampType::LogAppendTime
             || header.max_timestamp == Timestamp::NONE)
