@@ -5,12 +5,14 @@
 //! * [`modules`]   edges between the top-level modules of a crate, exactly, and circles of them.
 //! * [`bans`]      calls that are banned above `netio`, leftovers, homes of unsafe code.
 //! * [`sizes`]     lines of files and functions.
+//! * [`comments`]  columns.
 //!
 //! It reads the sources and nothing else, so it runs in seconds. What stood against a rule when the
 //! rule came is recorded in `xtask/modules.toml` and `xtask/sizes.toml`, and may only become less;
 //! `--record` writes down what has.
 
 mod bans;
+mod comments;
 mod imports;
 mod modules;
 mod sizes;
@@ -72,7 +74,7 @@ fn findings(root: &Path, sources: &[Source]) -> Result<Vec<String>> {
     findings.extend(modules::findings(root, sources)?);
     findings.extend(bans::findings(sources));
     findings.extend(sizes::findings(root, sources)?);
-    // WRAP
+    findings.extend(comments::findings(sources));
     Ok(findings)
 }
 
