@@ -318,7 +318,7 @@ impl Offsets {
             };
             next
         };
-        let topic_id = asked.map_or(id.unwrap_or_default(), |topic| topic.id);
+        let topic_id = asked.map_or_else(|| id.unwrap_or_default(), |topic| topic.id);
         let tail = if self.is_batched() {
             let head = OffsetFetchResponseTopics {
                 name: (&*name).into(),
