@@ -105,3 +105,25 @@ fn low(
     drop(input);
     Ok(status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stages::PLAIN;
+    use super::*;
+
+    #[test]
+    fn stages_come_back_in_order_with_their_output_and_outcome() {
+        static SAYS: Stage = Stage { name: "test-says", command: &["echo", "hello"], ..PLAIN };
+        static FAILS: Stage = Stage { name: "test-fails", command: &["false"], ..PLAIN };
+        // Here the program is the test harness, which refuses these arguments.
+        let mut beside = Beside::start(&Dirs::find().unwrap(), vec![&SAYS, &FAILS]).unwrap();
+        beside.wait_for_packages().unwrap();
+        beside.wait_for_packages().unwrap();
+        let (says, log) = beside.next().unwrap().unwrap();
+        assert!(says.passed && says.beside && says.name == "test-says");
+        assert_eq!(fs::read_to_string(&log).unwrap(), "hello\n");
+        let (fails, _) = beside.next().unwrap().unwrap();
+        assert!(!fails.passed && fails.name == "test-fails");
+        assert!(beside.next().is_none());
+    }
+}

@@ -15,7 +15,7 @@ pub(super) struct Stage {
 }
 
 /// A stage that needs nothing special.
-const PLAIN: Stage =
+pub(super) const PLAIN: Stage =
     Stage { name: "", about: "", command: &[], environment: &[], prepared: false, beside: false };
 
 pub(super) const STAGES: &[Stage] = &[
