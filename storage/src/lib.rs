@@ -8,11 +8,11 @@
 //! In reading order:
 //! * [`options`]  plain settings of the store and of one log; [`error`] errors by blame; [`ids`]
 //!   names of logs.
-//! * [`store`]    [`Store`], the owner of everything: what the broker calls. Its rooms: `turn`
-//!   carries it forward, `reads` answers from memory and disk (`ahead`: what a reader will ask for
-//!   next), `flush` plans how the write-ahead log's content gets into segments, `work` works on the
-//!   logs' files, `space` keeps the reserve, `producer_budget` bounds the producers of all logs,
-//!   `stop` ends it.
+//! * [`store`]    [`Store`], the owner of everything: what the broker calls. Its rooms: `room` (is
+//!   an append taken now), `turn` (what goes on in a turn), `advance` (what the chain has made
+//!   durable), `flush` and `flushing` (the plan, and from the chain to the segments), `reads`
+//!   and `ahead`, `checkpoints`, `wal_files`, `work` and `next_work` (changes of a log's
+//!   files), `space` (the reserve), `producer_budget`, `stop`.
 //! * [`log`]      one partition: its offsets ([`watermarks`]), producers, epochs, tail cache and
 //!   segments.
 //! * [`producer_state`]  a log's idempotent producers.

@@ -62,6 +62,12 @@ pub(crate) struct Wanted {
     pub remove: bool,
 }
 
+impl Wanted {
+    pub(crate) fn any(&self) -> bool {
+        self.trim || self.retain || self.truncate.is_some() || self.remove
+    }
+}
+
 /// A log of a store.
 #[derive(Debug)]
 pub(crate) struct Log {

@@ -1,4 +1,5 @@
-//! What retention removes: a pure plan. [`crate::disk_log::DiskLog::apply`] carries it out.
+//! What retention removes: a pure plan. [`crate::disk_log::DiskLog::trim`] carries it out, once the
+//! new log start is on the device.
 //!
 //! Kafka's rules (`UnifiedLog.deleteOldSegments`), in its order: segments below the log start, then
 //! by size, then by time, each from the front and only whole segments that lie below the high
@@ -44,8 +45,6 @@ pub struct Reasons {
 /// What to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The active segment goes too: begin a new one first.
-    pub roll: bool,
     /// Segments wholly below this offset go, and the log start is raised to it.
     pub delete_below: Option<Offset>,
     /// Segments by the rule that condemned them.
@@ -89,7 +88,6 @@ pub fn plan(view: &LogView, now: i64, config: &LogConfig) -> Plan {
     }
     let Reasons { log_start, size, time } = plan.reasons;
     if log_start + size + time > 0 {
-        plan.roll = rest.is_empty();
         plan.delete_below = Some(rest.first().map_or(view.log_end, |segment| segment.base));
     }
     plan
@@ -141,50 +139,43 @@ mod tests {
     fn config(retention_ms: i64, retention_bytes: i64) -> LogConfig {
         LogConfig { retention_ms, retention_bytes, ..LogConfig::default() }
     }
-    /// (roll, delete below) at time 10,000.
-    fn planned(view: &LogView, config: &LogConfig) -> (bool, Option<i64>) {
-        let plan = plan(view, 10_000, config);
-        (plan.roll, plan.delete_below.map(|offset| offset.0))
+    /// The new log start, planned at time 10,000.
+    fn planned(view: &LogView, config: &LogConfig) -> Option<i64> {
+        plan(view, 10_000, config).delete_below.map(|offset| offset.0)
     }
 
     #[test]
     fn by_time() {
         let log = view(&[(10, 1_000), (10, 5_000), (10, 9_000)]);
-        assert_eq!(planned(&log, &config(-1, -1)), (false, None));
-        assert_eq!(planned(&log, &config(9_000, -1)), (false, None), "exactly as old is kept");
-        assert_eq!(planned(&log, &config(8_999, -1)), (false, Some(100)));
-        assert_eq!(planned(&log, &config(4_999, -1)), (false, Some(200)));
+        assert_eq!(planned(&log, &config(-1, -1)), None);
+        assert_eq!(planned(&log, &config(9_000, -1)), None, "exactly as old is kept");
+        assert_eq!(planned(&log, &config(8_999, -1)), Some(100));
+        assert_eq!(planned(&log, &config(4_999, -1)), Some(200));
         assert_eq!(
             planned(&log, &config(999, -1)),
-            (true, Some(300)),
-            "the active one is rolled when it has expired"
+            Some(300),
+            "the active one goes too when it has expired"
         );
-        assert_eq!(planned(&log, &config(1_000, -1)), (false, Some(200)));
+        assert_eq!(planned(&log, &config(1_000, -1)), Some(200));
         // From the front only: an old segment behind a young one stays.
-        assert_eq!(
-            planned(&view(&[(10, 9_000), (10, 0), (10, 0)]), &config(5_000, -1)),
-            (false, None)
-        );
+        assert_eq!(planned(&view(&[(10, 9_000), (10, 0), (10, 0)]), &config(5_000, -1)), None);
         // Without timestamps: the last write, 3,000 ms ago.
-        assert_eq!(planned(&view(&[(10, -1), (10, 9_999)]), &config(3_000, -1)), (false, None));
-        assert_eq!(
-            planned(&view(&[(10, -1), (10, 9_999)]), &config(2_999, -1)),
-            (false, Some(100))
-        );
+        assert_eq!(planned(&view(&[(10, -1), (10, 9_999)]), &config(3_000, -1)), None);
+        assert_eq!(planned(&view(&[(10, -1), (10, 9_999)]), &config(2_999, -1)), Some(100));
         // A time in the future never expires.
-        assert_eq!(planned(&view(&[(10, i64::MAX), (10, 0)]), &config(0, -1)), (false, None));
+        assert_eq!(planned(&view(&[(10, i64::MAX), (10, 0)]), &config(0, -1)), None);
     }
 
     #[test]
     fn by_size() {
         let log = view(&[(100, 9_999), (100, 9_999), (50, 9_999)]);
         let by = |bytes| planned(&log, &config(-1, bytes));
-        assert_eq!(by(250), (false, None));
-        assert_eq!(by(151), (false, None), "a segment goes only if enough is left without it");
-        assert_eq!(by(150), (false, Some(100)));
-        assert_eq!(by(51), (false, Some(100)));
-        assert_eq!(by(50), (false, Some(200)));
-        assert_eq!(by(0), (true, Some(300)));
+        assert_eq!(by(250), None);
+        assert_eq!(by(151), None, "a segment goes only if enough is left without it");
+        assert_eq!(by(150), Some(100));
+        assert_eq!(by(51), Some(100));
+        assert_eq!(by(50), Some(200));
+        assert_eq!(by(0), Some(300));
     }
 
     #[test]
@@ -194,9 +185,9 @@ mod tests {
             [(0, None), (99, None), (100, Some(100)), (250, Some(200)), (300, Some(200))]
         {
             log.log_start = Offset(log_start);
-            assert_eq!(planned(&log, &config(-1, -1)), (false, below), "{log_start}");
+            assert_eq!(planned(&log, &config(-1, -1)), below, "{log_start}");
             let kept = LogConfig { delete: false, ..config(0, 0) };
-            assert_eq!(planned(&log, &kept), (false, below), "{log_start}: without `delete` too");
+            assert_eq!(planned(&log, &kept), below, "{log_start}: without `delete` too");
         }
     }
 
@@ -213,14 +204,10 @@ mod tests {
     fn never_above_the_high_watermark_nor_what_is_not_flushed() {
         let mut log = view(&[(10, 0), (10, 0), (10, 0)]);
         log.high_watermark = Offset(199);
-        assert_eq!(planned(&log, &config(0, -1)), (false, Some(100)));
+        assert_eq!(planned(&log, &config(0, -1)), Some(100));
         let mut log = view(&[(10, 0), (10, 0)]);
         (log.log_end, log.high_watermark) = (Offset(230), Offset(230));
-        assert_eq!(
-            planned(&log, &config(0, -1)),
-            (false, Some(100)),
-            "the active segment has more to come"
-        );
+        assert_eq!(planned(&log, &config(0, -1)), Some(100), "the active segment has more to come");
     }
 
     #[test]
@@ -228,7 +215,7 @@ mod tests {
         let mut log = view(&[(10, 0), (0, -1)]);
         log.segments[1].end = Offset(100);
         (log.log_end, log.high_watermark) = (Offset(100), Offset(100));
-        assert_eq!(planned(&log, &config(0, 0)), (false, Some(100)));
-        assert_eq!(planned(&view(&[(0, -1)]), &config(0, 0)), (false, None));
+        assert_eq!(planned(&log, &config(0, 0)), Some(100));
+        assert_eq!(planned(&view(&[(0, -1)]), &config(0, 0)), None);
     }
 }

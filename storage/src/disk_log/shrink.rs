@@ -12,7 +12,7 @@ use crate::{
         parse_name,
     },
     producer_state::ProducerStates,
-    retention::{LogView, Plan},
+    retention::LogView,
     segment::{facts::Facts, tail::Tail},
 };
 use netio::Class;
@@ -116,19 +116,20 @@ impl DiskLog {
         })
     }
 
-    /// Carries a plan of retention out. A crash in the middle leaves some of the doomed segments,
-    /// below the log start.
+    /// Removes what lies below the log start, which is raised to it: segments of which all does;
+    /// also the active one, for which a new one is begun. A crash in the middle leaves some of the
+    /// doomed segments, below the log start.
     ///
     /// # Errors
-    /// Those of [`Self::roll`] and [`Self::remove_below`].
-    pub async fn apply(&self, plan: &Plan) -> Result<Vec<Offset>, Error> {
-        if plan.roll {
+    /// Those of [`Self::remove_below`] and [`Self::roll`].
+    pub async fn trim(&self, log_start: Offset) -> Result<Vec<Offset>, Error> {
+        // First what needs no space.
+        let mut gone = self.remove_below(log_start).await?;
+        if log_start >= self.flushed() {
             self.roll().await?;
+            gone.extend(self.remove_below(log_start).await?);
         }
-        match plan.delete_below {
-            Some(offset) => self.remove_below(offset).await,
-            None => Ok(Vec::new()),
-        }
+        Ok(gone)
     }
 
     /// Cuts the log to end at `to`, or at the beginning of the batch that holds `to`. Indexes and

@@ -8,100 +8,52 @@
 //!
 //! Here are the types, what an append does, and what is answered from memory; `turn` carries the
 //! store forward, `dirs` works on the logs' files, `reads` answers from memory and disk.
+mod advance;
 mod ahead;
+mod checkpoints;
+mod event;
 mod flush;
+mod flushing;
+mod next_work;
 mod producer_budget;
 mod reads;
+mod room;
 mod space;
 pub(crate) mod stop;
+mod take_name;
 mod turn;
+mod wal_files;
 mod work;
+
+pub use event::{Appended, Event, Read, Stats};
 
 use crate::{
     checkpoint::{self, LogState},
     error::{AppendError, Error, ReadError},
-    ids::{LogId, LogSlot, ProducerView, TimeOffset},
+    ids::{LogId, LogSlot, ProducerView},
     log::{Cached, Log, dir_name},
     options::{Durability, LogConfig, Options},
     producer_state::{Checked, ProducerStates},
     recover::RecoveredLog,
     store::{
+        advance::{Advance, Control},
+        checkpoints::Checkpoints,
+        flushing::Looks,
         producer_budget::ProducerBudget,
         reads::Reads,
+        room::Room,
         space::{Ledger, Whose},
         stop::Ending,
-        turn::{Control, Outcome, Turn},
+        turn::{Outcome, Timers},
+        wal_files::WalFiles,
         work::Dirs,
     },
-    wal::{Chain, Entry, Kind, Wal, recycle, writer::GroupSizes},
+    wal::{Chain, Entry, Kind, Wal, recycle},
     watermarks::Offsets,
 };
-use bytes::Bytes;
 use netio::{Io, TaskSet, buffer::BLOCK};
 use record::{BatchHeader, LeaderEpoch, Offset, Timestamp, checksum};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// What an append did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    pub base_offset: Offset,
-    /// Last offset + 1. The ack may go when `Offsets::high_watermark >= end_offset`.
-    pub end_offset: Offset,
-    /// LogAppendTime topics: the stamp given; else -1.
-    pub log_append_time: i64,
-    pub log_start: Offset,
-    /// The batch had been appended before (idempotent producer): offsets are the first append's.
-    pub duplicate: bool,
-}
-
-/// What a read found.
-#[derive(Debug)]
-pub enum Read {
-    /// Whole batches, back to back, in order; empty when there is nothing below the bound.
-    Ready(Vec<Bytes>),
-    /// From disk: [`Event::ReadDone`] with this token follows.
-    Pending(u64),
-}
-
-/// What happened to a store since the last turn.
-#[derive(Debug)]
-pub enum Event {
-    /// The log's high watermark (and what goes with it) moved: acks and waiting fetches may go.
-    Advanced(LogSlot),
-    ReadDone {
-        token: u64,
-        result: Result<Vec<Bytes>, ReadError>,
-    },
-    /// Outcome of [`Store::offset_for_time`]: the first batch record with timestamp >= the asked
-    /// one.
-    TimeFound {
-        token: u64,
-        result: Result<Option<TimeOffset>, Error>,
-    },
-    /// `Busy` appends may try again.
-    Room,
-    /// The log start moved (retention, DeleteRecords): durable now.
-    LogStartMoved(LogSlot),
-    /// A log became read-only.
-    LogFailed {
-        slot: LogSlot,
-        reason: String,
-    },
-    /// The core's chain became read-only: every log of the core.
-    ChainFailed {
-        reason: String,
-    },
-    /// Clients' appends are refused for want of space since now, and why; `None`: they are taken
-    /// again. Reads, deletions and the server's own appends go on meanwhile.
-    Space {
-        refusing: Option<String>,
-    },
-    /// [`Store::delete`] is durable.
-    Deleted(LogId),
-    /// [`Store::stop`] has ended: everything is flushed, trimmed and marked clean, or
-    /// [`Store::left`] says what is not.
-    Stopped,
-}
 
 /// All logs of a core.
 #[derive(Debug)]
@@ -120,7 +72,12 @@ pub struct Store {
     pub(crate) events: VecDeque<Event>,
     pub(crate) dirs: Dirs,
     pub(crate) reads: Reads,
-    pub(crate) turn: Turn,
+    pub(crate) room: Room,
+    pub(crate) advance: Advance,
+    pub(crate) looks: Looks,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) wal_files: WalFiles,
+    pub(crate) timers: Timers,
     pub(crate) ending: Ending,
     pub(crate) stats: Stats,
 }
@@ -177,7 +134,12 @@ impl Store {
             events: VecDeque::new(),
             dirs: Dirs::new(&io, options.open_files_max, options.producer_ids_max),
             reads: Reads::default(),
-            turn: Turn::default(),
+            room: Room::default(),
+            advance: Advance::default(),
+            looks: Looks::default(),
+            checkpoints: Checkpoints::default(),
+            wal_files: WalFiles::default(),
+            timers: Timers::default(),
             ending: Ending::default(),
             stats: Stats::default(),
             options,
@@ -197,7 +159,7 @@ impl Store {
             store.insert(Log::new(state, config, producers));
         }
         store.keep_producer_budget(None);
-        store.turn.ledger = Ledger::new(store.options.reserve_bytes, space);
+        store.room.ledger = Ledger::new(store.options.reserve_bytes, space);
         store.weigh(0);
         store.start_timers();
         Ok(store)
@@ -286,7 +248,7 @@ impl Store {
         let log = self.log_mut(slot);
         log.deleted = true;
         log.gone.set(true);
-        self.turn.control(sequence, Control::Deleted(slot));
+        self.advance.control(sequence, Control::Deleted(slot));
     }
 
     pub fn set_config(&mut self, slot: LogSlot, config: LogConfig) {
@@ -519,7 +481,7 @@ impl Store {
         let (id, epoch) = (log.id, log.epoch);
         let entry = self.entry(Kind::LogStart, id, to, epoch, &[]);
         let sequence = self.wal.enter(entry, &[]);
-        self.turn.control(sequence, Control::LogStart(slot, to));
+        self.advance.control(sequence, Control::LogStart(slot, to));
     }
 
     /// The log start that is durable: where [`Self::delete_records`] may be answered.
@@ -532,7 +494,7 @@ impl Store {
     }
     /// Space of the data directory's file system, as it was when last looked at.
     pub fn space(&self) -> Option<netio::Space> {
-        self.turn.ledger.space()
+        self.room.ledger.space()
     }
 
     /// Cuts the log to end at `to` (followers, later). What idempotent producers did is forgotten:
@@ -576,7 +538,7 @@ impl Store {
         log.encoded = None;
         log.check();
         self.change_producers(slot, ProducerStates::clear);
-        self.turn.control(sequence, Control::Truncated(slot));
+        self.advance.control(sequence, Control::Truncated(slot));
         Ok(())
     }
 
@@ -611,7 +573,7 @@ impl Store {
             producer_ids: self.producer_budget.total() as u64,
             producer_ids_evicted: self.producer_budget.evicted,
             failed: self.wal.failed.clone(),
-            space: self.turn.ledger.space(),
+            space: self.room.ledger.space(),
             reserve_bytes: self.options.reserve_bytes,
             refusing: self.is_refusing(),
             ..self.stats.clone()
@@ -650,43 +612,4 @@ pub(crate) fn batch_entry(kind: Kind, id: LogId, header: &BatchHeader) -> Entry 
         crc: header.crc,
         last_delta: header.last_offset_delta.cast_unsigned(),
     }
-}
-
-/// Gauges and totals of a store.
-#[derive(Clone, Debug, Default)]
-pub struct Stats {
-    pub wal_writes: u64,
-    pub wal_bytes: u64,
-    pub wal_entries: u64,
-    /// Groups written, by size.
-    pub wal_group_sizes: GroupSizes,
-    /// Files of the write-ahead log made anew, and used again.
-    pub wal_files_made: u64,
-    pub wal_files_recycled: u64,
-    pub unflushed_bytes: u64,
-    pub flushed_bytes: u64,
-    pub flushes: u64,
-    pub carried_bytes: u64,
-    pub checkpoints: u64,
-    pub cache_bytes: u64,
-    /// Memory of groups: unflushed, cached, held by slow readers, and free chunks.
-    pub group_memory_bytes: u64,
-    pub cache_hits: u64,
-    pub cold_reads: u64,
-    pub cold_bytes: u64,
-    /// Cold reads that were read ahead, in whole or in part; and bytes read ahead that are held
-    /// now.
-    pub ahead_hits: u64,
-    pub ahead_bytes: u64,
-    pub damaged_batches: u64,
-    /// Idempotent producers remembered, over all logs; and how many were forgotten because there
-    /// were too many.
-    pub producer_ids: u64,
-    pub producer_ids_evicted: u64,
-    pub failed: Option<String>,
-    /// Of the data directory's device, as last looked at.
-    pub space: Option<netio::Space>,
-    pub reserve_bytes: u64,
-    /// Clients' appends are refused for want of space.
-    pub refusing: bool,
 }

@@ -216,7 +216,7 @@ impl Store {
         let offsets = log.offsets;
         let on_disk = offsets.flushed > offsets.log_start && log.flushed_state().is_some();
         let failed = log.failed.clone().map(Error::Failed);
-        let reason = failed.or_else(|| self.turn.short.clone());
+        let reason = failed.or_else(|| self.room.short.clone());
         match ask {
             Ask::Batches { from, upto, max_bytes, at_least_one } => {
                 let reserve = max_bytes.max(COLD_MIN);

@@ -95,50 +95,50 @@ impl Ledger {
 impl Store {
     /// Asks the file system; the answer is there some turns later.
     pub fn look_at_space(&mut self) {
-        if self.ending.is_stopped() || !self.turn.ledger.begin_look() {
+        if self.ending.is_stopped() || !self.room.ledger.begin_look() {
             return;
         }
-        self.turn.appended_since_space = 0;
+        self.room.appended_since_space = 0;
         let (io, data) = (self.io.clone(), self.options.data.clone());
         self.tasks.spawn(Class::Maintenance, async move { Outcome::Space(io.space(&data).await) });
     }
 
     /// Looked at each second while something is going on.
     pub(crate) fn care_for_space(&mut self) {
-        if self.turn.appended_since_space > 0 || self.is_refusing() || self.turn.told_refusing {
+        if self.room.appended_since_space > 0 || self.is_refusing() || self.room.told_refusing {
             self.look_at_space();
         }
     }
 
     pub(crate) fn on_space(&mut self, result: Result<Space, netio::Error>) {
-        self.turn.ledger.end_look(result.ok());
-        let Some(available) = self.turn.ledger.available() else {
+        self.room.ledger.end_look(result.ok());
+        let Some(available) = self.room.ledger.available() else {
             return;
         };
-        let (reserve, floor) = (self.turn.ledger.reserve(), self.turn.ledger.floor());
+        let (reserve, floor) = (self.room.ledger.reserve(), self.room.ledger.floor());
         self.weigh(0);
         // A little more than the mark, or it would be met again at once.
-        let enough = self.turn.ledger.is_above(reserve + reserve / 64, self.unflushed_bytes)
+        let enough = self.room.ledger.is_above(reserve + reserve / 64, self.unflushed_bytes)
             && (self.wal.files.spares() > 0 || self.may_make_file());
-        if enough && self.turn.refusing.take().is_some() {
-            self.turn.refused = true;
+        if enough && self.room.refusing.take().is_some() {
+            self.room.refused = true;
         }
         if available < floor {
-            self.turn.full =
+            self.room.full =
                 Some(format!("{available} bytes available, {floor} are kept for the next start"));
             self.keep_files();
-        } else if !self.is_stopping() && self.turn.full.take().is_some() {
+        } else if !self.is_stopping() && self.room.full.take().is_some() {
             // A stop tries each log once, and says why something is left.
-            self.turn.refused = true;
-            self.turn.look = true;
+            self.room.refused = true;
+            self.looks.wanted = true;
         }
     }
 
     /// Refuses clients' appends from the one on that would leave less than the reserve, when all
     /// has been flushed that was taken.
     pub(crate) fn weigh(&mut self, bytes: u64) {
-        let (ledger, unflushed) = (&self.turn.ledger, self.unflushed_bytes);
-        if self.turn.refusing.is_some() || ledger.is_above(ledger.reserve(), unflushed + bytes) {
+        let (ledger, unflushed) = (&self.room.ledger, self.unflushed_bytes);
+        if self.room.refusing.is_some() || ledger.is_above(ledger.reserve(), unflushed + bytes) {
             return;
         }
         self.refuse(format!(
@@ -150,14 +150,14 @@ impl Store {
     }
 
     pub(crate) fn refuse(&mut self, reason: String) {
-        self.turn.refusing = Some(reason);
+        self.room.refusing = Some(reason);
         self.keep_files();
         self.look_at_space();
     }
 
     /// Why clients' appends are refused for want of space; `None` while they are not.
     pub(crate) fn refusal(&self) -> Option<&String> {
-        self.turn.full.as_ref().or(self.turn.refusing.as_ref())
+        self.room.full.as_ref().or(self.room.refusing.as_ref())
     }
 
     pub(crate) fn is_refusing(&self) -> bool {
@@ -167,7 +167,7 @@ impl Store {
     /// Space for one more file of the write-ahead log. The first that is ready may take of the
     /// reserve: metadata go into it.
     pub(crate) fn may_make_file(&self) -> bool {
-        let ledger = &self.turn.ledger;
+        let ledger = &self.room.ledger;
         let mark = match self.wal.files.spares() {
             0 => ledger.floor(),
             _ => ledger.reserve(),
@@ -190,18 +190,18 @@ impl Store {
         let refusal = self.refusal().cloned();
         match refusal {
             Some(reason) => {
-                self.turn.quiet_since = None;
-                if !self.turn.told_refusing {
-                    self.turn.told_refusing = true;
+                self.room.quiet_since = None;
+                if !self.room.told_refusing {
+                    self.room.told_refusing = true;
                     let refusing = Some(reason);
                     self.events.push_back(Event::Space { refusing });
                 }
             }
-            None if self.turn.told_refusing => {
+            None if self.room.told_refusing => {
                 let now = self.io.now();
-                let since = *self.turn.quiet_since.get_or_insert(now);
+                let since = *self.room.quiet_since.get_or_insert(now);
                 if now.since(since) >= QUIET_MS * 1_000_000 {
-                    self.turn.told_refusing = false;
+                    self.room.told_refusing = false;
                     self.events.push_back(Event::Space { refusing: None });
                 }
             }

@@ -95,7 +95,7 @@ impl Store {
             self.dirs.disk.defer_syncs();
             self.drop_looks();
             // What was short is tried once more, now.
-            self.turn.short = None;
+            self.room.short = None;
         }
         self.pump();
     }
@@ -188,7 +188,7 @@ impl Store {
         if let Some((name, reason)) = failed.into_iter().next() {
             return format!("{name} is read-only since: {reason}");
         }
-        match &self.turn.full {
+        match &self.room.full {
             Some(reason) => format!("no space: {reason}"),
             None => "nothing can go on".into(),
         }

@@ -4,58 +4,51 @@
 //! A start with ten thousand logs opens none of them; a log is made on disk when its first batches
 //! are flushed.
 use crate::{
-    disk_log::{DiskLog, FlushedState},
+    disk_log::DiskLog,
     error::Error,
-    files::{self, Disk, DiskOptions, remove_dir},
+    files::{Disk, DiskOptions, remove_dir},
     ids::{LogId, LogSlot},
-    log::{Busy, Dir, dir_name},
+    log::{Busy, Dir, Wanted, dir_name},
     producer_state::{ProducerStates, parse_producers},
     retention,
-    segment::tail::AHEAD_BYTES_MAX,
-    store::{Event, Store, turn::Outcome},
+    store::{
+        Event, Store,
+        next_work::{Circumstances, Next, View, next_work},
+        take_name::take_name,
+        turn::Outcome,
+    },
     watermarks::Offsets,
 };
-use bytes::Bytes;
 use netio::{Class, Io};
 use record::Offset;
 use std::{
-    cell::Cell,
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// Logs looked at for wanted changes in one turn.
-const LOOKS_MAX: usize = 32;
+pub(super) const LOOKS_MAX: usize = 32;
 /// Logs whose files are changed at once, when that is urgent.
 const CHANGES_MAX: usize = 4;
 /// At a stop, when no ack is waited for any more.
 const CHANGES_MAX_AT_STOP: usize = 32;
-/// How often, and how long each time, a new log waits for its name.
-const WAITS_MAX: u32 = 1_000;
-const WAIT_MS: u64 = 20;
-const EEXIST: i32 = 17;
-const ENOTEMPTY: i32 = 39;
-/// What a flush takes beside batches.
-const SMALL_FILES: u64 = 64 << 10;
-/// Most bytes of one flush.
-const FLUSH_BYTES: usize = 8 << 20;
 
 /// State of the work.
 #[derive(Debug)]
 pub(crate) struct Dirs {
     pub disk: Disk,
     /// Logs to flush, in order.
-    queue: VecDeque<LogSlot>,
-    queued: BTreeSet<LogSlot>,
+    pub(super) queue: VecDeque<LogSlot>,
+    pub(super) queued: BTreeSet<LogSlot>,
     /// Logs with something in `Log::wanted`.
-    wanting: BTreeSet<LogSlot>,
+    pub(super) wanting: BTreeSet<LogSlot>,
     /// Where the next look at them begins.
     next_wanting: LogSlot,
     /// Some of them were not looked at, and nothing that runs would call for it.
     unlooked: bool,
-    opening: usize,
+    pub(super) opening: usize,
     closing: VecDeque<LogSlot>,
-    running: usize,
+    pub(super) running: usize,
     /// Directories of deleted logs that may still be there, by name.
     leaving: BTreeMap<String, LogId>,
 }
@@ -94,7 +87,7 @@ impl Dirs {
         self.leaving.iter().map(|(dir, id)| (*id, name(dir))).collect()
     }
     /// They are planned anew at the next look.
-    fn forget_flushes(&mut self) {
+    pub(super) fn forget_flushes(&mut self) {
         self.queue.clear();
         self.queued.clear();
     }
@@ -133,7 +126,7 @@ impl Store {
 
     /// The log's files; `None` while they are being opened, or cannot be now.
     pub(crate) fn open_dir(&mut self, slot: LogSlot, class: Class) -> Option<DiskLog> {
-        let short = self.turn.short.is_some();
+        let short = self.room.short.is_some();
         let log = self.any_log(slot)?;
         let known = match &log.dir {
             Dir::Open(disk) => return Some(disk.clone()),
@@ -232,8 +225,8 @@ impl Store {
     }
 
     /// A log found no space. At a stop, others may still find some: each is tried once.
-    fn on_full(&mut self, slot: LogSlot, error: Error) {
-        self.turn.full = Some(error.to_string());
+    pub(super) fn on_full(&mut self, slot: LogSlot, error: Error) {
+        self.room.full = Some(error.to_string());
         if self.is_stopping() {
             self.ending.passed.insert(slot);
         } else {
@@ -256,7 +249,7 @@ impl Store {
 
     /// How many logs may be changed at once. One after the other as long as nobody waits for it:
     /// several flushes together keep the device busy for milliseconds, and every ack behind them.
-    fn changes_max(&self) -> usize {
+    pub(super) fn changes_max(&self) -> usize {
         if self.is_stopping() {
             CHANGES_MAX_AT_STOP
         } else if self.unflushed_bytes > 2 * self.options.flush_bytes {
@@ -266,13 +259,13 @@ impl Store {
         }
     }
 
-    fn closes_max(&self) -> usize {
+    pub(super) fn closes_max(&self) -> usize {
         if self.is_stopping() { CHANGES_MAX_AT_STOP } else { CHANGES_MAX }
     }
 
     /// Starts what may start now.
     pub(crate) fn pump_dirs(&mut self) {
-        if self.turn.short.is_some() {
+        if self.room.short.is_some() {
             return;
         }
         if self.ending.leaving {
@@ -313,186 +306,19 @@ impl Store {
         }
     }
 
-    /// Starts flushes in their order; one that can't start yet keeps its place, and those behind it
-    /// may pass.
-    fn pump_flushes(&mut self) {
-        let max = self.changes_max();
-        // One that waits for its name does not keep the others from theirs.
-        let opening_max = max.max(2);
-        let mut waiting = Vec::new();
-        while self.dirs.running < max
-            && self.dirs.opening < opening_max
-            && waiting.len() < LOOKS_MAX
-        {
-            let Some(slot) = self.dirs.queue.pop_front() else {
-                break;
-            };
-            if self.start_flush(slot) {
-                self.dirs.queued.remove(&slot);
-            } else {
-                waiting.push(slot);
-            }
-        }
-        for slot in waiting.into_iter().rev() {
-            self.dirs.queue.push_front(slot);
-        }
-    }
-
-    /// True when done or started; false to try again later.
-    fn start_flush(&mut self, slot: LogSlot) -> bool {
-        let through = self.wal.durable_through();
-        let broken = self.wal.failed.is_some();
-        let Some(log) = self.any_log(slot) else {
-            return true;
-        };
-        if log.deleted || log.failed.is_some() || log.unflushed_bytes == 0 {
-            return true;
-        }
-        if self.ending.passed.contains(&slot) {
-            return true;
-        }
-        let Some(log) = self.any_log(slot) else {
-            return true;
-        };
-        if log.busy.is_some() || log.wanted.truncate.is_some() {
-            return false;
-        }
-        let first = log.first_unflushed();
-        if log.index.get(first).is_some_and(|cached| cached.sequence > through) {
-            // Segments never get ahead of what the chain holds durably, whatever the class. Crash
-            // shown: a batch of class `written` is flushed, its frame is lost with the power, the
-            // checkpoint knows an older position: what the flush wrote is cut off, and offsets that
-            // were called durable are gone.
-            if !broken {
-                self.wal.want_durable();
-            }
-            return broken;
-        }
-        let Some(disk) = self.open_dir(slot, Class::Flush) else {
-            return self.any_log(slot).is_none_or(|log| log.failed.is_some());
-        };
-        let (batches, bytes) = self.gather(slot, first, through);
-        let ahead = match self.is_refusing() {
-            true => 0,
-            false => AHEAD_BYTES_MAX,
-        };
-        // Indexes, a snapshot and the like, if a segment ends.
-        let space = bytes + ahead + SMALL_FILES;
-        let stopping = self.is_stopping();
-        let ledger = &mut self.turn.ledger;
-        // A stop takes whatever space there is.
-        if !stopping && !ledger.is_above(ledger.floor(), space) {
-            let available = ledger.available().unwrap_or(0);
-            self.turn.full = Some(format!("{available} bytes available, too few to flush"));
-            self.dirs.forget_flushes();
-            self.look_at_space();
-            return true;
-        }
-        ledger.begin(space);
-        if let Some(log) = self.any_log(slot) {
-            log.busy = Some(Busy::Flush);
-            log.closed = false;
-            log.encoded = None;
-        }
-        self.dirs.running += 1;
-        self.tasks.spawn(Class::Flush, async move {
-            let result = Box::pin(disk.flush(batches)).await;
-            Outcome::Flushed { slot, bytes, space, result }
-        });
-        true
-    }
-
-    /// The next batches of a log to flush, from the buffers of the write-ahead log.
-    fn gather(&mut self, slot: LogSlot, first: usize, through: u64) -> (Vec<Bytes>, u64) {
-        let Store { wal, logs, .. } = self;
-        let Some(log) = logs[slot.0 as usize].as_ref() else {
-            return (Vec::new(), 0);
-        };
-        let mut batches = Vec::new();
-        let mut bytes = 0;
-        for cached in log.index.range(first..) {
-            if cached.sequence > through || (bytes > 0 && bytes + cached.len as usize > FLUSH_BYTES)
-            {
-                break;
-            }
-            let Some(batch) = wal.slice(cached.sequence, cached.at, cached.len) else {
-                panic!("{:?}: unflushed batch {cached:?} is not in memory", log.id);
-            };
-            bytes += batch.len();
-            batches.push(batch);
-        }
-        (batches, bytes as u64)
-    }
-
-    pub(crate) fn on_flushed(
-        &mut self,
-        slot: LogSlot,
-        bytes: u64,
-        result: Result<FlushedState, Error>,
-    ) {
-        self.dirs.running -= 1;
-        let now = self.io.now();
-        let Some(log) = self.logs.get_mut(slot.0 as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        log.busy = None;
-        log.encoded = None;
-        match result {
-            Ok(state) => {
-                self.stats.flushes += 1;
-                self.stats.flushed_bytes += bytes;
-                let first = log.first_unflushed();
-                for cached in
-                    log.index.range(first..).take_while(|cached| cached.end <= state.flushed)
-                {
-                    self.wal.unpin(cached.sequence);
-                    log.unflushed_bytes -= u64::from(cached.len);
-                    self.unflushed_bytes -= u64::from(cached.len);
-                }
-                if state.flushed > log.offsets.log_end {
-                    // It was truncated while this flush was under way.
-                    log.wanted.truncate = Some(log.offsets.log_end);
-                    self.dirs.wanting.insert(slot);
-                }
-                log.offsets.flushed =
-                    log.offsets.flushed.max(state.flushed.min(log.offsets.log_end));
-                log.dirty_since = now;
-                if !log.deleted {
-                    log.check();
-                }
-                let again = log.unflushed_bytes >= FLUSH_BYTES as u64 || self.is_stopping();
-                if self.any_log(slot).is_some_and(|log| log.unflushed_bytes == 0) {
-                    self.dirty.remove(&slot);
-                } else if again {
-                    self.dirs.flush(slot);
-                }
-                self.follow_producers(slot);
-                self.advance(slot);
-            }
-            Err(error) if error.is_full() => {
-                // Nothing was written; the data is safe in the write-ahead log. Flushing goes on
-                // when space is back.
-                self.on_full(slot, error);
-            }
-            Err(error) if error.is_transient() => self.fall_short(slot, error),
-            Err(error) => self.fail_log(slot, error.to_string()),
-        }
-        self.wants_again(slot);
-    }
-
     /// What could not be done now is looked at again by the care timer. A stop, which must end,
     /// passes it over: then there is no clean mark, and the next start replays.
-    fn fall_short(&mut self, slot: LogSlot, error: Error) {
+    pub(super) fn fall_short(&mut self, slot: LogSlot, error: Error) {
         if self.is_stopping() {
             self.ending.because(error.to_string());
             self.ending.passed.insert(slot);
         } else {
-            self.turn.short = Some(error);
+            self.room.short = Some(error);
             self.dirs.forget_flushes();
         }
     }
 
-    fn wants_again(&mut self, slot: LogSlot) {
+    pub(super) fn wants_again(&mut self, slot: LogSlot) {
         if self.any_log(slot).is_some_and(|log| log.wanted.any()) {
             self.dirs.wants(slot);
         }
@@ -500,85 +326,72 @@ impl Store {
 
     /// Trimming, retention, truncation, removal. True when started, or nothing is left to do.
     fn start_wanted(&mut self, slot: LogSlot) -> bool {
+        let circumstances = Circumstances {
+            stopping: self.is_stopping(),
+            passed: self.ending.passed.contains(&slot),
+            crowded: self.dirs.running >= CHANGES_MAX,
+        };
         let Some(log) = self.any_log(slot) else {
             return true;
         };
-        if log.busy.is_some() || matches!(log.dir, Dir::Opening(_)) {
-            return false;
+        let next = next_work(View::of(log), circumstances);
+        match next {
+            Next::Nothing => return true,
+            Next::Later => return false,
+            Next::Forget => {
+                log.wanted = Wanted::default();
+                return true;
+            }
+            Next::Remove => self.start_remove(slot),
+            Next::Truncate(_) | Next::Trim | Next::Retain => {
+                let Some(disk) = self.open_dir(slot, Class::Maintenance) else {
+                    return false;
+                };
+                self.start_change(slot, disk, next);
+            }
         }
-        if log.deleted {
-            return !log.wanted.remove || self.start_remove(slot);
-        }
-        if self.dirs.running >= CHANGES_MAX {
-            return false;
-        }
-        let stopping = self.is_stopping();
-        if self.ending.passed.contains(&slot) {
-            return true;
-        }
-        if let Some(log) = self.any_log(slot).filter(|_| stopping) {
-            log.wanted.retain = false;
-        }
-        let Some(log) = self.any_log(slot).filter(|log| log.wanted.any() && log.failed.is_none())
-        else {
-            return true;
-        };
-        let (wanted, on_disk) = (log.wanted, log.flushed_state().is_some());
-        if !on_disk {
-            // Nothing on disk: a later first flush begins at the log start.
-            log.wanted = Default::default();
-            return true;
-        }
-        let Some(disk) = self.open_dir(slot, Class::Maintenance) else {
-            return false;
-        };
+        self.dirs.running += 1;
+        self.any_log(slot).is_none_or(|log| !log.wanted.any())
+    }
+
+    /// Starts what changes the files of a log that stays.
+    fn start_change(&mut self, slot: LogSlot, disk: DiskLog, next: Next) {
         let now = self.io.wall();
-        let Some(log) = self.any_log(slot) else {
-            return true;
+        let Some(log) = self.logs[slot.0 as usize].as_mut() else {
+            return;
         };
         // Files go only below a start that is on the device; a later one may not be yet.
         let log_start = log.durable_start;
         let Offsets { high_watermark, log_end, .. } = log.offsets;
-        let config = log.config.clone();
-        let what = if let Some(to) = wanted.truncate {
-            self.tasks.spawn(Class::Flush, async move {
-                let result = Box::pin(disk.truncate(to)).await;
-                Outcome::Changed { slot, what: Busy::Truncate, result: result.map(drop) }
-            });
-            Busy::Truncate
-        } else if wanted.trim {
-            log.wanted.trim = false;
-            self.tasks.spawn(Class::Maintenance, async move {
-                let trim = async {
-                    // First what needs no space.
-                    disk.remove_below(log_start).await?;
-                    // The active segment goes as well when all of it is below the start.
-                    if log_start >= disk.flushed() {
-                        disk.roll().await?;
-                        disk.remove_below(log_start).await?;
-                    }
-                    Ok(())
-                };
-                let result = Box::pin(trim).await;
-                Outcome::Changed { slot, what: Busy::Trim, result: result.map(drop) }
-            });
-            Busy::Trim
-        } else {
-            log.wanted.retain = false;
-            self.tasks.spawn(Class::Maintenance, async move {
-                let view = Box::pin(disk.view(high_watermark, log_end)).await;
-                let result = view.map(|view| retention::plan(&view, now, &config).delete_below);
-                Outcome::Retain { slot, result }
-            });
-            Busy::Retain
-        };
-        self.dirs.running += 1;
-        let Some(log) = self.any_log(slot) else {
-            return true;
-        };
-        log.busy = Some(what);
         log.encoded = None;
-        !log.wanted.any()
+        log.busy = Some(match next {
+            Next::Truncate(to) => {
+                self.tasks.spawn(Class::Flush, async move {
+                    let result = Box::pin(disk.truncate(to)).await;
+                    Outcome::Changed { slot, what: Busy::Truncate, result: result.map(drop) }
+                });
+                Busy::Truncate
+            }
+            Next::Trim => {
+                log.wanted.trim = false;
+                self.tasks.spawn(Class::Maintenance, async move {
+                    let result = Box::pin(disk.trim(log_start)).await;
+                    Outcome::Changed { slot, what: Busy::Trim, result: result.map(drop) }
+                });
+                Busy::Trim
+            }
+            Next::Retain => {
+                log.wanted.retain = false;
+                let config = log.config.clone();
+                self.tasks.spawn(Class::Maintenance, async move {
+                    let view = Box::pin(disk.view(high_watermark, log_end)).await;
+                    let result = view.map(|view| retention::plan(&view, now, &config).delete_below);
+                    Outcome::Retain { slot, result }
+                });
+                Busy::Retain
+            }
+            other => unreachable!("{other:?} changes no files"),
+        });
     }
 
     pub(crate) fn on_changed(&mut self, slot: LogSlot, what: Busy, result: Result<(), Error>) {
@@ -623,7 +436,7 @@ impl Store {
         match result {
             Err(error) if error.is_full() => {
                 // Not at once: it would meet the same.
-                self.turn.short = (!stopping).then(|| error.clone());
+                self.room.short = (!stopping).then(|| error.clone());
                 self.on_full(slot, error);
             }
             Err(error) if error.is_transient() => self.fall_short(slot, error),
@@ -658,22 +471,18 @@ impl Store {
         true
     }
 
-    fn start_remove(&mut self, slot: LogSlot) -> bool {
+    fn start_remove(&mut self, slot: LogSlot) {
+        let kafka = self.options.data.join("kafka");
         let Some(log) = self.any_log(slot) else {
-            return true;
+            return;
         };
         log.busy = Some(Busy::Remove);
         log.index.clear();
-        let path = log.dir_name();
-        let path = self.options.data.join("kafka").join(path);
-        let Some(log) = self.any_log(slot) else {
-            return true;
-        };
+        let path = kafka.join(log.dir_name());
         // If it cannot be removed now, it is there as a closed one.
         let known = log.flushed_state();
         let (dir, topic) = (std::mem::replace(&mut log.dir, Dir::Closed(known)), log.id.topic);
         let disk = self.dirs.disk.clone();
-        self.dirs.running += 1;
         self.tasks.spawn(Class::Maintenance, async move {
             let result = match dir {
                 Dir::Open(log) => Box::pin(log.remove()).await,
@@ -689,14 +498,11 @@ impl Store {
             };
             Outcome::Changed { slot, what: Busy::Remove, result }
         });
-        true
     }
 
     pub(crate) fn is_truncating(&self) -> bool {
         self.logs.iter().flatten().any(|log| log.wanted.truncate.is_some())
     }
-
-    // ---- retention ------------------------------------------------------------------------------
 
     /// Asks every log with retention for what is too old or too much, and forgets producers that
     /// have been quiet for long.
@@ -738,58 +544,4 @@ impl Store {
         // flushes.
         self.wants_again(slot);
     }
-}
-
-impl crate::log::Wanted {
-    pub(crate) fn any(&self) -> bool {
-        self.trim || self.retain || self.truncate.is_some() || self.remove
-    }
-}
-
-/// Takes the directory's name for a new log, in one step with the file that says whose it is; waits
-/// while a deleted topic of the same name, perhaps of another core, is still on its way out. Crash
-/// shown: the name is taken by creating the directory first, a deleted log that was just being made
-/// does the same, and each removes the other's files.
-async fn take_name(disk: &Disk, dir: &Path, id: LogId, gone: &Cell<bool>) -> Result<(), Error> {
-    let io = disk.io();
-    // Until it has its name it is one to be deleted, for us and for Kafka.
-    let new = files::aside(dir, u128::from_be_bytes(id.topic.0), files::DELETE_DIR);
-    let mut made = false;
-    for _ in 0..WAITS_MAX {
-        let owner = disk.topic_of(dir).await?;
-        if owner == Some(id.topic) {
-            break;
-        }
-        if owner.is_none() {
-            if !made {
-                io.create_dir(&new).await?;
-                let text = files::partition_metadata(id.topic);
-                disk.replace(&new, files::PARTITION_METADATA, text.into_bytes()).await?;
-                made = true;
-            }
-            match io.rename(&new, dir).await {
-                Ok(()) => {
-                    if let Some(parent) = dir.parent().filter(|_| !disk.defers()) {
-                        io.sync_dir(parent).await?;
-                    }
-                    return Ok(());
-                }
-                Err(error) if error.errno == EEXIST || error.errno == ENOTEMPTY => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if gone.get() {
-            break;
-        }
-        io.sleep_until(io.now().after_ms(WAIT_MS)).await;
-    }
-    if made {
-        disk.purge(new).await?;
-    }
-    if gone.get() {
-        // The name may be that of a new log for as long as that lives.
-        return Err(Error::Failed("the log was deleted".into()));
-    }
-    // If another one stays in the way, making the log says so.
-    Ok(())
 }

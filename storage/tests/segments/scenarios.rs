@@ -245,7 +245,7 @@ fn old_segments_go() {
             let view = log.view(Offset(model.end), Offset(model.end)).await.unwrap();
             let plan = retention::plan(&view, 0, &sizes);
             let start = plan.delete_below.unwrap();
-            let gone = log.apply(&plan).await.unwrap();
+            let gone = log.trim(start).await.unwrap();
             assert_eq!(gone.len(), plan.reasons.size);
             assert_eq!(log.state().log_start, start);
             assert!(matches!(
@@ -260,14 +260,14 @@ fn old_segments_go() {
             assert_eq!(log.remove_below(Offset(middle)).await, Ok(vec![]));
             assert_eq!(log.set_log_start(start), Offset(middle), "never back");
             model.check_times(&log, middle, 10).await;
-            // Everything: the active segment is rolled first.
+            // Everything: the active segment is rolled, and goes.
             let plan = retention::plan(
                 &log.view(Offset(model.end), Offset(model.end)).await.unwrap(),
                 i64::MAX,
                 &config(),
             );
-            assert!(plan.roll);
-            log.apply(&plan).await.unwrap();
+            assert_eq!(plan.delete_below, Some(Offset(model.end)));
+            log.trim(Offset(model.end)).await.unwrap();
             let segments = log.segments().await.unwrap();
             assert_eq!(
                 (segments.len(), segments[0].base, segments[0].size_bytes),
