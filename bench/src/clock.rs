@@ -46,14 +46,12 @@ pub fn nanos(duration: Duration) -> Nanos {
 
 /// A number of seconds in the clock's unit; negative is none.
 #[must_use]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub fn from_seconds(seconds: f64) -> Nanos {
     (seconds.max(0.0) * 1e9) as Nanos
 }
 
 /// In seconds.
 #[must_use]
-#[allow(clippy::cast_precision_loss)]
 pub fn seconds(nanos: Nanos) -> f64 {
     nanos as f64 / 1e9
 }

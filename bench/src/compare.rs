@@ -216,7 +216,6 @@ impl Others {
         Self(Instant::now(), pids.filter_map(|pid| Some((pid, ProcessSample::of(pid)?))).collect())
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn cpu_since(&self) -> f64 {
         let used = |(pid, then): &(u32, ProcessSample)| {
             ProcessSample::of(*pid).map_or(0, |now| now.since(then).cpu_ns)

@@ -137,7 +137,6 @@ impl Mark {
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
 impl RunResult {
     /// CPU of the broker per byte, in ns: produced, or where nothing was produced, consumed.
     #[must_use]

@@ -231,7 +231,6 @@ fn holds_rate(result: &RunResult) -> bool {
 
 /// The point farthest below the straight line from the first to the last, with latency on a
 /// logarithmic scale (the "Kneedle" of Satopää et al. 2011, without smoothing).
-#[allow(clippy::cast_precision_loss)]
 fn knee(points: &[Point]) -> Option<f64> {
     let (first, last) = (points.first()?, points.last()?);
     let y = |p: &Point| (p99(&p.result).max(1) as f64).ln();

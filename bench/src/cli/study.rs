@@ -109,7 +109,6 @@ impl From<DimensionFlag> for Dimension {
 }
 
 pub(super) fn curve(args: &CurveArgs) -> Result<()> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let bounds: Vec<u64> = args.bounds_ms.iter().map(|ms| (ms * 1e6) as u64).collect();
     run(&args.study, "Latency over load", |peer, load, say| {
         study::curve(peer, load, &bounds, &mut progress(), say).map(Answer::Curve)

@@ -111,7 +111,6 @@ fn watch(
         let read = shared.read_bytes.load(Ordering::Relaxed);
         let errors = shared.errors.load(Ordering::Relaxed);
         let elapsed = clock::seconds((now - last.0).max(1)) * 1e6;
-        #[allow(clippy::cast_precision_loss)]
         let mb = |now: u64, then: u64| (now - then) as f64 / elapsed;
         let mut line = format!(
             "{text} {seconds:.0} s: {:.1} MB/s acked, {:.1} MB/s read",
@@ -150,7 +149,6 @@ fn watch(
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn assemble(
     workload: &Workload,
     tally: Tally,

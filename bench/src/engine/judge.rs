@@ -13,7 +13,6 @@ const STEAL_MAX: f64 = 0.01;
 
 /// What a reader must know; empty for a good run.
 #[must_use]
-#[allow(clippy::cast_precision_loss)]
 pub fn marks(result: &RunResult) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut errors = Vec::new();

@@ -123,7 +123,6 @@ fn on_cpu<T: Send>(cpu: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     })
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn clock_cost(each: Nanos) -> f64 {
     let clock = Clock::default();
     let mut count = 0u64;
@@ -137,7 +136,6 @@ fn clock_cost(each: Nanos) -> f64 {
     end as f64 / count as f64
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn idle_jitter(cpu: usize, each: Nanos) -> Jitter {
     let clock = Clock::default();
     let mut gaps = Latencies::default();
@@ -255,7 +253,6 @@ fn loopback(near_cpu: usize, far_cpu: usize, each: Nanos) -> Result<f64> {
 }
 
 /// MB/s.
-#[allow(clippy::cast_precision_loss)]
 fn rate(bytes: usize, took: Nanos) -> f64 {
     bytes as f64 * 1e3 / took.max(1) as f64
 }

@@ -161,7 +161,6 @@ impl HostSample {
 
     /// Shares since `earlier`.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)]
     pub fn since(&self, earlier: &Self) -> HostUse {
         let total = self.total_ticks.saturating_sub(earlier.total_ticks).max(1) as f64;
         let share = |now: u64, then: u64| now.saturating_sub(then) as f64 / total;

@@ -102,14 +102,12 @@ impl Latency {
 
     /// A quantile that so few samples cannot show is not worth printing.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)]
     pub fn supports(&self, quantile: f64) -> bool {
         self.count as f64 * (1.0 - quantile) >= 1.0 - 1e-9
     }
 
     /// As text in the `.hgrm` form that HdrHistogram's plotters read; values in ms.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn hgrm(&self) -> String {
         use std::fmt::Write;
         let mut out = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");

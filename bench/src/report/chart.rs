@@ -171,7 +171,6 @@ pub fn bars(group: &Group) -> String {
     if group.bars.is_empty() {
         return String::new();
     }
-    #[allow(clippy::cast_precision_loss)]
     let height = group.bars.len() as f64 * (BAR + GAP);
     let mut out = open(&group.label, BARS, height);
     let top = group.bars.iter().map(|b| b.2).fold(0.0, f64::max);
@@ -271,7 +270,6 @@ impl Axis<'_> {
                 .collect(),
             Scale::Log => {
                 let steps: &[f64] = if to - from <= 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-                #[allow(clippy::cast_possible_truncation)]
                 let decades = from.floor() as i32..=to.ceil() as i32;
                 decades
                     .flat_map(|d| steps.iter().map(move |s| s * 10f64.powi(d)))
@@ -282,7 +280,6 @@ impl Axis<'_> {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn write(self, value: f64) -> String {
         let text = match self.ticks {
             Ticks::Number => short(value),

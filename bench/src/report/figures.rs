@@ -107,13 +107,11 @@ fn closed(r: &RunResult) -> Option<&crate::result::ProduceResult> {
     r.produce.as_ref().filter(|p| p.offered_per_s.is_none())
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn ack(r: &RunResult, index: usize, quantile: f64) -> Option<f64> {
     let ack = &r.produce.as_ref()?.ack;
     ack.supports(quantile).then(|| ack.quantiles[index] as f64)
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn end_to_end(r: &RunResult, index: usize, quantile: f64) -> Option<f64> {
     let latency = &r.consume.as_ref()?.end_to_end;
     latency.supports(quantile).then(|| latency.quantiles[index] as f64)
@@ -204,7 +202,6 @@ impl Ratio {
 impl Unit {
     /// A value in this unit.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn text(self, value: f64) -> String {
         use super::units::{bytes, short, time};
         match self {

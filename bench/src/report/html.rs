@@ -253,7 +253,6 @@ fn percentiles(
 }
 
 /// The curve, as far as the samples carry it; the largest is where one sample in all lies.
-#[allow(clippy::cast_precision_loss)]
 pub(super) fn percentile_points(latency: &Latency) -> Vec<(f64, f64)> {
     let last = 1.0 - 1.0 / latency.count.max(2) as f64;
     let mut points: Vec<(f64, f64)> =
@@ -262,7 +261,6 @@ pub(super) fn percentile_points(latency: &Latency) -> Vec<(f64, f64)> {
     points
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn by_second(
     title: &str,
     y: Axis<'_>,

@@ -2,7 +2,6 @@
 
 /// A time of `ns` nanoseconds in the unit that suits it.
 #[must_use]
-#[allow(clippy::cast_precision_loss)]
 pub fn time(ns: u64) -> String {
     let ns = ns as f64;
     let (value, unit) = match ns {
@@ -47,7 +46,6 @@ pub fn grouped(value: f64) -> String {
 
 /// Bytes, by powers of 1024.
 #[must_use]
-#[allow(clippy::cast_precision_loss)]
 pub fn bytes(n: u64) -> String {
     let n = n as f64;
     match n {

@@ -269,7 +269,6 @@ impl Produce {
     }
 
     /// Linger and distance of records, and how many come within the linger time.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
     fn lingering(&self) -> Option<(Linger, usize)> {
         let (Some(Rate::MbPerS(mb)), Some(us)) = (self.rate, self.linger_us) else {
             return None;
@@ -290,7 +289,6 @@ impl Produce {
 
     /// Requests a second that are offered; `None` in a closed loop.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)]
     pub fn requests_per_s(&self, partitions: i32) -> Option<f64> {
         self.rate.map(|rate| match rate {
             Rate::RequestsPerS(rate) => rate,

@@ -22,7 +22,6 @@ impl Rng {
     }
 
     /// Uniform in (0, 1]: never 0, so its logarithm is finite.
-    #[allow(clippy::cast_precision_loss)]
     pub fn unit(&mut self) -> f64 {
         ((self.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }

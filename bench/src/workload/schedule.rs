@@ -21,7 +21,6 @@ pub struct Schedule {
 impl Schedule {
     /// Schedule number `index` of `of` that together make `rate` requests a second from `start` on.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)]
     pub fn new(
         arrival: Arrival,
         rate: f64,
@@ -46,7 +45,6 @@ impl Schedule {
 
     /// The next intended time.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn peek(&self) -> Nanos {
         self.next as Nanos
     }
