@@ -155,7 +155,7 @@ fn warm_up(peer: &mut dyn Peer, warm: &Warm, progress: Progress<'_>) -> Result<S
             break;
         }
     }
-    let costs: Vec<_> = costs.into_iter().map(crate::report::units::short).collect();
+    let costs: Vec<_> = costs.into_iter().map(crate::units::short).collect();
     Ok(format!("{name} {} ns/B", costs.join(", ")))
 }
 
@@ -226,7 +226,7 @@ impl Others {
 }
 
 fn line(run: &Run) -> String {
-    use crate::report::units::{short, time};
+    use crate::units::{short, time};
     let head = format!("  round {} {:<16}", run.round, run.peer);
     let result = match &run.result {
         Ok(result) => result,

@@ -12,7 +12,8 @@
 //! * [`scenario`]: named loads; [`peer`]: brokers to put them on; [`compare`]: turn by turn;
 //!   [`study`]: many runs of one
 //! * [`report`]: for people
-//! * [`clock`], [`cpus`]: one clock for all; who runs where
+//! * [`clock`], [`cpus`]: one clock for all; who runs where; [`rng`], [`units`]: numbers from a
+//!   seed, numbers for people
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -24,7 +25,9 @@ pub mod measure;
 pub mod peer;
 pub mod report;
 pub mod result;
+pub mod rng;
 pub mod scenario;
 pub mod stamp;
 pub mod study;
+pub mod units;
 pub mod workload;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::check::Findings;
 use crate::measure::host::{HostUse, ProcessUse};
 use crate::measure::latency::Latency;
 use crate::workload::Workload;
+
+/// So many findings are kept in words.
+const EXAMPLES_MAX: usize = 8;
 
 /// One run against one broker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,61 @@ pub struct ConsumeResult {
     /// reader that had it before the ack counts as no wait. Only the first batch of a request.
     pub wake_up: Option<Latency>,
     pub findings: Findings,
+}
+
+/// What was found. All zeros but the first two is what a good broker has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Findings {
+    pub records: u64,
+    pub batches: u64,
+    /// Records that should have come before the one that came.
+    pub missing: u64,
+    /// Records that came again, or too late.
+    pub duplicates: u64,
+    /// Batches whose offsets do not follow the one before.
+    pub offset_errors: u64,
+    /// Batches whose CRC or framing is wrong, and records whose bytes are.
+    pub damaged: u64,
+    /// Records acknowledged and never read, though there was time.
+    pub lost: u64,
+    /// Records acknowledged and not read when the waiting ended, of a broker that still owed acks.
+    pub unread: u64,
+    /// The first few, in words.
+    pub examples: Vec<String>,
+}
+
+impl Findings {
+    /// True if nothing is wrong.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.missing == 0
+            && self.duplicates == 0
+            && self.offset_errors == 0
+            && self.damaged == 0
+            && self.lost == 0
+    }
+
+    /// Adds what another connection found.
+    pub fn merge(&mut self, other: Self) {
+        self.records += other.records;
+        self.batches += other.batches;
+        self.missing += other.missing;
+        self.duplicates += other.duplicates;
+        self.offset_errors += other.offset_errors;
+        self.damaged += other.damaged;
+        self.lost += other.lost;
+        self.unread += other.unread;
+        for example in other.examples {
+            self.example(|| example);
+        }
+    }
+
+    /// Keeps one in words, if there are few yet.
+    pub(crate) fn example(&mut self, text: impl FnOnce() -> String) {
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(text());
+        }
+    }
 }
 
 /// The generator's own cost.

@@ -16,7 +16,7 @@ use crate::measure::manifest::Manifest;
 use crate::peer::{java_tool, start};
 use crate::report::compared::date;
 use crate::report::table::Table;
-use crate::report::units::{short, time};
+use crate::units::{short, time};
 use crate::workload::{Produce, Rate, Workload};
 
 #[derive(Debug, Args)]

@@ -6,8 +6,6 @@ mod load;
 mod one;
 mod study;
 
-pub(crate) use one::bare_versions;
-
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use client::Versions;
-use wire::ApiKey;
 
 use super::load::{ConsumeFlags, ProduceFlags, RunFlags};
 use crate::cpus;
@@ -102,15 +100,10 @@ impl TargetFlags {
             cpus: self.cpus.as_deref().map_or(Ok(Vec::new()), cpus::parse)?,
             topic: self.topic.clone(),
             bare: self.bare,
-            versions: self.bare.then(bare_versions),
+            versions: self.bare.then(engine::bare_versions),
             ..Target::at(&self.bootstrap)
         })
     }
-}
-
-/// What the floor program understands.
-pub(crate) fn bare_versions() -> Versions {
-    Versions::pinned(&[(ApiKey::Produce, 7), (ApiKey::Metadata, 4)])
 }
 
 fn measure(flags: &TargetFlags, workload: &Workload) -> Result<()> {

@@ -15,9 +15,9 @@ use crate::measure::manifest::Manifest;
 use crate::peer::{self, Peer};
 use crate::report::study as report;
 use crate::report::table::Table;
-use crate::report::units::{bytes, short, time};
 use crate::scenario::Scenario;
 use crate::study::{self, Answer, Dimension, Study};
+use crate::units::{bytes, short, time};
 use crate::workload::Workload;
 
 /// Whom to study, under which load.

@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use super::check::Findings;
 use super::fetcher::Fetcher;
 use super::producer::Producer;
 use super::tally::{self, Tally, Window};
@@ -17,7 +16,7 @@ use super::{Progress, Target, judge};
 use crate::clock::{self, Clock, Nanos, SECOND};
 use crate::cpus;
 use crate::measure::host::{HostSample, ProcessSample};
-use crate::result::{ClientUse, ConsumeResult, ProduceResult, RunResult, Second};
+use crate::result::{ClientUse, ConsumeResult, Findings, ProduceResult, RunResult, Second};
 use crate::workload::Workload;
 use crate::workload::schedule::Schedule;
 

@@ -29,6 +29,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use client::{Cluster, NewTopic, Options, TopicInfo, Versions};
 use record::{Offset, Timestamp};
+use wire::ApiKey;
 use wire::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 
 pub(crate) use carry::{Load, carry};
@@ -54,6 +55,11 @@ pub struct Target {
     pub topic: Option<String>,
     /// The peer has every topic already and cannot make, list or delete: the floor program.
     pub bare: bool,
+}
+
+/// What the floor program understands.
+pub(crate) fn bare_versions() -> Versions {
+    Versions::pinned(&[(ApiKey::Produce, 7), (ApiKey::Metadata, 4)])
 }
 
 impl Target {
@@ -203,7 +209,7 @@ pub(crate) fn store(
     const BATCH: usize = 900 << 10;
     const RECORD: usize = 1 << 10;
     let mut cluster = target.cluster()?;
-    let mut rng = crate::workload::rng::Rng::new(workload.seed, 0x0057_06ed);
+    let mut rng = crate::rng::Rng::new(workload.seed, 0x0057_06ed);
     let mut builder = BatchBuilder::with_capacity(BATCH + 64 * BATCH / RECORD);
     let mut value = vec![0; RECORD];
     for _ in 0..BATCH / RECORD {

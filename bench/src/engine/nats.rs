@@ -13,15 +13,14 @@ use anyhow::{Context, Result, bail};
 
 use super::producer::{Producer, Protocol, Settings};
 use super::socket::{Framing, Socket};
+use crate::rng::Rng;
 use crate::workload::frames::{Frame, Stream};
-use crate::workload::rng::Rng;
+use crate::workload::number;
 use crate::workload::{Produce, Workload};
 
 /// Answers to the server's question whether we are there.
 pub(super) const PONG: &[u8] = b"PONG\r\n";
 const HELLO: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"rust\",\"version\":\"0\",\"headers\":true,\"no_responders\":true}\r\n";
-/// Acks carry the request's number in so many digits at the end of their subject.
-const DIGITS: usize = 10;
 /// A line of control is longer than this only if it is none.
 const LINE_MAX: usize = 16 << 10;
 
@@ -78,15 +77,6 @@ pub(super) fn parse(bytes: &[u8]) -> Message<'_> {
     let digits = subject.rsplit(|&b| b == b'.').next().unwrap_or_default();
     let number = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok());
     number.map_or(Message::Other, |n| Message::Ack(n, body))
-}
-
-/// The request's number, patched into a frame at `at`.
-pub(crate) fn write_number(frame: &mut [u8], at: usize, number: i32) {
-    let mut left = number;
-    for place in frame[at..at + DIGITS].iter_mut().rev() {
-        *place = b'0' + u8::try_from(left % 10).unwrap_or(0);
-        left /= 10;
-    }
 }
 
 /// A blocking conversation: to make streams, and to find out whether the server is there.
@@ -174,7 +164,8 @@ pub(crate) fn producers(
         let mut body = vec![0; produce.record_bytes * produce.records_per_batch()];
         Rng::new(workload.seed, n as u64).fill(&mut body);
         let head = format!("PUB {prefix}.{partition} {inbox}.");
-        let mut bytes = format!("{head}{} {}\r\n", "0".repeat(DIGITS), body.len()).into_bytes();
+        let mut bytes =
+            format!("{head}{} {}\r\n", "0".repeat(number::DIGITS), body.len()).into_bytes();
         bytes.extend_from_slice(&body);
         bytes.extend_from_slice(b"\r\n");
         let stream = Stream { partition, id: u32::try_from(n)? };
@@ -211,14 +202,5 @@ mod tests {
         assert_eq!(parse(b"INFO {}\r\n"), Message::Other);
         assert!(message_size(b"MSG a b\r\n").is_err());
         assert!(message_size(&[b'x'; LINE_MAX]).is_err());
-    }
-
-    #[test]
-    fn numbers_have_all_their_digits() {
-        let mut frame = b"PUB a b.0000000000 1".to_vec();
-        write_number(&mut frame, 8, i32::MAX);
-        assert_eq!(frame, b"PUB a b.2147483647 1");
-        write_number(&mut frame, 8, 7);
-        assert_eq!(frame, b"PUB a b.0000000007 1");
     }
 }

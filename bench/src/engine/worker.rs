@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rustix::event::{Timespec, epoll};
 
-use super::check::Findings;
 use super::fetcher::Fetcher;
 use super::producer::Producer;
 use super::tally::{Tally, Window};
 use crate::clock::{Clock, Nanos, SECOND};
 use crate::measure::host::thread_cpu;
+use crate::result::Findings;
 
 /// Before an intended time a loop stops sleeping and starts looking: timers wake late.
 const EARLY: Nanos = 60_000;

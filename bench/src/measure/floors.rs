@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::latency::{Latencies, Latency};
 use crate::clock::{Clock, Nanos, SECOND};
 use crate::cpus::pin_to;
-use crate::workload::rng::Rng;
+use crate::rng::Rng;
 
 const BLOCK: usize = 4096;
 const O_DIRECT: i32 = rustix::fs::OFlags::DIRECT.bits().cast_signed();

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 
-use crate::report::units::bytes;
+use crate::units::bytes;
 
 /// Blocks of 2 MiB and more are handed back to the host; what is free between two held pages is
 /// smaller.

@@ -12,8 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::process::{Process, free_ports};
 use super::{About, Peer, Place, first_ack};
-use crate::cli::bare_versions;
-use crate::engine::Target;
+use crate::engine::{Target, bare_versions};
 use crate::measure::host::ProcessSample;
 use crate::workload::Workload;
 

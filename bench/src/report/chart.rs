@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::units::{short, time};
+use crate::units::{short, time};
 
 // Small enough for the text to be read where a column is 380 pixels wide.
 const WIDTH: f64 = 540.0;

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::figures::{FIGURES, Range, Ratio, Verdict};
 use super::table::Table;
-use super::units::{bytes, short};
 use crate::compare::{Compared, Comparison};
+use crate::units::{bytes, short};
 
 /// The table of one scenario: peers side by side, ratios against the last peer.
 #[must_use]

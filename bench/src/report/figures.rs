@@ -203,7 +203,7 @@ impl Unit {
     /// A value in this unit.
     #[must_use]
     pub fn text(self, value: f64) -> String {
-        use super::units::{bytes, short, time};
+        use crate::units::{bytes, short, time};
         match self {
             Unit::Number(unit) => format!("{} {unit}", short(value)),
             Unit::Nanos => time(value.max(0.0) as u64),

@@ -6,11 +6,11 @@ use super::chart::{self, Axis, Group, STYLE, Scale, Series, Ticks, escape};
 use super::compared::{date, remarks, table};
 use super::figures::{FIGURES, Range, Unit};
 use super::table::Table;
-use super::units::{bytes, short};
 use crate::compare::{Compared, Comparison};
 use crate::measure::latency::Latency;
 use crate::measure::manifest::Manifest;
 use crate::result::RunResult;
+use crate::units::{bytes, short};
 
 const PAGE_STYLE: &str = "\
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\

@@ -7,4 +7,3 @@ pub mod figures;
 pub mod html;
 pub mod study;
 pub mod table;
-pub mod units;

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use super::chart::{self, Axis, Scale, Series, Ticks, escape};
 use super::html::{LATENCY, charts, html_table, key, machine, page};
 use super::table::{self, Table};
-use super::units::{short, time};
 use crate::measure::latency::Latency;
 use crate::result::RunResult;
 use crate::study::{Answer, Curve, Replay, Study, Sweep};
+use crate::units::{short, time};
 
 /// For a terminal.
 #[must_use]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::units::{bytes, short, time};
 use crate::measure::latency::{Latency, QUANTILES};
 use crate::result::RunResult;
+use crate::units::{bytes, short, time};
 
 /// Rows of cells, aligned; the first column to the left, the others to the right.
 #[derive(Debug, Clone, Default)]

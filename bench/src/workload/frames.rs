@@ -13,10 +13,9 @@ use record::{
 use wire::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 
 use super::payload::{Payload, key};
-use super::rng::Rng;
-use super::{Produce, Workload};
+use super::{Produce, Workload, number};
 use crate::clock::Nanos;
-use crate::engine::nats::write_number;
+use crate::rng::Rng;
 use crate::stamp::{self, STAMP_SIZE, Stamp};
 
 /// Frames of all connections together may take so much.
@@ -136,7 +135,7 @@ impl Frame {
     ) {
         match self.number_at {
             None => patch_correlation(out, correlation_id),
-            Some(at) => write_number(out, at, correlation_id),
+            Some(at) => number::write(out, at, correlation_id),
         }
         for batch in &self.batches {
             let first = sequences.next[batch.stream];

@@ -4,8 +4,8 @@
 //! result, so that a figure can be made again.
 
 pub mod frames;
+pub(crate) mod number;
 pub mod payload;
-pub mod rng;
 pub mod schedule;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::Keys;
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// At most so much of a payload file is kept.
 const FILE_BYTES_MAX: usize = 256 << 20;

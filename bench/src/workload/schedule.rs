@@ -4,8 +4,8 @@
 //! broker that stalls is charged for every request that should have been sent meanwhile.
 
 use super::Arrival;
-use super::rng::Rng;
 use crate::clock::{Nanos, SECOND};
+use crate::rng::Rng;
 
 /// The intended times of one connection, in order, without end.
 #[derive(Debug, Clone)]
