@@ -117,7 +117,17 @@ impl<'a> Reader<'a> {
     }
 
     /// KIP-482's unsigned variable-length number: 7 bits a byte, low ones first, at most 5 bytes.
+    #[inline]
     pub fn uvarint(&mut self) -> Result<u32, Error> {
+        // Nearly all are lengths of a few bytes.
+        if let [byte @ 0..0x80, left @ ..] = self.left {
+            self.left = left;
+            return Ok(u32::from(*byte));
+        }
+        self.long_uvarint()
+    }
+
+    fn long_uvarint(&mut self) -> Result<u32, Error> {
         let mut value = 0u32;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.fixed()?;

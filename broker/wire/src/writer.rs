@@ -193,11 +193,16 @@ impl Writer {
     }
 
     /// An error code of a response. It is noted, so that who sends the answer can count it.
+    #[inline]
     pub fn error_code(&mut self, code: i16) {
         self.i16(code);
-        if code == 0 {
-            return;
+        if code != 0 {
+            self.note_error(code);
         }
+    }
+
+    #[cold]
+    fn note_error(&mut self, code: i16) {
         match self.errors.iter_mut().find(|(known, _)| *known == code) {
             Some((_, times)) => *times = times.saturating_add(1),
             None => self.errors.push((code, 1)),
@@ -234,7 +239,12 @@ impl Writer {
     }
 
     /// KIP-482's unsigned variable-length number.
+    #[inline]
     pub fn uvarint(&mut self, value: u32) {
+        // Nearly all are lengths of a few bytes.
+        if value < 0x80 {
+            return self.buffer.push(value as u8);
+        }
         let (bytes, length) = uvarint_bytes(value);
         self.buffer.extend(bytes.into_iter().take(length));
     }
@@ -442,6 +452,12 @@ impl Writer {
         );
         let size =
             u32::try_from(self.buffer.len() - start).map_err(|_| too_long("a tagged field"))?;
+        if size < 0x80
+            && let Some(place) = self.buffer.get_mut(start - 1)
+        {
+            *place = size as u8;
+            return Ok(());
+        }
         let (bytes, length) = uvarint_bytes(size);
         self.buffer.splice(start - 1..start, bytes.into_iter().take(length));
         Ok(())
