@@ -1,4 +1,5 @@
 //! Fetch (key 1): what is asked, by request and session; the work is in `crate::fetch`.
+use super::once::is_each_once;
 use crate::{
     fetch::{
         op::{FetchOp, Round},
@@ -26,10 +27,13 @@ pub(crate) fn handle<'a>(
     let key = |name: &Str<'_>, id: Uuid| {
         if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.as_ref().into()) }
     };
-    let asked = distinct(&body.topics);
-    let mut wanted: Vec<Wanted> = Vec::with_capacity(asked.len());
+    let once = is_each_once(&body.topics, same_topic, indexes);
+    let several = if once { Vec::new() } else { distinct(&body.topics) };
+    let named = if once { count(&body.topics) } else { several.len() };
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(named);
     let mut last: Option<&FetchTopic<'_>> = None;
-    for (topic, p) in asked {
+    let asked = if once { &body.topics[..] } else { &[] };
+    for (topic, p) in each(asked).chain(several) {
         // A topic's name is there once, however many of its partitions are asked for.
         let same = wanted.last().filter(|_| last.is_some_and(|last| std::ptr::eq(last, topic)));
         let topic_key =
@@ -90,40 +94,38 @@ pub(crate) fn handle<'a>(
     Ok(Stage::Later)
 }
 
+fn same_topic(a: &FetchTopic<'_>, b: &FetchTopic<'_>) -> bool {
+    a.topic_id == b.topic_id && a.topic == b.topic
+}
+
+fn indexes(topic: &FetchTopic<'_>) -> impl Iterator<Item = i32> {
+    topic.partitions.iter().map(|p| p.partition)
+}
+
+fn count(topics: &[FetchTopic<'_>]) -> usize {
+    topics.iter().map(|topic| topic.partitions.len()).sum()
+}
+
+fn each<'b, 'a>(
+    topics: &'b [FetchTopic<'a>],
+) -> impl Iterator<Item = (&'b FetchTopic<'a>, &'b FetchPartition)> {
+    topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)))
+}
+
 /// Each partition once, where it was named first and as it was named last
 /// (`FetchRequest.fetchData`).
 fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'b FetchPartition)> {
-    let mut all: Vec<_> =
-        topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p))).collect();
-    if names_one_twice(&all) {
-        let mut places = HashMap::with_capacity_and_hasher(all.len(), FixedState::default());
-        let (mut n, asked) = (0, std::mem::take(&mut all));
-        for (topic, partition) in asked {
-            let key = (&*topic.topic, topic.topic_id, partition.partition);
-            match places.entry(key) {
-                Entry::Occupied(known) => all[*known.get()] = (topic, partition),
-                Entry::Vacant(new) => {
-                    new.insert(n);
-                    all.push((topic, partition));
-                    n += 1;
-                }
+    let named = count(topics);
+    let mut places = HashMap::with_capacity_and_hasher(named, FixedState::default());
+    let mut all = Vec::with_capacity(named);
+    for (topic, partition) in each(topics) {
+        match places.entry((&*topic.topic, topic.topic_id, partition.partition)) {
+            Entry::Occupied(known) => all[*known.get()] = (topic, partition),
+            Entry::Vacant(new) => {
+                new.insert(all.len());
+                all.push((topic, partition));
             }
         }
     }
     all
-}
-
-/// Up to so many partitions are compared with each other, which takes less than a table of them.
-const COMPARED_MAX: usize = 64;
-
-/// Whether a partition may be named more than once.
-fn names_one_twice(all: &[(&FetchTopic<'_>, &FetchPartition)]) -> bool {
-    if all.len() > COMPARED_MAX {
-        return true;
-    }
-    let same = |(a, p): &(&FetchTopic<'_>, &FetchPartition),
-                (b, q): &(&FetchTopic<'_>, &FetchPartition)| {
-        p.partition == q.partition && a.topic_id == b.topic_id && a.topic == b.topic
-    };
-    all.iter().enumerate().any(|(n, one)| all[..n].iter().any(|other| same(one, other)))
 }

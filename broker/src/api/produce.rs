@@ -9,6 +9,7 @@
 //! of the connection is kept all the same until it can be read, since on one replica Kafka's high
 //! watermark has it when the next request is taken.
 use super::{
+    each_once::each_once,
     error_map::append_error,
     partitions::{Answers, Named, Partitions, Place},
     split::{merged, must_split, parts_of, scatter_parts},
@@ -17,7 +18,7 @@ use crate::{
     answer::Portion,
     config::topic::TopicConfig,
     partition::{leader::Role, waiters::AckWaiter},
-    produce::{ProduceAnswer, each_once},
+    produce::ProduceAnswer,
     session::Held,
     shard::{
         Shard,

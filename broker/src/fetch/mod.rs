@@ -4,6 +4,7 @@
 //! its partitions looks once ([`serve`]): this core directly, others by a message. If the bytes are
 //! too few, the fetch watches its partitions and looks again when one of them advances, or answers
 //! when its time is over. Sessions (KIP-227) are in [`session`].
+mod count;
 pub mod op;
 pub mod serve;
 pub mod session;

@@ -2,7 +2,7 @@
 use super::serve::Origin;
 use crate::{
     fetch::session::{News, TopicKey, Wanted},
-    partition::{traffic::records_in, waiters::Watcher},
+    partition::waiters::Watcher,
     shard::{
         Shard,
         message::{FetchedPart, Message},
@@ -144,8 +144,15 @@ impl Round {
     }
 }
 
-/// Partitions of which an answer is built as it comes.
-const FEW: usize = 64;
+impl TopicKey {
+    /// Whether an answer's topic is the one that is named so.
+    fn is_of(&self, topic: &FetchableTopicResponse<'_>) -> bool {
+        match self {
+            Self::Id(id) => topic.topic_id == *id,
+            Self::Name(name) => topic.topic == **name,
+        }
+    }
+}
 
 impl Shard {
     /// Begins a fetch: the first look. It may be answered before this returns.
@@ -158,7 +165,7 @@ impl Shard {
         {
             session.fetch = Some(id);
         }
-        op.round.unknown = op.wanted.iter().map(|w| self.known(w).err()).collect();
+        op.round.unknown = self.unknown(&op.wanted);
         self.fetches.ops.insert(id, op);
         self.look_again(id);
     }
@@ -182,14 +189,19 @@ impl Shard {
         let wanted = op.wanted.clone();
         let max_bytes = op.max_bytes.min(room);
         let unknown = std::mem::take(&mut op.round.unknown);
-        let mut by_core: BTreeMap<CoreId, Vec<u32>> = BTreeMap::new();
+        // Nearly always all are here.
+        let mut here = Vec::with_capacity(wanted.len());
+        let mut elsewhere: BTreeMap<CoreId, Vec<u32>> = BTreeMap::new();
         for ((part, place), unknown) in wanted.iter().zip(0..).zip(&unknown) {
-            if unknown.is_none() {
-                let (core, _) = self.home_of(&part.topic, part.partition);
-                by_core.entry(core).or_default().push(place);
+            if unknown.is_some() {
+                continue;
+            }
+            match self.core_of(part) {
+                core if core == self.me => here.push(place),
+                core => elsewhere.entry(core).or_default().push(place),
             }
         }
-        let cores = by_core.len();
+        let cores = elsewhere.len() + usize::from(!here.is_empty());
         let share = max_bytes / cores.max(1);
         let Some(op) = self.fetches.ops.get_mut(&id) else {
             return;
@@ -202,10 +214,13 @@ impl Shard {
             self.answer_fetch(id);
             return;
         }
-        for (core, places) in by_core {
-            // Of several cores each would add a batch beyond the limits: which one may is seen when
-            // all have looked.
+        // Of several cores each would add a batch beyond the limits: which one may is seen when
+        // all have looked.
+        for (core, places) in elsewhere {
             self.ask(id, core, &wanted, places, share, cores == 1);
+        }
+        if !here.is_empty() {
+            self.ask(id, self.me, &wanted, here, share, cores == 1);
         }
     }
 
@@ -261,7 +276,7 @@ impl Shard {
         }
         let planned = match op.round.again {
             Some(_) => None,
-            None => Some(op.round.kept_back(&op.wanted, |w| self.home_of(&w.topic, w.partition).0)),
+            None => Some(op.round.kept_back(&op.wanted, |w| self.core_of(w))),
         };
         let Some(op) = self.fetches.ops.get_mut(&id) else {
             return false;
@@ -466,14 +481,14 @@ impl Shard {
         }
         op.round.trim(op.max_bytes);
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
-        let (mut tell_endpoints, mut fetched) = (false, 0);
+        let fetched = self.count_fetched(&op.wanted, &op.round.found);
+        let mut tell_endpoints = false;
         let unknown = op.round.unknown.iter().map(|u| u.map(FetchedPart::failed));
         let found = op.round.found.into_iter().zip(unknown);
         for (at, (part, (found, unknown))) in op.wanted.iter().zip(found).enumerate() {
             let Some(found) = found.or(unknown) else {
                 continue;
             };
-            fetched += self.count_fetched(part, &found);
             let news = News {
                 error: found.error,
                 high_watermark: found.high_watermark,
@@ -497,29 +512,22 @@ impl Shard {
                 op.read_committed,
                 &mut tell_endpoints,
             );
-            let (name, topic_id) = match &part.topic {
-                TopicKey::Id(id) => (String::new(), *id),
-                TopicKey::Name(name) => (name.to_string(), TopicId::ZERO),
-            };
-            match responses.last_mut() {
-                Some(last) if last.topic == name && last.topic_id == topic_id => {
-                    last.partitions.push(data)
-                }
-                _ => {
-                    // Of many partitions, those of the topic are counted: a list of them that
-                    // doubles is most of the memory.
-                    let room = match op.wanted.len() {
-                        0..=FEW => 1,
-                        _ => op.wanted[at..].iter().take_while(|w| w.topic == part.topic).count(),
-                    };
-                    let mut partitions = Vec::with_capacity(room);
-                    partitions.push(data);
-                    responses.push(FetchableTopicResponse {
-                        topic: name.into(),
-                        topic_id,
-                        partitions,
-                    });
-                }
+            if !responses.last().is_some_and(|last| part.topic.is_of(last)) {
+                let (name, topic_id) = match &part.topic {
+                    TopicKey::Id(id) => (String::new(), *id),
+                    TopicKey::Name(name) => (name.to_string(), TopicId::ZERO),
+                };
+                // Those of the topic are counted: a list of them that doubles is most of the
+                // memory.
+                let room = op.wanted[at..].iter().take_while(|w| w.topic == part.topic).count();
+                responses.push(FetchableTopicResponse {
+                    topic: name.into(),
+                    topic_id,
+                    partitions: Vec::with_capacity(room),
+                });
+            }
+            if let Some(topic) = responses.last_mut() {
+                topic.partitions.push(data);
             }
         }
         let node_endpoints = if tell_endpoints {
@@ -540,20 +548,6 @@ impl Shard {
         };
         self.stats.fetched_bytes += fetched;
         self.finish(&op.pending, &response);
-    }
-
-    /// Counts what a partition of an answer has; its bytes.
-    fn count_fetched(&self, part: &Wanted, found: &FetchedPart) -> u64 {
-        let bytes = found.bytes();
-        if bytes > 0 {
-            let topic = match &part.topic {
-                TopicKey::Id(id) => Some(*id),
-                TopicKey::Name(name) => self.image.topic(name).map(|t| t.id),
-            };
-            let traffic = self.traffic.of(topic.unwrap_or(TopicId::ZERO));
-            traffic.fetched(bytes, records_in(&found.records));
-        }
-        bytes as u64
     }
 
     fn partition_data(

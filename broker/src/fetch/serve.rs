@@ -1,7 +1,8 @@
 //! One look at partitions of this core, for a fetch of this core or of another.
 use crate::{
     fetch::session::{TopicKey, Wanted},
-    partition::waiters::Watcher,
+    metadata::{PartitionImage, TopicImage},
+    partition::{Leader, leader::Role, waiters::Watcher},
     shard::{
         Shard,
         message::{FetchedPart, Message},
@@ -168,29 +169,51 @@ impl Shard {
 
     /// The topic's id and the partition's leader epoch, by this core's image; for what it does not
     /// know, what Kafka answers without a look at any log (`KafkaApis.handleFetchRequest`).
-    pub(crate) fn known(&self, part: &Wanted) -> Result<(TopicId, i32), ErrorCode> {
-        let topic = match &part.topic {
-            TopicKey::Id(id) => self.image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId)?,
+    fn known(&self, part: &Wanted) -> Result<(TopicId, i32), ErrorCode> {
+        let topic = self.known_topic(&part.topic)?;
+        Self::known_partition(topic, part.partition).map(|p| (topic.id, p.leader_epoch))
+    }
+
+    fn known_topic(&self, topic: &TopicKey) -> Result<&TopicImage, ErrorCode> {
+        match topic {
+            TopicKey::Id(id) => self.image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
             TopicKey::Name(name) => {
-                let topic = self.image.topic(name);
-                topic.ok_or(ErrorCode::UnknownTopicOrPartition)?
+                self.image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
             }
-        };
-        usize::try_from(part.partition)
-            .ok()
-            .and_then(|p| topic.partitions.get(p))
-            .map(|p| (topic.id, p.leader_epoch))
-            .ok_or(ErrorCode::UnknownTopicOrPartition)
+        }
+    }
+
+    fn known_partition(topic: &TopicImage, partition: i32) -> Result<&PartitionImage, ErrorCode> {
+        let partition = usize::try_from(partition).ok().and_then(|p| topic.partitions.get(p));
+        partition.ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    /// As [`Self::known`], of all that a fetch wants: the error for each that has one.
+    pub(crate) fn unknown(&self, wanted: &[Wanted]) -> Vec<Option<ErrorCode>> {
+        // Partitions of a topic stand together: it is looked up once.
+        let mut last: Option<(&TopicKey, Result<&TopicImage, ErrorCode>)> = None;
+        let errors = wanted.iter().map(|part| {
+            let topic = match last {
+                Some((key, topic)) if *key == part.topic => topic,
+                _ => self.known_topic(&part.topic),
+            };
+            last = Some((&part.topic, topic));
+            topic.and_then(|topic| Self::known_partition(topic, part.partition)).err()
+        });
+        errors.collect()
     }
 
     fn readable(&self, part: &Wanted) -> Result<(LogSlot, i32), FetchedPart> {
-        // It was known when the fetch began: Kafka asks for its log then, by name.
-        let unknown = |_| FetchedPart::failed(ErrorCode::UnknownTopicOrPartition);
-        let (topic, leader_epoch) = self.known(part).map_err(unknown)?;
-        let Some(leader) = self.partitions.get(topic, part.partition) else {
-            let mut fetched = FetchedPart::failed(ErrorCode::NotLeaderOrFollower);
-            fetched.leader_epoch = leader_epoch;
-            return Err(fetched);
+        // A topic whose log is here is known, too.
+        let here = match part.topic {
+            TopicKey::Id(id) => {
+                self.partitions.get(id, part.partition).filter(|l| l.role != Role::Metadata)
+            }
+            TopicKey::Name(_) => None,
+        };
+        let leader = match here {
+            Some(leader) => leader,
+            None => self.leader_by_image(part)?,
         };
         if part.current_leader_epoch >= 0 && part.current_leader_epoch != leader.epoch {
             let error = if part.current_leader_epoch < leader.epoch {
@@ -203,6 +226,17 @@ impl Shard {
             return Err(fetched);
         }
         Ok((leader.slot, leader.epoch))
+    }
+
+    fn leader_by_image(&self, part: &Wanted) -> Result<&Leader, FetchedPart> {
+        // It was known when the fetch began: Kafka asks for its log then, by name.
+        let unknown = |_| FetchedPart::failed(ErrorCode::UnknownTopicOrPartition);
+        let (topic, leader_epoch) = self.known(part).map_err(unknown)?;
+        self.partitions.get(topic, part.partition).ok_or_else(|| {
+            let mut fetched = FetchedPart::failed(ErrorCode::NotLeaderOrFollower);
+            fetched.leader_epoch = leader_epoch;
+            fetched
+        })
     }
 
     /// A read from disk has ended. False when it was not for a fetch.
@@ -257,6 +291,14 @@ impl Shard {
         let watcher = Watcher::Remote { core, id };
         for leader in self.partitions.iter_mut() {
             leader.watchers.remove(watcher);
+        }
+    }
+
+    /// As [`Self::home_of`], where the topic's id does not matter.
+    pub(crate) fn core_of(&self, part: &Wanted) -> CoreId {
+        match self.settings.single_port {
+            true => self.home_of(&part.topic, part.partition).0,
+            false => self.me,
         }
     }
 

@@ -2,10 +2,7 @@
 //!
 //! An operation is the response as far as it is known, and the number of partitions whose watermark
 //! has not come yet. The answer goes when the last has, or when the request's time is over.
-mod each_once;
-
 use crate::shard::{Shard, reply::Pending};
-pub(crate) use each_once::each_once;
 use hashbrown::HashMap;
 use netio::Instant;
 use wire::{

@@ -3,6 +3,7 @@
 //! Kafka keeps a request's batches in a map (`KafkaApis.handleProduceRequest`): the one that was
 //! named last is stored, and the partition is answered once. Where Kafka finds an earlier one
 //! malformed, it stores the last and answers the error; here only the last counts.
+use super::once;
 use hashbrown::{HashMap, HashSet};
 use wire::{
     Uuid,
@@ -33,15 +34,23 @@ pub(crate) fn each_once(
     if named > NAMED_FEW && named > bytes / NAMED_BYTES_MIN {
         return Err(topics);
     }
-    Ok(if is_each_once(&topics, partitions) { topics } else { merged(topics) })
+    let is_each_once =
+        once::is_each_once(&topics, same_topic, indexes) || no_two(&topics, partitions);
+    Ok(if is_each_once { topics } else { merged(topics) })
 }
 
-fn is_each_once(topics: &[TopicProduceData<'_>], partitions: usize) -> bool {
+fn same_topic(a: &TopicProduceData<'_>, b: &TopicProduceData<'_>) -> bool {
+    a.topic_id == b.topic_id && a.name == b.name
+}
+
+fn indexes(topic: &TopicProduceData<'_>) -> impl Iterator<Item = i32> {
+    topic.partition_data.iter().map(|p| p.index)
+}
+
+/// By a table of all, however many they are.
+fn no_two(topics: &[TopicProduceData<'_>], partitions: usize) -> bool {
     let mut named = HashSet::with_capacity_and_hasher(partitions, Hasher::default());
-    topics.iter().all(|t| {
-        let mut indexes = t.partition_data.iter().map(|p| p.index);
-        indexes.all(|index| named.insert((&*t.name, t.topic_id, index)))
-    })
+    topics.iter().all(|t| indexes(t).all(|index| named.insert((&*t.name, t.topic_id, index))))
 }
 
 fn merged(topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
