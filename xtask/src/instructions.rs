@@ -1,27 +1,43 @@
 //! `cargo xtask instructions`: how many instructions a core spends on a request, against what is
 //! recorded.
 //!
-//! The counts come from callgrind (`broker/benches/instructions`), so they are the same on a busy
-//! machine and on a quiet one. A count above the recorded one by more than [`TOLERANCE_PERCENT`]
-//! fails; one that is that much below is told, and recorded by `--record`, so that it stays. Counts
-//! hold for one compiler and one C library: whoever changes those records anew.
+//! The counts come from callgrind, below which each case of `broker/benches/instructions` runs, so
+//! they are the same on a busy machine and on a quiet one. A count above the recorded one by more
+//! than [`TOLERANCE_PERCENT`] fails; one that is that much below is told, and recorded by
+//! `--record`, so that it stays. Counts hold for one compiler and one C library: whoever changes
+//! those records anew.
+//!
+//! The profiles stay in `target/clients/instructions`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::provision::{self, Dirs};
 
-/// Requests that the benchmark counts in one sum (`REQUESTS` there).
+/// Requests that are counted in one sum: as many as have a few background flushes among them.
 const REQUESTS: u64 = 1000;
 const TOLERANCE_PERCENT: f64 = 2.5;
 /// Below the work tree.
 const RATCHET: &str = "broker/benches/ratchet.toml";
 const RECORD: &str = "cargo xtask instructions --record";
+
+/// Collection is on inside of a core's step, and off again inside of the simulation's driver; what
+/// was collected before the counted requests is thrown away.
+const CALLGRIND: [&str; 6] = [
+    "--tool=callgrind",
+    "--collect-atstart=no",
+    "--toggle-collect=*netio::core::turn::Core::step*",
+    "--toggle-collect=*netio::world::driver::SimDriver*",
+    "--zero-before=*Load::counted_requests*",
+    "--cache-sim=no",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -30,7 +46,7 @@ pub(crate) struct Arguments {
     record: bool,
 }
 
-/// Instructions of one request, by the benchmark's name for it.
+/// Instructions of one request, by the name of the case.
 type Counts = BTreeMap<String, u64>;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -59,85 +75,83 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Runs the benchmark.
+/// Runs all cases, as many at a time as there are processors.
 fn count(dirs: &Dirs) -> Result<Counts> {
-    // The benchmark looks for its runner on the PATH.
-    let mut path = vec![runner(dirs)?];
-    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let program = build(dirs)?;
     let home = dirs.cache.join("instructions");
-    if home.exists() {
-        // What an earlier run has left would be read as this one's.
-        fs::remove_dir_all(&home)?;
-    }
     fs::create_dir_all(&home)?;
-    let status = Command::new("cargo")
-        .args(["bench", "--quiet", "--package", "broker", "--bench", "instructions"])
-        .args(["--", "--nosummary=true"])
-        .env("PATH", std::env::join_paths(path)?)
-        .env("GUNGRAUN_HOME", &home)
+    let names = Command::new(&program).output()?;
+    ensure!(names.status.success(), "{} ended with {}", program.display(), names.status);
+    let names = String::from_utf8(names.stdout)?;
+    let left = Mutex::new(names.lines());
+    let next = || left.lock().ok()?.next();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let counts = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers)
+            .map(|_| {
+                scope.spawn(|| {
+                    std::iter::from_fn(next)
+                        .map(|case| Ok((case.to_owned(), counted(&program, &home, case)?)))
+                        .collect::<Result<Vec<_>>>()
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker ends")).collect::<Vec<_>>()
+    });
+    let mut all = Counts::new();
+    for counts in counts {
+        all.extend(counts?);
+    }
+    ensure!(!all.is_empty(), "{} has no cases", program.display());
+    Ok(all)
+}
+
+/// Builds the program of the cases, of the libraries of `cargo build --release`. Gives where it is.
+fn build(dirs: &Dirs) -> Result<PathBuf> {
+    let out = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "--package", "broker"])
+        .args(["--example", "instructions", "--message-format=json-render-diagnostics"])
         .current_dir(&dirs.root)
-        .status()?;
-    ensure!(status.success(), "the benchmark ended with {status}");
-    let mut counts = Counts::new();
-    gather(&home, &mut counts)?;
-    ensure!(!counts.is_empty(), "the benchmark has left no profile below {}", home.display());
-    Ok(counts)
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(out.status.success(), "the build ended with {}", out.status);
+    let text = String::from_utf8(out.stdout)?;
+    executable(&text).context("cargo has named no program that it built")
 }
 
-/// Where the program is that starts callgrind for the benchmark, of the version that the benchmark
-/// is linked with.
-fn runner(dirs: &Dirs) -> Result<PathBuf> {
-    let lock = dirs.root.join("Cargo.lock");
-    let lock: toml::Table = toml::from_str(&fs::read_to_string(lock)?)?;
-    let packages = lock.get("package").and_then(toml::Value::as_array);
-    let version = packages
-        .into_iter()
-        .flatten()
-        .find(|p| p.get("name").and_then(toml::Value::as_str) == Some("gungraun"))
-        .and_then(|p| p.get("version")?.as_str())
-        .context("no gungraun in Cargo.lock")?;
-    let place = dirs.cache.join(format!("gungraun-{version}"));
-    let program = place.join("bin/gungraun-runner");
-    if !program.is_file() {
-        println!("  gungraun-runner {version}: building ...");
-        provision::run(
-            Command::new("cargo")
-                .args(["install", "gungraun-runner", "--version", version])
-                .args(["--locked", "--root"])
-                .arg(&place)
-                .arg("--target-dir")
-                .arg(place.join("target"))
-                // It starts valgrind and reads what that has written: built fast is better than
-                // fast.
-                .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-                .env("CARGO_PROFILE_RELEASE_LTO", "off")
-                .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-                .current_dir(&dirs.root),
-            &dirs.cache.join("gungraun.log"),
-        )?;
-    }
-    Ok(place.join("bin"))
+/// The last program in cargo's messages, one a line.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let values = messages.lines().filter_map(|l| serde_json::from_str(l).ok());
+    values
+        .filter_map(|v: serde_json::Value| v.get("executable")?.as_str().map(PathBuf::from))
+        .last()
 }
 
-/// Profiles below a directory: `.../<function>.<benchmark>/callgrind.<...>.out`.
-fn gather(dir: &Path, counts: &mut Counts) -> Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            gather(&path, counts)?;
-            continue;
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with("callgrind.") || !name.ends_with(".out") {
-            continue;
-        }
-        let parent = dir.file_name().unwrap_or_default().to_string_lossy();
-        let benchmark = parent.split_once('.').map_or(&*parent, |(_, id)| id);
-        let text = fs::read_to_string(&path)?;
-        let total = total(&text).with_context(|| format!("no sum in {}", path.display()))?;
-        counts.insert(benchmark.to_owned(), total / REQUESTS);
+/// Runs one case below callgrind.
+fn counted(program: &Path, home: &Path, case: &str) -> Result<u64> {
+    let profile = home.join(format!("{case}.out"));
+    if profile.exists() {
+        // What an earlier run has left would be read as this one's.
+        fs::remove_file(&profile)?;
     }
-    Ok(())
+    let mut out_file = std::ffi::OsString::from("--callgrind-out-file=");
+    out_file.push(&profile);
+    provision::run(
+        Command::new("valgrind")
+            .args(CALLGRIND)
+            .arg(out_file)
+            .arg(program)
+            .args([case, &REQUESTS.to_string()])
+            .current_dir(home),
+        &home.join(format!("{case}.log")),
+    )?;
+    let text = fs::read_to_string(&profile).with_context(|| profile.display().to_string())?;
+    let total = total(&text).with_context(|| format!("no sum in {}", profile.display()))?;
+    ensure!(
+        total > 0,
+        "nothing was counted: a function that callgrind is told of has another name"
+    );
+    Ok(total / REQUESTS)
 }
 
 /// The sum at the end of a profile.
@@ -219,5 +233,18 @@ mod tests {
         assert_eq!(toml::from_str::<Counts>(&written(&all)).unwrap(), all);
         assert_eq!(total("events: Ir\nfn=(1)\n5 7\n\ntotals: 4711\n"), Some(4711));
         assert_eq!(total("events: Ir\n"), None);
+    }
+
+    #[test]
+    fn the_program_is_found_in_the_messages_of_cargo() {
+        let text = concat!(
+            r#"{"reason":"compiler-artifact","executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","executable":"/t/examples/x"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(executable(text), Some(PathBuf::from("/t/examples/x")));
+        assert_eq!(executable("{}"), None);
     }
 }
