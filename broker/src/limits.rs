@@ -12,6 +12,9 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Bytes of requests being received or waiting, over all connections of the core.
     pub request_bytes_max: usize,
+    /// What the arrays of one request may have together: decoding is one piece of work, for which
+    /// others wait. A client that names each of 20,000 topics with one partition of it has 40,000.
+    pub elements_max: usize,
     /// `fetch.max.bytes` of the broker.
     pub fetch_bytes_max: usize,
     /// Answers of a core that its clients have not taken, above which a fetch gets one batch at
@@ -38,6 +41,7 @@ impl Default for Limits {
             requests_in_flight_max: REQUESTS_IN_FLIGHT,
             frame_bytes_max: 100 << 20,
             request_bytes_max: 256 << 20,
+            elements_max: 50_000,
             fetch_bytes_max: 55 << 20,
             answer_bytes_max: 128 << 20,
             fetch_sessions_max: 1_000,
@@ -49,6 +53,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// The key of [`Limits::elements_max`].
+pub const ELEMENTS_MAX: &str = "millrace.request.elements.max";
 
 /// What a connection may do before others have their turn: requests taken, and bytes of them and of
 /// answers to them. The last request may go beyond.

@@ -477,6 +477,7 @@ fn limits(values: &Defaults) -> Limits {
         frame_bytes_max,
         // One request of the largest size must always find room.
         request_bytes_max: size(values, "millrace.request.memory.bytes").max(frame_bytes_max),
+        elements_max: size(values, crate::limits::ELEMENTS_MAX),
         fetch_bytes_max: size(values, "fetch.max.bytes"),
         answer_bytes_max: Limits::default().answer_bytes_max,
         fetch_sessions_max: size(values, "max.incremental.fetch.session.cache.slots"),

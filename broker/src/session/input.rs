@@ -282,7 +282,7 @@ impl Shard {
     /// connection.
     pub(crate) fn handle(&mut self, arrival: Arrival, body: &[u8]) -> Stage {
         let Arrival { reply, host, at, .. } = arrival;
-        let mut reader = Reader::new(body);
+        let mut reader = Reader::within(body, self.settings.limits.elements_max);
         let Ok(header) = RequestHeader::parse(&mut reader) else {
             return self.unreadable_header(reply, body);
         };
@@ -301,6 +301,7 @@ impl Shard {
         };
         match api::dispatch(self, &request, &mut reader) {
             Ok(stage) => stage,
+            Err(wire::Error::TooMany) => self.names_too_many(&request),
             Err(error) => {
                 Stage::close(format!("{key:?} version {version} that cannot be read: {error}"))
             }

@@ -1,8 +1,11 @@
 //! How a log line names a client: by what it says of itself, which is cut and escaped before it is
 //! shown.
-use crate::shard::{
-    Shard,
-    reply::{Closing, ReplyTo, Request, Stage},
+use crate::{
+    limits::ELEMENTS_MAX,
+    shard::{
+        Shard,
+        reply::{Closing, ReplyTo, Request, Stage},
+    },
 };
 
 /// Longest text of a client's that a log line shows, in characters.
@@ -37,6 +40,22 @@ impl Shard {
             Some(software) => format!("client id {id}, software {software}"),
             None => format!("client id {id}, software not said"),
         }
+    }
+
+    /// A request with more in its arrays than one may have: its sender is named.
+    pub(crate) fn names_too_many(&mut self, request: &Request<'_>) -> Stage {
+        let pending = request.pending;
+        let client = self.client_behind(pending.reply, request.client_id);
+        let (name, version) = (pending.key.name(), pending.version);
+        let (received, max) = (request.frame.len(), self.settings.limits.elements_max);
+        Stage::Close(Closing {
+            kind: "too many elements",
+            why: format!(
+                "{name} version {version} of {received} bytes names more than {max} things; ask in parts, or raise \
+                 {ELEMENTS_MAX} ({client})"
+            )
+            .into(),
+        })
     }
 
     /// A request for what is not in the table of APIs: it cannot be answered, and its sender is

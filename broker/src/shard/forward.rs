@@ -261,9 +261,13 @@ impl Shard {
             Stage::Later => {}
             Stage::Silent => self.send(to, Vec::new()),
             Stage::Hold(why) => unreachable!("held ({why:?}) after it was taken"),
-            // The core of the connection has checked the bytes already; what fails here is answered
-            // with nothing, and the connection is closed there.
-            Stage::Close(_) => self.tell(request.from, Message::ForwardFailed { id }),
+            // What fails here is answered with nothing, and the connection is closed there. Not all
+            // of what comes was decoded there.
+            Stage::Close(closing) => {
+                self.stats.malformed += 1;
+                self.log_closing(request.host, &closing);
+                self.tell(request.from, Message::ForwardFailed { id });
+            }
         }
     }
 

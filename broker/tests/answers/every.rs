@@ -11,7 +11,7 @@ use crate::{
 };
 use broker::api::TABLE;
 use std::{collections::BTreeMap, fs, path::Path};
-use wire::{ApiKey, ErrorCode};
+use wire::{ApiKey, ErrorCode, metadata::MetadataRequest};
 
 /// Bytes of a frame: `MILLRACE_FRAME_BYTES` for a larger run.
 fn frame_bytes() -> usize {
@@ -50,7 +50,7 @@ fn times_allowed(key: ApiKey) -> usize {
 const BESIDE: usize = 64 << 10;
 
 /// The requests of the schema, by the number of their API.
-fn schemas() -> BTreeMap<i16, Message> {
+pub(crate) fn schemas() -> BTreeMap<i16, Message> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire/schema/api");
     let mut requests = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -80,6 +80,49 @@ fn start(how: &How) -> (Bed, World) {
     let world = world(&mut bed, &mut kafka);
     bed.sim.run_for(SECOND_NS);
     (bed, world)
+}
+
+fn topics(bed: &mut Bed) -> Vec<String> {
+    let request = MetadataRequest { topics: None, ..Default::default() };
+    let all = Kafka::default().call(bed, 0, &request, 9);
+    all.topics.into_iter().filter_map(|t| Some(t.name?.into_owned())).collect()
+}
+
+/// A request with more in its arrays than one may have is closed, whichever array it is, and
+/// nothing of it is done.
+#[test]
+fn no_array_is_longer_than_a_request_may_be() {
+    let _alone = meter::alone();
+    let schemas = schemas();
+    let mut wrong = Vec::new();
+    for mut how in modes(9) {
+        // Of all elements but the largest 48 KiB have more.
+        how.settings.limits.elements_max = 100;
+        let (mut bed, world) = start(&how);
+        let before = topics(&mut bed);
+        for api in TABLE {
+            let message = &schemas[&api.key.code()];
+            for version in [api.min, api.max] {
+                for path in crowd::arrays(message, version) {
+                    let named = Named::Distinct;
+                    let frame =
+                        crowd::frame(message, api.key, version, &path, 48 << 10, named, &world);
+                    let received = frame.len();
+                    let mut conn = bed.connect(bed.cores() - 1);
+                    let outcome = weigh(&mut bed, &mut conn, frame, PATIENCE_NS);
+                    if outcome.answer.is_some() || outcome.transient() > 8 * received + BESIDE {
+                        wrong.push(format!(
+                            "{:?} {version} {}: {outcome:?}",
+                            api.key,
+                            path.join(".")
+                        ));
+                    }
+                }
+            }
+        }
+        assert_eq!(topics(&mut bed), before);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

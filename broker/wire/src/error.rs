@@ -6,6 +6,10 @@ pub enum Error {
     /// The peer's bytes are not a message; nothing more can be read from its connection.
     #[error("malformed: {0}")]
     Malformed(&'static str),
+    /// The peer's arrays have more elements than may be read in one go; nothing more can be read
+    /// from its connection.
+    #[error("more elements in arrays than a message may have")]
+    TooMany,
     /// The peer asks for a version that does not exist.
     #[error("{message} has no version {version}")]
     Unsupported { message: &'static str, version: i16 },

@@ -2,7 +2,8 @@
 //!
 //! Every length is compared with the bytes that are left before memory is taken for it, and all
 //! memory taken for arrays is charged to a budget of 8 bytes per byte received and 64 KiB. So an
-//! array of a billion elements costs its sender a gigabyte and not us.
+//! array of a billion elements costs its sender a gigabyte and not us. [`Reader::within`] bounds
+//! the elements of all arrays together, for what is read in one go.
 
 use std::borrow::Cow;
 
@@ -31,6 +32,8 @@ const VARINT: Error = Error::Malformed("a variable-length number is too long");
 pub struct Reader<'a> {
     left: &'a [u8],
     budget: usize,
+    /// Elements that arrays may still have, together.
+    elements: usize,
 }
 
 /// A tagged field's number, and the bytes behind it.
@@ -42,10 +45,14 @@ pub(crate) struct Tag<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader {
-            left: bytes,
-            budget: bytes.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BASE),
-        }
+        Reader::within(bytes, usize::MAX)
+    }
+
+    /// A reader whose arrays have at most so many elements together, those in other elements
+    /// included.
+    pub fn within(bytes: &'a [u8], elements: usize) -> Reader<'a> {
+        let budget = bytes.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BASE);
+        Reader { left: bytes, budget, elements }
     }
 
     /// Bytes that have not been read.
@@ -223,6 +230,7 @@ impl<'a> Reader<'a> {
         if length > self.left.len() / element_bytes.max(1) {
             return Err(LENGTH);
         }
+        self.elements = self.elements.checked_sub(length).ok_or(Error::TooMany)?;
         let memory = length.saturating_mul(size_of::<T>());
         self.budget = self
             .budget
@@ -361,6 +369,17 @@ mod tests {
         let before = reader.budget();
         assert_eq!(reader.array::<i32>(false, 0), Ok(vec![1, 2]));
         assert_eq!(before - reader.budget(), 8);
+    }
+
+    #[test]
+    fn elements_of_all_arrays_are_counted_together() {
+        let bytes = b"\x00\x00\x00\x02\0\0\0\x01\0\0\0\x02\x00\x00\x00\x01\0\0\0\x01";
+        let mut reader = Reader::within(bytes, 3);
+        assert_eq!(reader.array::<i32>(false, 0), Ok(vec![1, 2]));
+        assert_eq!(reader.array::<i32>(false, 0), Ok(vec![1]));
+        let mut reader = Reader::within(bytes, 2);
+        assert_eq!(reader.array::<i32>(false, 0), Ok(vec![1, 2]));
+        assert_eq!(reader.array::<i32>(false, 0), Err(Error::TooMany));
     }
 
     #[test]
