@@ -1,6 +1,9 @@
-//! Names that a request repeats, found in linear memory (4 bytes a name) and without trust in
-//! hashes.
-use std::cmp::Ordering;
+//! Names that a request repeats, found in linear memory (4 or 8 bytes a name) and without trust in
+//! hashes that can be foreseen.
+use std::{
+    cmp::Ordering,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// Places of the first of each that is named, in order. `by` must be an order of the named things,
 /// as `Ord` has it.
@@ -28,9 +31,97 @@ pub(crate) fn repeated<T>(named: &[T], by: impl Fn(&T, &T) -> Ordering) -> Vec<b
     repeated
 }
 
+/// Hashes what a request names, so that nobody can choose names that meet: it begins with a secret
+/// of the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Secret(u128);
+
+impl Secret {
+    pub fn new(random: u128) -> Self {
+        Self(random)
+    }
+
+    /// For tables that are fast and forget it.
+    pub(crate) fn seed(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// 32 bits: of many names few meet by chance.
+    fn hash(self, hash: impl FnOnce(&mut DefaultHasher)) -> u32 {
+        // SipHash. Its keys are known, but what follows 16 bytes that are not cannot be foreseen.
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u128(self.0);
+        hash(&mut hasher);
+        (hasher.finish() >> 32) as u32
+    }
+}
+
+/// As [`firsts`] finds them, of very many: by a hash first, 8 bytes a name. A name is read once and
+/// not once for each with which sorting would compare it.
+pub(crate) fn firsts_of_many<T>(
+    secret: Secret,
+    named: &[T],
+    hash: impl Fn(&T, &mut DefaultHasher),
+    same: impl Fn(&T, &T) -> bool,
+) -> Vec<u32> {
+    let hashed = |(place, name)| {
+        let high = secret.hash(|hasher| hash(name, hasher));
+        u64::from(high) << 32 | u64::from(place)
+    };
+    // A frame has fewer than that.
+    let mut places: Vec<u64> = (0..u32::MAX).zip(named).map(hashed).collect();
+    places.sort_unstable();
+    let mut firsts = Vec::with_capacity(places.len());
+    for meeting in places.chunk_by(|a, b| a >> 32 == b >> 32) {
+        let before = firsts.len();
+        for place in meeting.iter().map(|place| *place as u32) {
+            let is = |first: &u32| same(&named[*first as usize], &named[place as usize]);
+            if !firsts[before..].iter().any(is) {
+                firsts.push(place);
+            }
+        }
+    }
+    drop(places);
+    firsts.sort_unstable();
+    firsts
+}
+
+/// For each name the place of the first that is the same.
+pub(crate) fn numbered<T>(secret: Secret, named: &[T], name: impl Fn(&T) -> &str) -> Vec<u32> {
+    let hashed = |(place, named)| {
+        let high = secret.hash(|hasher| name(named).hash(hasher));
+        u64::from(high) << 32 | u64::from(place)
+    };
+    let mut places: Vec<u64> = (0..u32::MAX).zip(named).map(hashed).collect();
+    places.sort_unstable();
+    let mut numbers = vec![0; named.len()];
+    let mut firsts: Vec<u32> = Vec::new();
+    for meeting in places.chunk_by(|a, b| a >> 32 == b >> 32) {
+        firsts.clear();
+        for place in meeting.iter().map(|place| *place as u32) {
+            let own = name(&named[place as usize]);
+            let known = firsts.iter().find(|first| name(&named[**first as usize]) == own);
+            let first = known.copied().unwrap_or(place);
+            if first == place {
+                firsts.push(place);
+            }
+            numbers[place as usize] = first;
+        }
+    }
+    numbers
+}
+
 /// Keeps the first of each that is named.
-pub(crate) fn keep_firsts<T>(named: &mut Vec<T>, by: impl Fn(&T, &T) -> Ordering) {
-    let firsts = firsts(named, by);
+pub(crate) fn keep_firsts<T>(
+    secret: Secret,
+    named: &mut Vec<T>,
+    hash: impl Fn(&T, &mut DefaultHasher),
+    same: impl Fn(&T, &T) -> bool,
+) {
+    if named.len() < 2 {
+        return;
+    }
+    let firsts = firsts_of_many(secret, named, hash, same);
     if firsts.len() == named.len() {
         return;
     }
@@ -41,6 +132,11 @@ pub(crate) fn keep_firsts<T>(named: &mut Vec<T>, by: impl Fn(&T, &T) -> Ordering
         place += 1;
         first
     });
+}
+
+/// As [`keep_firsts`], of what is the same if all of it is.
+pub(crate) fn keep_once<T: Hash + Eq>(secret: Secret, named: &mut Vec<T>) {
+    keep_firsts(secret, named, |name, hasher| name.hash(hasher), |a, b| a == b);
 }
 
 /// Many names in little memory: their bytes, and 4 for each.
@@ -104,10 +200,33 @@ mod tests {
     fn the_first_of_each_stays_in_its_place() {
         let mut names = vec!["b", "a", "b", "c", "a", "", ""];
         assert_eq!(firsts(&names, Ord::cmp), [0, 1, 3, 5]);
-        keep_firsts(&mut names, Ord::cmp);
+        let secret = Secret::new(7);
+        keep_once(secret, &mut names);
         assert_eq!(names, ["b", "a", "c", ""]);
-        keep_firsts(&mut names, Ord::cmp);
+        keep_once(secret, &mut names);
         assert_eq!(names, ["b", "a", "c", ""]);
+    }
+
+    #[test]
+    fn names_whose_hashes_meet_are_told_apart() {
+        let names = ["b", "a", "b", "c", "a", "", ""];
+        // Of which no hash tells anything.
+        let firsts = firsts_of_many(Secret::new(7), &names, |_, _| {}, |a, b| a == b);
+        assert_eq!(firsts, [0, 1, 3, 5]);
+    }
+
+    #[test]
+    fn the_same_names_have_the_number_of_their_first() {
+        let numbers = |names: &[&str]| numbered(Secret::new(7), names, |name| name);
+        assert_eq!(numbers(&["b", "a", "b", "c", "a", ""]), [0, 1, 0, 3, 1, 5]);
+        assert_eq!(numbers(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn hashes_hang_on_the_secret() {
+        let hash = |secret| Secret::new(secret).hash(|hasher| "name".hash(hasher));
+        assert_ne!(hash(1), hash(2));
+        assert_eq!(hash(1), hash(1));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) fn shown(name: &str) -> &str {
 }
 
 /// Number of an answer on its way, for [`Shard::wake_answer`].
-pub(crate) type AnswerId = u64;
+pub type AnswerId = u64;
 
 /// How far a call of [`Elements::write`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

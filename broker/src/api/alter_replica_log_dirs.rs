@@ -3,6 +3,7 @@
 //! (`ReplicaManager.alterReplicaLogDirs`).
 use super::partitions::{Asked, Keep, Named, Partitions, all_asked, keep_each_once, told};
 use crate::{
+    answer::distinct::numbered,
     metadata::Image,
     shard::{
         Shard,
@@ -29,18 +30,19 @@ pub(crate) fn handle<'a>(
     let mine = |topic, partition| {
         settings.single_port || core_of(topic, partition, settings.cores) == shard.me
     };
-    // Partitions by topic, in order, each once. Of several directories the last counts
+    // Partitions by topic, each once. Of several directories the last counts
     // (`AlterReplicaLogDirsRequest.partitionDirs`).
     let here = |dir: &AlterReplicaLogDir<'_>| *dir.path == *shard.log_dir;
     let topics = body.dirs.iter().flat_map(|dir| dir.topics.iter().map(move |t| (dir, t)));
     let topics: Vec<_> = topics.filter(|(_, topic)| !topic.partitions.is_empty()).collect();
-    let name = |a: &Asked| &*topics[a.topic as usize].1.name;
+    let numbers = numbered(shard.secret, &topics, |(_, topic)| &topic.name);
+    let number = |a: &Asked| numbers[a.topic as usize];
     let index = |a: &Asked| topics[a.topic as usize].1.partitions[a.partition as usize];
     let mut all = all_asked(topics.iter().map(|(_, topic)| topic.partitions.len()));
-    keep_each_once(&mut all, Keep::Last, |a| (name(a), index(a)));
+    keep_each_once(&mut all, Keep::Last, |a| (number(a), index(a)));
     let mut named = Named::with_rows(all.len());
-    for same in all.chunk_by(|a, b| name(a) == name(b)) {
-        let topic = name(&same[0]);
+    for same in all.chunk_by(|a, b| number(a) == number(b)) {
+        let topic = &*topics[same[0].topic as usize].1.name;
         let answers = same.iter().map(|a| {
             let partition_index = index(a);
             let error = match held(&shard.image, topic, partition_index, mine) {

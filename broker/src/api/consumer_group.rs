@@ -8,7 +8,7 @@
 use crate::{
     answer::{
         Elements, Portion, Progress,
-        distinct::{Names, keep_firsts},
+        distinct::{Names, keep_once},
     },
     shard::{
         Shard,
@@ -47,7 +47,7 @@ pub(crate) fn describe<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = ConsumerGroupDescribeRequest::decode(reader, request.version())?;
-    keep_firsts(&mut body.group_ids, Ord::cmp);
+    keep_once(shard.secret, &mut body.group_ids);
     let groups =
         Groups { names: body.group_ids.iter().map(|group_id| &**group_id).collect(), at: 0 };
     shard.answer_in_portions(request.pending, ConsumerGroupDescribeResponse::default, groups)

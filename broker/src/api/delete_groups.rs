@@ -6,7 +6,7 @@ use super::{
 use crate::{
     answer::{
         Elements, Portion, Progress,
-        distinct::{Names, keep_firsts},
+        distinct::{Names, keep_once},
     },
     group::{self, Response},
     shard::{
@@ -28,7 +28,7 @@ pub(crate) fn handle<'a>(
     let version = request.version();
     let mut body = DeleteGroupsRequest::decode(reader, version)?;
     // A group that is named twice is deleted, and answered, once.
-    keep_firsts(&mut body.groups_names, Ord::cmp);
+    keep_once(shard.secret, &mut body.groups_names);
     if must_split(shard, request) {
         let bare = DeleteGroupsRequest::default();
         let put = |w: &mut Writer, group: &Str<'_>| {

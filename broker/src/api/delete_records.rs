@@ -5,7 +5,7 @@ use super::{
     split::{merged, must_split, scatter_topics},
 };
 use crate::{
-    answer::concat::Skip,
+    answer::{concat::Skip, distinct::numbered},
     config::topic::TopicConfig,
     shard::{
         Shard,
@@ -70,18 +70,19 @@ pub(crate) fn handle<'a>(
     // Each topic and partition once, with the offset that was named last (Kafka:
     // `KafkaApis.handleDeleteRecordsRequest`).
     let topics = &body.topics;
-    let topic_of = |a: &Asked| &*topics[a.topic as usize].name;
+    let numbers = numbered(shard.secret, topics, |t| &t.name);
+    let number = |a: &Asked| numbers[a.topic as usize];
     let of = |a: &Asked| &topics[a.topic as usize].partitions[a.partition as usize];
     let mut all = all_asked(topics.iter().map(|t| t.partitions.len()));
-    keep_each_once(&mut all, Keep::Last, |a| (topic_of(a), of(a).partition_index));
+    keep_each_once(&mut all, Keep::Last, |a| (number(a), of(a).partition_index));
     let mut op = DeleteRecordsOp {
         pending: request.pending,
         named: Named::with_rows(all.len()),
         waiting: Vec::new(),
         deadline: shard.now.after_ms(u64::try_from(body.timeout_ms).unwrap_or(0).max(1)),
     };
-    for same in all.chunk_by(|a, b| topic_of(a) == topic_of(b)) {
-        let name = topic_of(&same[0]);
+    for same in all.chunk_by(|a, b| number(a) == number(b)) {
+        let name = &*topics[same[0].topic as usize].name;
         for asked in same.iter().map(of) {
             let partition_index = asked.partition_index;
             let mut answer =

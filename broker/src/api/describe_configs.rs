@@ -3,7 +3,7 @@
 use crate::{
     answer::{
         Elements, Portion, Progress,
-        distinct::{Names, keep_firsts},
+        distinct::{Names, Secret, keep_firsts, keep_once},
         shown,
     },
     config::{
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
+    hash::Hash,
     rc::Rc,
     sync::Arc,
 };
@@ -47,22 +47,27 @@ pub(crate) fn handle<'a>(
         notes: request.version() >= 3 && body.include_documentation,
     };
     for keys in body.resources.iter_mut().filter_map(|r| r.configuration_keys.as_mut()) {
-        keep_known(keys);
+        keep_known(shard.secret, keys);
     }
     // One answer to the same question. (Kafka answers each, with up to a thousand times its bytes;
     // its clients ask once.)
-    keep_firsts(&mut body.resources, order);
+    keep_firsts(
+        shard.secret,
+        &mut body.resources,
+        |r, hasher| (r.resource_type, &r.resource_name, asked_keys(r)).hash(hasher),
+        same,
+    );
     let resources = Resources::of(&body.resources, shard, show);
     shard.answer_in_portions(request.pending, DescribeConfigsResponse::default, resources)
 }
 
 /// Keeps each key once, and of those that no configuration has one at most: without any, all would
 /// be asked for.
-fn keep_known(keys: &mut Vec<Str<'_>>) {
+fn keep_known(secret: Secret, keys: &mut Vec<Str<'_>>) {
     let known = |key: &str| catalogue().topic(key).is_some() || catalogue().broker(key).is_some();
     let mut unknown = false;
     keys.retain(|key| known(key) || !std::mem::replace(&mut unknown, true));
-    keep_firsts(keys, Ord::cmp);
+    keep_once(secret, keys);
 }
 
 /// The keys that are asked for; `None` for all.
@@ -71,12 +76,10 @@ fn asked_keys<'r, 'a>(asked: &'r DescribeConfigsResource<'a>) -> Option<&'r [Str
     keys.filter(|keys| !keys.is_empty())
 }
 
-fn order(a: &DescribeConfigsResource<'_>, b: &DescribeConfigsResource<'_>) -> Ordering {
-    let name = |r: &DescribeConfigsResource<'_>| r.resource_type;
-    name(a)
-        .cmp(&name(b))
-        .then_with(|| a.resource_name.cmp(&b.resource_name))
-        .then_with(|| asked_keys(a).cmp(&asked_keys(b)))
+fn same(a: &DescribeConfigsResource<'_>, b: &DescribeConfigsResource<'_>) -> bool {
+    a.resource_type == b.resource_type
+        && a.resource_name == b.resource_name
+        && asked_keys(a) == asked_keys(b)
 }
 
 /// Resources, one after the other, as they were when they were asked for.

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     answer::{
         Elements, Portion, Progress,
-        distinct::{Names, keep_firsts},
+        distinct::{Names, keep_once},
     },
     group::Membership,
     shard::{
@@ -32,7 +32,7 @@ pub(crate) fn handle<'a>(
     let mut body = DescribeGroupsRequest::decode(reader, request.version())?;
     // A group that is named twice is described once. (Kafka describes it each time; its clients
     // keep answers by group.)
-    keep_firsts(&mut body.groups, Ord::cmp);
+    keep_once(shard.secret, &mut body.groups);
     let operations = body.include_authorized_operations;
     if must_split(shard, request) {
         let bare = DescribeGroupsRequest { groups: Vec::new(), ..body };

@@ -3,12 +3,17 @@ use super::{
     partitions::{Answers, Partitions, Place, named},
     split::{merged, must_split, scatter_topics},
 };
-use crate::answer::{Portion, concat::Skip, distinct::keep_firsts};
+use crate::answer::{
+    Portion,
+    concat::Skip,
+    distinct::{keep_firsts, keep_once},
+};
 use crate::shard::{
     Shard,
     forward::Split,
     reply::{Request, Stage},
 };
+use std::hash::Hash;
 use wire::{
     Decode, Encode, Reader,
     describe_producers::{
@@ -26,12 +31,14 @@ pub(crate) fn handle<'a>(
     // A partition that is named twice is described once. (Kafka describes it each time; its clients
     // keep answers by partition.)
     for topic in &mut body.topics {
-        keep_firsts(&mut topic.partition_indexes, Ord::cmp);
+        keep_once(shard.secret, &mut topic.partition_indexes);
     }
-    keep_firsts(&mut body.topics, |a, b| {
-        let name = a.name.cmp(&b.name);
-        name.then_with(|| a.partition_indexes.cmp(&b.partition_indexes))
-    });
+    keep_firsts(
+        shard.secret,
+        &mut body.topics,
+        |topic, hasher| (&topic.name, &topic.partition_indexes).hash(hasher),
+        |a, b| a.name == b.name && a.partition_indexes == b.partition_indexes,
+    );
     if must_split(shard, request) {
         let bare = DescribeProducersRequest { topics: Vec::new() };
         return scatter_topics(shard, request, body.topics, &bare);

@@ -5,10 +5,7 @@
 //! malformed, it stores the last and answers the error; here only the last counts.
 use super::once;
 use hashbrown::{HashMap, HashSet};
-use wire::{
-    Uuid,
-    produce::{PartitionProduceData, TopicProduceData},
-};
+use wire::produce::{PartitionProduceData, TopicProduceData};
 
 type Hasher = foldhash::fast::FixedState;
 
@@ -17,12 +14,14 @@ const NAMED_BYTES_MIN: usize = 30;
 /// So many topics and partitions are looked at, whatever they have.
 const NAMED_FEW: usize = 256;
 
-/// Each partition once, where it was named first and with what was named last.
+/// Each partition once, where it was named first and with what was named last. The tables begin
+/// with `seed`, which nobody outside knows: else names could be chosen that meet in them.
 ///
 /// # Errors
 /// The request has `bytes`, and names so many topics and partitions that most of them can have no
 /// batch: it is given back. An answer takes more memory for each than its name did.
 pub(crate) fn each_once(
+    seed: u64,
     topics: Vec<TopicProduceData<'_>>,
     bytes: usize,
 ) -> Result<Vec<TopicProduceData<'_>>, Vec<TopicProduceData<'_>>> {
@@ -35,8 +34,8 @@ pub(crate) fn each_once(
         return Err(topics);
     }
     let is_each_once =
-        once::is_each_once(&topics, same_topic, indexes) || no_two(&topics, partitions);
-    Ok(if is_each_once { topics } else { merged(topics) })
+        once::is_each_once(&topics, same_topic, indexes) || no_two(seed, &topics, partitions);
+    Ok(if is_each_once { topics } else { merged(seed, topics) })
 }
 
 fn same_topic(a: &TopicProduceData<'_>, b: &TopicProduceData<'_>) -> bool {
@@ -48,19 +47,28 @@ fn indexes(topic: &TopicProduceData<'_>) -> impl Iterator<Item = i32> {
 }
 
 /// By a table of all, however many they are.
-fn no_two(topics: &[TopicProduceData<'_>], partitions: usize) -> bool {
-    let mut named = HashSet::with_capacity_and_hasher(partitions, Hasher::default());
+fn no_two(seed: u64, topics: &[TopicProduceData<'_>], partitions: usize) -> bool {
+    let mut named = HashSet::with_capacity_and_hasher(partitions, Hasher::with_seed(seed));
     topics.iter().all(|t| indexes(t).all(|index| named.insert((&*t.name, t.topic_id, index))))
 }
 
-fn merged(topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
-    let mut places: HashMap<(String, Uuid, i32), (usize, usize), Hasher> = HashMap::default();
+/// The number of each topic: of the same name and id, the same.
+fn numbers(seed: u64, topics: &[TopicProduceData<'_>]) -> Vec<u32> {
+    let mut known = HashMap::with_capacity_and_hasher(topics.len(), Hasher::with_seed(seed));
+    let topics = (0..).zip(topics);
+    topics.map(|(at, t)| *known.entry((&*t.name, t.topic_id)).or_insert(at)).collect()
+}
+
+fn merged(seed: u64, topics: Vec<TopicProduceData<'_>>) -> Vec<TopicProduceData<'_>> {
+    let numbers = numbers(seed, &topics);
+    let mut places: HashMap<(u32, i32), (usize, usize), Hasher> =
+        HashMap::with_hasher(Hasher::with_seed(seed));
     let mut once: Vec<TopicProduceData<'_>> = Vec::with_capacity(topics.len());
-    for mut topic in topics {
+    for (number, mut topic) in numbers.into_iter().zip(topics) {
         let t = once.len();
         let mut new: Vec<PartitionProduceData<'_>> = Vec::new();
         for partition in std::mem::take(&mut topic.partition_data) {
-            let key = (topic.name.to_string(), topic.topic_id, partition.index);
+            let key = (number, partition.index);
             match places.get(&key) {
                 Some(&(at, p)) if at == t => new[p] = partition,
                 Some(&(at, p)) => once[at].partition_data[p] = partition,

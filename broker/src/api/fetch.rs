@@ -28,7 +28,7 @@ pub(crate) fn handle<'a>(
         if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.as_ref().into()) }
     };
     let once = is_each_once(&body.topics, same_topic, indexes);
-    let several = if once { Vec::new() } else { distinct(&body.topics) };
+    let several = if once { Vec::new() } else { distinct(shard.secret.seed(), &body.topics) };
     let named = if once { count(&body.topics) } else { several.len() };
     let mut wanted: Vec<Wanted> = Vec::with_capacity(named);
     let mut last: Option<&FetchTopic<'_>> = None;
@@ -114,9 +114,12 @@ fn each<'b, 'a>(
 
 /// Each partition once, where it was named first and as it was named last
 /// (`FetchRequest.fetchData`).
-fn distinct<'b, 'a>(topics: &'b [FetchTopic<'a>]) -> Vec<(&'b FetchTopic<'a>, &'b FetchPartition)> {
+fn distinct<'b, 'a>(
+    seed: u64,
+    topics: &'b [FetchTopic<'a>],
+) -> Vec<(&'b FetchTopic<'a>, &'b FetchPartition)> {
     let named = count(topics);
-    let mut places = HashMap::with_capacity_and_hasher(named, FixedState::default());
+    let mut places = HashMap::with_capacity_and_hasher(named, FixedState::with_seed(seed));
     let mut all = Vec::with_capacity(named);
     for (topic, partition) in each(topics) {
         match places.entry((&*topic.topic, topic.topic_id, partition.partition)) {

@@ -2,11 +2,11 @@
 //!
 //! Times may need a look at the disk: the answer then waits for it (`crate::time_lookup`).
 use super::{
-    partitions::{Asked, Keep, all_asked, first_named, keep_each_once},
+    partitions::{Asked, Keep, all_asked, keep_each_once},
     split::{merged, must_split, scatter_topics},
 };
 use crate::{
-    answer::concat::Skip,
+    answer::{concat::Skip, distinct::numbered},
     shard::{
         Shard,
         forward::Split,
@@ -48,9 +48,9 @@ pub(crate) fn handle<'a>(
     let topics = &body.topics;
     let topic_of = |a: &Asked| &topics[a.topic as usize];
     let of = |a: &Asked| &topic_of(a).partitions[a.partition as usize];
+    let first = numbered(shard.secret, topics, |t| &t.name);
     let mut all = all_asked(topics.iter().map(|t| t.partitions.len()));
-    keep_each_once(&mut all, Keep::First, |a| (&*topic_of(a).name, of(a).partition_index));
-    let first = first_named(topics.len(), |t| &topics[t].name);
+    keep_each_once(&mut all, Keep::First, |a| (first[a.topic as usize], of(a).partition_index));
     all.sort_unstable_by_key(|a| (first[a.topic as usize], a.topic, a.partition));
     let committed = body.isolation_level == 1;
     let mut lookup = Lookup::new(request.pending, all.len());

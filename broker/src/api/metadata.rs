@@ -3,7 +3,7 @@
 use crate::{
     answer::{
         Elements, Portion, Progress,
-        distinct::{Names, firsts},
+        distinct::{Names, Secret, firsts_of_many, keep_firsts},
     },
     controller::RECORDS_MAX,
     metadata::TopicImage,
@@ -18,7 +18,7 @@ use crate::{
 };
 use netio::{CoreId, Instant};
 use record::TopicId;
-use std::{rc::Rc, sync::Arc};
+use std::{hash::Hash, rc::Rc, sync::Arc};
 use wire::{
     Decode, ErrorCode, Reader,
     metadata::{
@@ -48,7 +48,7 @@ pub(crate) fn handle<'a>(
     // In version 0 an empty list means all topics; later, null does.
     let all = body.topics.as_ref().is_none_or(|t| version == 0 && t.is_empty());
     let wanted = match body.topics {
-        Some(topics) if !all => wanted(&topics),
+        Some(topics) if !all => wanted(shard.secret, &topics),
         _ => Wanted::All { behind: None },
     };
     let mut missing = Names::default();
@@ -164,16 +164,17 @@ enum Wanted {
 
 /// Each topic once, however often it is named. Where one is asked for by id, all are: names beside
 /// ids count for nothing (Kafka: `KafkaApis.handleTopicMetadataRequest`).
-fn wanted(topics: &[MetadataRequestTopic<'_>]) -> Wanted {
+fn wanted(secret: Secret, topics: &[MetadataRequestTopic<'_>]) -> Wanted {
     let by_id = topics.iter().any(|t| !t.topic_id.is_zero());
     if !by_id {
-        let firsts = firsts(topics, |a, b| a.name.cmp(&b.name));
+        let hash = |t: &MetadataRequestTopic<'_>, hasher: &mut _| t.name.hash(hasher);
+        let firsts = firsts_of_many(secret, topics, hash, |a, b| a.name == b.name);
         let names = firsts.into_iter().map(|at| topics[at as usize].name.as_deref());
         return Wanted::Names(names.map(Option::unwrap_or_default).collect());
     }
     let mut ids: Vec<TopicId> =
         topics.iter().map(|t| t.topic_id).filter(|id| !id.is_zero()).collect();
-    crate::answer::distinct::keep_firsts(&mut ids, |a, b| a.0.cmp(&b.0));
+    keep_firsts(secret, &mut ids, |id, hasher| id.0.hash(hasher), |a, b| a == b);
     Wanted::Ids(ids)
 }
 

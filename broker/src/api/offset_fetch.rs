@@ -16,7 +16,12 @@ use crate::{
     },
 };
 use record::TopicId;
-use std::{cell::Cell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    hash::{Hash, Hasher},
+    rc::Rc,
+};
 use wire::{
     Decode, Encode, ErrorCode, Reader, Writer,
     offset_fetch::{
@@ -35,11 +40,15 @@ pub(crate) fn handle<'a>(
     let mut body = OffsetFetchRequest::decode(reader, version)?;
     // What is asked twice is answered once: what was committed may be a thousand times as long as
     // the question.
-    keep_firsts(&mut body.groups, |a, b| {
-        let all = |g: &OffsetFetchRequestGroup<'_>| g.topics.is_none();
-        let by_group = a.group_id.cmp(&b.group_id).then(all(a).cmp(&all(b)));
-        by_group.then_with(|| by_topics(a, b))
-    });
+    keep_firsts(
+        shard.secret,
+        &mut body.groups,
+        |group, hasher| (&group.group_id, group.topics.is_none(), Topics(group)).hash(hasher),
+        |a, b| {
+            let is_same = a.group_id == b.group_id && a.topics.is_none() == b.topics.is_none();
+            is_same && Topics(a) == Topics(b)
+        },
+    );
     if version < 8 {
         if let Some(core) = other_core(shard, request, &body.group_id) {
             return Ok(shard.forward(request, core));
@@ -74,16 +83,26 @@ pub(crate) fn handle<'a>(
     shard.answer_in_portions(request.pending, around, offsets)
 }
 
-fn by_topics(
-    a: &OffsetFetchRequestGroup<'_>,
-    b: &OffsetFetchRequestGroup<'_>,
-) -> std::cmp::Ordering {
-    let topics = |g: &OffsetFetchRequestGroup<'_>| g.topics.as_ref().map_or(0, Vec::len);
-    topics(a).cmp(&topics(b)).then_with(|| {
-        let (a, b) = (a.topics.iter().flatten(), b.topics.iter().flatten());
-        a.map(|t| (&*t.name, t.topic_id.0, &*t.partition_indexes))
-            .cmp(b.map(|t| (&*t.name, t.topic_id.0, &*t.partition_indexes)))
-    })
+/// What of a group is asked for.
+struct Topics<'g, 'a>(&'g OffsetFetchRequestGroup<'a>);
+
+impl Topics<'_, '_> {
+    fn each(&self) -> impl Iterator<Item = (&str, [u8; 16], &[i32])> {
+        let topics = self.0.topics.iter().flatten();
+        topics.map(|t| (&*t.name, t.topic_id.0, &*t.partition_indexes))
+    }
+}
+
+impl Hash for Topics<'_, '_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.each().for_each(|topic| topic.hash(hasher));
+    }
+}
+
+impl PartialEq for Topics<'_, '_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.each().eq(other.each())
+    }
 }
 
 /// What is asked for, as long as the answer is on its way: the bytes of it, and 8 more for each

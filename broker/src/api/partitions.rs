@@ -231,19 +231,6 @@ pub(crate) fn keep_each_once<K: Ord>(all: &mut Vec<Asked>, keep: Keep, key: impl
     });
 }
 
-/// For each topic of a request, the place at which it is named first.
-pub(crate) fn first_named<'n>(topics: usize, name: impl Fn(usize) -> &'n str) -> Vec<u32> {
-    let mut places: Vec<u32> = (0..u32::try_from(topics).unwrap_or(u32::MAX)).collect();
-    places.sort_unstable_by(|&a, &b| name(a as usize).cmp(name(b as usize)).then(a.cmp(&b)));
-    let mut first_of = vec![0; topics];
-    for same in places.chunk_by(|&a, &b| name(a as usize) == name(b as usize)) {
-        for &place in same {
-            first_of[place as usize] = same[0];
-        }
-    }
-    first_of
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +251,6 @@ mod tests {
         assert_eq!(kept(Keep::First), [&[(("a", 7), 1, 0, 1)][..], &rest].concat());
         let rest = [(("b", 0), 0, 1, 1), (("b", 1), 2, 0, 3), (("b", 2), 2, 1, 1)];
         assert_eq!(kept(Keep::Last), [&[(("a", 7), 1, 0, 1)][..], &rest].concat());
-        assert_eq!(first_named(3, |t| topics[t].0), [0, 1, 0]);
     }
 
     #[test]

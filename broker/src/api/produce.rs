@@ -66,7 +66,7 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let mut body = ProduceRequest::decode(reader, request.version())?;
-    body.topic_data = match each_once(body.topic_data, request.frame.len()) {
+    body.topic_data = match each_once(shard.secret.seed(), body.topic_data, request.frame.len()) {
         Ok(topics) => topics,
         Err(topics) => return refuse_all(shard, request, topics, body.acks),
     };

@@ -16,6 +16,7 @@ use super::{
     route::{METADATA_TOPIC_ID, core_of},
 };
 use crate::{
+    answer::{Answers, distinct::Secret},
     config::{Defaults, topic::TopicConfig},
     controller::Controller,
     fetch::{FetchOps, session::FetchSessions},
@@ -395,7 +396,7 @@ impl Shard {
             resume_later: Vec::new(),
             turns: 0,
             resting: VecDeque::new(),
-            answers: crate::answer::Answers::default(),
+            answers: Answers::default(),
             produces: ProduceOps::default(),
             fetches: FetchOps::default(),
             fetch_sessions: FetchSessions::new(limits.fetch_sessions_max),
@@ -403,6 +404,7 @@ impl Shard {
             deferred: Default::default(),
             lookups: Default::default(),
             delete_records: Vec::new(),
+            secret: Secret::new(u128::from(io.random()) << 64 | u128::from(io.random())),
             scratch: record::compress::Scratch::new(),
             outbox: (0..cores).map(|_| VecDeque::new()).collect(),
             stopping: false,

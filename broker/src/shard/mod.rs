@@ -25,7 +25,7 @@ pub mod stop;
 pub mod tick;
 
 use crate::{
-    answer::Answers,
+    answer::{Answers, distinct::Secret},
     api::delete_records::DeleteRecordsOp,
     config::Defaults,
     fetch::{FetchOps, session::FetchSessions},
@@ -106,6 +106,8 @@ pub struct Shard {
 
     pub(crate) lookups: Lookups,
     pub(crate) delete_records: Vec<DeleteRecordsOp>,
+    /// Begins the hashes of what requests name.
+    pub(crate) secret: Secret,
     pub(crate) scratch: record::compress::Scratch,
     /// `kafka/` in the data directory, as DescribeLogDirs shows it.
     pub(crate) log_dir: Arc<str>,
