@@ -1,9 +1,18 @@
 //! IncrementalAlterConfigs (key 44): the controller decides, see [`crate::controller::configs`].
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    controller::{TOO_MANY, is_too_much},
+    shard::{
+        Shard,
+        reply::{Request, Stage},
+    },
 };
-use wire::{Decode, Reader, incremental_alter_configs::IncrementalAlterConfigsRequest};
+use wire::{
+    Decode, ErrorCode, Reader,
+    incremental_alter_configs::{
+        AlterConfigsResourceResponse, IncrementalAlterConfigsRequest,
+        IncrementalAlterConfigsResponse,
+    },
+};
 
 pub(crate) fn handle<'a>(
     shard: &mut Shard,
@@ -11,5 +20,22 @@ pub(crate) fn handle<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = IncrementalAlterConfigsRequest::decode(reader, request.version())?;
+    let changes: usize = body.resources.iter().map(|resource| resource.configs.len()).sum();
+    if is_too_much(changes.max(body.resources.len())) {
+        let names = body.resources.iter().map(|resource| &*resource.resource_name).collect();
+        let kinds: Vec<i8> = body.resources.iter().map(|r| r.resource_type).collect();
+        return shard.refuse_all::<IncrementalAlterConfigsResponse<'_>>(
+            request.pending,
+            names,
+            move |at, name, out| {
+                out.put(&AlterConfigsResourceResponse {
+                    error_code: ErrorCode::PolicyViolation.code(),
+                    error_message: Some(TOO_MANY.into()),
+                    resource_type: kinds.get(at).copied().unwrap_or_default(),
+                    resource_name: name.into(),
+                })
+            },
+        );
+    }
     shard.decide(request, None, |c| c.incremental_alter_configs(&body))
 }

@@ -110,6 +110,9 @@ pub fn catalogue() -> &'static Catalogue {
     &CATALOGUE
 }
 
+/// A name that is longer is like none that is known.
+const NAME_BYTES_MAX: usize = 128;
+
 impl Catalogue {
     pub fn keys(&self, kind: Kind) -> impl Iterator<Item = &Key> {
         self.of(kind).values()
@@ -131,8 +134,13 @@ impl Catalogue {
         }
     }
 
-    /// The known name that is most like an unknown one, if any is near.
+    /// The known name that is most like an unknown one, if any is near. It is compared with all of
+    /// them, which costs as much as some hundred look-ups.
     pub fn suggest(&self, kind: Kind, name: &str) -> Option<&'static str> {
+        // No known name is that long, and the comparison takes the product of both lengths.
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
         let near = |known: &&'static str| (strsim::jaro_winkler(known, name), *known);
         let best = self.of(kind).keys().map(near).max_by(|a, b| a.0.total_cmp(&b.0))?;
         (best.0 > 0.85).then_some(best.1)

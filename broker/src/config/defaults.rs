@@ -6,7 +6,7 @@ use super::{
     catalogue::{Key, Kind, Synonym, catalogue},
     value::Value,
 };
-use crate::metadata::{Configs, Image};
+use crate::metadata::{Configs, Image, resource};
 use std::sync::Arc;
 
 /// Where a value comes from; the numbers are those of `DescribeConfigsResponse.ConfigSource`.
@@ -34,12 +34,12 @@ pub struct Layered {
     pub source: Source,
 }
 
-/// Values of broker keys. The default value is Kafka's defaults.
+/// Values of broker keys, cheap to copy. The default value is Kafka's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
     given: Arc<Configs>,
-    cluster: Configs,
-    node: Configs,
+    cluster: Arc<Configs>,
+    node: Arc<Configs>,
 }
 
 impl Defaults {
@@ -53,8 +53,8 @@ impl Defaults {
     pub fn with(&self, image: &Image, node: i32) -> Self {
         Self {
             given: self.given.clone(),
-            cluster: image.default_broker_configs().clone(),
-            node: image.broker_configs(node).clone(),
+            cluster: image.shared_configs(resource::BROKER, "").clone(),
+            node: image.shared_configs(resource::BROKER, &node.to_string()).clone(),
         }
     }
 
@@ -141,7 +141,7 @@ impl Defaults {
         for (source, layer) in [
             (Source::Node, &self.node),
             (Source::Cluster, &self.cluster),
-            (Source::Static, &*self.given),
+            (Source::Static, &self.given),
         ] {
             for &name in &names {
                 if let Some(value) = layer.get(name) {

@@ -3,7 +3,9 @@
 //!
 //! A value is refused for its own fault (unknown key, wrong type, out of bounds), and because its
 //! promise would not be kept here. What is merely without effect is stored and described.
-use super::{Batch, Controller, Outcome, Refusal, code_and_message, replicas::ABOVE_HOSTS, topics};
+use super::{
+    Batch, Controller, HINTS_MAX, Outcome, Refusal, code_and_message, replicas::ABOVE_HOSTS, topics,
+};
 use crate::{
     answer::{distinct::repeated, shown},
     config::{
@@ -101,6 +103,7 @@ impl Controller {
         &self,
         request: &IncrementalAlterConfigsRequest<'_>,
     ) -> Outcome<IncrementalAlterConfigsResponse<'static>> {
+        self.hints.set(HINTS_MAX);
         let mut batch = Batch::default();
         let twice = repeated(&request.resources, |a, b| {
             let kinds = a.resource_type.cmp(&b.resource_type);
@@ -138,6 +141,7 @@ impl Controller {
         &self,
         request: &AlterConfigsRequest<'_>,
     ) -> Outcome<AlterConfigsResponse<'static>> {
+        self.hints.set(HINTS_MAX);
         let mut batch = Batch::default();
         let twice = repeated(&request.resources, |a, b| {
             let kinds = a.resource_type.cmp(&b.resource_type);
@@ -253,9 +257,9 @@ impl Controller {
             Resource::Topic(topic) => self.check_topic_configs(topic, &after, current)?,
             Resource::Node(_) | Resource::Cluster => {
                 for change in changes {
-                    check_broker_key(change.name, *target == Resource::Cluster)?;
+                    self.check_broker_key(change.name, *target == Resource::Cluster)?;
                 }
-                check_broker_configs(&after, current)?;
+                self.check_broker_configs(&after, current)?;
             }
         }
         Ok(records)
@@ -282,7 +286,7 @@ impl Controller {
         for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value))
         {
             let Some(key) = catalogue().topic(name) else {
-                return invalid(unknown(Kind::Topic, name));
+                return invalid(self.unknown(Kind::Topic, name));
             };
             check_length(name, value)?;
             // The groups' own topic is compacted in Kafka's way of speaking; it is bounded by
@@ -304,6 +308,57 @@ impl Controller {
             return invalid(format!(
                 "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
             ));
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, kind: Kind, name: &str) -> String {
+        let what = if kind == Kind::Topic { "topic" } else { "broker" };
+        let name = shown(name);
+        let mut hint = None;
+        if let Some(left) = self.hints.get().checked_sub(1) {
+            self.hints.set(left);
+            hint = catalogue().suggest(kind, name);
+        }
+        match hint {
+            Some(hint) => format!("Unknown {what} config name: {name}; did you mean {hint}?"),
+            None => format!("Unknown {what} config name: {name}"),
+        }
+    }
+
+    /// Whether an admin may change a broker key while the server runs.
+    fn check_broker_key(&self, name: &str, all_hosts: bool) -> Result<(), Refusal> {
+        let Some(key) = catalogue().broker(name) else {
+            return Err(Refusal::new(ErrorCode::InvalidConfig, self.unknown(Kind::Broker, name)));
+        };
+        let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidRequest, why));
+        match key.altered {
+            Altered::Topic | Altered::Static => {
+                invalid(format!("Cannot update these configs dynamically: [{name}]"))
+            }
+            Altered::PerBroker if all_hosts => invalid(format!(
+                "Cannot update these configs at default cluster level, broker id must be specified: [{name}]"
+            )),
+            // What acts on topics acts at once. The rest of what acts is read at start.
+            _ if key.effect == Effect::Acts && !acts_on_topics(key.name) => invalid(format!(
+                "{name} is read when Millrace starts: set it in the configuration file and restart"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_broker_configs(&self, configs: &Configs, before: &Configs) -> Result<(), Refusal> {
+        for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value))
+        {
+            let Some(key) = catalogue().broker(name) else {
+                return Err(Refusal::new(
+                    ErrorCode::InvalidConfig,
+                    self.unknown(Kind::Broker, name),
+                ));
+            };
+            check_length(name, value)?;
+            // Kafka answers INVALID_REQUEST here and not INVALID_CONFIG (KAFKA-13609).
+            key.accept(value).map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))?;
         }
         Ok(())
     }
@@ -401,14 +456,6 @@ fn edit_list(mut items: Vec<String>, operation: Operation, value: &str) -> Strin
     items.join(",")
 }
 
-fn unknown(kind: Kind, name: &str) -> String {
-    let what = if kind == Kind::Topic { "topic" } else { "broker" };
-    match catalogue().suggest(kind, name) {
-        Some(hint) => format!("Unknown {what} config name: {name}; did you mean {hint}?"),
-        None => format!("Unknown {what} config name: {name}"),
-    }
-}
-
 fn check_length(name: &str, value: &str) -> Result<(), Refusal> {
     if value.len() > VALUE_LENGTH_MAX || name.len() > VALUE_LENGTH_MAX {
         let why = format!(
@@ -419,45 +466,12 @@ fn check_length(name: &str, value: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether an admin may change a broker key while the server runs.
-fn check_broker_key(name: &str, all_hosts: bool) -> Result<(), Refusal> {
-    let Some(key) = catalogue().broker(name) else {
-        return Err(Refusal::new(ErrorCode::InvalidConfig, unknown(Kind::Broker, name)));
-    };
-    let invalid = |why: String| Err(Refusal::new(ErrorCode::InvalidRequest, why));
-    match key.altered {
-        Altered::Topic | Altered::Static => {
-            invalid(format!("Cannot update these configs dynamically: [{name}]"))
-        }
-        Altered::PerBroker if all_hosts => invalid(format!(
-            "Cannot update these configs at default cluster level, broker id must be specified: [{name}]"
-        )),
-        // What acts on topics acts at once. The rest of what acts is read at start.
-        _ if key.effect == Effect::Acts && !acts_on_topics(key.name) => invalid(format!(
-            "{name} is read when Millrace starts: set it in the configuration file and restart"
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// Whether it is looked at anew whenever it matters.
 fn acts_on_topics(name: &str) -> bool {
     [COMPACTED_TOPICS, ABOVE_HOSTS].contains(&name)
         || catalogue()
             .keys(Kind::Topic)
             .any(|key| key.synonyms.iter().any(|synonym| synonym.name == name))
-}
-
-fn check_broker_configs(configs: &Configs, before: &Configs) -> Result<(), Refusal> {
-    for (name, value) in configs.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
-        let Some(key) = catalogue().broker(name) else {
-            return Err(Refusal::new(ErrorCode::InvalidConfig, unknown(Kind::Broker, name)));
-        };
-        check_length(name, value)?;
-        // Kafka answers INVALID_REQUEST here and not INVALID_CONFIG (KAFKA-13609).
-        key.accept(value).map_err(|why| Refusal::new(ErrorCode::InvalidRequest, why))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::{
     settings::Settings,
 };
 use replicas::Clipped;
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cell::Cell, ops::Range};
 use wire::{ErrorCode, Str};
 
 /// What a request leads to. The response goes out when the records are in force on every core;
@@ -87,19 +87,30 @@ pub struct Controller {
     defaults: Defaults,
     /// Producer ids that a record has reserved and nobody has got.
     ids: Range<i64>,
+    /// Suggestions that may still be made to the request that is decided.
+    hints: Cell<u32>,
 }
 
+/// Unknown configuration keys of a request for which the one that may be meant is looked for: that
+/// is more work than all else.
+const HINTS_MAX: u32 = 10;
+
 /// Records of one request, which are one batch (Kafka: `QuorumController.MAX_RECORDS_PER_USER_OP`).
+/// What names more things than that is refused before any of them is looked at, also where they
+/// would have led to nothing: the decision is one piece of work.
 pub const RECORDS_MAX: usize = 10_000;
+/// Why a request for more is refused.
+pub(crate) const TOO_MANY: &str =
+    "Unable to perform excessively large batch operation: split the request.";
 /// Why a request for more partitions than that is refused.
-const TOO_MANY_PARTITIONS: &str = "Excessively large number of partitions per request.";
+pub(crate) const TOO_MANY_PARTITIONS: &str = "Excessively large number of partitions per request.";
 /// Their bytes, which must fit into one group of the write-ahead log.
 const RECORD_BYTES_MAX: usize = 768 << 10;
 
 impl Controller {
     /// The controller over all metadata that the log holds.
     pub fn new(image: Image, settings: Settings, defaults: Defaults) -> Self {
-        Self { image, settings, defaults, ids: 0..0 }
+        Self { image, settings, defaults, ids: 0..0, hints: Cell::new(0) }
     }
 
     /// All metadata, what is appended and not committed included.
@@ -135,6 +146,11 @@ impl Controller {
     }
 }
 
+/// Whether a request names more things than one may change.
+pub(crate) fn is_too_much(named: usize) -> bool {
+    named > RECORDS_MAX
+}
+
 /// Records under way to one batch.
 #[derive(Debug, Default)]
 struct Batch {
@@ -148,8 +164,7 @@ impl Batch {
         let bytes: usize = records.iter().map(|r| r.encode().len() + 16).sum();
         if self.records.len() + records.len() > RECORDS_MAX || self.bytes + bytes > RECORD_BYTES_MAX
         {
-            let why = "Unable to perform excessively large batch operation: split the request.";
-            return Err(Refusal::new(ErrorCode::PolicyViolation, why));
+            return Err(Refusal::new(ErrorCode::PolicyViolation, TOO_MANY));
         }
         self.bytes += bytes;
         self.records.extend(records);

@@ -1,6 +1,6 @@
 //! CreateTopics and automatic creation (`ReplicationControlManager.createTopics`).
 use super::{
-    Batch, Controller, Outcome, Refusal,
+    Batch, Controller, HINTS_MAX, Outcome, Refusal,
     partitions::{consistent, new_partition},
     replicas::{Assigned, Clipped},
 };
@@ -110,6 +110,7 @@ impl Controller {
         request: &CreateTopicsRequest<'_>,
         mut random: impl FnMut() -> u64,
     ) -> Outcome<Created> {
+        self.hints.set(HINTS_MAX);
         let mut batch = Batch::default();
         let mut count = BTreeMap::new();
         for topic in &request.topics {

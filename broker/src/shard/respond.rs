@@ -4,11 +4,11 @@ use super::{
     reply::{Pending, Stage},
 };
 use crate::{
-    answer::{Elements, Portion, Progress},
+    answer::{Elements, Portion, Progress, distinct::Names},
     controller::{refuse::Refuse, topics::Created},
 };
 use wire::{
-    Encode, Error,
+    ApiMessage, Encode, Error,
     alter_configs::AlterConfigsResponse,
     alter_partition_reassignments::{
         AlterPartitionReassignmentsResponse, ReassignableTopicResponse,
@@ -47,6 +47,44 @@ impl<T: Encode> Elements for Results<T> {
     fn rewind(&mut self) -> bool {
         self.at = 0;
         true
+    }
+}
+
+/// What a request names, all of it refused for the same reason.
+struct Refused<W> {
+    names: Names,
+    write: W,
+    at: usize,
+}
+
+impl<W: Fn(usize, &str, &mut Portion) -> Result<(), Error>> Elements for Refused<W> {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, Error> {
+        while let Some(name) = self.names.get(self.at) {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            (self.write)(self.at, name, out)?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.at = 0;
+        true
+    }
+}
+
+impl Shard {
+    /// Answers a request of which all is refused: `write` says so of one of the names. They are all
+    /// that is kept of it.
+    pub(crate) fn refuse_all<T: ApiMessage + Default + 'static>(
+        &mut self,
+        pending: Pending,
+        names: Names,
+        write: impl Fn(usize, &str, &mut Portion) -> Result<(), Error> + 'static,
+    ) -> Result<Stage, Error> {
+        self.answer_in_portions(pending, T::default, Refused { names, write, at: 0 })
     }
 }
 
