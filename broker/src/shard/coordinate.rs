@@ -379,24 +379,51 @@ impl Shard {
         };
         // What a coordinator decides must be appended: before it decides, there must be room.
         let deadline = self.now.after_ms(WRITE_MS);
-        let refusal = match refusal {
-            Some(AppendError::Busy) if self.defer(request, deadline) => return Ok(Stage::Later),
-            // After a fault the append fails, and with it the coordinator.
-            Some(AppendError::Storage(storage::Error::Failed(_))) | None => None,
-            Some(_) => Some(ErrorCode::CoordinatorNotAvailable),
-        };
-        let host = format!("/{}", request.host);
-        let now = self.coordinator_now();
+        if matches!(refusal, Some(AppendError::Busy)) && self.defer(request, deadline) {
+            return Ok(Stage::Later);
+        }
         let pending = request.pending;
         let op = self.begin_op(parts.len(), move |shard, answers| {
             let done = assemble(shard, pending, answers);
             shard.finish_stage(pending, done);
         });
+        let host = format!("/{}", request.host);
+        let client = (request.client_id.unwrap_or(""), &*host);
+        self.submit_parts(op, parts, (request.version(), client), refusal);
+        Ok(Stage::Later)
+    }
+
+    /// As [`Self::coordinate`], of parts of a request that is answered some at a time: there is
+    /// room for what they lead to, and `then` goes on with the answers.
+    pub(crate) fn coordinate_some(
+        &mut self,
+        version: i16,
+        parts: &[(i32, group::Request<'_>)],
+        then: impl FnOnce(&mut Self, Vec<Response>) + 'static,
+    ) {
+        let refusal = self.store.can_append_own().err();
+        let op = self.begin_op(parts.len(), then);
+        self.submit_parts(op, parts, (version, ("", "")), refusal);
+    }
+
+    fn submit_parts(
+        &mut self,
+        op: u64,
+        parts: &[(i32, group::Request<'_>)],
+        (api_version, (client_id, client_host)): (i16, (&str, &str)),
+        refusal: Option<AppendError>,
+    ) {
+        let refusal = match refusal {
+            // After a fault the append fails, and with it the coordinator.
+            Some(AppendError::Storage(storage::Error::Failed(_))) | None => None,
+            Some(_) => Some(ErrorCode::CoordinatorNotAvailable),
+        };
+        let now = self.coordinator_now();
         for (at, (partition, part)) in parts.iter().enumerate() {
             let context = Context {
-                api_version: request.version(),
-                client_id: request.client_id.unwrap_or(""),
-                client_host: &host,
+                api_version,
+                client_id,
+                client_host,
                 random: u128::from(self.io.random()) << 64 | u128::from(self.io.random()),
             };
             let reply = self.begin_part(op, at);
@@ -418,7 +445,6 @@ impl Shard {
                 }
             }
         }
-        Ok(Stage::Later)
     }
 
     fn begin_op(

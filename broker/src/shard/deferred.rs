@@ -10,6 +10,7 @@ use super::{
     reply::{Arrival, Request, Stage},
     tick::{Timer, token},
 };
+use crate::answer::AnswerId;
 use bytes::Bytes;
 use netio::Instant;
 use std::collections::VecDeque;
@@ -32,6 +33,8 @@ pub struct DeferredRequests {
     waiting: VecDeque<Deferred>,
     /// The one that is handled now had to wait and need not do so again.
     running: bool,
+    /// Answers whose next step appends.
+    answers: Vec<AnswerId>,
 }
 
 impl Shard {
@@ -61,8 +64,21 @@ impl Shard {
         true
     }
 
+    /// Whether there is room for what the next step of an answer leads to. If not, the answer is
+    /// woken when there may be.
+    pub(crate) fn has_room_for_answer(&mut self, id: AnswerId) -> bool {
+        let room = self.store.has_room();
+        if !room {
+            self.deferred.answers.push(id);
+        }
+        room
+    }
+
     /// There may be room again.
     pub(crate) fn run_deferred(&mut self) {
+        for id in std::mem::take(&mut self.deferred.answers) {
+            self.wake_answer(id);
+        }
         while !self.deferred.waiting.is_empty() && self.store.has_room() {
             if let Some(request) = self.deferred.waiting.pop_front() {
                 self.run_one(request.arrival, &request.frame);
