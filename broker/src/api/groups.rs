@@ -40,6 +40,9 @@ pub(crate) fn one(
     )
 }
 
+/// Protocols that a member may name.
+const PROTOCOLS_MAX: usize = 1_000;
+
 /// What Kafka says before it looks for the coordinator, so also where there is none
 /// (`GroupCoordinatorService`).
 fn refuse_first(
@@ -53,6 +56,10 @@ fn refuse_first(
     // `KafkaApis.handleSyncGroupRequest`).
     let no_protocol = request.version() >= 5
         && matches!(body, group::Request::SyncGroup(r) if r.protocol_type.is_none() || r.protocol_name.is_none());
+    // Kafka has no bound. A client names as many as it has assignors; each is looked up among those
+    // of all members.
+    let too_many =
+        matches!(body, group::Request::JoinGroup(r) if r.protocols.len() > PROTOCOLS_MAX);
     let (group_id, session_timeout_ms) = match body {
         group::Request::JoinGroup(r) => (&r.group_id, Some(r.session_timeout_ms)),
         group::Request::SyncGroup(r) => (&r.group_id, None),
@@ -61,7 +68,9 @@ fn refuse_first(
         group::Request::OffsetDelete(r) => (&r.group_id, None),
         _ => return None,
     };
-    let error = if no_protocol {
+    let error = if too_many {
+        ErrorCode::InvalidRequest
+    } else if no_protocol {
         ErrorCode::InconsistentGroupProtocol
     } else if group_id.is_empty() {
         ErrorCode::InvalidGroupId
