@@ -3,6 +3,7 @@
 //!
 //! * [`small`]  the largest answers that few bytes can ask for.
 //! * [`every`]  every array of every API in every version, as long as a frame allows.
+//! * [`others`] how long others wait meanwhile, measured on a running broker.
 //! * [`long`]   long answers that are asked for in earnest: whole, in order, in little memory,
 //!   beside others.
 #![allow(clippy::unwrap_used)]
@@ -11,11 +12,15 @@ mod crowd;
 mod every;
 mod long;
 mod meter;
+mod others;
 mod small;
 
 #[path = "../sim/bed.rs"]
 #[allow(dead_code)]
 mod bed;
+#[path = "../process/host.rs"]
+#[allow(dead_code)]
+mod host;
 #[path = "../sim/kafka.rs"]
 #[allow(dead_code)]
 mod kafka;

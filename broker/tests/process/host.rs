@@ -216,8 +216,12 @@ impl Process {
         Self { out: reader(child.stdout.take()), error: reader(child.stderr.take()), child }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
         assert!(sent.unwrap().success(), "kill -{name}");
     }
