@@ -24,6 +24,10 @@ pub struct Limits {
     pub fetch_sessions_max: usize,
     /// Partitions of this host.
     pub partitions_max: usize,
+    /// Metadata appended since the last snapshot that makes the next
+    /// (`metadata.log.max.record.bytes.between.snapshots` of Kafka is 20 MiB; ours follows the
+    /// bound of internal logs, see docs/data-files.md).
+    pub metadata_snapshot_bytes: u64,
     /// `connections.max.idle.ms`
     pub connection_idle_ms: u64,
     /// What a stop may take before it leaves the rest to the next start.
@@ -46,6 +50,7 @@ impl Default for Limits {
             answer_bytes_max: 128 << 20,
             fetch_sessions_max: 1_000,
             partitions_max: 100_000,
+            metadata_snapshot_bytes: 64 << 20,
             connection_idle_ms: 600_000,
             stop_ms: 8_000,
             frame_header_ms: 30_000,

@@ -480,6 +480,7 @@ fn limits(values: &Defaults) -> Limits {
         elements_max: size(values, crate::limits::ELEMENTS_MAX),
         fetch_bytes_max: size(values, "fetch.max.bytes"),
         answer_bytes_max: Limits::default().answer_bytes_max,
+        metadata_snapshot_bytes: Limits::default().metadata_snapshot_bytes,
         fetch_sessions_max: size(values, "max.incremental.fetch.session.cache.slots"),
         partitions_max: size(values, "millrace.partitions.max"),
         connection_idle_ms: duration(values, "connections.max.idle.ms"),

@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
-use storage::LogSlot;
+use storage::{AppendError, LogSlot};
 use wire::ErrorCode;
 
 /// Done when a proposal is in force everywhere, or has come to nothing.
@@ -29,6 +29,17 @@ type Then = Box<dyn FnOnce(&mut Shard, Result<(), Failed>)>;
 pub(crate) struct Failed {
     error: ErrorCode,
     message: String,
+}
+
+/// The whole image, on its way into the log. No other record comes between: one that was decided
+/// later, and stood before an older word of the same topic, would be undone by the next start.
+struct Snapshot {
+    /// Its first offset.
+    start: i64,
+    /// Behind what is appended of it.
+    end: i64,
+    /// Batches that are still to be appended.
+    left: VecDeque<Vec<u8>>,
 }
 
 struct Proposal {
@@ -55,10 +66,9 @@ pub struct ControllerHome {
     applied: Vec<i64>,
     /// Its log has failed: no change of metadata until another start.
     failed: Option<String>,
-    /// Bytes appended since the last snapshot, and the snapshot's first offset while it is not
-    /// committed.
+    /// Bytes appended since the last snapshot.
     since_snapshot: u64,
-    snapshot: Option<(i64, i64)>,
+    snapshot: Option<Snapshot>,
     /// Topics of which the log has said that fewer replicas are kept than were asked for; at most
     /// [`SAID_MAX`].
     said_clipped: BTreeSet<String>,
@@ -89,10 +99,6 @@ impl std::fmt::Debug for ControllerHome {
     }
 }
 
-/// Metadata appended since the last snapshot that makes the next
-/// (`metadata.log.max.record.bytes.between.snapshots` of Kafka is 20 MiB; ours follows the bound of
-/// internal logs, see docs/data-files.md).
-const SNAPSHOT_BYTES: u64 = 64 << 20;
 /// How long a request for the controller may take that does not say: as long as Kafka's broker
 /// waits for its controller.
 pub(crate) const FORWARDED_MS: i32 = 60_000;
@@ -203,6 +209,9 @@ impl Shard {
     /// seen before, are in force.
     fn append_metadata(&mut self, records: Vec<MetadataRecord>) -> Result<i64, Failed> {
         let wall = self.io.wall();
+        if !records.is_empty() {
+            self.append_snapshot(usize::MAX).map_err(refused)?;
+        }
         let home = self.controller.as_mut().expect("the controller is on core 0");
         // Also without records: what the controller has seen may never be in force.
         if let Some(reason) = &home.failed {
@@ -213,10 +222,7 @@ impl Shard {
                 error: ErrorCode::UnknownServerError,
                 message: error.to_string(),
             })?;
-            let appended = self.store.append_own(home.slot, &batch).map_err(|error| {
-                let (error, message) = append_error(&error);
-                Failed { error, message }
-            })?;
+            let appended = self.store.append_own(home.slot, &batch).map_err(refused)?;
             for record in &records {
                 home.controller.apply(record);
             }
@@ -282,8 +288,8 @@ impl Shard {
         while home.uncommitted.front().is_some_and(|u| u.0 <= through) {
             committed.extend(home.uncommitted.pop_front());
         }
-        if let Some((start, _)) = home.snapshot.filter(|s| s.1 <= through) {
-            home.snapshot = None;
+        let done = |s: &mut Snapshot| s.left.is_empty() && s.end <= through;
+        if let Some(Snapshot { start, .. }) = home.snapshot.take_if(done) {
             let slot = home.slot;
             if let Err(error) = self.store.delete_records(slot, record::Offset(start)) {
                 tracing::error!(%error, "metadata log cannot be cut to its snapshot");
@@ -345,44 +351,78 @@ impl Shard {
         }
     }
 
-    /// Bounds the metadata log: past 64 MiB, the image is appended again and the log begins there.
-    pub(crate) fn settle_control(&mut self) {
+    /// Bounds the metadata log: when enough was appended, the image is appended again, a batch a
+    /// turn, and the log begins there. False when something is left that can go on now.
+    pub(crate) fn settle_control(&mut self) -> bool {
         let Some(home) = self.controller.as_mut() else {
-            return;
+            return true;
         };
-        if home.since_snapshot < SNAPSHOT_BYTES
-            || home.snapshot.is_some()
-            || home.failed.is_some()
-            || !home.uncommitted.is_empty()
-        {
-            return;
-        }
-        let (slot, wall) = (home.slot, self.io.wall());
-        let mut batches = Vec::new();
-        let (mut chunk, mut bytes) = (Vec::new(), 0);
-        for record in home.controller.image().to_records() {
-            bytes += record.encode().len();
-            chunk.push(record);
-            if bytes > SNAPSHOT_BATCH_BYTES {
-                batches.push(std::mem::take(&mut chunk));
-                bytes = 0;
+        if home.snapshot.is_none() {
+            let most = self.settings.limits.metadata_snapshot_bytes;
+            if home.since_snapshot < most || home.failed.is_some() || !home.uncommitted.is_empty() {
+                return true;
             }
-        }
-        batches.push(chunk);
-        let start = self.store.offsets(slot).log_end.0;
-        let mut end = start;
-        for records in batches.iter().filter(|b| !b.is_empty()) {
-            let appended = metadata_batch(records, wall)
-                .ok()
-                .and_then(|batch| self.store.append_own(slot, &batch).ok());
-            match appended {
-                Some(appended) => end = appended.end_offset.0,
-                None => return,
-            }
-        }
-        if let Some(home) = self.controller.as_mut() {
+            let left = match snapshot_batches(&home.controller, self.io.wall()) {
+                Ok(left) => left,
+                Err(error) => {
+                    tracing::error!(%error, "no snapshot of the metadata can be made");
+                    home.since_snapshot = 0;
+                    return true;
+                }
+            };
+            let start = self.store.offsets(home.slot).log_end.0;
             home.since_snapshot = 0;
-            home.snapshot = Some((start, end));
+            home.snapshot = Some(Snapshot { start, end: start, left });
+        }
+        // Refused for want of room, it goes on when there is some: a turn follows.
+        !matches!(self.append_snapshot(1), Ok(true))
+    }
+
+    /// Appends some of what is left of a snapshot; true when there is more.
+    fn append_snapshot(&mut self, batches_max: usize) -> Result<bool, AppendError> {
+        let Some(home) = self.controller.as_mut() else {
+            return Ok(false);
+        };
+        let Some(snapshot) = home.snapshot.as_mut().filter(|_| home.failed.is_none()) else {
+            return Ok(false);
+        };
+        for _ in 0..batches_max {
+            let Some(batch) = snapshot.left.front() else {
+                return Ok(false);
+            };
+            // Asked first, so that the store says when there is room again.
+            if !self.store.has_room() {
+                return Err(AppendError::Busy);
+            }
+            snapshot.end = self.store.append_own(home.slot, batch)?.end_offset.0;
+            snapshot.left.pop_front();
+        }
+        Ok(!snapshot.left.is_empty())
+    }
+}
+
+fn refused(error: AppendError) -> Failed {
+    let (error, message) = append_error(&error);
+    Failed { error, message }
+}
+
+fn snapshot_batches(
+    controller: &Controller,
+    wall: i64,
+) -> Result<VecDeque<Vec<u8>>, record::BuildError> {
+    let mut batches = VecDeque::new();
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    for record in controller.image().to_records() {
+        bytes += record.encode().len();
+        chunk.push(record);
+        if bytes > SNAPSHOT_BATCH_BYTES {
+            batches.push_back(metadata_batch(&chunk, wall)?);
+            chunk.clear();
+            bytes = 0;
         }
     }
+    if !chunk.is_empty() {
+        batches.push_back(metadata_batch(&chunk, wall)?);
+    }
+    Ok(batches)
 }

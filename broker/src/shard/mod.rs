@@ -190,7 +190,7 @@ impl Shard {
                 self.on_readable(conn);
                 any = true;
             }
-            self.settle_control();
+            any |= !self.settle_control();
             if !any {
                 self.arm_coordinators();
                 return self.empty_outbox();

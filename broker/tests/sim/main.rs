@@ -23,6 +23,7 @@
 //! * [`short`]     descriptors or kernel memory that are missing for a moment.
 //! * [`space`]     a device that fills up, what goes on then, and how it ends.
 //! * [`names`]     directories with the longest names, and such as cannot be moved.
+//! * [`snapshots`] the metadata log is cut to a snapshot.
 //! * [`starts`]    starts that fail, or are stopped on the way.
 //!
 //! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7
@@ -51,6 +52,7 @@ mod requests;
 mod sampled;
 mod short;
 mod smoke;
+mod snapshots;
 mod space;
 mod starts;
 mod stop;
