@@ -14,10 +14,6 @@
 //! * [`session`]   a client's bytes to a whole broker.
 //! * [`meter`]     memory held at once; [`seeds`] what the corpora begin with.
 #![forbid(unsafe_code)]
-/// The importer's notation for schemas, read here to make samples of messages.
-#[path = "../../xtask/src/wire/notation.rs"]
-#[allow(dead_code)]
-mod notation;
 
 pub mod api;
 pub mod batch;

@@ -4,20 +4,12 @@
 //! `broker/wire/schema`; the fuzzer finds the way from them to the others. A target writes its own
 //! seeds when it is started with the directory of the corpora in `MILLRACE_FUZZ_SEEDS`, so that
 //! nothing has to be built but the targets.
-#[path = "../../broker/wire/tests/wire/sampler.rs"]
-#[allow(dead_code)]
-mod sampler;
 
-use crate::notation::Message;
 use record::{
     BatchBuilder, Compression, Header, Offset, ProducerEpoch, ProducerId, Timestamp, compress,
 };
-use sampler::{Sampler, Values};
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use schema::{Message, Sampler, Values};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 use wire::{ApiMessage, VersionRange, for_each_api};
 
 /// Seeds are small: the fuzzer makes them larger.
@@ -46,38 +38,16 @@ pub fn write_if_asked(target: &str) {
     let corpus = Corpus(PathBuf::from(dir));
     match target {
         "frame" => frames(&corpus),
-        "api" => apis(&corpus, &schemas()),
+        "api" => apis(&corpus, &schema::all()),
         "batch" => batches(&corpus),
         "codec" => codecs(&corpus),
-        "records" => records(&corpus, &schemas()),
+        "records" => records(&corpus, &schema::all()),
         "recovery" => recovery(&corpus),
         "store" => store(&corpus),
-        "session" => sessions(&corpus, &schemas()),
+        "session" => sessions(&corpus, &schema::all()),
         other => panic!("no target {other}"),
     }
     std::process::exit(0);
-}
-
-fn schemas() -> BTreeMap<String, Message> {
-    let mut schemas = BTreeMap::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../broker/wire/schema")];
-    while let Some(folder) = folders.pop() {
-        let entries =
-            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let text = fs::read_to_string(&path)
-                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            let messages = Message::parse_all(&text)
-                .unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
-            schemas.extend(messages.into_iter().map(|message| (message.name.clone(), message)));
-        }
-    }
-    schemas
 }
 
 /// A message with random fields, as short as a few tries give it.

@@ -7,11 +7,6 @@
 //! Creations, appends of two idempotent producers and of none, repetitions, reads, look-ups,
 //! deletions, and ends of the process: clean, by a kill, by a power cut. After each end everything
 //! is read back and compared. One core: what several do to each other is the conformance suite's.
-#[path = "../../storage/tests/conformance/model.rs"]
-#[allow(dead_code)]
-mod model;
-
-use model::{End, LogModel, Model, Sent, Stored};
 use netio::{
     Boot, Io, Program, Turn,
     sim::{DiskOptions, NodeId, NodeOptions, Sim, SimOptions},
@@ -27,6 +22,7 @@ use storage::{
     AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, ReadError, Recovery,
     Store,
 };
+use testkit::model::{End, LogModel, Model, Sent, Stored};
 
 /// Operations of one input.
 const OPERATIONS_MAX: usize = 300;

@@ -22,7 +22,7 @@
 mod load;
 
 #[path = "../../tests/sim/bed.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod bed;
 
 #[path = "../../tests/sim/kafka.rs"]

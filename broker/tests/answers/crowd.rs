@@ -1,6 +1,6 @@
 //! Requests in which one array is as long as a frame allows: with one name again and again, or with
 //! another each time.
-use crate::notation::{Field, Message, Type};
+use schema::{Field, Message, Type};
 use wire::{ApiKey, header};
 
 /// What the elements of the array name.

@@ -5,12 +5,9 @@ use crate::{
     bed::{Bed, How, SECOND_NS},
     crowd::{self, Named, World},
     kafka::{Kafka, batch},
-    meter, modes,
-    notation::Message,
-    weigh,
+    meter, modes, weigh,
 };
 use broker::api::TABLE;
-use std::{collections::BTreeMap, fs, path::Path};
 use wire::{ApiKey, ErrorCode, metadata::MetadataRequest};
 
 /// Bytes of a frame: `MILLRACE_FRAME_BYTES` for a larger run.
@@ -49,21 +46,6 @@ fn times_allowed(key: ApiKey) -> usize {
 /// What a turn may take beside.
 const BESIDE: usize = 64 << 10;
 
-/// The requests of the schema, by the number of their API.
-pub(crate) fn schemas() -> BTreeMap<i16, Message> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire/schema/api");
-    let mut requests = BTreeMap::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for message in Message::parse_all(&text).unwrap() {
-            if let (true, Some(key)) = (message.name.ends_with("Request"), message.key) {
-                requests.insert(key, message);
-            }
-        }
-    }
-    requests
-}
-
 fn world(bed: &mut Bed, kafka: &mut Kafka) -> World {
     let topic_id = kafka.create_topic(bed, "known", 2).unwrap();
     for i in 1..20 {
@@ -93,7 +75,7 @@ fn topics(bed: &mut Bed) -> Vec<String> {
 #[test]
 fn no_array_is_longer_than_a_request_may_be() {
     let _alone = meter::alone();
-    let schemas = schemas();
+    let schemas = schema::requests();
     let mut wrong = Vec::new();
     for mut how in modes(9) {
         // Of all elements but the largest 48 KiB have more.
@@ -128,7 +110,7 @@ fn no_array_is_longer_than_a_request_may_be() {
 #[test]
 fn no_array_takes_more_than_its_bytes() {
     let _alone = meter::alone();
-    let schemas = schemas();
+    let schemas = schema::requests();
     let mut wrong = Vec::new();
     for how in modes(3) {
         let single = how.settings.single_port;

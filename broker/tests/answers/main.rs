@@ -16,7 +16,7 @@ mod others;
 mod small;
 
 #[path = "../sim/bed.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod bed;
 #[path = "../process/host.rs"]
 #[allow(dead_code)]
@@ -24,9 +24,6 @@ mod host;
 #[path = "../sim/kafka.rs"]
 #[allow(dead_code)]
 mod kafka;
-#[path = "../../../xtask/src/wire/notation.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod notation;
 #[path = "../sim/requests.rs"]
 #[allow(dead_code)]
 mod requests;

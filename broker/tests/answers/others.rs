@@ -6,7 +6,6 @@
 //! which says how to run it.
 use crate::{
     crowd::{self, Named, World},
-    every::schemas,
     host::{self, Host},
     requests,
 };
@@ -156,7 +155,7 @@ fn ms(waited: Duration) -> f64 {
 #[test]
 #[ignore = "a measurement of some minutes"]
 fn others_meanwhile() {
-    let schemas = schemas();
+    let schemas = schema::requests();
     let bytes = number("MILLRACE_FRAME_BYTES", 1 << 20);
     let times = number("MILLRACE_TIMES", 10);
     let only = std::env::var("MILLRACE_APIS").unwrap_or_default();

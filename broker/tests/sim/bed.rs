@@ -20,6 +20,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
+pub(crate) use testkit::seeds;
 use tokio::sync::watch;
 use wire::{ApiMessage, Decode, Reader, Request, ResponseHeader};
 
@@ -106,19 +107,6 @@ impl How {
     pub(crate) fn single_port(mut self) -> Self {
         self.settings.single_port = true;
         self
-    }
-}
-
-/// The seeds of a test: 0 up to `few`, or as `MILLRACE_SEEDS` says (`100`, or `7..8`).
-pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("MILLRACE_SEEDS") else {
-        return 0..few;
-    };
-    let number =
-        |text: &str| text.parse::<u64>().unwrap_or_else(|e| panic!("MILLRACE_SEEDS={text}: {e}"));
-    match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => 0..number(&text),
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{
     kafka::{
         self, Kafka, Producer, batch, commit_request, fetch_request, idempotent, produce_request,
     },
-    sampler::Random,
 };
+use schema::Random;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::{
     ErrorCode,
@@ -505,8 +505,8 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
             let core = actor.home(&mut bed, &mut kafka);
             actor.conn = Some(bed.connect(core));
         }
-        let end =
-            bed.sim.now() + random.next() % [10_000_000, 100_000_000, SECOND_NS][random.below(3)];
+        let end = bed.sim.now()
+            + random.next_u64() % [10_000_000, 100_000_000, SECOND_NS][random.below(3)];
         while bed.sim.now() < end {
             for actor in &mut actors {
                 actor.step(&mut model, &mut random);
@@ -523,7 +523,7 @@ fn live(seed: u64, rounds: usize) -> (u64, String) {
         bed.how.settings.cores = 1 + random.below(3) as u16;
         while random.below(4) == 0 {
             bed.begin_restart();
-            bed.sim.run_for(random.next() % 30_000_000);
+            bed.sim.run_for(random.next_u64() % 30_000_000);
             fall(&mut bed, &mut random);
         }
         let fallen = bed.sim.now();
@@ -559,7 +559,7 @@ fn fall(bed: &mut Bed, random: &mut Random) {
             let node = bed.node;
             // Sometimes in the middle of stopping.
             let patience =
-                if random.below(2) == 0 { random.next() % 20_000_000 } else { 60 * SECOND_NS };
+                if random.below(2) == 0 { random.next_u64() % 20_000_000 } else { 60 * SECOND_NS };
             bed.sim.run_until(patience, |sim| sim.has_ended(node));
             bed.sim.power_cut(node);
         }

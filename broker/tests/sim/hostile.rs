@@ -2,8 +2,8 @@
 use crate::{
     bed::{Bed, Conn, How, SECOND_NS, every_mode, seeds},
     kafka::{Kafka, batch, fetch_request, produce_request},
-    sampler::Random,
 };
+use schema::Random;
 use std::collections::VecDeque;
 use wire::{
     ApiKey, Reader,
@@ -62,7 +62,7 @@ fn random_bytes_end_their_connection() {
             for _ in 0..150 {
                 let conn = world.bed.connect(world.bed.cores() - 1);
                 let mut bytes: Vec<u8> =
-                    (0..random.below(400)).map(|_| random.next() as u8).collect();
+                    (0..random.below(400)).map(|_| random.next_u64() as u8).collect();
                 // Some look like a frame, some even like a request.
                 if random.below(2) == 0 && bytes.len() > 8 {
                     let size = (bytes.len() - 4) as u32;
@@ -419,7 +419,7 @@ fn peers_that_go_away_in_the_middle_leave_nothing_behind() {
                         }
                     }
                 }
-                world.bed.sim.run_for(random.next() % 2_000_000);
+                world.bed.sim.run_for(random.next_u64() % 2_000_000);
                 conn.client.close(random.below(2) == 0);
             }
             world.is_fine();

@@ -26,7 +26,7 @@
 //! * [`snapshots`] the metadata log is cut to a snapshot.
 //! * [`starts`]    starts that fail, or are stopped on the way.
 //!
-//! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEEDS=7..8` with 7
+//! `MILLRACE_SEEDS=100` runs the seeded tests with seeds 0..100, `MILLRACE_SEED=7` with 7
 //! alone.
 #![allow(clippy::unwrap_used)]
 
@@ -57,13 +57,3 @@ mod space;
 mod starts;
 mod stop;
 mod versions;
-
-/// Any values in the fields of a schema: the encoder of the wire's own tests.
-#[path = "../../wire/tests/wire/sampler.rs"]
-#[allow(dead_code)]
-mod sampler;
-
-/// The notation of the schemas.
-#[path = "../../../xtask/src/wire/notation.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod notation;

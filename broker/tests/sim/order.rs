@@ -270,7 +270,7 @@ fn what_ends_a_connection_ends_it_after_the_answers_before() {
 fn any_mixture_is_as_if_sent_one_by_one() {
     for seed in seeds(4) {
         for how in [How::new(seed, 2), How::new(seed, 2).single_port()] {
-            let mut random = crate::sampler::Random(seed);
+            let mut random = schema::Random(seed);
             let (mut bed, _, core) = with_topic(how);
             let mut conn = bed.connect(core);
             /// What an answer must say.

@@ -6,28 +6,11 @@
 use crate::{
     bed::{Bed, SECOND_NS, every_mode, seeds},
     kafka::{Kafka, batch},
-    notation::Message,
     requests::{ID, Names, filled, show_answer},
-    sampler::Sampler,
 };
 use broker::api::TABLE;
-use std::{collections::BTreeMap, fs, path::Path};
+use schema::{Message, Sampler};
 use wire::{ApiKey, header};
-
-/// The requests of the schema, by the number of their API.
-fn schemas() -> BTreeMap<i16, Message> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("wire/schema/api");
-    let mut requests = BTreeMap::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for message in Message::parse_all(&text).unwrap() {
-            if let (true, Some(key)) = (message.name.ends_with("Request"), message.key) {
-                requests.insert(key, message);
-            }
-        }
-    }
-    requests
-}
 
 fn sampled(message: &Message, key: ApiKey, version: i16, seed: u64) -> Vec<u8> {
     let mut request = Vec::new();
@@ -44,7 +27,7 @@ fn sampled(message: &Message, key: ApiKey, version: i16, seed: u64) -> Vec<u8> {
 
 #[test]
 fn any_value_in_any_field_is_answered() {
-    let schemas = schemas();
+    let schemas = schema::requests();
     for seed in seeds(4) {
         for how in every_mode(seed) {
             println!(

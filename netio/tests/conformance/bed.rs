@@ -5,6 +5,7 @@ use netio::{
     sim::{NodeOptions, Sim, SimOptions},
 };
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::mpsc, time::Duration};
+pub(crate) use testkit::seeds;
 
 /// What cores of a scenario say to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +32,8 @@ fn options(cores: usize) -> netio::Options {
     netio::Options { cpus: vec![None; cores], lane_slots: 64, ..netio::Options::default() }
 }
 
-/// How many seeds a test runs under: `SIM_SEEDS`, or these few.
-pub(crate) fn seeds(few: u64) -> u64 {
-    let asked = std::env::var("SIM_SEEDS").ok();
-    asked.and_then(|n| n.parse().ok()).unwrap_or(few)
-}
-
 pub(crate) fn on_sim(scenario: Scenario) {
-    for seed in 0..seeds(6) {
+    for seed in seeds(6) {
         let mut sim = Sim::new(SimOptions { trace_lines: 40, ..SimOptions::seeded(seed) });
         let node_options = NodeOptions { process: options(1), ..NodeOptions::default() };
         let node = sim.add_node(node_options, scenario(&Place { dir: "data".into() }));

@@ -304,7 +304,7 @@ fn a_killed_process_loses_nothing_that_was_written() {
 
 #[test]
 fn a_kill_at_any_moment_finds_a_world_that_goes_on() {
-    for seed in 0..seeds(15) {
+    for seed in seeds(15) {
         let mut sim = Sim::new(SimOptions::seeded(seed));
         let n = node(&mut sim, vec![echo_server_quiet()]);
         let addr = (n.ip(), 9_092).into();
@@ -462,7 +462,7 @@ fn stop_reaches_every_core_and_the_node_ends() {
 
 #[test]
 fn a_closed_connection_counts_while_its_peer_stays_and_no_stop_waits_for_it() {
-    for seed in 0..seeds(20) {
+    for seed in seeds(20) {
         let mut sim = Sim::new(SimOptions::seeded(seed));
         let says_bye = core(|io, _| {
             io.listen("0.0.0.0:9092".parse().unwrap()).unwrap();
@@ -533,7 +533,7 @@ fn a_test_can_send_messages_and_rest_costs_no_steps() {
 
 #[test]
 fn nodes_talk_until_their_link_is_cut() {
-    for seed in 0..seeds(10) {
+    for seed in seeds(10) {
         let mut sim = Sim::new(SimOptions::seeded(seed));
         let server = node(&mut sim, vec![echo_server_quiet()]);
         let log: Arc<Mutex<Vec<&'static str>>> = Arc::default();

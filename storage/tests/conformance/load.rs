@@ -1,6 +1,5 @@
 //! The program of a core in these tests: a store under random operations, all of them checked
 //! against the model.
-use crate::model::{LogModel, Model, Sent, Stored};
 use netio::{Boot, Io, Mesh, Program, Turn, sim::Rng};
 use record::{
     BatchBuilder, BatchHeader, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId,
@@ -14,6 +13,7 @@ use storage::{
     AppendError, Durability, Event, LogConfig, LogId, LogSlot, Options, Read, RecoveredLog,
     Recovery, Store,
 };
+use testkit::model::{End, LogModel, Model, Sent, Stored};
 
 /// What the cores of one life share.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ async fn recover(io: &Io, shared: &Arc<Shared>, options: &Options, cores: usize)
         recovery.finish(|id| known.get(&id).cloned()).await.expect("recovery ends");
     assert_eq!(report.damaged, [], "no byte was damaged here");
     let mut model = shared.lock();
-    if model.last_end == Some(crate::model::End::Clean) {
+    if model.last_end == Some(End::Clean) {
         assert!(
             report.clean && report.frames == 0,
             "a clean stop leaves nothing to replay: {report:?}"

@@ -7,12 +7,10 @@
 //! producers' repetitions are answered with the first append's offsets, log starts and deletions
 //! hold.
 //!
-//! `MILLRACE_SEED=n` runs one seed, `MILLRACE_SEEDS=n` that many.
+//! `MILLRACE_SEED=n` runs one seed, `MILLRACE_SEEDS=n` that many ([`testkit::seeds`]).
 mod load;
-mod model;
 
 use load::{Shared, boots};
-use model::End;
 use netio::{
     CoreId,
     sim::{NodeId, NodeOptions, Rng, Sim, SimOptions},
@@ -25,6 +23,7 @@ use std::{
     },
     time::Duration,
 };
+use testkit::{model::End, seeds, seeds_by};
 
 /// What a run did, for its hash and for the summary.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -180,18 +179,13 @@ fn run_on_disk(seed: u64, data: &Path) {
     assert!(model.appended > 100, "seed {seed}: {} appended", model.appended);
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
+/// Seeds that meet everything there is to meet.
+const FEW: u64 = 60;
 
 #[test]
 fn seeds_on_the_simulated_disk() {
-    if let Some(seed) = number("MILLRACE_SEED") {
-        println!("seed {seed}: {:?}", run(seed));
-        return;
-    }
-    let seeds = number("MILLRACE_SEEDS").unwrap_or(60);
-    let next = AtomicU64::new(0);
+    let seeds = seeds(FEW);
+    let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Summary::default());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -199,11 +193,11 @@ fn seeds_on_the_simulated_disk() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= seeds.end {
                         return;
                     }
                     let Ok(summary) = std::panic::catch_unwind(|| run(seed)) else {
-                        next.store(seeds, Ordering::Relaxed);
+                        next.store(seeds.end, Ordering::Relaxed);
                         panic!("seed {seed} fails: MILLRACE_SEED={seed}");
                     };
                     let mut total = total.lock().unwrap();
@@ -221,7 +215,12 @@ fn seeds_on_the_simulated_disk() {
         }
     });
     let total = total.into_inner().unwrap();
-    println!("{seeds} seeds: {total:?}");
+    println!("seeds {seeds:?}: {total:?}");
+    let seeds = seeds.end - seeds.start;
+    if seeds < FEW {
+        // A few seeds need not meet everything.
+        return;
+    }
     assert!(total.appended > seeds * 50, "hardly anything was appended: {total:?}");
     assert!(total.duplicates > seeds && total.cold > seeds && total.verified > seeds, "{total:?}");
     assert!(
@@ -239,8 +238,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn seeds_on_a_real_disk() {
-    let seeds = number("MILLRACE_DISK_SEEDS").unwrap_or(4);
-    for seed in 0..seeds {
+    for seed in seeds_by("MILLRACE_DISK_SEEDS", 4) {
         let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         run_on_disk(seed, &data.path().join("data"));
     }

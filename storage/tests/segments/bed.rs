@@ -14,6 +14,7 @@ use storage::{
     disk_log::{DiskLog, FlushedState},
     files::{Disk, DiskOptions},
 };
+pub(crate) use testkit::seeds;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -54,12 +55,6 @@ pub(crate) fn on_ring(name: &str, scenario: Scenario) {
     let joined = wait.recv_timeout(Duration::from_secs(120));
     joined.expect("the scenario hangs, or the core failed").expect("the core does not fail");
     std::fs::remove_dir_all(dir).unwrap();
-}
-
-/// Seeds to run: `SIM_SEEDS` of them, if it is set.
-pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
-    let wanted = std::env::var("SIM_SEEDS").ok();
-    0..wanted.and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
 /// Runs it in the simulation, for several seeds.

@@ -14,38 +14,50 @@ pub(super) fn findings(root: &Path) -> Result<Vec<String>> {
     for c in CRATES {
         let path = root.join(c.folder).join("Cargo.toml");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let real: BTreeSet<&str> =
-            dependencies(&text).into_iter().filter(|name| ours.contains(name)).collect();
-        let allowed: BTreeSet<&str> = c.imports.iter().copied().collect();
-        for name in real.difference(&allowed) {
-            findings.push(format!(
-                "{} imports {name}: ARCHITECTURE.md does not allow this edge",
-                c.name
-            ));
-        }
-        for name in allowed.difference(&real) {
-            findings.push(format!(
-                "{} does not import {name} any more: take the edge out of CRATES in \
-                 xtask/src/tidy/mod.rs and out of ARCHITECTURE.md",
-                c.name
-            ));
+        let real = dependencies(&text);
+        for (kind, real, allowed) in
+            [("", &real.imports, c.imports), ("in tests ", &real.tests, c.tests)]
+        {
+            let real: BTreeSet<&str> = real.intersection(&ours).copied().collect();
+            let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
+            for name in real.difference(&allowed) {
+                findings.push(format!(
+                    "{} {kind}imports {name}: ARCHITECTURE.md does not allow this edge",
+                    c.name
+                ));
+            }
+            for name in allowed.difference(&real) {
+                findings.push(format!(
+                    "{} {kind}does not import {name} any more: take the edge out of CRATES in \
+                     xtask/src/tidy/mod.rs and out of ARCHITECTURE.md",
+                    c.name
+                ));
+            }
         }
     }
     Ok(findings)
 }
 
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Dependencies<'m> {
+    imports: BTreeSet<&'m str>,
+    /// In the sections of dev-dependencies.
+    tests: BTreeSet<&'m str>,
+}
+
 /// Names in the sections of dependencies.
-fn dependencies(manifest: &str) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    let mut inside = false;
+fn dependencies(manifest: &str) -> Dependencies<'_> {
+    let mut all = Dependencies::default();
+    let mut section = "";
     for line in manifest.lines() {
-        if let Some(section) = line.strip_prefix('[') {
-            inside = section.contains("dependencies");
-        } else if inside {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header;
+        } else if section.contains("dependencies") {
+            let names = if section.contains("dev-") { &mut all.tests } else { &mut all.imports };
             names.extend(line.split(['.', '=', ' ']).next().filter(|name| !name.is_empty()));
         }
     }
-    names
+    all
 }
 
 #[cfg(test)]
@@ -56,6 +68,7 @@ mod tests {
     fn only_dependencies_are_edges() {
         let text = "[package]\nname = 1\n[dependencies]\na.workspace = true\n\
                     [dev-dependencies]\nb = \"1\"\n[lints]\nworkspace = true\n";
-        assert_eq!(dependencies(text), BTreeSet::from(["a", "b"]));
+        let wanted = Dependencies { imports: BTreeSet::from(["a"]), tests: BTreeSet::from(["b"]) };
+        assert_eq!(dependencies(text), wanted);
     }
 }

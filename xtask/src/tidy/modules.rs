@@ -29,18 +29,6 @@ struct Recorded {
     imports: Edges,
 }
 
-/// `#[path]` to a file of another crate: an import that no graph shows. These are left, and none
-/// comes to them.
-const PATHS: &[(&str, &str)] = &[
-    ("broker/tests/answers/main.rs", "../../../xtask/src/wire/notation.rs"),
-    ("broker/tests/sim/main.rs", "../../../xtask/src/wire/notation.rs"),
-    ("broker/tests/sim/main.rs", "../../wire/tests/wire/sampler.rs"),
-    ("broker/wire/tests/wire/main.rs", "../../../../xtask/src/wire/notation.rs"),
-    ("fuzz/src/lib.rs", "../../xtask/src/wire/notation.rs"),
-    ("fuzz/src/seeds.rs", "../../broker/wire/tests/wire/sampler.rs"),
-    ("fuzz/src/store.rs", "../../storage/tests/conformance/model.rs"),
-];
-
 pub(super) fn findings(root: &Path, sources: &[Source]) -> Result<Vec<String>> {
     let recorded = read(root)?;
     let mut findings = paths(sources);
@@ -185,30 +173,17 @@ fn reached<'e>(from: &'e str, edges: &'e Edges) -> BTreeSet<&'e str> {
     reached
 }
 
-/// `#[path]` across crates.
+/// `#[path]` to a file of another crate: an import that no graph shows.
 fn paths(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
-    let mut real = BTreeSet::new();
     for source in sources {
         for (line, path) in source.path_attributes() {
-            if crate_of(&source.path) == crate_of(&joined(&source.path, path)) {
-                continue;
-            }
-            if !PATHS.contains(&(source.path.as_str(), path)) {
+            if crate_of(&source.path) != crate_of(&joined(&source.path, path)) {
                 findings.push(format!(
                     "{}:{line}: #[path] to another crate; make what both need a crate",
                     source.path
                 ));
             }
-            real.insert((source.path.clone(), path));
-        }
-    }
-    for (file, path) in PATHS {
-        if !real.contains(&((*file).to_owned(), *path)) {
-            findings.push(format!(
-                "{file} has no #[path = \"{path}\"] any more: take it out of PATHS in \
-                 xtask/src/tidy/modules.rs"
-            ));
         }
     }
     findings
@@ -292,8 +267,7 @@ mod tests {
     fn a_path_to_another_crate_is_a_finding() {
         let text = "#[path = \"../../wire/src/x.rs\"]\nmod x;\n#[path = \"y.rs\"]\nmod y;\n";
         let sources = sources(&[("broker/src/a/b.rs", text)]);
-        let found: Vec<String> =
-            paths(&sources).into_iter().filter(|f| f.contains("to another crate")).collect();
+        let found = paths(&sources);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("broker/src/a/b.rs:1:"));
     }

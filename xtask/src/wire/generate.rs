@@ -15,11 +15,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use schema::{Kind, Message};
 
-use super::{
-    Files,
-    notation::{Kind, Message},
-};
+use super::Files;
 
 /// First line of every generated file.
 const MARK: &str =

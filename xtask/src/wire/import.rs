@@ -9,12 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use schema::{Field, Kind, Message, Struct, Type, Versions};
 use serde_json::Value;
 
-use super::{
-    Files, names,
-    notation::{Field, Kind, Message, Struct, Type, Versions},
-};
+use super::{Files, names};
 
 /// The version of Kafka whose schemas these are.
 pub(crate) const KAFKA: &str = "4.3.1";

@@ -8,7 +8,6 @@ mod generate;
 mod import;
 mod judge;
 mod names;
-mod notation;
 
 use std::{
     collections::BTreeMap,
@@ -87,10 +86,10 @@ fn check(home: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_schemas(home: &Path) -> Result<BTreeMap<PathBuf, Vec<notation::Message>>> {
+fn read_schemas(home: &Path) -> Result<BTreeMap<PathBuf, Vec<schema::Message>>> {
     let mut schemas = BTreeMap::new();
     for (path, text) in read_tree(home, SCHEMA_ROOTS)? {
-        let messages = notation::Message::parse_all(&text)
+        let messages = schema::Message::parse_all(&text)
             .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
         schemas.insert(path, messages);
     }

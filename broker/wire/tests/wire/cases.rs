@@ -75,9 +75,9 @@ pub(crate) fn all() -> Vec<Case> {
 #[test]
 fn every_schema_has_its_type() {
     let mut types: Vec<_> = all().iter().map(|case| case.name.to_owned()).collect();
-    let mut schemas: Vec<_> = crate::sampler::schemas()
+    let mut schemas: Vec<_> = schema::all()
         .into_values()
-        .filter(|message| message.kind != crate::notation::Kind::Header)
+        .filter(|message| message.kind != schema::Kind::Header)
         .map(|message| message.name)
         .collect();
     types.sort();

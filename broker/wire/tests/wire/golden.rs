@@ -49,7 +49,7 @@ fn what_kafka_wrote_we_read_and_write() {
 fn write_samples() {
     let path = std::env::var("WIRE_SAMPLES").expect("WIRE_SAMPLES names the file to write");
     let mut lines = String::new();
-    crate::schema::for_all(1, |case, sampler| {
+    crate::agreement::for_all(1, |case, sampler| {
         let version = sampler.version;
         let hex: String = sampler.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         lines += &format!("{} {version} {hex}\n", case.name);

@@ -5,7 +5,9 @@
 
 use proptest::prelude::*;
 
-use crate::{cases, sampler::Random, schema::for_all};
+use schema::Random;
+
+use crate::{agreement::for_all, cases};
 
 fn check(case: &cases::Case, bytes: &[u8], version: i16) -> cases::Decoded {
     let decoded = (case.decode)(bytes, version);
@@ -72,7 +74,7 @@ proptest! {
         let mut random = Random(seed);
         let bytes: Vec<u8> = (0..size)
             // Small numbers get deeper: they are believable lengths.
-            .map(|_| if random.below(2) == 0 { random.below(4) as u8 } else { random.next() as u8 })
+            .map(|_| if random.below(2) == 0 { random.below(4) as u8 } else { random.next_u64() as u8 })
             .collect();
         for_all(seed, |case, sampler| {
             let decoded = check(case, &bytes, sampler.version);
@@ -94,7 +96,7 @@ proptest! {
             let mut random = Random(seed);
             for _ in 0..8 {
                 let at = random.below(bytes.len());
-                bytes[at] = random.next() as u8;
+                bytes[at] = random.next_u64() as u8;
                 check(case, &bytes, version);
             }
         });

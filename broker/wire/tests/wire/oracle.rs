@@ -9,8 +9,7 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, Message},
 };
 use proptest::prelude::*;
-
-use crate::sampler::{Sampler, schemas};
+use schema::Sampler;
 
 /// Their bytes after reading ours; `None` for a version that they do not have.
 type Again = fn(&[u8], i16) -> Option<Result<Vec<u8>, String>>;
@@ -210,7 +209,7 @@ proptest! {
 
     #[test]
     fn they_write_what_we_write(seed: u64) {
-        let schemas = schemas();
+        let schemas = schema::all();
         let ours = crate::cases::all();
         for (name, again) in BOTH {
             let case = ours.iter().find(|case| case.name == *name).expect("a message of ours");

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context, Result};
+use schema::{Kind, Message};
 
 use super::{MARK, lifetime, stem, structs};
-use crate::wire::notation::{Kind, Message};
 
 type Modules<'s> = BTreeMap<&'s str, &'s [Message]>;
 

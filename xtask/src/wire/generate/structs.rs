@@ -3,12 +3,10 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::{Context, Result, ensure};
+use schema::{Field, Kind, Message, Type, Versions};
 
 use super::{is_api, lifetime, stem};
-use crate::wire::{
-    names,
-    notation::{Field, Kind, Message, Type, Versions},
-};
+use crate::wire::names;
 
 /// Appends everything about `message`, which shares its module with `siblings`.
 pub(super) fn message(out: &mut String, message: &Message, siblings: &[Message]) -> Result<()> {

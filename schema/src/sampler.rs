@@ -4,35 +4,16 @@
 //! What it writes is canonical: a tagged field is there only if it differs from its default, and
 //! tags ascend. So decoding and encoding again must give the same bytes.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use crate::notation::{Field, Message, Type};
 
-/// Every message of the schema directory, by name.
-pub(crate) fn schemas() -> BTreeMap<String, Message> {
-    let mut schemas = BTreeMap::new();
-    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("schema")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-                continue;
-            }
-            for message in Message::parse_all(&fs::read_to_string(&path).unwrap()).unwrap() {
-                schemas.insert(message.name.clone(), message);
-            }
-        }
-    }
-    schemas
-}
-
-/// SplitMix64.
+/// Numbers from a seed (SplitMix64, Steele, Lea and Flood 2014).
 #[derive(Debug, Clone)]
-pub(crate) struct Random(pub(crate) u64);
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -40,8 +21,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next_u64() % bound as u64) as usize
     }
 
     fn one_in(&mut self, n: usize) -> bool {
@@ -50,28 +31,29 @@ impl Random {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Values {
+pub enum Values {
     /// Every field has its default.
     Default,
     /// From the random numbers.
     Random,
 }
 
-pub(crate) struct Sampler<'m> {
-    pub(crate) message: &'m Message,
-    pub(crate) version: i16,
-    pub(crate) random: Random,
-    pub(crate) values: Values,
+#[derive(Debug)]
+pub struct Sampler<'m> {
+    pub message: &'m Message,
+    pub version: i16,
+    pub random: Random,
+    pub values: Values,
     /// Adds tagged fields that nobody knows.
-    pub(crate) unknown_tags: bool,
+    pub unknown_tags: bool,
     /// Uses its own numbers, so that the message is the same with and without unknown tags.
-    pub(crate) tag_random: Random,
+    pub tag_random: Random,
     /// Strings and blobs are empty, tags are absent: elements as short as they can be.
     terse: bool,
 }
 
 impl<'m> Sampler<'m> {
-    pub(crate) fn new(message: &'m Message, version: i16, seed: u64) -> Sampler<'m> {
+    pub fn new(message: &'m Message, version: i16, seed: u64) -> Sampler<'m> {
         Sampler {
             message,
             version,
@@ -83,7 +65,7 @@ impl<'m> Sampler<'m> {
         }
     }
 
-    pub(crate) fn bytes(mut self) -> Vec<u8> {
+    pub fn bytes(mut self) -> Vec<u8> {
         let mut out = Vec::new();
         self.fields(&mut out, &self.message.fields);
         out
@@ -209,7 +191,7 @@ impl<'m> Sampler<'m> {
             }
             Type::Bool => out.push(match self.values {
                 Values::Default => u8::from(field.default.as_deref() == Some("true")),
-                Values::Random => (self.random.next() & 1) as u8,
+                Values::Random => (self.random.next_u64() & 1) as u8,
             }),
             fixed => {
                 let number = match self.values {
@@ -234,7 +216,7 @@ impl<'m> Sampler<'m> {
         match self.random.below(4) {
             0 => self.random.below(5) as i64 - 1,
             1 => i64::MAX >> self.random.below(63),
-            _ => self.random.next() as i64,
+            _ => self.random.next_u64() as i64,
         }
     }
 

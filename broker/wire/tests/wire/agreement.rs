@@ -1,15 +1,13 @@
 //! Generated code and schema agree: what the schema writes, the code reads and writes again.
 
 use proptest::prelude::*;
+use schema::{Sampler, Values};
 
-use crate::{
-    cases,
-    sampler::{Sampler, Values, schemas},
-};
+use crate::cases;
 
 /// For every message and version: `check(case, sampler)`.
 pub(crate) fn for_all(seed: u64, mut check: impl FnMut(&cases::Case, Sampler<'_>)) {
-    let schemas = schemas();
+    let schemas = schema::all();
     for case in cases::all() {
         let message = &schemas[case.name];
         assert_eq!(message.versions.lo, case.versions.min);

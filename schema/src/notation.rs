@@ -12,24 +12,21 @@
 //! its versions, then, in this order and each only where it holds: `null VERSIONS`, `tag N`,
 //! `= DEFAULT`, `ignorable`, `key` (the field is part of the key by which Kafka keeps the list as a
 //! map), `rigid` (never in the flexible encoding). `=` with nothing behind it is the empty string.
-//!
-//! This file also serves the tests of the crate `wire`, which write bytes straight from the schema:
-//! it knows nothing of the importer and the generator.
 
 use std::fmt;
 
 /// Inclusive range of versions; `hi == i16::MAX` stands for "and all later ones".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Versions {
-    pub(crate) lo: i16,
-    pub(crate) hi: i16,
+pub struct Versions {
+    pub lo: i16,
+    pub hi: i16,
 }
 
 impl Versions {
-    pub(crate) const ALL: Versions = Versions { lo: 0, hi: i16::MAX };
+    pub const ALL: Versions = Versions { lo: 0, hi: i16::MAX };
 
     /// `3`, `3-7` or `3+`; `None` for `none`.
-    pub(crate) fn parse(text: &str) -> Result<Option<Versions>, String> {
+    pub fn parse(text: &str) -> Result<Option<Versions>, String> {
         let number =
             |s: &str| s.parse::<i16>().map_err(|_| format!("not a version range: {text:?}"));
         Ok(Some(if text == "none" {
@@ -44,16 +41,16 @@ impl Versions {
         }))
     }
 
-    pub(crate) fn contains(self, version: i16) -> bool {
+    pub fn contains(self, version: i16) -> bool {
         self.lo <= version && version <= self.hi
     }
 
     /// Whether every version of `other` is one of `self`.
-    pub(crate) fn covers(self, other: Versions) -> bool {
+    pub fn covers(self, other: Versions) -> bool {
         self.lo <= other.lo && other.hi <= self.hi
     }
 
-    pub(crate) fn intersect(self, other: Versions) -> Option<Versions> {
+    pub fn intersect(self, other: Versions) -> Option<Versions> {
         let both = Versions { lo: self.lo.max(other.lo), hi: self.hi.min(other.hi) };
         (both.lo <= both.hi).then_some(both)
     }
@@ -70,7 +67,7 @@ impl fmt::Display for Versions {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     Request,
     Response,
     Header,
@@ -95,17 +92,17 @@ impl Kind {
         (Kind::Data, "data"),
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         Kind::NAMES.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Kind> {
+    pub fn parse(text: &str) -> Option<Kind> {
         Kind::NAMES.iter().find(|(_, name)| *name == text).map(|(kind, _)| *kind)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Type {
+pub enum Type {
     Bool,
     Int8,
     Int16,
@@ -123,7 +120,7 @@ pub(crate) enum Type {
 }
 
 impl Type {
-    pub(crate) fn parse(text: &str) -> Type {
+    pub fn parse(text: &str) -> Type {
         match text {
             "bool" => Type::Bool,
             "int8" => Type::Int8,
@@ -145,7 +142,7 @@ impl Type {
     }
 
     /// The struct that a field of this type holds, once or many times.
-    pub(crate) fn struct_name(&self) -> Option<&str> {
+    pub fn struct_name(&self) -> Option<&str> {
         match self {
             Type::Struct(name) => Some(name),
             Type::Array(element) => element.struct_name(),
@@ -176,46 +173,46 @@ impl fmt::Display for Type {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) ty: Type,
-    pub(crate) versions: Versions,
-    pub(crate) null: Option<Versions>,
-    pub(crate) tag: Option<u32>,
-    pub(crate) default: Option<String>,
-    pub(crate) ignorable: bool,
-    pub(crate) key: bool,
-    pub(crate) rigid: bool,
+pub struct Field {
+    pub name: String,
+    pub ty: Type,
+    pub versions: Versions,
+    pub null: Option<Versions>,
+    pub tag: Option<u32>,
+    pub default: Option<String>,
+    pub ignorable: bool,
+    pub key: bool,
+    pub rigid: bool,
     /// Fields of the struct that this field declares; empty where it uses a declared one.
-    pub(crate) fields: Vec<Field>,
+    pub fields: Vec<Field>,
 }
 
 /// A struct that several fields of a message use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Struct {
-    pub(crate) name: String,
-    pub(crate) versions: Versions,
-    pub(crate) fields: Vec<Field>,
+pub struct Struct {
+    pub name: String,
+    pub versions: Versions,
+    pub fields: Vec<Field>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
+pub struct Message {
+    pub kind: Kind,
+    pub name: String,
     /// API key, or the type number of a record.
-    pub(crate) key: Option<i16>,
-    pub(crate) versions: Versions,
-    pub(crate) flexible: Option<Versions>,
+    pub key: Option<i16>,
+    pub versions: Versions,
+    pub flexible: Option<Versions>,
     /// The latest version is not final and not to be offered.
-    pub(crate) unstable: bool,
-    pub(crate) listeners: Vec<String>,
-    pub(crate) structs: Vec<Struct>,
-    pub(crate) fields: Vec<Field>,
+    pub unstable: bool,
+    pub listeners: Vec<String>,
+    pub structs: Vec<Struct>,
+    pub fields: Vec<Field>,
 }
 
 impl Message {
     /// Every message of one file.
-    pub(crate) fn parse_all(text: &str) -> Result<Vec<Message>, String> {
+    pub fn parse_all(text: &str) -> Result<Vec<Message>, String> {
         Parser::new(text)?.messages()
     }
 }

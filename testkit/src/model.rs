@@ -9,7 +9,7 @@ use storage::{Durability, LogConfig, LogId, Offsets};
 
 /// A batch as it must be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
+pub struct Stored {
     pub base: i64,
     pub end: i64,
     pub bytes: Vec<u8>,
@@ -17,7 +17,7 @@ pub(crate) struct Stored {
 
 /// A batch that its producer may send again.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
+pub struct Sent {
     pub base: i64,
     pub end: i64,
     pub next_sequence: i32,
@@ -26,14 +26,14 @@ pub(crate) struct Sent {
 
 /// An idempotent producer of a log.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Producer {
+pub struct Producer {
     pub next_sequence: i32,
     /// Newest last; at most five can be told from new ones.
     pub sent: Vec<Sent>,
 }
 
 #[derive(Debug)]
-pub(crate) struct LogModel {
+pub struct LogModel {
     pub name: String,
     pub config: LogConfig,
     pub epoch: i32,
@@ -50,7 +50,7 @@ pub(crate) struct LogModel {
 
 /// How a life of the process ended, the harder the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
+pub enum End {
     Clean,
     Kill,
     Power,
@@ -58,7 +58,7 @@ pub(crate) enum End {
 
 /// All logs, over all lives.
 #[derive(Debug, Default)]
-pub(crate) struct Model {
+pub struct Model {
     pub logs: BTreeMap<LogId, LogModel>,
     pub last_end: Option<End>,
     /// Logs whose deletion is not durable yet: either outcome is right.
@@ -76,7 +76,7 @@ pub(crate) struct Model {
 }
 
 impl LogModel {
-    pub(crate) fn new(name: String, config: LogConfig) -> Self {
+    pub fn new(name: String, config: LogConfig) -> Self {
         Self {
             name,
             config,
@@ -90,12 +90,12 @@ impl LogModel {
         }
     }
 
-    pub(crate) fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         self.batches.last().map_or(0, |last| last.end)
     }
 
     /// What must still be there after an end of this kind.
-    pub(crate) fn promised(&self, end: End) -> i64 {
+    pub fn promised(&self, end: End) -> i64 {
         match (self.config.durability, end) {
             (_, End::Clean) => self.end(),
             (Durability::Device, _) | (Durability::Written, End::Kill) => {
@@ -106,7 +106,7 @@ impl LogModel {
     }
 
     /// The store has been opened again: what is there counts from now on.
-    pub(crate) fn reopened(&mut self, id: LogId, offsets: Offsets, end: End) -> u64 {
+    pub fn reopened(&mut self, id: LogId, offsets: Offsets, end: End) -> u64 {
         let promised = self.promised(end).max(self.start_durable);
         let log_end = offsets.log_end.0;
         assert!(
@@ -145,7 +145,7 @@ impl LogModel {
     }
 
     /// Offsets that the store shows must not go back, and must not promise what was not appended.
-    pub(crate) fn saw(&mut self, id: LogId, offsets: Offsets) {
+    pub fn saw(&mut self, id: LogId, offsets: Offsets) {
         offsets.check(self.config.durability == Durability::Device);
         assert!(
             offsets.high_watermark.0 >= self.acked,
@@ -168,7 +168,7 @@ impl LogModel {
     }
 
     /// Bytes read from `from`: whole batches, the right ones, in order, without a hole.
-    pub(crate) fn check_read(&self, id: LogId, from: i64, upto: i64, read: &[bytes::Bytes]) -> i64 {
+    pub fn check_read(&self, id: LogId, from: i64, upto: i64, read: &[bytes::Bytes]) -> i64 {
         let all = read.concat();
         let mut rest = &all[..];
         let mut at = self.batches.partition_point(|batch| batch.end <= from);
