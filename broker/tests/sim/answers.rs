@@ -3,6 +3,7 @@ use crate::{
     bed::{Bed, every_mode},
     kafka::{Kafka, batch, commit_request, fetch_request, values},
 };
+use std::collections::BTreeSet;
 use wire::{
     ErrorCode, Uuid,
     delete_groups::DeleteGroupsRequest,
@@ -10,6 +11,7 @@ use wire::{
         DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest,
         DeleteRecordsTopic,
     },
+    delete_topics::DeleteTopicsRequest,
     describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
     describe_groups::DescribeGroupsRequest,
     fetch::{FetchRequest, FetchTopic},
@@ -478,5 +480,54 @@ fn a_commit_of_nothing_makes_no_group_and_a_group_is_deleted_once() {
         let answer = kafka.call(bed, core, &delete, 2);
         let codes: Vec<_> = answer.results.iter().map(|r| r.error_code).collect();
         assert_eq!(codes, [0]);
+    });
+}
+
+#[test]
+fn very_many_groups_are_deleted_some_at_a_time_and_each_answered() {
+    in_every_mode(|bed, kafka| {
+        kafka.create_topic(bed, "t", 1).unwrap();
+        for group in ["g-7", "g-1400"] {
+            assert_eq!(kafka.commit(bed, group, "t", 0, 1), ErrorCode::None);
+        }
+        let core = kafka.coordinator(bed, "g-7");
+        let other = kafka.coordinator(bed, "g-1400");
+        let names: BTreeSet<String> = (0..1500).map(|i| format!("g-{i}")).collect();
+        let groups_names = names.iter().map(|name| name.clone().into()).collect();
+        let answer = kafka.call(bed, core, &DeleteGroupsRequest { groups_names }, 2);
+        assert_eq!(answer.results.len(), names.len());
+        let answered: BTreeSet<String> =
+            answer.results.iter().map(|r| r.group_id.to_string()).collect();
+        assert_eq!(answered, names);
+        let deleted = answer.results.iter().filter(|r| r.error_code == 0);
+        let deleted: BTreeSet<&str> = deleted.map(|r| &*r.group_id).collect();
+        // With a port a core, each answers for the groups that it coordinates.
+        let mut expected = BTreeSet::from(["g-7"]);
+        if other == core || bed.how.settings.single_port {
+            expected.insert("g-1400");
+        }
+        assert_eq!(deleted, expected);
+    });
+}
+
+#[test]
+fn a_change_that_names_too_much_is_refused_whole() {
+    in_every_mode(|bed, kafka| {
+        kafka.create_topic(bed, "t", 1).unwrap();
+        let mut topic_names: Vec<_> = (0..10_000).map(|i| format!("none-{i}").into()).collect();
+        topic_names.push("t".into());
+        let request = DeleteTopicsRequest { topic_names, timeout_ms: 1_000, ..Default::default() };
+        let answer = kafka.call(bed, 0, &request, 5);
+        assert_eq!(answer.responses.len(), 10_001);
+        for (asked, told) in request.topic_names.iter().zip(&answer.responses) {
+            assert_eq!(told.name.as_deref(), Some(&**asked));
+            assert_eq!(told.error_code, ErrorCode::PolicyViolation.code());
+        }
+        // It is still there; one less is looked at.
+        let topic_names = request.topic_names[1..].to_vec();
+        let answer = kafka.call(bed, 0, &DeleteTopicsRequest { topic_names, ..request }, 5);
+        let gone: Vec<_> = answer.responses.iter().filter(|r| r.error_code == 0).collect();
+        assert_eq!(gone.len(), 1);
+        assert_eq!(gone[0].name.as_deref(), Some("t"));
     });
 }
