@@ -141,6 +141,9 @@ impl Asked {
             partitions: Vec::new(),
         };
         if fetch_is_batched(version) {
+            // Once for all groups: each of them by itself would move what is there.
+            let topics = body.groups.iter().flat_map(|group| group.topics.iter().flatten());
+            asked.reserve(topics.map(|t| (&*t.name, t.partition_indexes.len())));
             for group in body.groups {
                 let topics = group.topics.as_deref();
                 asked.push_topics(topics.unwrap_or_default(), |t| {
@@ -150,6 +153,8 @@ impl Asked {
             }
         } else {
             let topics = body.topics.as_deref();
+            let named = topics.unwrap_or_default().iter();
+            asked.reserve(named.map(|t| (&*t.name, t.partition_indexes.len())));
             asked.push_topics(topics.unwrap_or_default(), |t| {
                 (&t.name, TopicId::ZERO, &t.partition_indexes)
             });
@@ -161,11 +166,17 @@ impl Asked {
         asked
     }
 
+    /// Makes room for topics with so many partitions, and no more.
+    fn reserve<'r>(&mut self, topics: impl Iterator<Item = (&'r str, usize)> + Clone) {
+        let bytes = topics.clone().map(|(name, _)| name.len()).sum();
+        let count = topics.clone().count();
+        self.topics.reserve(count, bytes);
+        self.topic_ends.reserve_exact(count);
+        self.partitions.reserve_exact(topics.map(|(_, partitions)| partitions).sum());
+    }
+
     /// Topics, each partition once.
     fn push_topics<T>(&mut self, topics: &[T], of: impl Fn(&T) -> (&str, TopicId, &[i32])) {
-        self.topics.reserve(topics.len(), topics.iter().map(|t| of(t).0.len()).sum());
-        self.topic_ends.reserve_exact(topics.len());
-        self.partitions.reserve_exact(topics.iter().map(|t| of(t).2.len()).sum());
         for topic in topics {
             let (name, id, partitions) = of(topic);
             self.topics.push(name);
