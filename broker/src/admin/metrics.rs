@@ -130,6 +130,11 @@ const GAUGES: &[(&str, &str, Read<u64>)] = &[
     ("request_memory_bytes", "Memory of requests being received", |s| {
         s.request_memory_bytes as u64
     }),
+    (
+        "answer_memory_bytes",
+        "Memory of long answers that are being written and have not left",
+        |s| s.answer_memory_bytes as u64,
+    ),
     ("unflushed_bytes", "Bytes in the write-ahead log that are not in segments yet", |s| {
         s.store.unflushed_bytes
     }),

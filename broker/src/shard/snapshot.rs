@@ -27,6 +27,7 @@ impl Shard {
             waiting_produces: self.produces.len(),
             waiting_fetches: self.fetches.len(),
             request_memory_bytes: self.memory.used(),
+            answer_memory_bytes: self.answers.memory_bytes(),
             image_offset: self.image_through,
             shared_topics,
             sharing_topics,

@@ -145,6 +145,8 @@ pub struct Snapshot {
     pub waiting_produces: usize,
     pub waiting_fetches: usize,
     pub request_memory_bytes: usize,
+    /// Of answers that are written and have not left.
+    pub answer_memory_bytes: usize,
     pub image_offset: i64,
     /// What topics without counters of their own have together.
     pub shared_topics: Totals,

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 use wire::{
     fetch::FetchRequest,
+    list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
     produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
 };
 
@@ -345,4 +346,29 @@ fn many_partitions_and_offsets_come_in_portions_each_once() {
     }
     let total = samples.sum("millrace_topic_partitions", &topic);
     assert_eq!(total, f64::from(PARTITIONS));
+}
+
+#[test]
+fn memory_of_answers_that_have_not_left_is_told() {
+    let mut bed = Bed::start(How::new(54, 1));
+    let partitions = (0..100_000).map(|partition_index| ListOffsetsPartition {
+        partition_index,
+        current_leader_epoch: -1,
+        timestamp: -1,
+    });
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic { name: "t".into(), partitions: partitions.collect() }],
+        ..Default::default()
+    };
+    let name = "millrace_answer_memory_bytes";
+    assert_eq!(scrape(&mut bed).0.sum(name, &[("core", "0")]), 0.0);
+    let mut conn = bed.connect(0);
+    conn.send(&request, 1);
+    // It is written over many turns.
+    let most = (0..500).map(|_| scrape(&mut bed).0.sum(name, &[("core", "0")]));
+    let most = most.fold(0.0, f64::max);
+    assert!(most >= 65_536.0, "{most} bytes");
+    assert!(bed.frame(&mut conn).is_some());
+    assert_eq!(scrape(&mut bed).0.sum(name, &[("core", "0")]), 0.0);
 }
