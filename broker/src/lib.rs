@@ -32,6 +32,7 @@ pub mod coordinator;
 pub mod descriptors;
 pub mod fetch;
 pub mod group;
+mod heap;
 pub mod identity;
 pub mod limits;
 pub mod metadata;

@@ -12,6 +12,7 @@ use crate::{
     banner,
     cli::Resolved,
     descriptors,
+    heap::{self, Heap},
     output::Streams,
     shard::{
         boot::{self, Plan, Progress},
@@ -28,7 +29,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::{runtime::Runtime, sync::watch, time::MissedTickBehavior};
 
 /// Cores of a start that failed get this long to end by themselves; the process ends then, and
 /// takes them with it.
@@ -69,6 +70,7 @@ enum End {
 /// Runs until SIGTERM, SIGINT, SIGHUP, an error, or a core's end. The status after an ordered stop
 /// of a broker that served is 0, or [`LEFT`].
 pub fn run(mut resolved: Resolved) -> ExitCode {
+    netio::bound_heaps();
     // Lines go to threads of their own and are dropped when they fall behind: a core never waits
     // for one.
     let streams = Streams::open();
@@ -222,9 +224,12 @@ impl Host {
         let (signals, progress) = (&mut self.signals, &mut self.progress);
         let mut served = false;
         let mut space = SpaceLines::default();
+        let mut heap = Heap::default();
         let end = self.control.block_on(async {
             let http = async { admin::serve(listener.try_clone()?, admin).await };
             let mut http = std::pin::pin!(http);
+            let mut looks = tokio::time::interval(heap::LOOK);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     asked = signals.next() => match asked {
@@ -237,6 +242,7 @@ impl Host {
                         let why = ended.err().map_or_else(String::new, |e| format!(": {e}"));
                         return End::Failed(format!("health and metrics on {} cannot be served{why}", resolved.admin));
                     }
+                    _ = looks.tick() => heap.look(),
                     changed = progress.changed() => {
                         if changed.is_err() {
                             return End::Cores;

@@ -43,6 +43,6 @@ pub use error::{Error, Result};
 
 pub use options::Options;
 pub use ring::probe::{Features, probe};
-pub use ring::raise_open_files;
+pub use ring::{bound_heaps, give_back_memory, raise_open_files};
 pub use seam::{DirEntry, Open, Sharing, Space};
 pub use threads::{Running, start};

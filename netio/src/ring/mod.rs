@@ -45,7 +45,7 @@ use std::{
     rc::Rc,
     sync::Arc,
 };
-pub use sys::raise_open_files;
+pub use sys::{bound_heaps, give_back_memory, raise_open_files};
 use vectored::Vectored;
 
 /// Low half of the user data of entries that are no operation of the core.

@@ -231,6 +231,36 @@ pub(crate) fn cpu_set(cpus: &[usize]) -> libc::cpu_set_t {
     set
 }
 
+/// Memory at the end of a thread's heap that is given back as soon as it is free: nothing else
+/// gives it back, and by default this grows to 64 MiB with what is freed.
+const HEAP_END_BYTES: libc::c_int = 8 << 20;
+/// An allocation of this size or more is a mapping of its own, which is gone when it is freed.
+const MAPPED_BYTES: libc::c_int = HEAP_END_BYTES / 2;
+
+/// Bounds what the heaps of threads keep of freed memory at their ends. To be called before there
+/// are threads.
+pub fn bound_heaps() {
+    // Other C libraries have no such heaps.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: plain settings. One that is refused is as it was.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, HEAP_END_BYTES);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES);
+    };
+}
+
+/// Gives the pages of freed memory back to the system, of all threads' heaps. Each is locked while
+/// it is looked through, so its thread waits if it allocates then: milliseconds after a burst of
+/// many small pieces. Not for cores.
+pub fn give_back_memory() {
+    // Other C libraries give back by themselves.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes the allocator's locks, and touches only what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Raises the soft limit of open files to the hard one; returns what now holds.
 pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
