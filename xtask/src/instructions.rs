@@ -136,7 +136,7 @@ fn counted(program: &Path, home: &Path, case: &str) -> Result<u64> {
     }
     let mut out_file = std::ffi::OsString::from("--callgrind-out-file=");
     out_file.push(&profile);
-    provision::run(
+    peers::run(
         Command::new("valgrind")
             .args(CALLGRIND)
             .arg(out_file)

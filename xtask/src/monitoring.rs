@@ -77,7 +77,7 @@ pub(crate) fn promtool(dirs: &Dirs) -> Result<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|e| e == "deb"))
         .context("apt-get download prometheus left no package")?;
-    provision::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&home), &log)?;
+    peers::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&home), &log)?;
     ensure!(promtool.is_file(), "{} has no promtool", package.display());
     Ok(promtool)
 }

@@ -3,12 +3,12 @@
 //! Everything fetched lies under `target/clients`, next to a stamp that holds the manifest it
 //! was made from: a second run does nothing, a changed manifest starts over.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 /// A tool chain's product, or what is missing for it.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub(crate) fn debian(dirs: &Dirs, program: &str) -> Result<Option<String>> {
 /// only then.
 pub(crate) fn apt_get(arguments: &[&str], folder: &Path, log: &Path) -> Result<()> {
     let apt = |arguments: &[&str]| {
-        run(
+        peers::run(
             Command::new("apt-get")
                 .env("DEBIAN_FRONTEND", "noninteractive")
                 .args(arguments)
@@ -114,27 +114,5 @@ pub(crate) fn once(
     make().with_context(|| what.to_owned())?;
     fs::write(stamp, key)?;
     println!("  {what}: done in {:.1} s", start.elapsed().as_secs_f32());
-    Ok(())
-}
-
-/// Runs a command with its output in `log`; an error shows the end of the log.
-pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
-    if let Some(parent) = log.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let out = File::create(log)?;
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(out.try_clone()?)
-        .stderr(out)
-        .status()
-        .with_context(|| format!("cannot start {:?}", command.get_program()))?;
-    if !status.success() {
-        let text = fs::read(log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        let from = lines.len().saturating_sub(25);
-        bail!("{command:?} ended with {status}:\n{}", lines[from..].join("\n"));
-    }
     Ok(())
 }

@@ -87,12 +87,12 @@ fn shoot(
         browser.arg("--blink-settings=preferredColorScheme=0");
     }
     browser.arg(format!("file://{}", frame.display()));
-    provision::run(&mut browser, &dirs.cache.join("chromium.log"))?;
+    peers::run(&mut browser, &dirs.cache.join("chromium.log"))?;
     ensure!(raw.is_file(), "the browser has left no picture");
     if provision::on_path("pngquant") {
         let mut small = Command::new("pngquant");
         small.args(["--force", "--strip", "--speed", "1", "64", "--output"]).arg(to).arg(&raw);
-        provision::run(&mut small, &dirs.cache.join("pngquant.log"))?;
+        peers::run(&mut small, &dirs.cache.join("pngquant.log"))?;
     } else {
         std::fs::copy(&raw, to)?;
     }

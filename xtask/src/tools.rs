@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::provision::{self, Dirs, Tool, run};
+use crate::provision::{self, Dirs, Tool};
 
 /// The program `name` of `xtask/tools.txt`, fetched when it is not there.
 fn tool(dirs: &Dirs, name: &str) -> Result<Tool<PathBuf>> {
@@ -25,8 +25,8 @@ fn tool(dirs: &Dirs, name: &str) -> Result<Tool<PathBuf>> {
         &[&requirements],
         "tools: virtual environment and wheels",
         || {
-            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home), &log)?;
-            run(
+            peers::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home), &log)?;
+            peers::run(
                 Command::new(home.join("bin/python"))
                     .args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"])
                     .args(["--only-binary=:all:", "--no-deps", "--require-hashes", "--requirement"])

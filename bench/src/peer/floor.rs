@@ -9,9 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use peers::{Process, free_ports};
 
-use super::process::{Process, free_ports};
-use super::{About, Peer, Place, first_ack};
+use super::{About, Peer, Place, STOP, first_ack, spawn};
 use crate::engine::{Target, bare_versions};
 use crate::measure::host::ProcessSample;
 use crate::workload::Workload;
@@ -39,7 +39,7 @@ impl Floor {
             .arg(port.to_string())
             .arg(dir.join("wal"))
             .args([&place.floor_mode, WRITES_IN_FLIGHT]);
-        let mut process = Process::start(&mut command, &place.broker_cpus, &dir.join("floor.log"))?;
+        let mut process = spawn(&mut command, &place.broker_cpus, &dir.join("floor.log"))?;
         let target = Target {
             pid: Some(process.id()),
             cpus: place.client_cpus.clone(),
@@ -57,7 +57,7 @@ impl Floor {
                 "written" => "written without a sync of the device".to_owned(),
                 _ => "on the device".to_owned(),
             },
-            command: process.command.clone(),
+            command: process.command().to_owned(),
             settings: BTreeMap::new(),
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
@@ -87,6 +87,6 @@ impl Peer for Floor {
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {
-        self.process.stop()
+        self.process.terminate(STOP).map(drop)
     }
 }

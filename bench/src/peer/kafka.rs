@@ -8,16 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use peers::{Process, free_ports, kafka};
 
-use super::process::{Process, free_ports, run};
-use super::{About, Peer, Place, first_ack};
+use super::{About, Peer, Place, STOP, first_ack, spawn};
 use crate::engine::Target;
 use crate::measure::host::ProcessSample;
 
-const VERSION: &str = "4.3.1";
 const POM: &str = include_str!("../../peers/kafka/pom.xml");
-/// Any valid id will do: the cluster lives for one comparison.
-const CLUSTER_ID: &str = "TWlsbHJhY2VQZWVyS2Fma2";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running Kafka.
@@ -37,14 +34,10 @@ impl Kafka {
         let port = free_ports(2)?;
         let settings = settings();
         let config = dir.join("server.properties");
-        fs::write(&config, properties(port, &data, &settings))?;
-        run(
-            java(&jars, "256m")
-                .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-                .arg(&config),
-            &dir.join("format.log"),
-        )?;
-        let mut process = Process::start(
+        let own: Vec<_> = settings.clone().into_iter().collect();
+        fs::write(&config, kafka::properties(port, &data, &own))?;
+        kafka::format(&mut java(&jars, "256m"), &config, &dir.join("format.log"))?;
+        let mut process = spawn(
             java(&jars, "1g").arg("-Xms1g").arg("kafka.Kafka").arg(&config),
             &place.broker_cpus,
             &dir.join("kafka.log"),
@@ -58,9 +51,9 @@ impl Kafka {
             first_ack(&mut process, &target, PATIENCE).context("Apache Kafka did not start")?;
         let about = About {
             name: "kafka".to_owned(),
-            version: format!("Apache Kafka {VERSION}"),
+            version: format!("Apache Kafka {}", kafka::VERSION),
             ack_means: "in the page cache; written to the device when the kernel likes".to_owned(),
-            command: process.command.clone(),
+            command: process.command().to_owned(),
             settings,
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
@@ -79,7 +72,7 @@ impl Peer for Kafka {
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {
-        self.process.stop()
+        self.process.terminate(STOP).map(drop)
     }
 }
 
@@ -99,47 +92,19 @@ pub(super) fn tool(place: &Place, arguments: &[&str]) -> Result<String> {
 
 /// All else is Kafka's default.
 fn settings() -> BTreeMap<String, String> {
-    let mut settings = BTreeMap::new();
-    for key in [
-        "offsets.topic.replication.factor",
-        "transaction.state.log.replication.factor",
-        "transaction.state.log.min.isr",
-        "share.coordinator.state.topic.replication.factor",
-        "share.coordinator.state.topic.min.isr",
-    ] {
-        settings.insert(key.to_owned(), "1".to_owned());
-    }
+    let mut settings: BTreeMap<_, _> =
+        kafka::REPLICATION.iter().map(|key| ((*key).to_owned(), "1".to_owned())).collect();
     // A topic's files are gone soon after its run, or the disk fills with what nobody reads.
     settings.insert("log.segment.delete.delay.ms".to_owned(), "1000".to_owned());
     settings
 }
 
-fn properties(port: u16, data: &Path, settings: &BTreeMap<String, String>) -> String {
-    let controller = port + 1;
-    let fixed = [
-        ("process.roles", "broker,controller".to_owned()),
-        ("node.id", "1".to_owned()),
-        ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
-        ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
-        ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
-        ("log.dirs", data.display().to_string()),
-    ];
-    let own = settings.iter().map(|(k, v)| (k.as_str(), v.clone()));
-    let all = fixed.into_iter().chain(own);
-    all.map(|(key, value)| format!("{key}={value}\n")).collect()
-}
-
 fn java(jars: &Path, heap: &str) -> Command {
-    let mut command = Command::new("java");
-    command.env("CLASSPATH", format!("{}/*", jars.display())).arg(format!("-Xmx{heap}")).args([
-        "-XX:+UseG1GC",
+    let mut command = kafka::java(jars, heap);
+    command.args([
         "-XX:MaxGCPauseMillis=20",
         "-XX:InitiatingHeapOccupancyPercent=35",
         "-XX:+ExplicitGCInvokesConcurrent",
-        "-Djava.awt.headless=true",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     ]);
     command
@@ -161,23 +126,10 @@ fn jars(cache: &Path) -> Result<PathBuf> {
             bail!("Apache Kafka needs `java` (17 or newer) and `mvn` on the PATH; no {tool} there");
         }
     }
-    if jars.exists() {
-        fs::remove_dir_all(&jars)?;
-    }
     fs::create_dir_all(cache)?;
     let pom = cache.join("pom.xml");
     fs::write(&pom, POM)?;
-    run(
-        Command::new("mvn")
-            .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"])
-            .arg(format!("-DoutputDirectory={}", jars.display()))
-            .arg("-f")
-            .arg(&pom),
-        &cache.join("mvn.log"),
-    )?;
-    if !jars.join(format!("kafka-clients-{VERSION}.jar")).exists() {
-        bail!("Maven is done, but Kafka's jars are not in {}", jars.display());
-    }
+    kafka::fetch(&pom, &jars, &cache.join("mvn.log"))?;
     fs::write(stamp, POM)?;
     Ok(jars)
 }

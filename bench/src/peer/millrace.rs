@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use peers::{MillraceOptions, Process, free_ports};
 
-use super::process::{Process, free_ports};
-use super::{About, Peer, Place, first_ack};
+use super::{About, Peer, Place, STOP, first_ack, spawn};
 use crate::engine::Target;
 use crate::measure::host::ProcessSample;
 
@@ -39,19 +39,22 @@ impl Millrace {
         fs::create_dir_all(&dir)?;
         let cores = place.broker_cpus.len().max(1);
         let ports = free_ports(u16::try_from(cores)? + 1)?;
-        let mut command = Command::new(&place.millrace);
-        command
-            .arg("--data")
-            .arg(dir.join("data"))
-            .args(["--admin", &format!("127.0.0.1:{ports}")])
-            .args(["--listen", &format!("127.0.0.1:{}", ports + 1)])
-            .args(["--cores", &cores.to_string()]);
+        let options = MillraceOptions {
+            bin: place.millrace.clone(),
+            data: dir.join("data"),
+            log: dir.join("millrace.log"),
+            port: ports + 1,
+            admin_port: ports,
+            cores: u16::try_from(cores)?,
+            single_port: false,
+            set: Vec::new(),
+        };
+        let mut command = options.command();
         if !place.broker_cpus.is_empty() {
             let cpus: Vec<_> = place.broker_cpus.iter().map(usize::to_string).collect();
             command.args(["--cpus", &cpus.join(",")]);
         }
-        let mut process =
-            Process::start(&mut command, &place.broker_cpus, &dir.join("millrace.log"))?;
+        let mut process = spawn(&mut command, &place.broker_cpus, &options.log)?;
         let target = Target {
             pid: Some(process.id()),
             cpus: place.client_cpus.clone(),
@@ -64,7 +67,7 @@ impl Millrace {
             name: name.to_owned(),
             version: String::from_utf8_lossy(&version.stdout).trim().to_owned(),
             ack_means: ack_means.to_owned(),
-            command: process.command.clone(),
+            command: process.command().to_owned(),
             settings: BTreeMap::new(),
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
@@ -89,6 +92,6 @@ impl Peer for Millrace {
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {
-        self.process.stop()
+        self.process.terminate(STOP).map(drop)
     }
 }

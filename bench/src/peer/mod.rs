@@ -7,22 +7,22 @@ mod floor;
 mod kafka;
 mod millrace;
 mod nats;
-mod process;
 mod running;
 mod tansu;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use peers::Process;
 use serde::{Deserialize, Serialize};
 
+use crate::cpus;
 use crate::engine::{self, Progress, Target};
 use crate::result::RunResult;
 use crate::workload::Workload;
-
-pub use process::Process;
 
 /// Runs a class of Kafka's jars to its end, on the generator's CPUs; what it said.
 ///
@@ -129,6 +129,14 @@ pub fn start(name: &str, place: &Place) -> Result<Box<dyn Peer>> {
         "floor" => Box::new(floor::Floor::start(place)?),
         _ => bail!("no peer {name}; there are: {KNOWN}"),
     })
+}
+
+/// Time for a broker to end after SIGTERM.
+const STOP: Duration = Duration::from_secs(60);
+
+/// Starts a broker's process on these CPUs with its output in `log`.
+fn spawn(command: &mut Command, cpus: &[usize], log: &Path) -> Result<Process> {
+    Process::spawn_by(command, log, |command| cpus::spawn_on(cpus, command))
 }
 
 /// Waits until a broker takes a record; returns how long it took since the process was started.

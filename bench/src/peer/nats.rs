@@ -10,9 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use peers::{Process, free_ports, run};
 
-use super::process::{Process, free_ports, run};
-use super::{About, Peer, Place};
+use super::{About, Peer, Place, STOP, spawn};
 use crate::engine::nats::{Talk, producers};
 use crate::engine::{Load, Progress, Target, carry};
 use crate::measure::host::ProcessSample;
@@ -47,7 +47,7 @@ impl Nats {
         command
             .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
             .arg(dir.join("data"));
-        let mut process = Process::start(&mut command, &place.broker_cpus, &dir.join("nats.log"))?;
+        let mut process = spawn(&mut command, &place.broker_cpus, &dir.join("nats.log"))?;
         let address = format!("127.0.0.1:{port}");
         let took = process
             .wait_until(PATIENCE, || {
@@ -68,7 +68,7 @@ impl Nats {
             name: "nats".to_owned(),
             version: format!("NATS JetStream {VERSION}, file storage"),
             ack_means: "in the page cache; synced every 2 minutes".to_owned(),
-            command: process.command.clone(),
+            command: process.command().to_owned(),
             settings: BTreeMap::new(),
             first_ack_s: Some(took.as_secs_f64()),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
@@ -129,7 +129,7 @@ impl Peer for Nats {
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {
-        self.process.stop()
+        self.process.terminate(STOP).map(drop)
     }
 }
 

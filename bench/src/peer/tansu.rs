@@ -8,9 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use peers::{Process, free_ports, run};
 
-use super::process::{Process, free_ports, run};
-use super::{About, Peer, Place, first_ack};
+use super::{About, Peer, Place, STOP, first_ack, spawn};
 use crate::engine::Target;
 use crate::measure::host::ProcessSample;
 use crate::workload::Workload;
@@ -43,7 +43,7 @@ impl Tansu {
             "--storage-engine",
             "memory://tansu/",
         ]);
-        let mut process = Process::start(&mut command, &place.broker_cpus, &dir.join("tansu.log"))?;
+        let mut process = spawn(&mut command, &place.broker_cpus, &dir.join("tansu.log"))?;
         let target = Target {
             pid: Some(process.id()),
             cpus: place.client_cpus.clone(),
@@ -55,7 +55,7 @@ impl Tansu {
             name: "tansu".to_owned(),
             version: format!("Tansu, from {WHEEL}"),
             ack_means: "in the broker's memory".to_owned(),
-            command: process.command.clone(),
+            command: process.command().to_owned(),
             settings: BTreeMap::new(),
             first_ack_s: Some(first_ack_s),
             rss_idle_bytes: ProcessSample::of(process.id()).map(|s| s.rss_bytes),
@@ -79,7 +79,7 @@ impl Peer for Tansu {
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {
-        self.process.stop()
+        self.process.terminate(STOP).map(drop)
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use peers::kafka::java;
 
 use super::results::{CaseResult, Status};
-use crate::peers::java;
 
 pub(crate) const CASE: &str = "dump_log_segments";
 
@@ -66,7 +66,7 @@ fn lists(files: &[String]) -> Vec<String> {
 
 /// Dumps one list in one JVM; returns the number of batches.
 fn dump_list(jars: &Path, logs: &Path, list: &str, output: &Path) -> Result<usize> {
-    let out = java(jars, 512)
+    let out = java(jars, "512m")
         .args(["org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--files", list])
         .current_dir(logs)
         .output()?;

@@ -22,7 +22,7 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     if !binary.exists() {
         println!("  go: fetching modules and building ...");
     }
-    provision::run(
+    peers::run(
         Command::new("go")
             .args(["build", "-o"])
             .arg(&binary)

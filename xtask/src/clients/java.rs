@@ -7,14 +7,14 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::client::{Client, Program};
-use crate::peers::kafka_jars;
+use crate::kafka;
 use crate::provision::{self, Dirs, Tool};
 
 pub(crate) const CLIENT: Client =
     Client { name: "java", about: "Apache Kafka's Java clients and console tools", provision };
 
 fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
-    let jars = match kafka_jars(dirs)? {
+    let jars = match kafka::jars(dirs)? {
         Tool::Ready(jars) => jars,
         Tool::Absent(why) => return Ok(Tool::Absent(why)),
     };
@@ -34,7 +34,7 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
         if classes.exists() {
             fs::remove_dir_all(&classes)?;
         }
-        provision::run(
+        peers::run(
             Command::new("javac")
                 .args([
                     "--release",

@@ -10,7 +10,7 @@
 //! case proves is written in the program; which features exist is [`features::FEATURES`]. The
 //! same programs run against Apache Kafka: a difference is a finding.
 //!
-//! This module starts no broker of its own kind: [`crate::peers`] does.
+//! This module starts no broker of its own kind: the crate [`peers`] does.
 
 mod client;
 mod document;
@@ -31,8 +31,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use peers::{Kafka, KafkaOptions, Millrace, MillraceOptions, free_ports};
 
-use crate::peers::{Kafka, KafkaOptions, Millrace, MillraceOptions, free_ports, kafka_jars};
+use crate::kafka;
 use crate::provision::{Dirs, Tool};
 use client::{CLIENTS, Client, Program, Target};
 use results::{ClientResult, Run, Status};
@@ -247,7 +248,7 @@ fn one_run(
     if let Some(logs) = logs
         && target.wants(dump::CASE)
         && let Some(java) = run.clients.iter_mut().find(|client| client.name == java::CLIENT.name)
-        && let Tool::Ready(jars) = kafka_jars(dirs)?
+        && let Tool::Ready(jars) = kafka::jars(dirs)?
     {
         java.cases.push(dump::run(&jars, &logs, &work.join("dump.log"))?);
     }
@@ -283,7 +284,7 @@ fn start(
     let properties =
         PROPERTIES.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     if setup.against == Against::Kafka {
-        let jars = match kafka_jars(dirs)? {
+        let jars = match kafka::jars(dirs)? {
             Tool::Ready(jars) => jars,
             Tool::Absent(why) => bail!("Apache Kafka needs Java: {why}"),
         };

@@ -63,7 +63,7 @@ pub(crate) fn packages(dirs: &Dirs) -> Result<Tool<Packages>> {
         for file in ["package.json", "package-lock.json", ".npmrc"] {
             fs::copy(source.join(file), cache.join(file))?;
         }
-        provision::run(
+        peers::run(
             // The one script that would run only asks for a newer Node than the system's.
             Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(&cache),
             &dirs.cache.join("npm.log"),

@@ -55,8 +55,8 @@ pub(crate) fn interpreter(dirs: &Dirs) -> Result<Tool<PathBuf>> {
         if venv.exists() {
             fs::remove_dir_all(&venv)?;
         }
-        provision::run(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)?;
-        provision::run(
+        peers::run(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)?;
+        peers::run(
             Command::new(&python)
                 .args(["-m", "pip", "install", "--disable-pip-version-check", "-q", "-r"])
                 .arg(&requirements),

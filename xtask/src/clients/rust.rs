@@ -20,7 +20,7 @@ fn provision(dirs: &Dirs) -> Result<Tool<Program>> {
     if !binary.exists() {
         println!("  rust: building rdkafka and librdkafka ...");
     }
-    provision::run(
+    peers::run(
         Command::new("cargo")
             .args(["build", "--locked"])
             .env("CARGO_TARGET_DIR", &target)

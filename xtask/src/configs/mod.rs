@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::peers::kafka_jars;
+use crate::kafka;
 use crate::provision::{Dirs, Tool};
 
 const TABLES: &str = "broker/src/config/tables";
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result<()> {
     let dirs = Dirs::find()?;
-    let jars = match kafka_jars(&dirs)? {
+    let jars = match kafka::jars(&dirs)? {
         Tool::Ready(jars) => jars,
         Tool::Absent(why) => bail!("Kafka's classes are needed: {why}"),
     };

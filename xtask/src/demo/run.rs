@@ -20,7 +20,6 @@ use super::programs::Programs;
 use super::worker::{Partition, Worker};
 use super::{Arguments, READY_WITHIN};
 use crate::clients::Against;
-use crate::provision;
 
 const FLIGHTS: &str = "flights";
 const WEATHER: &str = "weather";
@@ -121,7 +120,7 @@ fn whole(
         times.first_start.as_millis()
     );
     let dir = &launch.work;
-    provision::run(programs.go("topics").arg(&bootstrap).args(TOPICS), &dir.join("topics.log"))?;
+    peers::run(programs.go("topics").arg(&bootstrap).args(TOPICS), &dir.join("topics.log"))?;
 
     let mut readers = readers(programs, &bootstrap, dir)?;
     let mut producers = producers(programs, &bootstrap, dir, &files, [a, b + weather])?;

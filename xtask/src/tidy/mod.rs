@@ -46,6 +46,7 @@ pub(crate) const CRATES: &[Crate] = &[
     Crate { folder: "storage/record", name: "record", imports: &[], tests: &[] },
     Crate { folder: "netio", name: "netio", imports: &[], tests: &["testkit"] },
     Crate { folder: "schema", name: "schema", imports: &[], tests: &[] },
+    Crate { folder: "peers", name: "peers", imports: &[], tests: &[] },
     Crate { folder: "broker/wire", name: "wire", imports: &["record"], tests: &["schema"] },
     Crate {
         folder: "storage",
@@ -65,10 +66,10 @@ pub(crate) const CRATES: &[Crate] = &[
     Crate {
         folder: "bench",
         name: "millrace-bench",
-        imports: &["record", "wire", "client"],
+        imports: &["record", "wire", "client", "peers"],
         tests: &[],
     },
-    Crate { folder: "xtask", name: "xtask", imports: &["schema"], tests: &[] },
+    Crate { folder: "xtask", name: "xtask", imports: &["peers", "schema"], tests: &[] },
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

@@ -14,7 +14,10 @@ const PROBE: Duration = Duration::from_secs(2);
 /// Taken below the kernel's ephemeral range (32768..), so that an outgoing connection cannot
 /// take one between this look and the broker's bind; started from the process id, so that two
 /// runs side by side rarely meet.
-pub(crate) fn free_ports(count: u16) -> Result<u16> {
+///
+/// # Errors
+/// There are none.
+pub fn free_ports(count: u16) -> Result<u16> {
     const FIRST: u16 = 20_000;
     const SPAN: u16 = 12_000;
     let start = u16::try_from(std::process::id() % u32::from(SPAN)).unwrap_or(0);
@@ -30,9 +33,16 @@ pub(crate) fn free_ports(count: u16) -> Result<u16> {
     bail!("no {count} neighbouring free ports on 127.0.0.1 in {FIRST}..{}", FIRST + SPAN)
 }
 
-/// Whether a Kafka broker answers ApiVersions v0 on this port without an error.
-pub(super) fn answers_api_versions(port: u16) -> bool {
-    probe_api_versions(port).unwrap_or(false)
+/// Whether a Kafka broker answers ApiVersions v0 on this port of loopback.
+///
+/// # Errors
+/// Why not.
+pub fn answers_api_versions(port: u16) -> Result<(), String> {
+    match probe_api_versions(port) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("port {port}: ApiVersions is answered with an error")),
+        Err(error) => Err(format!("port {port}: {error}")),
+    }
 }
 
 fn probe_api_versions(port: u16) -> std::io::Result<bool> {
@@ -46,8 +56,15 @@ fn probe_api_versions(port: u16) -> std::io::Result<bool> {
 }
 
 /// Whether `GET /readyz` on the admin port answers 200.
-pub(super) fn answers_readyz(port: u16) -> bool {
-    probe_readyz(port).unwrap_or(false)
+///
+/// # Errors
+/// Why not.
+pub fn answers_readyz(port: u16) -> Result<(), String> {
+    match probe_readyz(port) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("port {port}: /readyz does not say 200")),
+        Err(error) => Err(format!("port {port}: {error}")),
+    }
 }
 
 fn probe_readyz(port: u16) -> std::io::Result<bool> {
