@@ -2,7 +2,7 @@
 //! what to type next.
 use crate::{
     cli::{Resolved, listener::authority},
-    shard::boot::Progress,
+    core::plan::Progress,
 };
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
 //! Whose data this is: `kafka/meta.properties` (KIP-858), made at the first start and checked at
 //! every other.
-use crate::shard::boot::{self, Plan};
+use crate::core::plan::{Plan, reason};
 use netio::Io;
 use record::TopicId;
 use storage::files::{Disk, MetaProperties};
@@ -55,7 +55,7 @@ pub async fn cluster_id(io: &Io, plan: &Plan) -> Result<String, String> {
         directory_id: id(io),
     };
     let replaced = disk.replace(&dir, NAME, new.to_text().into_bytes()).await;
-    replaced.map_err(|e| boot::reason(&e, &plan.storage.data))?;
+    replaced.map_err(|e| reason(&e, &plan.storage.data))?;
     Ok(new.cluster_id)
 }
 

@@ -29,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+pub mod core;
 pub mod descriptors;
 pub mod fetch;
 pub mod group;

@@ -11,13 +11,11 @@ use crate::{
     admin::{self, Admin},
     banner,
     cli::Resolved,
+    core::plan::{Plan, Progress},
     descriptors,
     heap::{self, Heap},
     output::Streams,
-    shard::{
-        boot::{self, Plan, Progress},
-        message::Message,
-    },
+    shard::{boot, message::Message},
     signals::{Asked, Signals},
 };
 use anyhow::{Context, bail};

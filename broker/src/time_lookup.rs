@@ -1,10 +1,8 @@
 //! Look-ups of offsets by time that wait for the disk.
 use crate::{
     api::partitions::{Named, Partitions, told},
-    shard::{
-        Shard,
-        reply::{Pending, Stage},
-    },
+    core::request::{Pending, Stage},
+    shard::Shard,
 };
 use hashbrown::HashMap;
 use storage::TimeOffset;
@@ -96,7 +94,7 @@ impl Shard {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "look-up by time failed");
-                answer.error_code = crate::api::error_map::storage_error(&error).code();
+                answer.error_code = crate::core::error_map::storage_error(&error).code();
             }
         }
         if lookup.waiting.is_empty()

@@ -8,7 +8,7 @@ use crate::{
     shard::{
         message::Message,
         scrape::{GroupCursor, PartitionRow},
-        stats::Snapshot,
+        snapshot::Snapshot,
     },
 };
 use netio::CoreId;

@@ -1,10 +1,7 @@
 //! The admin HTTP server: `/healthz` (the process answers), `/readyz` (every core serves),
 //! `/metrics` (Prometheus text).
 use super::{bounded::Bounded, collect, exposition::Format, metrics};
-use crate::{
-    settings::MetricsSettings,
-    shard::{boot::Progress, message::Message},
-};
+use crate::{core::plan::Progress, settings::MetricsSettings, shard::message::Message};
 use axum::{
     Router,
     extract::State,

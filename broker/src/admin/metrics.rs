@@ -6,10 +6,7 @@ use super::{
     exposition::Format,
     series,
 };
-use crate::{
-    group::GroupState,
-    shard::{latency::Latency, stats::Snapshot},
-};
+use crate::{core::latency::Latency, group::GroupState, shard::snapshot::Snapshot};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},

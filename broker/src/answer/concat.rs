@@ -1,5 +1,5 @@
 //! Answers of several cores put together as they are: nothing of them is decoded and encoded again.
-use crate::shard::reply::Pending;
+use crate::core::request::Pending;
 use bytes::Bytes;
 use std::ops::Range;
 use wire::{ApiMessage, Around, Reader, frame::SIZE_BYTES};
@@ -183,7 +183,7 @@ pub(crate) fn by_topic<T: ApiMessage + Default>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::reply::ReplyTo;
+    use crate::core::request::ReplyTo;
     use netio::{CoreId, Instant};
     use wire::{ApiKey, Decode, describe_producers as dp, list_groups::*};
 

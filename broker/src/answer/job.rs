@@ -4,9 +4,9 @@ use super::{
     memory::{Held, STREAM_BYTES},
     portion::PORTION_BYTES,
 };
-use crate::shard::{
-    Shard,
-    reply::{Answer, Pending, ReplyTo},
+use crate::{
+    core::request::{Answer, Pending, ReplyTo},
+    shard::Shard,
 };
 use bytes::Bytes;
 use netio::Instant;

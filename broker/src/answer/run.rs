@@ -4,9 +4,9 @@ use super::{
     job::{Job, Next, Waits},
     memory::Memory,
 };
-use crate::shard::{
-    Shard,
-    reply::{Pending, ReplyTo, Stage},
+use crate::{
+    core::request::{Pending, ReplyTo, Stage},
+    shard::Shard,
 };
 use bytes::Bytes;
 use netio::ConnId;

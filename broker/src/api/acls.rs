@@ -2,10 +2,8 @@
 //! (`AclApis`).
 use crate::{
     answer::{Elements, Portion, Progress},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, Encode, ErrorCode, Reader,

@@ -1,10 +1,8 @@
 //! AlterConfigs (key 33): the controller decides, see [`crate::controller::configs`].
 use crate::{
     controller::{TOO_MANY, is_too_much},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

@@ -4,12 +4,12 @@
 use super::partitions::{Asked, Keep, Named, Partitions, all_asked, keep_each_once, told};
 use crate::{
     answer::distinct::numbered,
-    metadata::Image,
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-        route::core_of,
+    core::{
+        placement::core_of,
+        request::{Request, Stage},
     },
+    metadata::Image,
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

@@ -1,8 +1,8 @@
 //! ApiVersions (key 18): what is served, computed from the table.
 use super::TABLE;
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     ApiKey, Decode, ErrorCode, Reader,

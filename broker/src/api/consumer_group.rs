@@ -10,10 +10,8 @@ use crate::{
         Elements, Portion, Progress,
         distinct::{Names, keep_once},
     },
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

@@ -1,10 +1,8 @@
 //! CreatePartitions (key 37): the controller decides, see [`crate::controller::partitions`].
 use crate::{
     controller::{TOO_MANY, is_too_much},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

@@ -1,10 +1,8 @@
 //! CreateTopics (key 19): the controller decides, see [`crate::controller::topics`].
 use crate::{
     controller::{TOO_MANY_PARTITIONS, is_too_much},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

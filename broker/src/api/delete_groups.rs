@@ -9,12 +9,9 @@ use crate::{
         Elements, Portion, Progress,
         distinct::{Names, keep_once},
     },
+    core::request::{Request, Stage},
     group::{self, Response},
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-    },
+    shard::{Shard, forward::Split},
 };
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 use wire::{

@@ -7,11 +7,8 @@ use super::{
 use crate::{
     answer::{concat::Skip, distinct::numbered},
     config::topic::TopicConfig,
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Pending, Request, Stage},
-    },
+    core::request::{Pending, Request, Stage},
+    shard::{Shard, forward::Split},
 };
 use netio::Instant;
 use record::Offset;
@@ -129,7 +126,7 @@ fn delete(
         return Err(ErrorCode::OffsetOutOfRange);
     }
     let start =
-        shard.store.delete_records(slot, to).map_err(|e| super::error_map::read_error(&e))?;
+        shard.store.delete_records(slot, to).map_err(|e| crate::core::error_map::read_error(&e))?;
     Ok((slot, start))
 }
 

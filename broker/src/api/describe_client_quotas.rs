@@ -1,8 +1,8 @@
 //! DescribeClientQuotas (key 48): quotas are not enforced and cannot be set, so there are none
 //! (`ClientQuotasImage.describe`).
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

@@ -1,9 +1,9 @@
 //! DescribeCluster (key 60): its id, its brokers (one per core, or one per host in single-port
 //! mode), its controller.
 use super::metadata::ALL_CLUSTER_OPERATIONS;
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use netio::CoreId;
 use wire::{

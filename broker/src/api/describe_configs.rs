@@ -11,12 +11,10 @@ use crate::{
         catalogue::catalogue,
         describe::{self, Described},
     },
+    core::request::{Request, Stage},
     metadata::{Configs, resource},
     settings::Settings,
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    shard::Shard,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

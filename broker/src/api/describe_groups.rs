@@ -8,12 +8,9 @@ use crate::{
         Elements, Portion, Progress,
         distinct::{Names, keep_once},
     },
+    core::request::{Request, Stage},
     group::Membership,
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-    },
+    shard::{Shard, forward::Split},
 };
 use wire::{
     Decode, Message, Reader, Str, Writer,

@@ -2,12 +2,9 @@
 use super::split::{merged, must_split};
 use crate::{
     answer::{Elements, Portion, Progress},
+    core::request::{Request, Stage},
     partition::Leader,
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-    },
+    shard::{Shard, forward::Split},
 };
 use std::sync::Arc;
 use storage::LogSlot;

@@ -3,15 +3,14 @@ use super::{
     partitions::{Answers, Partitions, Place, named},
     split::{merged, must_split, scatter_topics},
 };
-use crate::answer::{
-    Portion,
-    concat::Skip,
-    distinct::{keep_firsts, keep_once},
-};
-use crate::shard::{
-    Shard,
-    forward::Split,
-    reply::{Request, Stage},
+use crate::{
+    answer::{
+        Portion,
+        concat::Skip,
+        distinct::{keep_firsts, keep_once},
+    },
+    core::request::{Request, Stage},
+    shard::{Shard, forward::Split},
 };
 use std::hash::Hash;
 use wire::{

@@ -1,10 +1,10 @@
 //! DescribeQuorum (key 55): the quorum of one, which is the controller of this host. Runs on core
 //! 0, where the metadata log is.
 use super::partitions::{Answers, Named, Partitions, Place};
-use crate::answer::Portion;
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    answer::Portion,
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use netio::CoreId;
 use record::TopicId;

@@ -3,13 +3,13 @@ use super::metadata::{ALL_TOPIC_OPERATIONS, NO_OPERATIONS, is_internal};
 use crate::{
     answer::{Elements, Portion, Progress, distinct::Names},
     controller::topics::is_valid_name,
+    core::{
+        placement::core_of,
+        request::{Request, Stage},
+    },
     metadata::{Image, TopicImage},
     settings::Settings,
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-        route::core_of,
-    },
+    shard::Shard,
 };
 use record::TopicId;
 use std::{cell::RefCell, rc::Rc, sync::Arc};

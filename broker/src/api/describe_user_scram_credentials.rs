@@ -1,10 +1,8 @@
 //! DescribeUserScramCredentials (key 50): there are no users (`ScramImage.describe`).
 use crate::{
     answer::{Elements, Portion, Progress, distinct::Names, shown},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

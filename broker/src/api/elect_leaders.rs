@@ -3,10 +3,8 @@
 use super::partitions::{Answers, Partitions, Place, named};
 use crate::{
     answer::{Portion, shown},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, Encode, ErrorCode, Reader,

@@ -1,14 +1,12 @@
 //! Fetch (key 1): what is asked, by request and session; the work is in `crate::fetch`.
 use super::once::is_each_once;
 use crate::{
+    core::request::{Request, Stage},
     fetch::{
         op::{FetchOp, Round},
         session::{Refused, TopicKey, Wanted},
     },
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    shard::Shard,
 };
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, hash_map::Entry};

@@ -2,13 +2,11 @@
 use crate::{
     answer::{Elements, Portion, Progress, distinct::Names},
     coordinator::placement,
-    shard::{
-        Shard,
-        control::AUTO_CREATE_MS,
-        metadata::OFFSETS_TOPIC,
-        reply::{Request, Stage},
-        route::core_of,
+    core::{
+        placement::core_of,
+        request::{Request, Stage},
     },
+    shard::{Shard, control::AUTO_CREATE_MS, metadata::OFFSETS_TOPIC},
 };
 use netio::CoreId;
 use wire::{

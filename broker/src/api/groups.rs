@@ -2,14 +2,12 @@
 use crate::{
     answer::{AnswerId, Progress},
     coordinator::Context,
-    group::{self, Response},
-    shard::{
-        Shard,
-        forward::Split,
-        metadata::OFFSETS_TOPIC,
-        reply::{Pending, Request, Stage},
-        route::core_of,
+    core::{
+        placement::core_of,
+        request::{Pending, Request, Stage},
     },
+    group::{self, Response},
+    shard::{Shard, forward::Split, metadata::OFFSETS_TOPIC},
 };
 use netio::CoreId;
 use std::{cell::Cell, collections::BTreeSet, rc::Rc};
@@ -235,15 +233,15 @@ macro_rules! plain {
     ($request:ident, $variant:ident) => {
         pub(crate) fn handle<'a>(
             shard: &mut crate::shard::Shard,
-            request: &crate::shard::reply::Request<'a>,
+            request: &crate::core::request::Request<'a>,
             reader: &mut wire::Reader<'a>,
-        ) -> Result<crate::shard::reply::Stage, wire::Error> {
+        ) -> Result<crate::core::request::Stage, wire::Error> {
             let body = <$request<'a> as wire::Decode<'a>>::decode(reader, request.version())?;
             let part = crate::group::Request::$variant(&body);
             crate::api::groups::one(shard, request, &body.group_id, part, |_, pending, answer| {
                 match answer {
                     crate::group::Response::$variant(answer) => {
-                        pending.encode(&answer).map(crate::shard::reply::Stage::Reply)
+                        pending.encode(&answer).map(crate::core::request::Stage::Reply)
                     }
                     other => unreachable!("{other:?} to {}", stringify!($variant)),
                 }

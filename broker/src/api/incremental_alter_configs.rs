@@ -1,10 +1,8 @@
 //! IncrementalAlterConfigs (key 44): the controller decides, see [`crate::controller::configs`].
 use crate::{
     controller::{TOO_MANY, is_too_much},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

@@ -1,7 +1,7 @@
 //! InitProducerId (key 22): the controller decides, see [`crate::controller::producer_ids`].
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{Decode, Reader, init_producer_id::InitProducerIdRequest};
 

@@ -1,11 +1,9 @@
 //! JoinGroup (key 11): a member enters, or a group's next generation begins. Answered when the
 //! rebalance is complete.
 use crate::{
+    core::request::{Request, Stage},
     group::{self, Response},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    shard::Shard,
 };
 use wire::{
     Decode, Reader,

@@ -2,11 +2,9 @@
 //! metrics only, of which there are none.
 use crate::{
     answer::{Elements, Portion, Progress},
+    core::request::{Request, Stage},
     metadata::resource,
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    shard::Shard,
 };
 use std::sync::Arc;
 use wire::{

@@ -2,12 +2,9 @@
 use super::{groups::Committed, split::must_split};
 use crate::{
     answer::{Elements, Portion, Progress},
+    core::request::{Request, Stage},
     group::Wanted,
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-    },
+    shard::{Shard, forward::Split},
 };
 use std::{cell::Cell, rc::Rc, sync::Arc};
 use wire::{

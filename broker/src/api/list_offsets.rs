@@ -7,11 +7,8 @@ use super::{
 };
 use crate::{
     answer::{concat::Skip, distinct::numbered},
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::{Shard, forward::Split},
     time_lookup::Lookup,
 };
 use record::Offset;

@@ -1,8 +1,8 @@
 //! ListTransactions (key 66): there are none. A pattern that cannot be read is refused all the same
 //! (KIP-1152).
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use regex_syntax::{
     ast::{self, Ast},

@@ -6,15 +6,13 @@ use crate::{
         distinct::{Names, Secret, firsts_of_many, keep_firsts},
     },
     controller::RECORDS_MAX,
+    core::{
+        placement::core_of,
+        request::{Request, Stage},
+    },
     metadata::TopicImage,
     settings::Settings,
-    shard::{
-        Shard,
-        control::AUTO_CREATE_MS,
-        metadata::OFFSETS_TOPIC,
-        reply::{Request, Stage},
-        route::core_of,
-    },
+    shard::{Shard, control::AUTO_CREATE_MS, metadata::OFFSETS_TOPIC},
 };
 use netio::{CoreId, Instant};
 use record::TopicId;

@@ -23,7 +23,6 @@ pub mod describe_topic_partitions;
 pub mod describe_user_scram_credentials;
 mod each_once;
 pub mod elect_leaders;
-pub mod error_map;
 pub mod fetch;
 pub mod find_coordinator;
 pub(crate) mod groups;
@@ -48,9 +47,9 @@ pub mod reassignments;
 pub(crate) mod split;
 pub mod sync_group;
 
-use crate::shard::{
-    Shard,
-    reply::{Request, Stage},
+use crate::{
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use netio::CoreId;
 use wire::{ApiKey, Reader};

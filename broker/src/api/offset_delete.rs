@@ -5,11 +5,9 @@ use super::{
     split::merged,
 };
 use crate::{
+    core::request::{Request, Stage},
     group::{self, Response},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    shard::Shard,
 };
 use wire::{
     Decode, Reader,

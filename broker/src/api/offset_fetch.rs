@@ -8,12 +8,9 @@ use crate::{
         Elements, Portion, Progress,
         distinct::{Names, firsts, keep_firsts},
     },
+    core::request::{Request, Stage},
     group::request::{fetch_has_group_error, fetch_is_batched, no_offset},
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-    },
+    shard::{Shard, forward::Split},
 };
 use record::TopicId;
 use std::{

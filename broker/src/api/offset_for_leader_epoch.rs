@@ -3,11 +3,10 @@ use super::{
     partitions::{Named, Partitions, told},
     split::{merged, must_split, scatter_topics},
 };
-use crate::answer::concat::Skip;
-use crate::shard::{
-    Shard,
-    forward::Split,
-    reply::{Request, Stage},
+use crate::{
+    answer::concat::Skip,
+    core::request::{Request, Stage},
+    shard::{Shard, forward::Split},
 };
 use record::LeaderEpoch;
 use wire::{

@@ -10,22 +10,20 @@
 //! watermark has it when the next request is taken.
 use super::{
     each_once::each_once,
-    error_map::append_error,
     partitions::{Answers, Named, Partitions, Place},
     split::{merged, must_split, parts_of, scatter_parts},
 };
 use crate::{
     answer::Portion,
     config::topic::TopicConfig,
+    core::{
+        error_map::append_error,
+        placement::core_of,
+        request::{Held, Request, Stage},
+    },
     partition::{leader::Role, waiters::AckWaiter},
     produce::ProduceAnswer,
-    session::Held,
-    shard::{
-        Shard,
-        forward::Split,
-        reply::{Request, Stage},
-        route::core_of,
-    },
+    shard::{Shard, forward::Split},
 };
 use record::{
     BadRecord, BatchHeader, BatchView, Compression, RecodeError, Timestamp, TopicId, recode,
@@ -387,7 +385,7 @@ fn append(
 }
 
 fn invalid(refusal: record::Refusal) -> Refusal {
-    let (error, mut message) = super::error_map::invalid_batch(&refusal.why);
+    let (error, mut message) = crate::core::error_map::invalid_batch(&refusal.why);
     let others = refusal.records.len().saturating_sub(1);
     if others > 0 {
         let least = if refusal.records.len() == BAD_RECORDS_MAX { "at least " } else { "" };

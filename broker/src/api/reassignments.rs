@@ -3,10 +3,8 @@
 //! nothing; the controller says to what else.
 use crate::{
     controller::{TOO_MANY, is_too_much},
-    shard::{
-        Shard,
-        reply::{Request, Stage},
-    },
+    core::request::{Request, Stage},
+    shard::Shard,
 };
 use wire::{
     Decode, ErrorCode, Reader,

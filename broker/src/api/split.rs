@@ -1,10 +1,11 @@
 //! Requests that name partitions, split by the core that owns each (single-port mode), and their
 //! answers put together.
-use crate::shard::{
-    Shard,
-    forward::Split,
-    reply::{Request, Stage},
-    route::core_of,
+use crate::{
+    core::{
+        placement::core_of,
+        request::{Request, Stage},
+    },
+    shard::{Shard, forward::Split},
 };
 use netio::CoreId;
 use record::TopicId;

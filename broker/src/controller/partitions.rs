@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);
         assert_eq!(controller.image().topic("t").unwrap().partitions.len(), 3);
         let id = controller.image().topic("t").unwrap().id;
-        let broker = |index| 1000 + i32::from(crate::shard::route::core_of(id, index, 2).0);
+        let broker = |index| 1000 + i32::from(crate::core::placement::core_of(id, index, 2).0);
         let outcome =
             ask(&controller, vec![more("t", 5, Some(&[&[broker(3)], &[broker(4)]]))], false);
         assert_eq!(done(&mut controller, outcome), [ErrorCode::None]);

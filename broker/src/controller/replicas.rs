@@ -7,8 +7,8 @@
 //! cores, the replica is on one of them, or the assignment is refused.
 use super::{Controller, Outcome, Refusal, code_and_message};
 use crate::{
+    core::placement::core_of,
     metadata::{TopicImage, records::RegisterBrokerRecord},
-    shard::route::core_of,
 };
 use netio::CoreId;
 use record::TopicId;

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     config::{Defaults, describe},
+    core::placement::core_of,
     metadata::{Configs, Image, MetadataRecord, records::TopicRecord, resource},
-    shard::route::core_of,
 };
 use netio::CoreId;
 use record::TopicId;

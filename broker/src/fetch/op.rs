@@ -1,13 +1,15 @@
 //! A fetch of a connection: rounds of looking until there is enough, or its time is over.
 use super::serve::Origin;
 use crate::{
+    core::{
+        request::{Pending, ReplyTo},
+        timer::{Timer, token},
+    },
     fetch::session::{News, TopicKey, Wanted},
     partition::waiters::Watcher,
     shard::{
         Shard,
         message::{FetchedPart, Message},
-        reply::{Pending, ReplyTo},
-        tick::{Timer, token},
     },
 };
 use netio::{CoreId, Instant};
@@ -587,7 +589,7 @@ impl Shard {
             && (elsewhere || fenced)
             && let (_, Some(topic)) = self.home_of(&part.topic, part.partition)
         {
-            let core = crate::shard::route::core_of(topic, part.partition, self.settings.cores);
+            let core = crate::core::placement::core_of(topic, part.partition, self.settings.cores);
             let leader_id = self.settings.client_id_of(core);
             data.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch: found.leader_epoch };
             *tell_endpoints |= pending.version >= 16;

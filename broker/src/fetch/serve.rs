@@ -1,12 +1,12 @@
 //! One look at partitions of this core, for a fetch of this core or of another.
 use crate::{
+    core::placement::core_of,
     fetch::session::{TopicKey, Wanted},
     metadata::{PartitionImage, TopicImage},
     partition::{Leader, leader::Role, waiters::Watcher},
     shard::{
         Shard,
         message::{FetchedPart, Message},
-        route::core_of,
     },
 };
 use bytes::Bytes;
@@ -160,7 +160,7 @@ impl Shard {
     }
 
     fn read_failed(&mut self, error: &ReadError) -> ErrorCode {
-        let code = crate::api::error_map::read_error(error);
+        let code = crate::core::error_map::read_error(error);
         if code != ErrorCode::OffsetOutOfRange {
             self.refusals.log(self.now, "read", || error.to_string());
         }

@@ -2,7 +2,7 @@
 //!
 //! An operation is the response as far as it is known, and the number of partitions whose watermark
 //! has not come yet. The answer goes when the last has, or when the request's time is over.
-use crate::shard::{Shard, reply::Pending};
+use crate::{core::request::Pending, shard::Shard};
 use hashbrown::HashMap;
 use netio::Instant;
 use wire::{

@@ -1,34 +1,22 @@
-//! A connection: what is kept of it between its bytes. Framing and admission are in [`input`], the
-//! order of replies in [`order`], the bounds of a core's connections in [`admission`].
+//! A connection: what is kept of it between its bytes.
+//!
+//! * [`receive`]   its bytes, and for what they wait; [`admission`] the bounds of a core's
+//!   connections.
+//! * [`admit`]     a whole frame becomes a request.
+//! * [`answer`]    how every answer leaves; [`order`] in which order.
+//! * [`named`]     how a log line names a client.
 pub mod admission;
-pub mod input;
+pub mod admit;
+pub mod answer;
 pub mod named;
 pub mod order;
+pub mod receive;
 
+use crate::core::request::Held;
 use admission::Reserved;
 use netio::{ConnId, Instant};
 use order::Order;
 use std::net::IpAddr;
-
-/// Why a connection's input is not consumed now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// The next request waits for the answers to those before it.
-    Earlier,
-    /// As many requests wait for answers as may.
-    InFlight,
-    /// Its output is above the high-water mark.
-    Output,
-    /// The write-ahead log has no room.
-    Log,
-    /// Another core, to which it would be forwarded, has as much of this core's that is not
-    /// answered as it may.
-    Owner,
-    /// The core has no memory for the next frame.
-    Memory,
-    /// It has had its turn, and others have theirs ([`crate::limits::TURN_REQUESTS`]).
-    Turn,
-}
 
 /// A connection of this core.
 #[derive(Debug)]

@@ -1,11 +1,9 @@
 //! How a log line names a client: by what it says of itself, which is cut and escaped before it is
 //! shown.
 use crate::{
+    core::request::{Closing, ReplyTo, Request, Stage},
     limits::ELEMENTS_MAX,
-    shard::{
-        Shard,
-        reply::{Closing, ReplyTo, Request, Stage},
-    },
+    shard::Shard,
 };
 
 /// Longest text of a client's that a log line shows, in characters.

@@ -1,16 +1,14 @@
 //! The controller's home on core 0: its records go into `__cluster_metadata`, its answers wait
 //! until they are committed and applied by every core of this host, so that a client reads its own
 //! writes on any core.
-use super::{
-    Shard,
-    message::Message,
-    reply::{Request, Stage},
-    respond::Respond,
-    tick::{Timer, token},
-};
+use super::{Shard, message::Message, respond::Respond};
 use crate::{
-    api::error_map::append_error,
     controller::{Controller, Outcome, replicas::Clipped},
+    core::{
+        error_map::append_error,
+        request::{Request, Stage},
+        timer::{Timer, token},
+    },
     metadata::MetadataRecord,
 };
 use netio::{CoreId, Instant};

@@ -1,13 +1,13 @@
 //! Group coordinators of a core: their partitions of `__consumer_offsets` are read at start, their
 //! records appended, their answers released when these are committed. The state machine is
 //! `crate::coordinator` and `crate::group`.
-use super::{
-    Shard,
-    reply::{Pending, Request, Stage},
-    tick::{Timer, token},
-};
+use super::Shard;
 use crate::{
     coordinator::{Context, Now, Record, ReplyTo, Runtime, Status, outcome::to_batches, placement},
+    core::{
+        request::{Pending, Request, Stage},
+        timer::{Timer, token},
+    },
     group::{self, Response, numbers::ByState, snapshot::Snapshot},
     shard::metadata::OFFSETS_TOPIC,
 };

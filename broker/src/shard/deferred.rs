@@ -5,12 +5,14 @@
 //! decision builds on it. Connections of this core's producers are held, but other cores' requests
 //! come by the mesh. What has waited as long as it may is handled all the same, marked as expired,
 //! and refuses itself.
-use super::{
-    Shard,
-    reply::{Arrival, Request, Stage},
-    tick::{Timer, token},
+use super::Shard;
+use crate::{
+    answer::AnswerId,
+    core::{
+        request::{Arrival, Request, Stage},
+        timer::{Timer, token},
+    },
 };
-use crate::answer::AnswerId;
 use bytes::Bytes;
 use netio::Instant;
 use std::collections::VecDeque;

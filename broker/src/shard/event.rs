@@ -1,6 +1,6 @@
 //! All that can wake a core, in one closed list; each arm is one call.
 use super::{Shard, message::Message};
-use crate::session::Held;
+use crate::core::request::Held;
 use netio::ConnId;
 use std::net::SocketAddr;
 

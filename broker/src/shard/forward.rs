@@ -7,11 +7,10 @@
 use super::{
     Shard,
     message::{Forwarded, Message},
-    reply::{Arrival, Pending, ReplyTo, Request, Stage},
 };
 use crate::{
     answer::concat::{Skip, by_topic, concatenated},
-    session::order::Next,
+    core::request::{Arrival, Pending, ReplyTo, Request, Stage},
 };
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
@@ -318,30 +317,6 @@ impl Shard {
                     self.fail_reply(gather.pending, "another core could not handle its part");
                 }
             }
-        }
-    }
-
-    pub(crate) fn fail_reply(&mut self, pending: Pending, why: &str) {
-        self.refusals.log(self.now, "forward", || {
-            format!("{:?} version {}: {why}", pending.key, pending.version)
-        });
-        self.end_reply(pending.reply);
-    }
-
-    /// A request gets no answer: its connection ends, after the answers to those before it.
-    pub(crate) fn end_reply(&mut self, to: ReplyTo) {
-        match to {
-            ReplyTo::Session { conn, seq } => self.fill(conn, seq, Next::Close),
-            ReplyTo::Core { core, id } => self.tell(core, Message::ForwardFailed { id }),
-        }
-    }
-
-    /// Answers a request that waited. An answer that its version cannot carry is our mistake: it is
-    /// logged, and the connection is closed.
-    pub(crate) fn finish<T: ApiMessage>(&mut self, pending: &Pending, response: &T) {
-        match pending.encode(response) {
-            Ok(answer) => self.reply(pending.reply, answer),
-            Err(error) => self.fail_reply(*pending, &error.to_string()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What the store reports, and who waited for it.
 use super::Shard;
 use crate::{
+    core::request::Held,
     partition::{leader::Role, waiters::Watcher},
-    session::Held,
 };
 use storage::{Event, LogSlot};
 use wire::ErrorCode;

@@ -1,11 +1,7 @@
 //! What cores and the control thread say to each other. A message is owned and can be sent between
 //! threads.
-use super::{
-    scrape::{GroupCursor, GroupPortion, PartitionPortion, TopicPortion},
-    stats::Snapshot,
-};
-use crate::fetch::session::Wanted;
-use crate::metadata::MetadataRecord;
+use super::scrape::{GroupCursor, GroupPortion, PartitionPortion, TopicPortion};
+use crate::{fetch::session::Wanted, metadata::MetadataRecord, shard::snapshot::Snapshot};
 use bytes::Bytes;
 use netio::{CoreId, Instant};
 use std::{net::IpAddr, sync::Arc};

@@ -1,8 +1,9 @@
 //! Committed metadata, applied in order to this core's image, and its logs opened and closed
 //! accordingly.
-use super::{Shard, message::Message, route::core_of};
+use super::{Shard, message::Message};
 use crate::{
     config::topic::TopicConfig,
+    core::placement::core_of,
     metadata::MetadataRecord,
     partition::{Leader, leader::Role, traffic::TopicTraffic},
 };

@@ -9,18 +9,13 @@ pub mod coordinate;
 pub mod deferred;
 pub mod event;
 pub mod forward;
-pub mod latency;
 pub mod led;
 pub mod log_events;
 pub mod message;
 pub mod metadata;
-pub mod refusals;
-pub mod reply;
 mod respond;
-pub mod route;
 pub mod scrape;
 pub mod snapshot;
-pub mod stats;
 pub mod stop;
 pub mod tick;
 
@@ -28,27 +23,26 @@ use crate::{
     answer::{Answers, distinct::Secret},
     api::delete_records::DeleteRecordsOp,
     config::Defaults,
+    core::{plan::Progress, refusals::Refusals, request::Held, stats::Stats},
     fetch::{FetchOps, session::FetchSessions},
     limits::TURNS_MIN,
     metadata::Image,
     partition::{Partitions, traffic::Traffic},
     produce::ProduceOps,
     session::{
-        Held, Sessions,
+        Sessions,
         admission::{PerAddress, RequestMemory},
     },
     settings::Settings,
     time_lookup::Lookups,
 };
-use boot::{Progress, Starting};
+use boot::Starting;
 use control::ControllerHome;
 use coordinate::Coordinators;
 use deferred::DeferredRequests;
 use forward::Forwards;
 use message::Message;
 use netio::{ConnId, CoreId, Instant, Io, ListenerId, Mesh, TaskSet};
-use refusals::Refusals;
-use stats::Stats;
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,

@@ -1,11 +1,9 @@
 //! How answers of the controller leave: those with an array of results, in portions.
-use super::{
-    Shard,
-    reply::{Pending, Stage},
-};
+use super::Shard;
 use crate::{
     answer::{Elements, Portion, Progress, distinct::Names},
     controller::{refuse::Refuse, topics::Created},
+    core::request::{Pending, Stage},
 };
 use wire::{
     ApiMessage, Encode, Error,

@@ -1,9 +1,35 @@
 //! The numbers of a core at one moment.
-use super::{
-    Shard,
-    stats::{Snapshot, Stats},
-};
+use super::Shard;
+use crate::{core::stats::Stats, group::numbers::ByState, partition::traffic::Totals};
 use tokio::sync::oneshot;
+
+/// The numbers of a core at one moment, for the control thread.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub core: u16,
+    pub connections: usize,
+    pub partitions: usize,
+    /// Those that take no records until another start.
+    pub failed_partitions: usize,
+    /// By state.
+    pub groups: ByState,
+    pub group_memory_bytes: usize,
+    pub fetch_sessions: usize,
+    pub fetch_session_partitions: usize,
+    pub waiting_produces: usize,
+    pub waiting_fetches: usize,
+    pub request_memory_bytes: usize,
+    /// Of answers that are written and have not left.
+    pub answer_memory_bytes: usize,
+    pub image_offset: i64,
+    /// What topics without counters of their own have together.
+    pub shared_topics: Totals,
+    /// How many those are.
+    pub sharing_topics: usize,
+    pub stats: Stats,
+    pub store: storage::store::Stats,
+    pub io: netio::stats::Stats,
+}
 
 impl Shard {
     /// Its totals, for who drives it by hand.

@@ -1,11 +1,8 @@
 //! Stopping in one way: gate, drain, flush, drop; the reverse order of the start. All of it is
 //! bounded in time: what is not done by then is left for the next start, which replays it as after
 //! a kill, and core 0 says so.
-use super::{
-    Shard,
-    message::Message,
-    tick::{Timer, token},
-};
+use super::{Shard, message::Message};
+use crate::core::timer::{Timer, token};
 use netio::{Class, CoreId, TaskSet};
 use storage::Left;
 

@@ -4,13 +4,10 @@
 //! of virtual time.
 use broker::{
     config::Defaults,
+    core::plan::{Plan, Progress},
     limits::Limits,
     settings::{GroupSettings, Settings},
-    shard::{
-        Shard,
-        boot::{self, Plan, Progress},
-        message::Message,
-    },
+    shard::{Shard, boot, message::Message},
 };
 use netio::{
     Boot, Event, Program, Turn,

@@ -4,7 +4,7 @@ use crate::{
     bed::{Bed, How},
     kafka::Kafka,
 };
-use broker::shard::{message::Message, stats::Snapshot};
+use broker::shard::{message::Message, snapshot::Snapshot};
 use netio::CoreId;
 use wire::{
     ErrorCode,

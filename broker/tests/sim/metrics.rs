@@ -13,7 +13,7 @@ use broker::{
     shard::{
         message::Message,
         scrape::{GroupCursor, GroupPortion, PartitionPortion, TopicPortion},
-        stats::Snapshot,
+        snapshot::Snapshot,
     },
 };
 use netio::CoreId;

@@ -1,6 +1,5 @@
-//! Numbers of a core: counted by the shard, read by the control thread through [`Snapshot`].
-use super::latency::Latency;
-use crate::{group::numbers::ByState, partition::traffic::Totals};
+//! Totals of a core, counted as things happen.
+use crate::core::latency::Latency;
 use netio::Instant;
 use std::collections::BTreeMap;
 use wire::ApiKey;
@@ -127,32 +126,4 @@ impl Stats {
     pub fn error(&mut self, key: ApiKey, code: i16, times: u32) {
         *self.errors.entry((key.code(), code)).or_default() += u64::from(times);
     }
-}
-
-/// The numbers of a core at one moment, for the control thread.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    pub core: u16,
-    pub connections: usize,
-    pub partitions: usize,
-    /// Those that take no records until another start.
-    pub failed_partitions: usize,
-    /// By state.
-    pub groups: ByState,
-    pub group_memory_bytes: usize,
-    pub fetch_sessions: usize,
-    pub fetch_session_partitions: usize,
-    pub waiting_produces: usize,
-    pub waiting_fetches: usize,
-    pub request_memory_bytes: usize,
-    /// Of answers that are written and have not left.
-    pub answer_memory_bytes: usize,
-    pub image_offset: i64,
-    /// What topics without counters of their own have together.
-    pub shared_topics: Totals,
-    /// How many those are.
-    pub sharing_topics: usize,
-    pub stats: Stats,
-    pub store: storage::store::Stats,
-    pub io: netio::stats::Stats,
 }

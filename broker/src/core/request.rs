@@ -1,5 +1,4 @@
 //! A request under way: where its answer goes, and in which form.
-use crate::session::Held;
 use bytes::Bytes;
 use netio::{ConnId, CoreId, Instant};
 use std::{borrow::Cow, net::IpAddr};
@@ -50,6 +49,26 @@ pub struct Request<'a> {
     /// As in [`Arrival`].
     pub forwarded: bool,
     pub expired: bool,
+}
+
+/// Why a connection's input is not consumed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// The next request waits for the answers to those before it.
+    Earlier,
+    /// As many requests wait for answers as may.
+    InFlight,
+    /// Its output is above the high-water mark.
+    Output,
+    /// The write-ahead log has no room.
+    Log,
+    /// Another core, to which it would be forwarded, has as much of this core's that is not
+    /// answered as it may.
+    Owner,
+    /// The core has no memory for the next frame.
+    Memory,
+    /// It has had its turn, and others have theirs ([`crate::limits::TURN_REQUESTS`]).
+    Turn,
 }
 
 /// What a handler's first stage did.
