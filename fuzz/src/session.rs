@@ -12,12 +12,10 @@ use crate::{api, meter::peak};
 use broker::{
     api::TABLE,
     config::Defaults,
+    core::plan::{Plan, Progress},
     limits::Limits,
     settings::{GroupSettings, Settings},
-    shard::{
-        boot::{self, Plan, Progress},
-        message::Message,
-    },
+    shard::{boot, message::Message},
 };
 use netio::{
     Boot, Program, Turn,

@@ -121,10 +121,11 @@ fn build(dirs: &Dirs) -> Result<PathBuf> {
 
 /// The last program in cargo's messages, one a line.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let values = messages.lines().filter_map(|l| serde_json::from_str(l).ok());
-    values
-        .filter_map(|v: serde_json::Value| v.get("executable")?.as_str().map(PathBuf::from))
-        .last()
+    let named = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).ok()?;
+        value.get("executable")?.as_str().map(PathBuf::from)
+    };
+    messages.lines().rev().find_map(named)
 }
 
 /// Runs one case below callgrind.

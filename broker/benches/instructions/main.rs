@@ -35,7 +35,10 @@ use std::process::ExitCode;
 /// Requests before those that are counted, once before a pause and once behind it.
 const WARM: usize = 100;
 
-const CASES: &[(&str, fn() -> Load)] = &[
+/// Its name, and how it begins.
+type Case = (&'static str, fn() -> Load);
+
+const CASES: &[Case] = &[
     ("produce_one_record", || Load::produce(1, 1, 100)),
     ("produce_64k", || Load::produce(1, 64, 1000)),
     ("produce_20_partitions", || Load::produce(20, 1, 1000)),
