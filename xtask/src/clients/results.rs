@@ -128,7 +128,7 @@ pub(crate) fn merge(dirs: &Dirs, run: Run, docs: bool) -> Result<()> {
 
 /// Where the results that the document shows are kept.
 pub(crate) fn committed(dirs: &Dirs, peer: &str) -> PathBuf {
-    dirs.root.join("docs").join(format!("clients-{peer}.json"))
+    dirs.root.join("docs/data").join(format!("clients-{peer}.json"))
 }
 
 pub(crate) fn load(path: &Path) -> Result<Option<Run>> {
