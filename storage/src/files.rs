@@ -39,8 +39,6 @@ const NAME_BYTES_MAX: usize = 255;
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// Topic id of a partition directory.
 pub const PARTITION_METADATA: &str = "partition.metadata";
-/// Identity of a log directory.
-pub const META_PROPERTIES: &str = "meta.properties";
 
 /// `00000000000000000042.log`
 pub fn name(base: Offset, suffix: &str) -> String {

@@ -75,8 +75,7 @@
 //! * Disk (rules in `disk/mod.rs`): [`Sim::disk`] to look and to damage, [`Sim::fail_next`] and
 //!   [`Sim::fail_always`] to order errors, [`Sim::set_disk`] for errors and slowness by chance,
 //!   [`DiskImage::set_capacity`] for a full disk.
-//! * Network (rules in `net/mod.rs`): [`Sim::client`], [`Sim::cut`], [`Sim::heal`],
-//!   [`Sim::set_net`].
+//! * Network (rules in `net/mod.rs`): [`Sim::client`], [`Sim::cut`], [`Sim::heal`].
 //!
 //! Not modelled: a read that sees half of a concurrent write; hard and symbolic links; a full
 //! submission queue; datagrams; the lock file of [`crate::Options`] (a kill decides at once about

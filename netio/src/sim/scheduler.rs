@@ -4,7 +4,7 @@ use crate::world::{
     driver::{SimDriver, Waker},
     files::{Fault, FileOp},
     image::DiskImage,
-    options::{DiskOptions, NetOptions, NodeOptions, SimOptions},
+    options::{DiskOptions, NodeOptions, SimOptions},
     world::{CoreKey, NodeId, Power, World},
 };
 use crate::{
@@ -218,10 +218,6 @@ impl Sim {
     pub fn now(&self) -> u64 {
         self.world.borrow().now
     }
-    /// Moves a node's wall clock; its monotonic clock does not care.
-    pub fn set_wall_offset(&self, node: NodeId, ms: i64) {
-        self.world.borrow_mut().host(node).wall_offset_ms = ms;
-    }
     /// Runs until `done` says so (true) or `max_ns` of virtual time have passed (false). `done` is
     /// asked between all steps.
     pub fn run_until(&mut self, max_ns: u64, mut done: impl FnMut(&Sim) -> bool) -> bool {
@@ -340,9 +336,6 @@ impl Sim {
     /// node is added).
     pub fn set_disk(&self, node: NodeId, change: impl FnOnce(&mut DiskOptions)) {
         change(&mut self.world.borrow_mut().host(node).disk_options);
-    }
-    pub fn set_net(&self, change: impl FnOnce(&mut NetOptions)) {
-        change(&mut self.world.borrow_mut().options.net);
     }
     /// A connection of the test itself, from outside of all nodes.
     pub fn client(&self, addr: SocketAddr) -> Client {

@@ -37,13 +37,6 @@ impl Client {
             .map(|e| std::mem::take(&mut e.arrived))
             .unwrap_or_default()
     }
-    /// Takes the first `count` bytes once they have arrived.
-    pub fn take_exact(&self, count: usize) -> Option<Vec<u8>> {
-        let mut world = self.world.borrow_mut();
-        let e = world.net.ends.get_mut(&self.end).filter(|e| e.arrived.len() >= count)?;
-        let rest = e.arrived.split_off(count);
-        Some(std::mem::replace(&mut e.arrived, rest))
-    }
     /// How it ended, if it did: `Some(None)` = closed in order, `Some(Some(errno))` = refused,
     /// reset or timed out. Bytes that arrived before can still be taken.
     pub fn ended(&self) -> Option<Option<i32>> {

@@ -17,11 +17,6 @@ pub enum Error {
     Overflow,
 }
 
-/// Longest form of a 32-bit integer.
-pub const MAX_LEN_32: usize = 5;
-/// Longest form of a 64-bit integer.
-pub const MAX_LEN_64: usize = 10;
-
 /// Reads an unsigned 32-bit integer from the front of `input` and moves it past.
 ///
 /// # Errors

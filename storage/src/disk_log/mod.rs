@@ -325,11 +325,6 @@ impl DiskLog {
     pub fn flushed(&self) -> Offset {
         self.inner.state.borrow().active.flushed
     }
-    /// Bytes in the active segment's last, partial block: the next flush writes them again.
-    pub fn tail_bytes_unaligned(&self) -> usize {
-        let position = self.inner.state.borrow().active.position;
-        usize::try_from(position % netio::buffer::BLOCK as u64).unwrap_or(0)
-    }
     /// Producers as of [`Self::flushed`]: what a checkpoint saves with it.
     pub fn producers(&self) -> ProducerStates {
         self.inner.state.borrow().producers.clone()

@@ -388,11 +388,6 @@ impl Recovery {
         }
     }
 
-    /// Every log that was found and not deleted.
-    pub fn log_ids(&self) -> Vec<LogId> {
-        self.logs.keys().chain(self.replayed.keys()).copied().collect()
-    }
-
     /// What has been found so far.
     pub fn report(&self) -> &RecoveryReport {
         &self.report
