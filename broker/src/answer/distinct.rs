@@ -46,13 +46,39 @@ impl Secret {
         self.0 as u64
     }
 
-    /// 32 bits: of many names few meet by chance.
-    fn hash(self, hash: impl FnOnce(&mut DefaultHasher)) -> u32 {
+    fn hasher(self) -> DefaultHasher {
         // SipHash. Its keys are known, but what follows 16 bytes that are not cannot be foreseen.
         let mut hasher = DefaultHasher::new();
         hasher.write_u128(self.0);
-        hash(&mut hasher);
-        (hasher.finish() >> 32) as u32
+        hasher
+    }
+
+    /// The places of all that is named, by hashes of 32 bits: of many names few meet by chance.
+    /// What comes again and again in a row is hashed once.
+    fn hashed<T>(
+        self,
+        named: &[T],
+        hash: impl Fn(&T, &mut DefaultHasher),
+        same: impl Fn(&T, &T) -> bool,
+    ) -> Vec<u64> {
+        let begun = self.hasher();
+        let mut last: Option<(&T, u64)> = None;
+        let hashed = |(place, name)| {
+            let high = match last {
+                Some((before, high)) if same(before, name) => high,
+                _ => {
+                    let mut hasher = begun.clone();
+                    hash(name, &mut hasher);
+                    hasher.finish() >> 32
+                }
+            };
+            last = Some((name, high));
+            high << 32 | u64::from(place)
+        };
+        // A frame has fewer than that.
+        let mut places: Vec<u64> = (0..u32::MAX).zip(named).map(hashed).collect();
+        places.sort_unstable();
+        places
     }
 }
 
@@ -64,13 +90,7 @@ pub(crate) fn firsts_of_many<T>(
     hash: impl Fn(&T, &mut DefaultHasher),
     same: impl Fn(&T, &T) -> bool,
 ) -> Vec<u32> {
-    let hashed = |(place, name)| {
-        let high = secret.hash(|hasher| hash(name, hasher));
-        u64::from(high) << 32 | u64::from(place)
-    };
-    // A frame has fewer than that.
-    let mut places: Vec<u64> = (0..u32::MAX).zip(named).map(hashed).collect();
-    places.sort_unstable();
+    let places = secret.hashed(named, hash, &same);
     let mut firsts = Vec::with_capacity(places.len());
     for meeting in places.chunk_by(|a, b| a >> 32 == b >> 32) {
         let before = firsts.len();
@@ -88,12 +108,8 @@ pub(crate) fn firsts_of_many<T>(
 
 /// For each name the place of the first that is the same.
 pub(crate) fn numbered<T>(secret: Secret, named: &[T], name: impl Fn(&T) -> &str) -> Vec<u32> {
-    let hashed = |(place, named)| {
-        let high = secret.hash(|hasher| name(named).hash(hasher));
-        u64::from(high) << 32 | u64::from(place)
-    };
-    let mut places: Vec<u64> = (0..u32::MAX).zip(named).map(hashed).collect();
-    places.sort_unstable();
+    let hash = |named: &T, hasher: &mut DefaultHasher| name(named).hash(hasher);
+    let places = secret.hashed(named, hash, |a, b| name(a) == name(b));
     let mut numbers = vec![0; named.len()];
     let mut firsts: Vec<u32> = Vec::new();
     for meeting in places.chunk_by(|a, b| a >> 32 == b >> 32) {
@@ -121,7 +137,16 @@ pub(crate) fn keep_firsts<T>(
     if named.len() < 2 {
         return;
     }
-    let firsts = firsts_of_many(secret, named, hash, same);
+    keep(named, firsts_of_many(secret, named, hash, same));
+}
+
+/// As [`keep_firsts`], of numbers: sorting takes less than hashing each.
+pub(crate) fn keep_numbers_once(named: &mut Vec<i32>) {
+    keep(named, firsts(named, Ord::cmp));
+}
+
+/// Keeps what stands at these places, which are in order.
+fn keep<T>(named: &mut Vec<T>, firsts: Vec<u32>) {
     if firsts.len() == named.len() {
         return;
     }
@@ -224,7 +249,10 @@ mod tests {
 
     #[test]
     fn hashes_hang_on_the_secret() {
-        let hash = |secret| Secret::new(secret).hash(|hasher| "name".hash(hasher));
+        let hash = |secret| {
+            let hash = |name: &&str, hasher: &mut _| name.hash(hasher);
+            Secret::new(secret).hashed(&["name", "other"], hash, |a, b| a == b)
+        };
         assert_ne!(hash(1), hash(2));
         assert_eq!(hash(1), hash(1));
     }

@@ -7,7 +7,7 @@ use crate::{
     answer::{
         Portion,
         concat::Skip,
-        distinct::{keep_firsts, keep_once},
+        distinct::{keep_firsts, keep_numbers_once},
     },
     core::request::{Request, Stage},
     shard::{Shard, forward::Split},
@@ -30,7 +30,7 @@ pub(crate) fn handle<'a>(
     // A partition that is named twice is described once. (Kafka describes it each time; its clients
     // keep answers by partition.)
     for topic in &mut body.topics {
-        keep_once(shard.secret, &mut topic.partition_indexes);
+        keep_numbers_once(&mut topic.partition_indexes);
     }
     keep_firsts(
         shard.secret,

@@ -50,20 +50,21 @@ fn inner<'m>(message: &'m Message, field: &'m Field) -> &'m [Field] {
     shared.map_or(&field.fields, |s| &s.fields)
 }
 
-/// A frame of about `bytes`, whose array at `path` is as long as that allows.
+/// A frame of about `bytes`, whose array at `path` is as long as that allows, and has at most so
+/// many elements.
 pub(crate) fn frame(
     message: &Message,
     key: ApiKey,
     version: i16,
     path: &[String],
-    bytes: usize,
+    (bytes, elements): (usize, usize),
     named: Named,
     world: &World,
 ) -> Vec<u8> {
     let mut crowd = Crowd { message, version, path, length: 1, at: 0, named, world };
     // Elements are about as long as these.
     let (few, more) = (crowd.body(100).len(), crowd.body(600).len());
-    let length = (bytes.saturating_sub(few) * 500 / (more - few).max(1)).max(1);
+    let length = (bytes.saturating_sub(few) * 500 / (more - few).max(1)).clamp(1, elements);
     let mut request = Vec::new();
     request.extend(key.code().to_be_bytes());
     request.extend(version.to_be_bytes());

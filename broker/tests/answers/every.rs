@@ -87,8 +87,15 @@ fn no_array_is_longer_than_a_request_may_be() {
             for version in [api.min, api.max] {
                 for path in crowd::arrays(message, version) {
                     let named = Named::Distinct;
-                    let frame =
-                        crowd::frame(message, api.key, version, &path, 48 << 10, named, &world);
+                    let frame = crowd::frame(
+                        message,
+                        api.key,
+                        version,
+                        &path,
+                        (48 << 10, usize::MAX),
+                        named,
+                        &world,
+                    );
                     let received = frame.len();
                     let mut conn = bed.connect(bed.cores() - 1);
                     let outcome = weigh(&mut bed, &mut conn, frame, PATIENCE_NS);
@@ -132,7 +139,7 @@ fn no_array_takes_more_than_its_bytes() {
                             api.key,
                             version,
                             &path,
-                            frame_bytes(),
+                            (frame_bytes(), usize::MAX),
                             named,
                             &world,
                         );

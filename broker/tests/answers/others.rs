@@ -1,9 +1,9 @@
 //! How long others wait while one request after the other is as long as a frame allows: a
 //! measurement, not a test.
 //!
-//! It starts the binary on one core, sends each array of each API at its largest on one connection,
-//! and asks ApiVersions every 2 ms on another. What it prints is a table for docs/decisions/0010,
-//! which says how to run it.
+//! It starts the binary on one core, sends each array of each API at its largest that is taken on
+//! one connection, and asks ApiVersions every 2 ms on another. What it prints is a table for
+//! docs/decisions/0010, which says how to run it.
 use crate::{
     crowd::{self, Named, World},
     host::{self, Host},
@@ -30,6 +30,8 @@ use wire::{
 const EVERY: Duration = Duration::from_millis(2);
 /// How long it is quiet before each request.
 const QUIET: Duration = Duration::from_millis(10);
+/// Elements of the array: nearly as many as a request may have (`millrace.request.elements.max`).
+const ELEMENTS: usize = 49_990;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn number(name: &str, default: usize) -> usize {
@@ -157,6 +159,7 @@ fn ms(waited: Duration) -> f64 {
 fn others_meanwhile() {
     let schemas = schema::requests();
     let bytes = number("MILLRACE_FRAME_BYTES", 1 << 20);
+    let elements = number("MILLRACE_ELEMENTS", ELEMENTS);
     let times = number("MILLRACE_TIMES", 10);
     let only = std::env::var("MILLRACE_APIS").unwrap_or_default();
     let wanted = |key: ApiKey| only.is_empty() || only.split(',').any(|name| name == key.name());
@@ -172,7 +175,15 @@ fn others_meanwhile() {
         let message = &schemas[&api.key.code()];
         for path in crowd::arrays(message, api.max) {
             for named in [Named::Same, Named::Distinct] {
-                let frame = crowd::frame(message, api.key, api.max, &path, bytes, named, &world);
+                let frame = crowd::frame(
+                    message,
+                    api.key,
+                    api.max,
+                    &path,
+                    (bytes, elements),
+                    named,
+                    &world,
+                );
                 let stop = AtomicBool::new(false);
                 let before = worked(&process);
                 let (answer, spans, waits) = std::thread::scope(|scope| {
