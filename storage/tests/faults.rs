@@ -445,6 +445,23 @@ fn a_directory_with_a_newer_partition_metadata_is_not_set_aside() {
     assert_eq!(disk.read("data/kafka/topic-0/00000000000000000000.log"), log);
 }
 
+/// Crash shown: a recovery makes the directory of a log that only the chain knows, with its syncs
+/// left to the end, and the power goes: the segment's name is on the device, and the file that says
+/// whose it is is not. The next start took that for a stranger's.
+#[test]
+fn a_directory_that_a_recovery_had_begun_is_made_anew() {
+    let mut case = Case::new(options());
+    case.append_acked(500);
+    case.append_acked(500);
+    case.sim.kill(case.node);
+    let disk = case.sim.disk(case.node);
+    assert!(disk.list().iter().all(|(name, _)| !name.contains("topic-0")), "not flushed yet");
+    disk.put("data/kafka/topic-0/00000000000000000000.log", &[0; 4096]).expect("put");
+    let report = case.start();
+    assert_eq!((report.strays, report.damaged), (vec![], vec![]));
+    assert!(case.read(0).is_ok_and(|bytes| bytes > 1_000), "what was acked is served");
+}
+
 // ---- missing segments ---------------------------------------------------------------------------
 
 /// A log of ten batches in five segments, two batches each, which has ended: cleanly, or by a kill

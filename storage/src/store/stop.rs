@@ -12,8 +12,8 @@
 //! system stands before each checkpoint ([`crate::files::Disk::settle`]), and until then nothing
 //! counts on the files: what is in them is in the chain, or in the checkpoint before. What a power
 //! cut may leave:
-//! 1. a directory that does not say whose it is, or with nothing in the file that does: known as
-//!    half made, and made anew from the chain;
+//! 1. a directory that does not say whose it is, also beside a segment, or with nothing in the file
+//!    that does: known as half made, and made anew from the chain;
 //! 2. a segment without its last batches: they are in the chain;
 //! 3. index entries behind those that the checkpoint before counts on, or none: made again from the
 //!    batches;

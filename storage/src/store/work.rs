@@ -342,7 +342,10 @@ impl Store {
                 log.wanted = Wanted::default();
                 return true;
             }
-            Next::Remove => self.start_remove(slot),
+            Next::Remove => {
+                self.start_remove(slot);
+                return true;
+            }
             Next::Truncate(_) | Next::Trim | Next::Retain => {
                 let Some(disk) = self.open_dir(slot, Class::Maintenance) else {
                     return false;
@@ -350,7 +353,6 @@ impl Store {
                 self.start_change(slot, disk, next);
             }
         }
-        self.dirs.running += 1;
         self.any_log(slot).is_none_or(|log| !log.wanted.any())
     }
 
@@ -363,6 +365,7 @@ impl Store {
         // Files go only below a start that is on the device; a later one may not be yet.
         let log_start = log.durable_start;
         let Offsets { high_watermark, log_end, .. } = log.offsets;
+        self.dirs.running += 1;
         log.encoded = None;
         log.busy = Some(match next {
             Next::Truncate(to) => {
@@ -483,6 +486,7 @@ impl Store {
         let known = log.flushed_state();
         let (dir, topic) = (std::mem::replace(&mut log.dir, Dir::Closed(known)), log.id.topic);
         let disk = self.dirs.disk.clone();
+        self.dirs.running += 1;
         self.tasks.spawn(Class::Maintenance, async move {
             let result = match dir {
                 Dir::Open(log) => Box::pin(log.remove()).await,
