@@ -236,6 +236,8 @@ fn old_segments_go() {
     both("old", |io, dir, seed| {
         Box::pin(async move {
             let log = create(&io, &dir).await;
+            // Longer than it takes to look.
+            log.set_config(LogConfig { file_delete_delay_ms: 3_000, ..config() });
             let mut model = Model::new(seed);
             model.flush(&log, 200).await;
             let segments = log.segments().await.unwrap();
@@ -247,6 +249,7 @@ fn old_segments_go() {
             let start = plan.delete_below.unwrap();
             let gone = log.trim(start).await.unwrap();
             assert_eq!(gone.len(), plan.reasons.size);
+            assert!(names(&io, log.dir()).await.iter().any(|name| name.ends_with(".log.deleted")));
             assert_eq!(log.state().log_start, start);
             assert!(matches!(
                 log.read(Offset(start.0 - 1), Offset::MAX, 1, true).await,
@@ -254,7 +257,6 @@ fn old_segments_go() {
             ));
             model.read_all(&log, start.0, 100_000).await;
             model.check_times(&log, start.0, 20).await;
-            assert!(names(&io, log.dir()).await.iter().any(|name| name.ends_with(".log.deleted")));
             // DeleteRecords into the middle of a segment: only the log start moves.
             let middle = start.0 + 3;
             assert_eq!(log.remove_below(Offset(middle)).await, Ok(vec![]));
@@ -277,7 +279,7 @@ fn old_segments_go() {
             model.flush(&log, 3).await;
             model.read_all(&log, old_end, 1_000).await;
             // After the delay the files are gone.
-            io.sleep_until(io.now().after_ms(1_000)).await;
+            io.sleep_until(io.now().after_ms(5_000)).await;
             let left = names(&io, log.dir()).await;
             assert!(left.iter().all(|name| !name.ends_with(".deleted")), "{left:?}");
         })
