@@ -2,7 +2,7 @@
 //! background.
 //!
 //! Cold reads are bounded: so many bytes at once, the others wait their turn. They never enter the
-//! tail cache. Readers that go on where they ended are read ahead of ([`crate::ahead`]).
+//! tail cache. Readers that go on where they ended are read ahead of (`ahead`).
 use crate::{
     error::{Error, ReadError},
     ids::{LogSlot, TimeOffset},

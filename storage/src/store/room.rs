@@ -58,7 +58,7 @@ impl Store {
         self.check_room(Whose::Server, 0)
     }
 
-    /// Whether appends are taken now; [`Event::Room`] follows when not.
+    /// Whether appends are taken now; [`crate::Event::Room`] follows when not.
     pub fn has_room(&mut self) -> bool {
         let room = self.room();
         self.room.refused |= !room;
