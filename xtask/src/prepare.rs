@@ -51,7 +51,7 @@ fn packages(dirs: &Dirs) -> [Step<'_>; 4] {
     ]
 }
 
-fn crates(dirs: &Dirs) -> [Step<'_>; 3] {
+fn crates(dirs: &Dirs) -> [Step<'_>; 4] {
     let cargo = |arguments: &'static [&'static str]| -> Box<dyn Fn() -> Result<()> + '_> {
         Box::new(move || {
             let mut command = Command::new("cargo");
@@ -64,6 +64,11 @@ fn crates(dirs: &Dirs) -> [Step<'_>; 3] {
         (
             "seeds",
             cargo(&["test", "--release", "-p", "storage", "--test", "conformance", "--no-run"]),
+        ),
+        // Not beside the clients, which would wait for cargo's lock.
+        (
+            "instructions",
+            cargo(&["build", "--release", "--package", "broker", "--example", "instructions"]),
         ),
         ("fuzz", Box::new(fuzz::prepare)),
     ]
