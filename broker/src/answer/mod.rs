@@ -65,3 +65,36 @@ pub(crate) trait Elements {
         false
     }
 }
+
+/// Elements by their number. What they are written from does not change: the same bytes come each
+/// time.
+pub(crate) struct Rows<W> {
+    count: usize,
+    at: usize,
+    write: W,
+}
+
+impl<W: Fn(usize, &mut Portion) -> Result<(), wire::Error>> Rows<W> {
+    /// `write` writes one of `count`.
+    pub(crate) fn new(count: usize, write: W) -> Self {
+        Self { count, at: 0, write }
+    }
+}
+
+impl<W: Fn(usize, &mut Portion) -> Result<(), wire::Error>> Elements for Rows<W> {
+    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
+        while self.at < self.count {
+            if out.is_full() {
+                return Ok(Progress::More);
+            }
+            (self.write)(self.at, out)?;
+            self.at += 1;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.at = 0;
+        true
+    }
+}

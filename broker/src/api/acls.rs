@@ -1,12 +1,12 @@
 //! DescribeAcls, CreateAcls, DeleteAcls (keys 29 to 31): there is no authorizer, and each says so
 //! (`AclApis`).
 use crate::{
-    answer::{Elements, Portion, Progress},
+    answer::Rows,
     core::request::{Request, Stage},
     shard::Shard,
 };
 use wire::{
-    Decode, Encode, ErrorCode, Reader,
+    Decode, ErrorCode, Reader,
     create_acls::{AclCreationResult, CreateAclsRequest, CreateAclsResponse},
     delete_acls::{DeleteAclsFilterResult, DeleteAclsRequest, DeleteAclsResponse},
     describe_acls::{DescribeAclsRequest, DescribeAclsResponse},
@@ -34,11 +34,9 @@ pub(crate) fn create<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = CreateAclsRequest::decode(reader, request.version())?;
-    let refused = Refused {
-        answer: AclCreationResult { error_code: ERROR.code(), error_message: Some(WHY.into()) },
-        all: body.creations.len(),
-        written: 0,
-    };
+    let refused = Rows::new(body.creations.len(), |_, out| {
+        out.put(&AclCreationResult { error_code: ERROR.code(), error_message: Some(WHY.into()) })
+    });
     drop(body);
     shard.answer_in_portions(request.pending, CreateAclsResponse::default, refused)
 }
@@ -49,40 +47,13 @@ pub(crate) fn delete<'a>(
     reader: &mut Reader<'a>,
 ) -> Result<Stage, wire::Error> {
     let body = DeleteAclsRequest::decode(reader, request.version())?;
-    let refused = Refused {
-        answer: DeleteAclsFilterResult {
+    let refused = Rows::new(body.filters.len(), |_, out| {
+        out.put(&DeleteAclsFilterResult {
             error_code: ERROR.code(),
             error_message: Some(WHY.into()),
             ..Default::default()
-        },
-        all: body.filters.len(),
-        written: 0,
-    };
+        })
+    });
     drop(body);
     shard.answer_in_portions(request.pending, DeleteAclsResponse::default, refused)
-}
-
-/// The same answer to each of many.
-struct Refused<T> {
-    answer: T,
-    all: usize,
-    written: usize,
-}
-
-impl<T: Encode> Elements for Refused<T> {
-    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
-        while self.written < self.all {
-            if out.is_full() {
-                return Ok(Progress::More);
-            }
-            out.put(&self.answer)?;
-            self.written += 1;
-        }
-        Ok(Progress::Done)
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.written = 0;
-        true
-    }
 }

@@ -6,10 +6,7 @@
 //! `group.protocol=consumer` would wait for a broker that has them, without a word; so it is told.
 //! Clients of the classic protocol never ask.
 use crate::{
-    answer::{
-        Elements, Portion, Progress,
-        distinct::{Names, keep_once},
-    },
+    answer::{Portion, distinct::keep_once},
     core::request::{Request, Stage},
     shard::Shard,
 };
@@ -46,35 +43,13 @@ pub(crate) fn describe<'a>(
 ) -> Result<Stage, wire::Error> {
     let mut body = ConsumerGroupDescribeRequest::decode(reader, request.version())?;
     keep_once(shard.secret, &mut body.group_ids);
-    let groups =
-        Groups { names: body.group_ids.iter().map(|group_id| &**group_id).collect(), at: 0 };
-    shard.answer_in_portions(request.pending, ConsumerGroupDescribeResponse::default, groups)
-}
-
-/// Each group, refused.
-struct Groups {
-    names: Names,
-    at: usize,
-}
-
-impl Elements for Groups {
-    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
-        while let Some(group_id) = self.names.get(self.at) {
-            if out.is_full() {
-                return Ok(Progress::More);
-            }
-            out.put(&DescribedGroup {
-                error_code: ErrorCode::UnsupportedVersion.code(),
-                group_id: group_id.into(),
-                ..Default::default()
-            })?;
-            self.at += 1;
-        }
-        Ok(Progress::Done)
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.at = 0;
-        true
-    }
+    let groups = body.group_ids.iter().map(|group_id| &**group_id).collect();
+    let write = |_, group_id: &str, out: &mut Portion| {
+        out.put(&DescribedGroup {
+            error_code: ErrorCode::UnsupportedVersion.code(),
+            group_id: group_id.into(),
+            ..Default::default()
+        })
+    };
+    shard.refuse_all::<ConsumerGroupDescribeResponse<'_>>(request.pending, groups, write)
 }

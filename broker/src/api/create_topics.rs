@@ -1,12 +1,12 @@
 //! CreateTopics (key 19): the controller decides, see [`crate::controller::topics`].
 use crate::{
-    controller::{TOO_MANY_PARTITIONS, is_too_much},
+    controller::{is_too_much, topics::too_many},
     core::request::{Request, Stage},
     shard::Shard,
 };
 use wire::{
-    Decode, ErrorCode, Reader,
-    create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse},
+    Decode, Reader,
+    create_topics::{CreateTopicsRequest, CreateTopicsResponse},
 };
 
 pub(crate) fn handle<'a>(
@@ -22,15 +22,7 @@ pub(crate) fn handle<'a>(
         return shard.refuse_all::<CreateTopicsResponse<'_>>(
             request.pending,
             names,
-            |_, name, out| {
-                out.put(&CreatableTopicResult {
-                    name: name.into(),
-                    error_code: ErrorCode::PolicyViolation.code(),
-                    error_message: Some(TOO_MANY_PARTITIONS.into()),
-                    configs: Some(Vec::new()),
-                    ..Default::default()
-                })
-            },
+            |_, name, out| out.put(&too_many(name)),
         );
     }
     let io = shard.io.clone();

@@ -2,7 +2,7 @@
 //! together.
 use crate::{
     answer::{
-        Elements, Portion, Progress,
+        Rows,
         distinct::{Names, Secret, keep_firsts, keep_once},
         shown,
     },
@@ -56,7 +56,12 @@ pub(crate) fn handle<'a>(
         same,
     );
     let resources = Resources::of(&body.resources, shard, show);
-    shard.answer_in_portions(request.pending, DescribeConfigsResponse::default, resources)
+    let results = Rows::new(resources.kinds.len(), move |at, out| {
+        let result = resources.result(at);
+        out.looked_at(result.configs.len());
+        out.put(&result)
+    });
+    shard.answer_in_portions(request.pending, DescribeConfigsResponse::default, results)
 }
 
 /// Keeps each key once, and of those that no configuration has one at most: without any, all would
@@ -91,7 +96,6 @@ struct Resources {
     settings: Rc<Settings>,
     defaults: Defaults,
     show: Show,
-    at: usize,
 }
 
 impl Resources {
@@ -113,13 +117,13 @@ impl Resources {
             settings: shard.settings.clone(),
             defaults: shard.defaults.with(&shard.image, shard.settings.node_id),
             show,
-            at: 0,
         }
     }
 
-    fn result<'r>(&self, kind: i8, name: &'r str) -> DescribeConfigsResult<'r> {
-        let keys = self.keys.get(&self.at).map(|keys| keys.iter().collect());
-        let overrides = self.overrides.get(self.at).and_then(Option::as_deref);
+    fn result(&self, at: usize) -> DescribeConfigsResult<'_> {
+        let (kind, name) = (self.kinds[at], self.names.get(at).unwrap_or_default());
+        let keys = self.keys.get(&at).map(|keys| keys.iter().collect());
+        let overrides = self.overrides.get(at).and_then(Option::as_deref);
         let (described, refusal) =
             match describe(&self.settings, &self.defaults, kind, name, keys, overrides) {
                 Ok(described) => (described, (ErrorCode::None, None)),
@@ -132,26 +136,6 @@ impl Resources {
             resource_name: name.into(),
             configs: described.into_iter().map(|d| self.show.result(d)).collect(),
         }
-    }
-}
-
-impl Elements for Resources {
-    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, wire::Error> {
-        while let (Some(&kind), Some(name)) = (self.kinds.get(self.at), self.names.get(self.at)) {
-            if out.is_full() {
-                return Ok(Progress::More);
-            }
-            let result = self.result(kind, name);
-            out.looked_at(result.configs.len());
-            out.put(&result)?;
-            self.at += 1;
-        }
-        Ok(Progress::Done)
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.at = 0;
-        true
     }
 }
 

@@ -13,7 +13,7 @@ use netio::CoreId;
 use record::TopicId;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{
-    ErrorCode,
+    ErrorCode, Str,
     create_topics::{
         CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
     },
@@ -406,6 +406,17 @@ pub struct Created {
     defaults: Defaults,
 }
 
+/// What is said of each topic of a request that asks for too many partitions.
+pub(crate) fn too_many<'n>(name: impl Into<Str<'n>>) -> CreatableTopicResult<'n> {
+    CreatableTopicResult {
+        name: name.into(),
+        error_code: ErrorCode::PolicyViolation.code(),
+        error_message: Some(super::TOO_MANY_PARTITIONS.into()),
+        configs: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
 impl Created {
     /// Of topics without overrides.
     pub(super) fn of(topics: Vec<CreatableTopicResult<'static>>) -> Self {
@@ -414,19 +425,12 @@ impl Created {
 
     /// All of a request is refused, since it asks for too many partitions.
     fn refused<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let refused = |name: &str| CreatableTopicResult {
-            name: name.to_owned().into(),
-            error_code: ErrorCode::PolicyViolation.code(),
-            error_message: Some(super::TOO_MANY_PARTITIONS.into()),
-            configs: Some(Vec::new()),
-            ..Default::default()
-        };
-        Self::of(names.map(refused).collect())
+        Self::of(names.map(|name| too_many(name.to_owned())).collect())
     }
 
     /// What is said of a topic, with its configurations.
-    pub fn result(&self, at: usize) -> Option<CreatableTopicResult<'static>> {
-        let topic = self.topics.get(at)?;
+    pub fn result(&self, at: usize) -> CreatableTopicResult<'static> {
+        let topic = &self.topics[at];
         let mut result = topic.clone();
         if topic.error_code == 0 {
             let none = Configs::new();
@@ -441,7 +445,7 @@ impl Created {
             });
             result.configs = Some(configs.collect());
         }
-        Some(result)
+        result
     }
 }
 

@@ -58,7 +58,7 @@ fn a_topic_with_everything_it_says_about_itself() {
         }],
     );
     let response = done(&mut controller, outcome);
-    let made = &response.result(0).unwrap();
+    let made = &response.result(0);
     assert_eq!((made.error_code, made.num_partitions, made.replication_factor), (0, 3, 1));
     let configs = made.configs.as_ref().unwrap();
     let retention = configs.iter().find(|c| c.name == "retention.ms").unwrap();

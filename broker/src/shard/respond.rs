@@ -1,12 +1,12 @@
 //! How answers of the controller leave: those with an array of results, in portions.
 use super::Shard;
 use crate::{
-    answer::{Elements, Portion, Progress, distinct::Names},
+    answer::{Elements, Portion, Progress, Rows, distinct::Names},
     controller::{refuse::Refuse, topics::Created},
     core::request::{Pending, Stage},
 };
 use wire::{
-    ApiMessage, Encode, Error,
+    ApiMessage, Error,
     alter_configs::AlterConfigsResponse,
     alter_partition_reassignments::{
         AlterPartitionReassignmentsResponse, ReassignableTopicResponse,
@@ -24,55 +24,6 @@ pub(crate) trait Respond: Refuse {
     fn respond(self, shard: &mut Shard, pending: Pending) -> Result<Stage, Error>;
 }
 
-/// Results as they are.
-struct Results<T> {
-    all: Vec<T>,
-    at: usize,
-}
-
-impl<T: Encode> Elements for Results<T> {
-    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, Error> {
-        while let Some(result) = self.all.get(self.at) {
-            if out.is_full() {
-                return Ok(Progress::More);
-            }
-            out.put(result)?;
-            self.at += 1;
-        }
-        Ok(Progress::Done)
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.at = 0;
-        true
-    }
-}
-
-/// What a request names, all of it refused for the same reason.
-struct Refused<W> {
-    names: Names,
-    write: W,
-    at: usize,
-}
-
-impl<W: Fn(usize, &str, &mut Portion) -> Result<(), Error>> Elements for Refused<W> {
-    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, Error> {
-        while let Some(name) = self.names.get(self.at) {
-            if out.is_full() {
-                return Ok(Progress::More);
-            }
-            (self.write)(self.at, name, out)?;
-            self.at += 1;
-        }
-        Ok(Progress::Done)
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.at = 0;
-        true
-    }
-}
-
 impl Shard {
     /// Answers a request of which all is refused: `write` says so of one of the names. They are all
     /// that is kept of it.
@@ -82,38 +33,20 @@ impl Shard {
         names: Names,
         write: impl Fn(usize, &str, &mut Portion) -> Result<(), Error> + 'static,
     ) -> Result<Stage, Error> {
-        self.answer_in_portions(pending, T::default, Refused { names, write, at: 0 })
-    }
-}
-
-/// Topics that were made, each with its configurations.
-struct Topics {
-    created: Created,
-    at: usize,
-}
-
-impl Elements for Topics {
-    fn write(&mut self, _: &mut Shard, out: &mut Portion) -> Result<Progress, Error> {
-        while !out.is_full() {
-            let Some(result) = self.created.result(self.at) else {
-                return Ok(Progress::Done);
-            };
-            out.looked_at(result.configs.as_ref().map_or(0, Vec::len));
-            out.put(&result)?;
-            self.at += 1;
-        }
-        Ok(Progress::More)
-    }
-
-    fn rewind(&mut self) -> bool {
-        self.at = 0;
-        true
+        let refused = Rows::new(names.len(), move |at, out| {
+            write(at, names.get(at).unwrap_or_default(), out)
+        });
+        self.answer_in_portions(pending, T::default, refused)
     }
 }
 
 impl Respond for Created {
     fn respond(self, shard: &mut Shard, pending: Pending) -> Result<Stage, Error> {
-        let topics = Topics { created: self, at: 0 };
+        let topics = Rows::new(self.topics.len(), move |at, out| {
+            let result = self.result(at);
+            out.looked_at(result.configs.as_ref().map_or(0, Vec::len));
+            out.put(&result)
+        });
         shard.answer_in_portions(pending, CreateTopicsResponse::default, topics)
     }
 }
@@ -122,7 +55,8 @@ macro_rules! in_portions {
     ($($response:ident: $results:ident),* $(,)?) => {$(
         impl Respond for $response<'static> {
             fn respond(self, shard: &mut Shard, pending: Pending) -> Result<Stage, Error> {
-                let results = Results { all: self.$results, at: 0 };
+                let results = self.$results;
+                let results = Rows::new(results.len(), move |at, out| out.put(&results[at]));
                 shard.answer_in_portions(pending, $response::default, results)
             }
         }
