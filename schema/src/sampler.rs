@@ -231,7 +231,8 @@ impl<'m> Sampler<'m> {
     }
 }
 
-fn length(out: &mut Vec<u8>, length: Option<usize>, flex: bool) {
+/// Appends a length as it stands before what has one; `None` is null.
+pub fn length(out: &mut Vec<u8>, length: Option<usize>, flex: bool) {
     if flex {
         uvarint(out, length.map_or(0, |length| length as u32 + 1));
     } else {
@@ -239,7 +240,8 @@ fn length(out: &mut Vec<u8>, length: Option<usize>, flex: bool) {
     }
 }
 
-fn uvarint(out: &mut Vec<u8>, mut value: u32) {
+/// Appends an unsigned variable-length number.
+pub fn uvarint(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -82,41 +82,22 @@ impl Secret {
     }
 }
 
-/// As [`firsts`] finds them, of very many: by a hash first, 8 bytes a name. A name is read once and
-/// not once for each with which sorting would compare it.
-pub(crate) fn firsts_of_many<T>(
+/// For each name the place of the first that is the same: by a hash first, 8 bytes a name. A name
+/// is read once and not once for each with which sorting would compare it.
+fn first_of_each<T>(
     secret: Secret,
     named: &[T],
     hash: impl Fn(&T, &mut DefaultHasher),
     same: impl Fn(&T, &T) -> bool,
 ) -> Vec<u32> {
     let places = secret.hashed(named, hash, &same);
-    let mut firsts = Vec::with_capacity(places.len());
-    for meeting in places.chunk_by(|a, b| a >> 32 == b >> 32) {
-        let before = firsts.len();
-        for place in meeting.iter().map(|place| *place as u32) {
-            let is = |first: &u32| same(&named[*first as usize], &named[place as usize]);
-            if !firsts[before..].iter().any(is) {
-                firsts.push(place);
-            }
-        }
-    }
-    drop(places);
-    firsts.sort_unstable();
-    firsts
-}
-
-/// For each name the place of the first that is the same.
-pub(crate) fn numbered<T>(secret: Secret, named: &[T], name: impl Fn(&T) -> &str) -> Vec<u32> {
-    let hash = |named: &T, hasher: &mut DefaultHasher| name(named).hash(hasher);
-    let places = secret.hashed(named, hash, |a, b| name(a) == name(b));
     let mut numbers = vec![0; named.len()];
     let mut firsts: Vec<u32> = Vec::new();
     for meeting in places.chunk_by(|a, b| a >> 32 == b >> 32) {
         firsts.clear();
         for place in meeting.iter().map(|place| *place as u32) {
-            let own = name(&named[place as usize]);
-            let known = firsts.iter().find(|first| name(&named[**first as usize]) == own);
+            let own = &named[place as usize];
+            let known = firsts.iter().find(|first| same(&named[**first as usize], own));
             let first = known.copied().unwrap_or(place);
             if first == place {
                 firsts.push(place);
@@ -125,6 +106,28 @@ pub(crate) fn numbered<T>(secret: Secret, named: &[T], name: impl Fn(&T) -> &str
         }
     }
     numbers
+}
+
+/// As [`firsts`] finds them, of very many.
+pub(crate) fn firsts_of_many<T>(
+    secret: Secret,
+    named: &[T],
+    hash: impl Fn(&T, &mut DefaultHasher),
+    same: impl Fn(&T, &T) -> bool,
+) -> Vec<u32> {
+    let mut firsts = first_of_each(secret, named, hash, same);
+    let mut place = 0;
+    firsts.retain(|first| {
+        place += 1;
+        *first == place - 1
+    });
+    firsts
+}
+
+/// For each name the place of the first that is the same.
+pub(crate) fn numbered<T>(secret: Secret, named: &[T], name: impl Fn(&T) -> &str) -> Vec<u32> {
+    let hash = |named: &T, hasher: &mut DefaultHasher| name(named).hash(hasher);
+    first_of_each(secret, named, hash, |a, b| name(a) == name(b))
 }
 
 /// Keeps the first of each that is named.

@@ -1,4 +1,5 @@
 //! What the group APIs share: finding the coordinator, one answer or several.
+use super::split::{each_core, part_frame};
 use crate::{
     answer::{AnswerId, Progress},
     coordinator::Context,
@@ -11,7 +12,7 @@ use crate::{
 };
 use netio::CoreId;
 use std::{cell::Cell, collections::BTreeSet, rc::Rc};
-use wire::{Around, ErrorCode, Str, Writer, frame::SIZE_BYTES};
+use wire::{Around, ErrorCode, Str, Writer};
 
 /// Answers with what the coordinator of one group says. `assemble` turns it into the API's answer.
 pub(crate) fn one(
@@ -133,13 +134,7 @@ pub(crate) fn scatter_groups<T, Q: Split>(
 ) -> Result<Stage, wire::Error> {
     let owners: Vec<CoreId> =
         items.iter().map(|item| core_of_group(shard, group_of(item))).collect();
-    let mut cores: Vec<CoreId> = Vec::new();
-    for &core in &owners {
-        if cores.last() != Some(&core) && !cores.contains(&core) {
-            cores.push(core);
-        }
-    }
-    cores.sort_unstable();
+    let cores = each_core(&owners);
     match cores.as_slice() {
         [] => return request.answer(&Q::Response::default()),
         [core] => return Ok(shard.forward(request, *core)),
@@ -152,8 +147,8 @@ pub(crate) fn scatter_groups<T, Q: Split>(
             put(&mut elements, item)?;
             count += 1;
         }
-        let Around { head, tail, .. } = around(count, elements.len())?;
-        frames.push((core, [&head[SIZE_BYTES..], &elements.into_vec(), &tail].concat().into()));
+        let around = around(count, elements.len())?;
+        frames.push((core, part_frame(&around, elements)));
     }
     Ok(shard.scatter_frames::<Q>(request, frames))
 }

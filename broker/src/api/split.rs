@@ -7,6 +7,7 @@ use crate::{
     },
     shard::{Shard, forward::Split},
 };
+use bytes::Bytes;
 use netio::CoreId;
 use record::TopicId;
 use std::collections::BTreeMap;
@@ -69,9 +70,9 @@ answered!(oc::OffsetCommitResponseTopic<'_>, |t: &Self| t.topic_id);
 answered!(od::OffsetDeleteResponseTopic<'_>, |_: &Self| TopicId::ZERO);
 
 use wire::{
-    Encode, Str, Writer, delete_records as dr, describe_log_dirs as dl, describe_producers as dp,
-    frame::SIZE_BYTES, list_offsets as lo, offset_commit as oc, offset_delete as od,
-    offset_for_leader_epoch as oe, produce as pr,
+    Around, Encode, Str, Writer, delete_records as dr, describe_log_dirs as dl,
+    describe_producers as dp, frame::SIZE_BYTES, list_offsets as lo, offset_commit as oc,
+    offset_delete as od, offset_for_leader_epoch as oe, produce as pr,
 };
 
 topic!(
@@ -170,6 +171,23 @@ pub(crate) fn by_owner<T: Topic>(
     split
 }
 
+/// The cores among the owners of what a request names, in order.
+pub(super) fn each_core(owners: &[CoreId]) -> Vec<CoreId> {
+    let mut cores: Vec<CoreId> = Vec::new();
+    for &core in owners {
+        if cores.last() != Some(&core) && !cores.contains(&core) {
+            cores.push(core);
+        }
+    }
+    cores.sort_unstable();
+    cores
+}
+
+/// A part of a request as a frame without its length.
+pub(super) fn part_frame(Around { head, tail, .. }: &Around, elements: Writer) -> Bytes {
+    [&head[SIZE_BYTES..], &elements.into_vec(), tail].concat().into()
+}
+
 /// Sends each owner its part. `body` is the request without topics. Parts are written from the
 /// decoded request as they are sent: there is no second one in memory.
 pub(crate) fn scatter_topics<T: Topic + Encode, Q: Split>(
@@ -189,13 +207,7 @@ where
             id.map_or(shard.me, |id| core_of(id, T::index(partition), shard.settings.cores))
         }));
     }
-    let mut cores: Vec<CoreId> = Vec::new();
-    for &core in &owners {
-        if cores.last() != Some(&core) && !cores.contains(&core) {
-            cores.push(core);
-        }
-    }
-    cores.sort_unstable();
+    let cores = each_core(&owners);
     match cores.as_slice() {
         // Nobody owns a partition that is not named.
         [] => return Ok(shard.forward(request, shard.me)),
@@ -225,8 +237,7 @@ where
         }
         let (id, client) = (request.pending.correlation_id, request.client_id);
         let around = wire::encode_request_around(body, id, client, version, count, elements.len())?;
-        let head = &around.head[SIZE_BYTES..];
-        frames.push((core, [head, &elements.into_vec(), &around.tail].concat().into()));
+        frames.push((core, part_frame(&around, elements)));
     }
     Ok(shard.scatter_frames::<Q>(request, frames))
 }

@@ -1,6 +1,9 @@
 //! Requests in which one array is as long as a frame allows: with one name again and again, or with
 //! another each time.
-use schema::{Field, Message, Type};
+use schema::{
+    Field, Message, Type,
+    sampler::{length, uvarint},
+};
 use wire::{ApiKey, header};
 
 /// What the elements of the array name.
@@ -262,20 +265,4 @@ impl<'m> Crowd<'m> {
             _ => default.unwrap_or(0),
         }
     }
-}
-
-fn length(out: &mut Vec<u8>, length: Option<usize>, flex: bool) {
-    if flex {
-        uvarint(out, length.map_or(0, |length| length as u32 + 1));
-    } else {
-        out.extend(length.map_or(-1, |length| length as i32).to_be_bytes());
-    }
-}
-
-fn uvarint(out: &mut Vec<u8>, mut value: u32) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
